@@ -1,0 +1,147 @@
+# MarioTCP. `make help` says what there is.
+
+include config.mk
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^#define MARIO_VERSION "\(.*\)"/\1/p' mario/mario_util.h)
+
+# The release variant puts its programs where DESIGN says; the sanitizer variants live in build/VARIANT.
+B = build/$(VARIANT)
+ifeq ($(VARIANT),release)
+P =
+LIBOUT = .
+else
+P = $(B)/
+LIBOUT = ../$(B)/mario
+endif
+
+LIB = $(P)mario/libmario.a
+INC = -I.
+LIBS = -levent_core
+HEADERS = $(wildcard mario/mario*.h)
+
+MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard function/*.c)
+CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
+UNIT_SRC = $(wildcard test/unit/*.c)
+INTEGRATION_SRC = $(wildcard test/integration/*.c)
+APP_SRC = $(wildcard test/apps/*.c)
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+all: lib $(P)maritcp clients ## build everything a user needs (the default)
+
+lib: ## libmario.a and libmario.so
+	@$(MAKE) --no-print-directory -C mario OUT=$(LIBOUT)
+
+$(LIB): lib ;
+
+clients: $(P)test/mario_test $(P)test/mario_load ## the LOGIN client and the load generator
+
+$(P)maritcp: $(call obj,$(MARITCP_SRC)) $(LIB)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) -linih $(LIBS)
+	@echo "  LD   $@"
+
+$(P)test/mario_test: $(call obj,test/mario_test.c $(CLIENT_LIB_SRC))
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LDFLAGS_ALL) -lm
+	@echo "  LD   $@"
+
+$(P)test/mario_load: $(call obj,$(wildcard test/load/*.c) $(CLIENT_LIB_SRC))
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $^ $(LDFLAGS_ALL) -lm
+	@echo "  LD   $@"
+
+bench/ceiling: bench/ceiling.c
+	@$(CC) $(CFLAGS_ALL) -o $@ $<
+	@echo "  LD   $@"
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) $(INC) -MMD -MP -c -o $@ $<
+	@echo "  CC   $<"
+
+# ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
+
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(wildcard conf/*.c)) $(LIB)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) -linih $(LIBS) -lm
+	@echo "  LD   $@"
+
+$(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm -ldl
+	@echo "  LD   $@"
+
+# Applications the integration tests start: each file is a program of its own.
+$(B)/apps/%: $(B)/obj/test/apps/%.o $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
+# Libraries they are started with, to make system calls and allocations fail.
+$(B)/preload/%.so: test/preload/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(filter-out -fsanitize=%,$(CFLAGS_ALL)) $(INC) -fPIC -shared -o $@ $< -ldl
+	@echo "  LD   $@"
+
+APPS = $(patsubst test/apps/%.c,$(B)/apps/%,$(APP_SRC))
+PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
+
+test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
+	@$(MAKE) --no-print-directory test-build
+	@B=$(B) P=$(P) scripts/test $(T)
+
+test-build: all $(B)/unit_tests $(B)/integration_tests $(APPS) $(PRELOADS)
+
+fuzz: deps-check ## libFuzzer on codec and worker for SECONDS=20 each
+	@test/fuzz/run $(or $(SECONDS),20)
+
+model: deps-check ## model-check the ring and the doorbell with spin
+	@test/model/run
+
+check-style: deps-check ## format, static checks, file map, generated texts
+	@scripts/check-style
+
+bench: deps-check all bench/ceiling ## measure against a bare epoll server; ARGS=--quick
+	@python3 bench/bench.py $(ARGS)
+
+demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop it
+	@$(MAKE) --no-print-directory all
+	@scripts/demo
+
+# ---- Installing ----
+
+deps: ## install the Debian packages that building needs
+	@scripts/deps build
+deps-build deps-test deps-check: deps-%:
+	@scripts/deps $*
+
+mario.pc: mario.pc.in Makefile
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers, mario.pc, man pages
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 maritcp $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 test/mario_test test/mario_load $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 mario/libmario.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 mario/libmario.so $(DESTDIR)$(PREFIX)/lib/libmario.so.1
+	ln -sf libmario.so.1 $(DESTDIR)$(PREFIX)/lib/libmario.so
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/mario/
+	install -m 644 mario.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 conf/maritcp.conf README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
+	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 docs/mario.3 $(DESTDIR)$(PREFIX)/share/man/man3/
+	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+
+clean: ## remove what was built
+	@$(MAKE) --no-print-directory -C mario clean
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling mario.pc
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: all lib clients test test-build fuzz model check-style bench demo deps deps-build deps-test deps-check install \
+	clean help

@@ -1,0 +1,91 @@
+/*
+ * conn.h: the pool of connections and a connection's life. Everything here is for the worker that owns the shard.
+ *
+ *     FREE -> OPEN -> (DRAINING) -> LIMBO -> FREE
+ *
+ * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, socket closed, end
+ * hook run; the object waits until the loop has turned, so that nothing of this turn can touch its successor.
+ */
+#ifndef MARIO_CONN_PRIVATE_H
+#define MARIO_CONN_PRIVATE_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "shard.h"
+
+enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_LIMBO };
+
+#define CONN_MAGIC 0x4d415249u /* cleared when the slot is free: a callback on a free slot stops the process */
+
+/* 256 bytes: four cache lines, and the budget of memory per connection. */
+struct conn {
+    CONN pub; /* first: a business function's CONN is this object */
+    struct event event;
+    struct wheel_node node;
+    uint32_t magic;
+    unsigned char *carry;     /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
+    struct evbuffer *backlog; /* output the kernel did not take yet; NULL when there is none */
+    uint32_t carry_len;
+    uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry */
+    uint32_t last_rx;      /* tick of the last byte received */
+    uint32_t last_tx;      /* tick when pending output last shrank, or began */
+    uint32_t generation;   /* changes on each reuse of the slot */
+    uint32_t next;         /* 1 + slot behind this one in the free list or in limbo */
+    uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
+    uint8_t state;         /* enum conn_state */
+    uint8_t reason;        /* enum reason, once it is to end */
+    bool paused : 1;       /* not read because of output.high */
+    bool greeted : 1;      /* the connected hook ran: an end hook is due */
+    bool stopping : 1;     /* the stop has seen it */
+};
+_Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
+
+/* What the master hands over: an accepted socket. */
+struct newcomer {
+    int fd; /* the connection's from now on; -1: no socket, but the word `stop` */
+    uint32_t cip;
+    uint16_t cport;
+};
+
+/* Allocate the pool: address space for `count` connections, memory at first use or at once. False without memory. */
+__attribute__((warn_unused_result)) bool conn_pool_init(struct shard *s, uint32_t count, bool prefault);
+/* After the worker's thread has ended; all connections must have ended. */
+void conn_pool_fini(struct shard *s);
+
+/* Begin a connection: take a slot, watch the socket for reading with on_event. The master has made sure of a
+ * free slot. NULL when the socket cannot be watched: it is closed and counted, no hook runs. */
+struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event);
+
+/* The one way out. While a function of c runs, it is only noted, and carried out when worker.c calls conn_settle().
+ * Pending output is sent first (DRAINING), unless the reason says the socket or the peer is beyond that. Once a
+ * connection is to end, only a reason of that last kind changes anything. */
+void conn_close(struct conn *c, enum reason reason);
+
+/* After a function of c has returned: carry out a close that was noted. True if c is no longer OPEN. */
+bool conn_settle(struct conn *c);
+
+/* End it now whatever is pending, with the reason noted before, else this one. Runs the end hook; then LIMBO. */
+void conn_end(struct conn *c, enum reason reason);
+
+/* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next deadline. */
+void conn_watch(struct conn *c);
+
+/* Put it into the wheel at its next deadline; out of it if it has none. */
+void conn_arm(struct conn *c);
+/* Which timeout has passed at this tick; REASON_NONE if none. */
+enum reason conn_overdue(const struct conn *c);
+
+/* Keep data[0 .. n-1] for later, behind what is kept already. False without memory. */
+__attribute__((warn_unused_result)) bool conn_carry(struct conn *c, const unsigned char *data, size_t n);
+void conn_carry_drop(struct conn *c);
+
+/* Once after each turn of the loop: limbo becomes free. */
+void conn_turn(struct shard *s);
+
+static inline struct shard *conn_shard(const struct conn *c)
+{
+    return (struct shard *) (void *) c->pub.owner;
+}
+
+#endif

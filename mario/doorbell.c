@@ -1,0 +1,35 @@
+/*
+ * doorbell.c: waking a thread that sleeps in a loop. doorbell_ring() is for any thread; the rest for the owner.
+ */
+#include "doorbell.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+bool doorbell_init(struct doorbell *d)
+{
+    atomic_init(&d->word, 0);
+    d->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return d->fd >= 0;
+}
+
+void doorbell_fini(struct doorbell *d)
+{
+    if (d->fd >= 0)
+        close(d->fd);
+    d->fd = -1;
+}
+
+void doorbell_ring(struct doorbell *d, unsigned producer)
+{
+    if (atomic_fetch_or_explicit(&d->word, UINT64_C(1) << (producer % 64), memory_order_acq_rel) != 0)
+        return; /* whoever made it non-zero writes the eventfd, and the owner has not swapped it yet */
+    int saved = errno;
+    uint64_t one = 1;
+    /* It can fail only when the count is at 2^64-2: the owner then has an edge waiting already. EINTR is not
+     * possible on a non-blocking eventfd. */
+    if (write(d->fd, &one, sizeof one) < 0) {
+    }
+    errno = saved;
+}

@@ -1,0 +1,457 @@
+/*
+ * master.c: listeners, accept, assign, signals, stop in stages. Runs on the thread that called start_server(); setup and teardown
+ * on the one that makes the server. master_stop() is for any thread.
+ *
+ * Assigning: `assigned` counts what a worker was given, `released` what it gave back; the difference is what it has.
+ * So the master knows who has room without asking, and a worker never finds its pool empty.
+ */
+#include "master.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "akg.h"
+#include "loop.h"
+
+enum {
+    ACCEPT_BATCH = 64,    /* accepts a wake-up, so that signals and the bell get their turn */
+    ERRORS_A_BATCH = 8,   /* failing accepts in one batch until the listeners rest */
+    PAUSE_MS = 20,        /* how long they rest */
+    RETRY_MS = 5,         /* until the word stop is offered again to a full ring */
+    BELL_STOP_BIT = 63,   /* of the master's bell; harmlessly shared with worker 63 */
+    GIVE_UP_MS = 1000     /* after the drain time, for functions to return */
+};
+
+static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+
+static struct timer {
+    uint32_t seconds;
+    MARIO_TIMER_FUNC f;
+    void *arg;
+    LOG_QUEUE *qlog; /* the master's, once there is one */
+} timers[MASTER_TIMERS]; /* written before start, then constant */
+static uint32_t timer_count;
+
+sint32 mario_regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg)
+{
+    if (akg_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX || f == NULL)
+        return -1;
+    timers[timer_count++] = (struct timer) {.seconds = seconds, .f = f, .arg = arg};
+    return 0;
+}
+
+static void arm_ms(struct event *e, uint32_t ms)
+{
+    struct timeval t = {.tv_sec = (time_t) (ms / 1000), .tv_usec = (suseconds_t) (ms % 1000) * 1000};
+    event_add(e, &t);
+}
+
+static uint32_t second_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint32_t) t.tv_sec;
+}
+
+/* ---- Assigning ---- */
+
+static bool has_room(const struct master *m, uint32_t i)
+{
+    uint32_t released = atomic_load_explicit(&m->workers[i].shard.released, memory_order_acquire);
+    return m->assigned[i] - released < m->connnum;
+}
+
+static bool anyone_has_room(const struct master *m)
+{
+    for (uint32_t i = 0; i < m->workernum; i++) {
+        if (has_room(m, i))
+            return true;
+    }
+    return false;
+}
+
+static void refuse(struct master *m, int fd, enum counter why)
+{
+    uint32_t held_back;
+    close(fd);
+    stats_add(m->stats, why, 1);
+    if (log_limit_pass(&m->full_warnings, second_now(), 1, &held_back))
+        slog_warn_t(m->qlog, "refused a connection: %s (%u more since the last line)",
+                    why == STAT_refused_full ? "all pools are full" : "all rings are full", held_back);
+}
+
+/* Give it to the next worker that has room. Workers are woken at once: their bell makes a burst one wake-up. */
+static void assign(struct master *m, const struct newcomer *n)
+{
+    enum counter why = STAT_refused_full;
+    for (uint32_t tried = 0; tried < m->workernum; tried++) {
+        uint32_t i = m->turn;
+        m->turn = m->turn + 1 == m->workernum ? 0 : m->turn + 1;
+        if (!has_room(m, i))
+            continue;
+        struct newcomer *slot = spsc_reserve(&m->workers[i].accepted);
+        if (slot == NULL) {
+            why = STAT_refused_ring;
+            continue;
+        }
+        *slot = *n;
+        spsc_commit(&m->workers[i].accepted);
+        m->assigned[i]++;
+        doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
+        return;
+    }
+    refuse(m, n->fd, why);
+}
+
+/* ---- Accepting ---- */
+
+static void pause_listeners(struct master *m)
+{
+    if (m->paused || m->stage != STAGE_ACCEPTING)
+        return;
+    m->paused = true;
+    stats_add(m->stats, STAT_accept_pauses, 1);
+    for (uint32_t i = 0; i < m->listener_count; i++)
+        event_del(m->listeners[i].event);
+    arm_ms(m->pause_event, PAUSE_MS);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *m = arg;
+    (void) fd;
+    (void) what;
+    if (m->stage != STAGE_ACCEPTING)
+        return;
+    bool all = m->when_full == MARIO_FULL_REFUSE || anyone_has_room(m);
+    for (uint32_t i = 0; all && i < m->listener_count; i++)
+        all = event_add(m->listeners[i].event, NULL) == 0;
+    if (all)
+        m->paused = false;
+    else
+        arm_ms(m->pause_event, PAUSE_MS);
+}
+
+static enum counter counter_of_errno(int err)
+{
+    static const struct {
+        int err;
+        enum counter counter;
+    } rows[] = {{EMFILE, STAT_accept_emfile},   {ENFILE, STAT_accept_enfile},
+                {ENOBUFS, STAT_accept_enobufs}, {ENOMEM, STAT_accept_enomem},
+                {EPERM, STAT_accept_eperm},     {ECONNABORTED, STAT_accept_econnaborted},
+                {EINTR, STAT_accept_eintr}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].err == err)
+            return rows[i].counter;
+    }
+    return STAT_accept_other;
+}
+
+/* accept() failed. Whether this batch may go on: not without descriptors or memory, and not for ever. */
+static bool accept_failed(struct master *m, int err, int errors)
+{
+    uint32_t held_back;
+    stats_add(m->stats, counter_of_errno(err), 1);
+    if (log_limit_pass(&m->accept_warnings, second_now(), 1, &held_back))
+        slog_warn_t(m->qlog, "accept: %s (%u more since the last line)", strerror(err), held_back);
+    bool passing = err == EINTR || err == ECONNABORTED || err == EPERM || err == EPROTO;
+    return passing && errors < ERRORS_A_BATCH;
+}
+
+static void accept_one(struct master *m, int fd, const struct sockaddr_storage *peer)
+{
+    struct newcomer n = {.fd = fd};
+    if (peer->ss_family == AF_INET) {
+        n.cip = ((const struct sockaddr_in *) peer)->sin_addr.s_addr;
+        n.cport = ((const struct sockaddr_in *) peer)->sin_port;
+    } else if (peer->ss_family == AF_INET6) {
+        n.cport = ((const struct sockaddr_in6 *) peer)->sin6_port;
+    }
+    stats_add(m->stats, STAT_accepted, 1);
+    assign(m, &n);
+}
+
+/* Accept at most `most` connections. True if the kernel has no more. */
+static bool accept_some(struct listener *l, uint32_t most)
+{
+    struct master *m = l->master;
+    int errors = 0;
+    for (uint32_t i = 0; i < most; i++) {
+        struct sockaddr_storage peer = {0};
+        socklen_t len = sizeof peer;
+        if (m->when_full == MARIO_FULL_WAIT && !anyone_has_room(m)) {
+            pause_listeners(m);
+            return false;
+        }
+        int fd = accept4(l->fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            accept_one(m, fd, &peer);
+        } else if (errno == EAGAIN) {
+            return true;
+        } else if (!accept_failed(m, errno, ++errors)) {
+            pause_listeners(m);
+            return false;
+        }
+    }
+    return false;
+}
+
+static void on_listener(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    accept_some(arg, ACCEPT_BATCH);
+}
+
+/* ---- Stopping ---- */
+
+static void close_listeners(struct master *m)
+{
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        struct listener *l = &m->listeners[i];
+        if (l->event != NULL)
+            event_free(l->event);
+        if (l->fd >= 0)
+            listen_close(&l->address, l->fd);
+        l->event = NULL;
+        l->fd = -1;
+    }
+}
+
+static void tell_workers_to_stop(struct master *m)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < m->started; i++) {
+        struct newcomer *slot = m->told[i] ? NULL : spsc_reserve(&m->workers[i].accepted);
+        if (slot != NULL) {
+            *slot = (struct newcomer) {.fd = -1};
+            spsc_commit(&m->workers[i].accepted);
+            doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
+            m->told[i] = true;
+        }
+        all = all && m->told[i];
+    }
+    if (!all)
+        arm_ms(m->retry_event, RETRY_MS);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    tell_workers_to_stop(arg);
+}
+
+static void end_at_once(struct master *m)
+{
+    m->stage = STAGE_ENDING;
+    for (uint32_t i = 0; i < m->started; i++)
+        worker_stop_now(&m->workers[i]);
+    arm_ms(m->drain_event, GIVE_UP_MS);
+}
+
+/* Clients in the backlog think they are connected, and may have sent: they are accepted, then the doors close. */
+static void begin_drain(struct master *m)
+{
+    slog_info_t(m->qlog, "stopping: no new connections, answering what has arrived, at most %u s", m->drain_timeout);
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        if (m->listeners[i].fd >= 0)
+            accept_some(&m->listeners[i], m->backlog + 1);
+    }
+    m->stage = STAGE_DRAINING;
+    event_del(m->pause_event);
+    close_listeners(m);
+    tell_workers_to_stop(m);
+    arm_ms(m->drain_event, m->drain_timeout * 900); /* the last tenth is for ending */
+}
+
+static void on_drain_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *m = arg;
+    (void) fd;
+    (void) what;
+    if (m->stage == STAGE_DRAINING) {
+        slog_warn_t(m->qlog, "stopping: the time is up, ending what is left");
+        end_at_once(m);
+        return;
+    }
+    m->gave_up = true;
+    event_base_loopbreak(m->base);
+}
+
+static void look_at_stop_requests(struct master *m)
+{
+    uint32_t requests = atomic_load_explicit(&m->stop_requests, memory_order_acquire);
+    while (m->stop_requests_seen != requests) {
+        m->stop_requests_seen++;
+        if (m->stage == STAGE_ACCEPTING) {
+            begin_drain(m);
+        } else if (m->stage == STAGE_DRAINING) {
+            slog_warn_t(m->qlog, "stopping: asked again, ending at once");
+            end_at_once(m);
+        }
+    }
+}
+
+static bool all_finished(const struct master *m)
+{
+    for (uint32_t i = 0; i < m->started; i++) {
+        if (!atomic_load_explicit(&m->workers[i].finished, memory_order_acquire))
+            return false;
+    }
+    return true;
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *m = arg;
+    (void) fd;
+    (void) what;
+    doorbell_answer(&m->bell);
+    look_at_stop_requests(m);
+    if (m->stage != STAGE_ACCEPTING && all_finished(m))
+        event_base_loopbreak(m->base);
+}
+
+void master_stop(struct master *m)
+{
+    atomic_fetch_add_explicit(&m->stop_requests, 1, memory_order_release);
+    doorbell_ring(&m->bell, BELL_STOP_BIT);
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+    struct master *m = arg;
+    (void) what;
+    if (sig == SIGHUP) {
+        slog_info_t(m->qlog, "SIGHUP: opening the log file again");
+        log_reopen();
+        return;
+    }
+    slog_info_t(m->qlog, "signal %d", (int) sig);
+    master_stop(m);
+}
+
+/* ---- Timers of the application ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    const struct timer *t = arg;
+    (void) fd;
+    (void) what;
+    t->f(t->qlog, t->arg);
+}
+
+void master_final_timers(struct master *m)
+{
+    for (uint32_t i = 0; i < timer_count; i++)
+        timers[i].f(m->qlog, timers[i].arg);
+}
+
+/* ---- Before and after ---- */
+
+/* An application that handles a signal itself keeps it. */
+static bool is_ours(int sig)
+{
+    struct sigaction sa;
+    return sigaction(sig, NULL, &sa) == 0 && (sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN);
+}
+
+static bool timers_setup(struct master *m)
+{
+    for (uint32_t i = 0; i < timer_count; i++) {
+        struct timeval every = {.tv_sec = (time_t) timers[i].seconds};
+        timers[i].qlog = m->qlog;
+        m->timer_events[i] = event_new(m->base, -1, EV_PERSIST, on_timer, &timers[i]);
+        if (m->timer_events[i] == NULL || event_add(m->timer_events[i], &every) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool signals_setup(struct master *m)
+{
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        if (!is_ours(master_signals[i]))
+            continue;
+        m->signal_events[i] = evsignal_new(m->base, master_signals[i], on_signal, m);
+        if (m->signal_events[i] == NULL || event_add(m->signal_events[i], NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool master_setup(struct master *m)
+{
+    errno = ENOMEM;
+    m->qlog = create_log_queue();
+    m->base = loop_base_create();
+    m->assigned = calloc(m->workernum, sizeof *m->assigned);
+    m->told = calloc(m->workernum, sizeof *m->told);
+    if (m->qlog == NULL || m->base == NULL || m->assigned == NULL || m->told == NULL)
+        return false;
+    m->bell_event = event_new(m->base, m->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, m);
+    m->pause_event = evtimer_new(m->base, on_pause_over, m);
+    m->retry_event = evtimer_new(m->base, on_retry, m);
+    m->drain_event = evtimer_new(m->base, on_drain_over, m);
+    if (m->bell_event == NULL || m->pause_event == NULL || m->retry_event == NULL || m->drain_event == NULL)
+        return false;
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        struct listener *l = &m->listeners[i];
+        l->master = m;
+        l->event = event_new(m->base, l->fd, EV_READ | EV_PERSIST, on_listener, l);
+        if (l->event == NULL || event_add(l->event, NULL) != 0)
+            return false;
+    }
+    return event_add(m->bell_event, NULL) == 0;
+}
+
+void master_teardown(struct master *m)
+{
+    struct event *events[] = {m->bell_event, m->pause_event, m->retry_event, m->drain_event};
+    close_listeners(m);
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (events[i] != NULL)
+            event_free(events[i]);
+    }
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        if (m->signal_events[i] != NULL)
+            event_free(m->signal_events[i]);
+    }
+    for (int i = 0; i < MASTER_TIMERS; i++) {
+        if (m->timer_events[i] != NULL)
+            event_free(m->timer_events[i]);
+    }
+    if (m->base != NULL)
+        event_base_free(m->base);
+    m->base = NULL;
+    free(m->assigned);
+    free(m->told);
+    m->assigned = NULL;
+    m->told = NULL;
+    log_queue_destroy(&m->qlog);
+}
+
+bool master_run(struct master *m)
+{
+    sigset_t mine, old;
+    if (!signals_setup(m) || !timers_setup(m))
+        return false;
+    sigemptyset(&mine);
+    for (int i = 0; i < MASTER_SIGNALS; i++)
+        sigaddset(&mine, master_signals[i]);
+    pthread_sigmask(SIG_UNBLOCK, &mine, &old); /* blocked in every other thread: they reach this one's loop */
+    look_at_stop_requests(m);
+    if (event_base_loop(m->base, 0) < 0) {
+        slog_err_t(m->qlog, "master: the event loop failed: %s", strerror(errno));
+        m->gave_up = true;
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return !m->gave_up;
+}

@@ -1,0 +1,178 @@
+/*
+ * output.c: pen, one send, backlog, limits. Runs on the worker that owns the shard; nothing here may be called from elsewhere.
+ *
+ * The pen is a bufferevent without a socket: it only collects what functions write. Its output is libevent's, frozen for
+ * draining at birth; unfrozen here, since otherwise draining fails and leaves one client's bytes to the next. And it
+ * must not defer files to sendfile(): what is added has to be there as bytes.
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+
+enum { IOV_MAX_SEND = 16 };
+
+static struct bufferevent *pen_create(struct event_base *base)
+{
+    struct bufferevent *b = bufferevent_socket_new(base, -1, 0);
+    if (b == NULL)
+        return NULL;
+    if (bufferevent_disable(b, EV_READ | EV_WRITE) != 0 ||
+        evbuffer_unfreeze(bufferevent_get_output(b), 1) != 0 ||
+        evbuffer_clear_flags(bufferevent_get_output(b), EVBUFFER_FLAG_DRAINS_TO_FD) != 0) {
+        bufferevent_free(b);
+        return NULL;
+    }
+    return b;
+}
+
+bool output_setup(struct shard *s)
+{
+    s->pen = pen_create(s->pub.base);
+    s->sink = pen_create(s->pub.base);
+    if (s->pen == NULL || s->sink == NULL)
+        return false;
+    s->ink = bufferevent_get_output(s->pen);
+    s->ink_keep = SIZE_MAX;
+    return true;
+}
+
+void output_teardown(struct shard *s)
+{
+    if (s->pen != NULL)
+        bufferevent_free(s->pen);
+    if (s->sink != NULL)
+        bufferevent_free(s->sink);
+    s->pen = s->sink = NULL;
+    s->ink = NULL;
+}
+
+static void wipe(struct evbuffer *b)
+{
+    size_t n = evbuffer_get_length(b);
+    if (n > 0)
+        evbuffer_drain(b, n);
+    ASSERT(evbuffer_get_length(b) == 0);
+}
+
+void output_wipe_sink(struct shard *s)
+{
+    wipe(bufferevent_get_output(s->sink));
+}
+
+void output_cut(struct shard *s)
+{
+    size_t n = evbuffer_get_length(s->ink);
+    if (n < s->ink_keep)
+        s->ink_keep = n;
+}
+
+size_t output_pending(const struct conn *c)
+{
+    return c->backlog == NULL ? 0 : evbuffer_get_length(c->backlog);
+}
+
+void output_drop(struct conn *c)
+{
+    if (c->backlog != NULL)
+        evbuffer_free(c->backlog);
+    c->backlog = NULL;
+}
+
+/* One system call for the first `len` bytes of b. How many were taken, 0 if none fit, -1 if the socket failed. */
+static ssize_t send_once(const struct conn *c, struct evbuffer *b, size_t len)
+{
+    struct evbuffer_iovec vec[IOV_MAX_SEND];
+    int n = evbuffer_peek(b, (ev_ssize_t) len, NULL, vec, IOV_MAX_SEND);
+    if (n > IOV_MAX_SEND)
+        n = IOV_MAX_SEND;
+    size_t offered = 0;
+    for (int i = 0; i < n; i++) {
+        if (vec[i].iov_len > len - offered)
+            vec[i].iov_len = len - offered; /* peek gives whole chains */
+        offered += vec[i].iov_len;
+    }
+    ssize_t sent;
+    do {
+        if (n == 1) {
+            sent = send(c->pub.fd, vec[0].iov_base, offered, MSG_NOSIGNAL);
+        } else {
+            struct msghdr m = {.msg_iov = vec, .msg_iovlen = (size_t) n};
+            sent = sendmsg(c->pub.fd, &m, MSG_NOSIGNAL);
+        }
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
+    stats_add(conn_shard(c)->stats, STAT_bytes_out, (uint64_t) sent);
+    return sent;
+}
+
+/* Send the first `len` bytes of b until the kernel takes no more. *left is what it did not take. */
+static bool send_from(const struct conn *c, struct evbuffer *b, size_t len, size_t *left)
+{
+    *left = len;
+    while (*left > 0) {
+        ssize_t sent = send_once(c, b, *left);
+        if (sent < 0)
+            return false;
+        if (sent == 0)
+            return true;
+        evbuffer_drain(b, (size_t) sent);
+        *left -= (size_t) sent;
+    }
+    return true;
+}
+
+/* What the kernel did not take goes behind what already waits. Chains change hands, bytes are not copied. */
+static enum output keep(struct conn *c, struct evbuffer *ink, size_t left)
+{
+    struct shard *s = conn_shard(c);
+    if (c->backlog == NULL) {
+        c->backlog = evbuffer_new();
+        if (c->backlog == NULL)
+            return OUTPUT_NO_MEMORY;
+        c->last_tx = s->tick;
+    }
+    int moved = left == evbuffer_get_length(ink) ? evbuffer_add_buffer(c->backlog, ink)
+                                                 : evbuffer_remove_buffer(ink, c->backlog, left) - (int) left;
+    if (moved != 0)
+        return OUTPUT_NO_MEMORY;
+    return evbuffer_get_length(c->backlog) > s->set->output_max ? OUTPUT_LIMIT : OUTPUT_PENDING;
+}
+
+enum output output_send(struct conn *c)
+{
+    struct shard *s = conn_shard(c);
+    size_t len = evbuffer_get_length(s->ink);
+    size_t wanted = len < s->ink_keep ? len : s->ink_keep;
+    s->ink_keep = SIZE_MAX;
+    size_t left = wanted;
+    enum output answer = c->backlog == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
+    if (len == 0)
+        return answer;
+    if (c->backlog == NULL && !send_from(c, s->ink, wanted, &left))
+        answer = OUTPUT_BROKEN;
+    else if (left > 0)
+        answer = keep(c, s->ink, left);
+    wipe(s->ink);
+    return answer;
+}
+
+enum output output_flush(struct conn *c)
+{
+    size_t len = output_pending(c), left;
+    if (len == 0)
+        return OUTPUT_CLEAN;
+    if (!send_from(c, c->backlog, len, &left))
+        return OUTPUT_BROKEN;
+    if (left < len)
+        c->last_tx = conn_shard(c)->tick;
+    if (left > 0)
+        return OUTPUT_PENDING;
+    output_drop(c);
+    return OUTPUT_CLEAN;
+}

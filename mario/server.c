@@ -1,0 +1,503 @@
+/*
+ * server.c: init, start, stop, free; the public face of the house. Init and start run on the application's thread, which
+ * becomes the master; mario_stop_server() and the counters are for any thread.
+ */
+#include "mario_server.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "akg.h"
+#include "loop.h"
+#include "mario_util.h"
+#include "master.h"
+
+enum {
+    FDS_A_WORKER = 2, /* epoll, doorbell */
+    FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
+    FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
+    FDS_SPARE = 16    /* for the application, and to accept what is then refused */
+};
+
+enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
+
+struct mario_server {
+    struct settings settings;
+    struct master master;
+    struct listener listeners[LISTEN_MAX];
+    struct worker *workers; /* NULL once stopped */
+    uint32_t workernum;
+    uint32_t connnum;
+    uint32_t workers_made;
+    struct stats *stats; /* [workernum + 1], the last is the master's; they live as long as the server */
+    _Atomic int state;   /* enum server_state */
+};
+
+static SERVER *the_server; /* one in a process: init and free set it, on the application's thread */
+
+void mario_options_init(struct mario_options *o)
+{
+    *o = (struct mario_options) {.listen = "0.0.0.0:8082",
+                                 .strict_limits = 1,
+                                 .when_full = MARIO_FULL_REFUSE,
+                                 .timeout = 300,
+                                 .write_timeout = 60,
+                                 .packet_timeout = 10,
+                                 .max_pkglen = 8192,
+                                 .backlog = 4096,
+                                 .drain_timeout = 10,
+                                 .output_high = 256 * 1024,
+                                 .output_max = 4 * 1024 * 1024};
+}
+
+/* ---- Saying no ---- */
+
+__attribute__((format(printf, 1, 2))) static bool complain(const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "mario: %s\n", line);
+    return false;
+}
+
+static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t most)
+{
+    if (value >= least && value <= most)
+        return true;
+    return complain("%s = %llu is out of range (allowed: %llu..%llu)", name, (unsigned long long) value,
+                  (unsigned long long) least, (unsigned long long) most);
+}
+
+static bool check(const struct mario_options *o)
+{
+    if (o->output_high > o->output_max)
+        return complain("output_high = %u is above output_max = %u", o->output_high, o->output_max);
+    return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
+           in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
+           in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
+           in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
+           in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
+           in_range("output_high", o->output_high, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
+           in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX);
+}
+
+/* ---- Descriptors ---- */
+
+static uint64_t open_descriptors(void)
+{
+    uint64_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    if (d == NULL)
+        return 16;
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n - 3; /* . and .. and the directory itself */
+}
+
+/* Raise the soft limit as far as it may: to the hard one, and with the privilege beyond, if that is wanted. */
+static uint64_t raise_limit(uint64_t wanted)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return 1024;
+    if (wanted > r.rlim_max) {
+        struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            return wanted;
+    }
+    struct rlimit most = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
+    if (r.rlim_cur < r.rlim_max && setrlimit(RLIMIT_NOFILE, &most) == 0)
+        return r.rlim_max;
+    return r.rlim_cur;
+}
+
+/* Settle connnum against the descriptor limit. */
+static bool fit_limits(SERVER *s, const struct mario_options *o)
+{
+    uint64_t besides = open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_LOG + FDS_SPARE +
+                       (uint64_t) s->workernum * FDS_A_WORKER;
+    uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
+    uint64_t limit = raise_limit(wanted);
+    uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
+    if (fits == 0)
+        return complain("the limit of %llu file descriptors leaves none for connections: %llu are needed besides; raise it "
+                      "(ulimit -n, LimitNOFILE=)",
+                      (unsigned long long) limit, (unsigned long long) besides);
+    if (o->connnum == 0) {
+        s->connnum = (uint32_t) (fits < MARIO_CONNNUM_AUTO_MAX ? fits : MARIO_CONNNUM_AUTO_MAX);
+        return true;
+    }
+    s->connnum = o->connnum;
+    if (wanted <= limit)
+        return true;
+    if (o->strict_limits)
+        return complain("%u workers * %u connections need %llu file descriptors, the limit is %llu: %llu too many; raise it "
+                      "(ulimit -n %llu, or LimitNOFILE=), or set connnum to %llu or 0, or strict_limits = off",
+                      s->workernum, o->connnum, (unsigned long long) wanted, (unsigned long long) limit,
+                      (unsigned long long) (wanted - limit), (unsigned long long) wanted, (unsigned long long) fits);
+    fprintf(stderr, "mario: connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker\n",
+            o->connnum, (unsigned long long) wanted, (unsigned long long) limit, (unsigned long long) fits);
+    s->connnum = (uint32_t) fits;
+    return true;
+}
+
+static uint32_t cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > (int) MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : (uint32_t) n;
+}
+
+/* ---- Init ---- */
+
+static uint32_t ticks(uint32_t seconds)
+{
+    return seconds * (1000 / TICK_MS);
+}
+
+static void settle(SERVER *s, const struct mario_options *o)
+{
+    s->settings = (struct settings) {.codec = {.max_pkglen = o->max_pkglen, .funcs = akg_functions()},
+                                     .timeout = ticks(o->timeout),
+                                     .write_timeout = ticks(o->write_timeout),
+                                     .packet_timeout = ticks(o->packet_timeout),
+                                     .drain_timeout = ticks(o->drain_timeout),
+                                     .output_high = o->output_high,
+                                     .output_max = o->output_max};
+    s->workernum = o->workernum != 0 ? o->workernum : cores();
+    s->master.workernum = s->workernum;
+    s->master.when_full = o->when_full;
+    s->master.drain_timeout = o->drain_timeout;
+    s->master.backlog = o->backlog;
+}
+
+static bool parse_listeners(SERVER *s, const char *list)
+{
+    char why[256];
+    struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
+    if (all == NULL)
+        return complain("no memory to start");
+    int n = listen_parse(list, all, why, sizeof why);
+    for (int i = 0; i < n; i++) {
+        s->listeners[i].address = all[i];
+        s->listeners[i].fd = -1;
+    }
+    free(all);
+    if (n < 0)
+        return complain("listen: %s", why);
+    s->master.listeners = s->listeners;
+    s->master.listener_count = (uint32_t) n;
+    return true;
+}
+
+static bool open_listeners(SERVER *s, const struct mario_options *o)
+{
+    for (uint32_t i = 0; i < s->master.listener_count; i++) {
+        struct listener *l = &s->listeners[i];
+        l->fd = listen_open(&l->address, (int) o->backlog);
+        if (l->fd >= 0)
+            continue;
+        int err = errno;
+        const char *mend = err == EADDRINUSE      ? "; stop who has it (ss -ltnp) or choose another port"
+                           : err == EACCES        ? "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)"
+                           : err == EADDRNOTAVAIL ? "; this machine does not have that address"
+                           : err == EMFILE        ? "; raise the descriptor limit (ulimit -n)"
+                                                  : "";
+        return complain("cannot listen on %s: %s%s", l->address.name, strerror(err), mend);
+    }
+    return true;
+}
+
+static bool make_workers(SERVER *s, const struct mario_options *o)
+{
+    if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
+        s->workers = NULL;
+        return complain("no memory for %u workers", s->workernum);
+    }
+    memset(s->workers, 0, s->workernum * sizeof *s->workers);
+    s->master.workers = s->workers;
+    s->master.connnum = s->connnum;
+    for (uint32_t i = 0; i < s->workernum; i++) {
+        s->workers_made = i + 1;
+        if (!worker_setup(&s->workers[i], i, s->connnum, o->prefault != 0, &s->settings, &s->stats[i],
+                          &s->master.bell))
+            return complain("cannot make worker %u with %u connections: %s", i, s->connnum, strerror(errno));
+    }
+    return true;
+}
+
+/* Threads, pools and sockets. No thread runs any more, or none has run yet. What others may still ask for stays until
+ * the server is freed: the counters, the state, and the bell that a late mario_stop_server() rings. */
+static void take_down(SERVER *s)
+{
+    master_teardown(&s->master);
+    for (uint32_t i = 0; i < s->workers_made; i++)
+        worker_teardown(&s->workers[i]);
+    s->workers_made = 0;
+    free(s->workers);
+    s->workers = NULL;
+    akg_thaw();
+}
+
+static void destroy(SERVER *s)
+{
+    doorbell_fini(&s->master.bell);
+    free(s->stats);
+    free(s);
+}
+
+/* From here on these signals wait for the master; PIPE is an errno, unless the application wants to hear it. */
+static void set_signals(void)
+{
+    sigset_t wait;
+    struct sigaction sa;
+    sigemptyset(&wait);
+    sigaddset(&wait, SIGTERM);
+    sigaddset(&wait, SIGINT);
+    sigaddset(&wait, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &wait, NULL);
+    if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+        signal_handler(SIGPIPE, SIG_IGN);
+}
+
+static bool make_stats(SERVER *s)
+{
+    size_t size = (s->workernum + 1) * sizeof *s->stats;
+    errno = posix_memalign((void **) &s->stats, SPSC_LINE, size);
+    if (errno != 0) {
+        s->stats = NULL;
+        return false;
+    }
+    memset(s->stats, 0, size);
+    s->master.stats = &s->stats[s->workernum];
+    return true;
+}
+
+static bool make(SERVER *s, const struct mario_options *o)
+{
+    if (!parse_listeners(s, o->listen))
+        return false;
+    settle(s, o);
+    if (!fit_limits(s, o) || !open_listeners(s, o))
+        return false;
+    if (!make_stats(s) || !doorbell_init(&s->master.bell))
+        return complain("cannot start: %s", strerror(errno));
+    if (!make_workers(s, o))
+        return false;
+    return master_setup(&s->master) || complain("cannot start the master: %s", strerror(errno));
+}
+
+SERVER *mario_init_server(const struct mario_options *o)
+{
+    SERVER *s = NULL;
+    if (!check(o))
+        return NULL;
+    if (the_server != NULL && atomic_load(&the_server->state) != SERVER_STOPPED) {
+        complain("there is a server in this process already");
+        return NULL;
+    }
+    mario_free_server(&the_server);
+    if (posix_memalign((void **) &s, SPSC_LINE, sizeof *s) != 0) {
+        complain("no memory to start");
+        return NULL;
+    }
+    memset(s, 0, sizeof *s);
+    s->master.bell.fd = -1;
+    set_signals();
+    loop_setup();
+    if (!make(s, o)) {
+        take_down(s);
+        destroy(s);
+        return NULL;
+    }
+    the_server = s;
+    return s;
+}
+
+SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout, int write_timeout)
+{
+    char listen[32];
+    struct mario_options o;
+    mario_options_init(&o);
+    if (port < 0 || port > 65535) {
+        complain("port = %d is out of range (allowed: 0..65535)", port);
+        return NULL;
+    }
+    if (read_timeout < 0 || write_timeout < 0) {
+        complain("a timeout is negative (allowed: 0..%u)", MARIO_TIMEOUT_MAX);
+        return NULL;
+    }
+    snprintf(listen, sizeof listen, "0.0.0.0:%d", port);
+    o.listen = listen;
+    o.workernum = workernum;
+    o.connnum = connnum;
+    o.timeout = (uint32) read_timeout;
+    o.write_timeout = (uint32) write_timeout;
+    return mario_init_server(&o);
+}
+
+/* ---- Start, stop ---- */
+
+static bool start_workers(SERVER *s)
+{
+    for (uint32_t i = 0; i < s->workernum; i++) {
+        int err = worker_start(&s->workers[i]);
+        if (err != 0)
+            return complain("cannot start the thread of worker %u: %s", i, strerror(err));
+        s->master.started = i + 1;
+    }
+    return true;
+}
+
+static void join_workers(SERVER *s)
+{
+    for (uint32_t i = 0; i < s->master.started; i++)
+        pthread_join(s->workers[i].thread, NULL);
+    s->master.started = 0;
+}
+
+static void log_counters(const SERVER *s, LOG_QUEUE *q)
+{
+    char line[800] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < mario_stat_count() && used < sizeof line; i++) {
+        uint64_t v = mario_stat_value(s, i);
+        if (v != 0)
+            used += (size_t) snprintf(line + used, sizeof line - used, " %s=%llu", mario_stat_name(i),
+                                      (unsigned long long) v);
+    }
+    slog_info_t(q, "stopped:%s", line);
+}
+
+static void log_start(const SERVER *s)
+{
+    for (uint32_t i = 0; i < s->master.listener_count; i++)
+        slog_info_t(s->master.qlog, "listening on %s", s->listeners[i].address.name);
+    slog_info_t(s->master.qlog, "%u workers, %u connections each", s->workernum, s->connnum);
+}
+
+/* A worker hangs in a function: its memory cannot be taken away. The application should exit. */
+static void *lose(SERVER *s)
+{
+    for (uint32_t i = 0; i < s->master.started; i++) {
+        if (!atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
+            complain("worker %u did not return from a function in time", i);
+    }
+    mario_log_flush(1000);
+    atomic_store(&s->state, SERVER_LOST);
+    return s;
+}
+
+void *start_server(void *server)
+{
+    SERVER *s = server;
+    int ready = SERVER_READY;
+    if (s == NULL || s != the_server || !atomic_compare_exchange_strong(&s->state, &ready, SERVER_RUNNING)) {
+        complain("start_server: not a server from init_server, or started before");
+        return s != NULL ? server : (void *) &the_server;
+    }
+    s->settings.codec.stx = akg_stx();
+    akg_freeze();
+    bool ok = start_workers(s);
+    if (ok) {
+        log_start(s);
+        mario_daemon_ready();
+        ok = master_run(&s->master);
+        if (!ok && s->master.gave_up)
+            return lose(s);
+    }
+    if (!ok) {
+        for (uint32_t i = 0; i < s->master.started; i++)
+            worker_stop_now(&s->workers[i]);
+    }
+    join_workers(s);
+    master_final_timers(&s->master);
+    log_counters(s, s->master.qlog);
+    mario_log_flush(1000);
+    take_down(s);
+    atomic_store(&s->state, SERVER_STOPPED);
+    return ok ? NULL : server;
+}
+
+void mario_stop_server(SERVER *s)
+{
+    master_stop(&s->master);
+}
+
+void mario_free_server(SERVER **sp)
+{
+    SERVER *s = *sp;
+    *sp = NULL;
+    if (s == NULL)
+        return;
+    int state = atomic_load(&s->state);
+    if (state == SERVER_RUNNING || state == SERVER_LOST) {
+        complain("mario_free_server: the server runs");
+        return;
+    }
+    if (state == SERVER_READY)
+        take_down(s);
+    if (the_server == s)
+        the_server = NULL;
+    destroy(s);
+}
+
+/* ---- Asking ---- */
+
+uint16 mario_server_port(const SERVER *s, uint32 which)
+{
+    return which < s->master.listener_count ? listen_port(&s->listeners[which].address) : 0;
+}
+
+uint32 mario_server_workernum(const SERVER *s)
+{
+    return s->workernum;
+}
+
+uint32 mario_server_connnum(const SERVER *s)
+{
+    return s->connnum;
+}
+
+uint32 mario_stat_count(void)
+{
+    return STAT_COUNT;
+}
+
+const char *mario_stat_name(uint32 index)
+{
+    return stats_name((enum counter) index);
+}
+
+uint64 mario_stat_value(const SERVER *s, uint32 index)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; index < STAT_COUNT && i <= s->workernum; i++)
+        sum += stats_get(&s->stats[i], (enum counter) index);
+    return sum;
+}
+
+uint64 mario_stat(const SERVER *s, const char *name)
+{
+    for (uint32_t i = 0; i < STAT_COUNT; i++) {
+        if (strcmp(stats_name((enum counter) i), name) == 0)
+            return mario_stat_value(s, i);
+    }
+    return 0;
+}
