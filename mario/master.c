@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +87,7 @@ static void refuse(struct master *m, int fd, enum counter why)
                     why == STAT_refused_full ? "all pools are full" : "all rings are full", held_back);
 }
 
-/* Give it to the next worker that has room. Workers are woken at once: their bell makes a burst one wake-up. */
+/* Give it to the next worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
 static void assign(struct master *m, const struct newcomer *n)
 {
     enum counter why = STAT_refused_full;
@@ -102,10 +104,19 @@ static void assign(struct master *m, const struct newcomer *n)
         *slot = *n;
         spsc_commit(&m->workers[i].accepted);
         m->assigned[i]++;
-        doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
+        m->to_wake[i] = true;
         return;
     }
     refuse(m, n->fd, why);
+}
+
+static void wake_workers(struct master *m)
+{
+    for (uint32_t i = 0; i < m->workernum; i++) {
+        if (m->to_wake[i])
+            doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
+        m->to_wake[i] = false;
+    }
 }
 
 /* ---- Accepting ---- */
@@ -204,9 +215,11 @@ static bool accept_some(struct listener *l, uint32_t most)
 
 static void on_listener(evutil_socket_t fd, short what, void *arg)
 {
+    struct listener *l = arg;
     (void) fd;
     (void) what;
-    accept_some(arg, ACCEPT_BATCH);
+    accept_some(l, ACCEPT_BATCH);
+    wake_workers(l->master);
 }
 
 /* ---- Stopping ---- */
@@ -264,6 +277,7 @@ static void begin_drain(struct master *m)
         if (m->listeners[i].fd >= 0)
             accept_some(&m->listeners[i], m->backlog + 1);
     }
+    wake_workers(m);
     m->stage = STAGE_DRAINING;
     event_del(m->pause_event);
     close_listeners(m);
@@ -394,7 +408,8 @@ bool master_setup(struct master *m)
     m->base = loop_base_create();
     m->assigned = calloc(m->workernum, sizeof *m->assigned);
     m->told = calloc(m->workernum, sizeof *m->told);
-    if (m->qlog == NULL || m->base == NULL || m->assigned == NULL || m->told == NULL)
+    m->to_wake = calloc(m->workernum, sizeof *m->to_wake);
+    if (m->qlog == NULL || m->base == NULL || m->assigned == NULL || m->told == NULL || m->to_wake == NULL)
         return false;
     m->bell_event = event_new(m->base, m->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, m);
     m->pause_event = evtimer_new(m->base, on_pause_over, m);
@@ -433,9 +448,21 @@ void master_teardown(struct master *m)
     m->base = NULL;
     free(m->assigned);
     free(m->told);
+    free(m->to_wake);
     m->assigned = NULL;
-    m->told = NULL;
+    m->told = m->to_wake = NULL;
     log_queue_destroy(&m->qlog);
+}
+
+/* Where master and workers share a core, a new connection must not interrupt a worker that serves old ones. A SCHED_BATCH
+ * thread does not preempt when it wakes (sched(7)); it runs when the worker sleeps, and finds more to accept at
+ * once. Needs no privilege; if it fails nothing is lost. The thread is the application's: it gets its policy back. */
+static void set_policy(int from, int to)
+{
+    int policy;
+    struct sched_param p;
+    if (pthread_getschedparam(pthread_self(), &policy, &p) == 0 && policy == from)
+        pthread_setschedparam(pthread_self(), to, &p);
 }
 
 bool master_run(struct master *m)
@@ -446,6 +473,7 @@ bool master_run(struct master *m)
     sigemptyset(&mine);
     for (int i = 0; i < MASTER_SIGNALS; i++)
         sigaddset(&mine, master_signals[i]);
+    set_policy(SCHED_OTHER, SCHED_BATCH);
     pthread_sigmask(SIG_UNBLOCK, &mine, &old); /* blocked in every other thread: they reach this one's loop */
     look_at_stop_requests(m);
     if (event_base_loop(m->base, 0) < 0) {
@@ -453,5 +481,6 @@ bool master_run(struct master *m)
         m->gave_up = true;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    set_policy(SCHED_BATCH, SCHED_OTHER);
     return !m->gave_up;
 }

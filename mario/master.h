@@ -47,6 +47,7 @@ struct master {
     uint32_t connnum;
     uint32_t *assigned;      /* [workernum] connections handed to each worker, mod 2^32 */
     bool *told;              /* [workernum] the word stop is in its ring */
+    bool *to_wake;           /* [workernum] this batch put something into its ring */
     uint32_t turn;           /* the worker whose turn it is */
     uint32_t started;        /* workers whose thread runs */
     enum mario_when_full when_full;

@@ -22,7 +22,7 @@
 #include "master.h"
 
 enum {
-    FDS_A_WORKER = 2, /* epoll, doorbell */
+    FDS_A_WORKER = 3, /* epoll, doorbell, tick */
     FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <event2/buffer.h>
 
@@ -349,16 +351,20 @@ static uint64_t monotonic_ms(void)
     return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
-/* libevent runs timers after the I/O of the same turn, so the sweep sees what has arrived. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
-    (void) fd;
+    uint64_t expired;
     (void) what;
+    w->tick_due = read(fd, &expired, sizeof expired) > 0; /* reading also arms it again */
+}
+
+/* Time goes on. After the I/O of the turn, so that the sweep sees what has arrived. */
+static void sweep(struct worker *w)
+{
     uint64_t now = monotonic_ms();
     uint64_t steps = (now - w->tick_time) / TICK_MS;
-    if (steps == 0)
-        return;
+    w->tick_due = false;
     w->tick_time += steps * TICK_MS;
     w->shard.tick += steps > TICK_JUMP_MAX ? TICK_JUMP_MAX : (uint32_t) steps;
     wheel_advance(&w->shard.wheel, w->shard.tick, on_due, w);
@@ -369,6 +375,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 /* What is due after each turn of the loop. False when the worker's work is over. */
 static bool turn(struct worker *w)
 {
+    if (w->tick_due)
+        sweep(w);
     conn_turn(&w->shard);
     if (!w->stopping)
         return true;
@@ -403,18 +411,21 @@ static void *worker_main(void *arg)
 
 static bool watch_setup(struct worker *w)
 {
-    struct timeval step = {.tv_usec = TICK_MS * 1000};
+    struct itimerspec step = {.it_interval = {.tv_nsec = TICK_MS * 1000000L}, .it_value = {.tv_nsec = TICK_MS * 1000000L}};
+    w->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (w->tick_fd < 0 || timerfd_settime(w->tick_fd, 0, &step, NULL) != 0)
+        return false;
     w->bell_event = event_new(w->shard.pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w);
-    w->tick_event = event_new(w->shard.pub.base, -1, EV_PERSIST, on_tick, w);
+    w->tick_event = event_new(w->shard.pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w);
     return w->bell_event != NULL && w->tick_event != NULL && event_add(w->bell_event, NULL) == 0 &&
-           event_add(w->tick_event, &step) == 0;
+           event_add(w->tick_event, NULL) == 0;
 }
 
 bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefault, const struct settings *set,
                   struct stats *stats, struct doorbell *master_bell)
 {
     struct shard *s = &w->shard;
-    w->bell.fd = -1;
+    w->bell.fd = w->tick_fd = -1;
     w->master_bell = master_bell;
     s->pub.ind = ind;
     s->set = set;
@@ -441,6 +452,8 @@ void worker_teardown(struct worker *w)
         event_base_loop(s->pub.base, EVLOOP_NONBLOCK); /* bufferevents are freed in a pass of the loop */
         event_base_free(s->pub.base);
     }
+    if (w->tick_fd >= 0)
+        close(w->tick_fd);
     doorbell_fini(&w->bell);
     spsc_fini(&w->accepted);
     conn_pool_fini(s);

@@ -25,8 +25,10 @@ struct worker {
     struct doorbell *master_bell; /* worker -> master: finished */
     struct event *bell_event;
     struct event *tick_event;
+    int tick_fd;          /* timerfd of TICK_MS: with a timer of libevent's each epoll_wait would set one up in the kernel */
     unsigned char *rx;    /* the receive buffer: RX_FRONT bytes for what was carried over, then RX_SIZE */
     uint64_t tick_time;   /* monotonic milliseconds of the last tick */
+    bool tick_due;        /* the timer has fired in this turn: sweep after its I/O */
     bool stopping;        /* the word stop has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
     pthread_t thread;

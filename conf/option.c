@@ -1,0 +1,336 @@
+/*
+ * option.c: the option table, and loading a configuration by it. Main thread, before the server starts.
+ *
+ * A row is the one truth about its option: the parser, -o, -t, the sample and the manual are made from it.
+ */
+#include "row.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(struct maritcp_conf, member)
+#define SECONDS 0, MARIO_TIMEOUT_MAX, NULL
+
+/* A process can never have more descriptors than this: the kernel's ceiling for fs.nr_open. */
+#define DESCRIPTORS_MAX 2147483584u
+
+static const char *const full_names[] = {"refuse", "wait", NULL};
+static const char *const level_names[] = {"err", "warn", "info", "debug", NULL};
+_Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
+_Static_assert(MARIO_LOG_ERR == 0 && MARIO_LOG_DEBUG == 3, "level_names is in the order of the enum");
+
+const struct row conf_rows[] = {
+    {"server", "listen", ROW_LISTEN, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
+     "Where to listen. Port 0 takes any free one. A unix path has at most 107 bytes. A long list goes on in "
+     "the next line, if that one is indented and this one ends with a comma."},
+    {"server", "port", ROW_PORT, "8082", 1, 65535, NULL, AT(listen),
+     "A shorthand for listen = 0.0.0.0:port. Of listen and port, the one that is set last counts."},
+    {"server", "workernum", ROW_NUMBER, "0", 0, MARIO_WORKERNUM_MAX, NULL, AT(server.workernum),
+     "Worker threads. 0 is one for each core that the process may use."},
+    {"server", "connnum", ROW_NUMBER, "0", 0, MARIO_CONNNUM_MAX, NULL, AT(server.connnum),
+     "Connections for each worker. 0 is as many as the descriptor limit allows, at most 100,000."},
+    {"server", "strict_limits", ROW_BOOL, "on", 0, 1, NULL, AT(server.strict_limits),
+     "What to do with a connnum that the descriptor limit cannot carry. on refuses to start, off takes less "
+     "and says so."},
+    {"server", "when_full", ROW_ENUM, "refuse", 0, 1, full_names, AT(server.when_full),
+     "What a connection gets when all places are taken. refuse closes it at once, wait leaves it in the "
+     "kernel's backlog."},
+    {"server", "timeout", ROW_NUMBER, "300", SECONDS, AT(server.timeout),
+     "Seconds without a byte from the client until its connection is closed. 0 is never."},
+    {"server", "write_timeout", ROW_NUMBER, "60", SECONDS, AT(server.write_timeout),
+     "Seconds in which pending output did not shrink until the connection is closed. 0 is never."},
+    {"server", "packet_timeout", ROW_NUMBER, "10", SECONDS, AT(server.packet_timeout),
+     "Seconds from a packet's first byte to its last until the connection is closed. 0 is never."},
+    {"server", "max_pkglen", ROW_NUMBER, "8192", MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX, NULL,
+     AT(server.max_pkglen), "The largest packet that is accepted, in bytes, head included."},
+    {"server", "stx", ROW_HEX, "0x8eb69af7", 0, UINT32_MAX, NULL, AT(stx),
+     "The magic that every packet starts with. Hexadecimal with 0x, otherwise decimal."},
+    {"server", "backlog", ROW_NUMBER, "4096", 1, MARIO_BACKLOG_MAX, NULL, AT(server.backlog),
+     "Connections that the kernel holds until they are accepted. The kernel caps it at net.core.somaxconn."},
+    {"server", "drain_timeout", ROW_NUMBER, "10", SECONDS, AT(server.drain_timeout),
+     "Seconds that a stop may take to answer what has arrived."},
+    {"server", "prefault", ROW_BOOL, "off", 0, 1, NULL, AT(server.prefault),
+     "on touches the memory of all connections at start, off when it is first used."},
+    {"output", "high", ROW_SIZE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_high),
+     "Bytes of pending output above which a connection is not read. At most output.max."},
+    {"output", "max", ROW_SIZE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
+     "Bytes of pending output above which a connection is closed."},
+    {"log", "file", ROW_STRING, "-", 1, 180, NULL, AT(log_file),
+     "The file that log lines are appended to. - is standard output. A HUP signal opens it anew."},
+    {"log", "level", ROW_ENUM, "info", 0, 3, level_names, AT(log_level),
+     "The least important kind of line that is still logged."},
+    {"collect", "interval", ROW_NUMBER, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
+     "Seconds between two log lines that say how many are online."},
+};
+
+const uint32 conf_row_count = sizeof(conf_rows) / sizeof(conf_rows[0]);
+_Static_assert(sizeof(conf_rows) / sizeof(conf_rows[0]) <= CONF_ROWS_MAX,
+               "origin[] has a place for each row");
+
+const struct row *row_find(const char *section, const char *key)
+{
+    for (uint32 i = 0; i < conf_row_count; i++)
+        if (strcmp(conf_rows[i].section, section) == 0 && strcmp(conf_rows[i].key, key) == 0)
+            return &conf_rows[i];
+    return NULL;
+}
+
+uint32 row_index(const struct row *row)
+{
+    return (uint32) (row - conf_rows);
+}
+
+const struct row *row_listen(void)
+{
+    return row_find("server", "listen");
+}
+
+bool section_exists(const char *section)
+{
+    for (uint32 i = 0; i < conf_row_count; i++)
+        if (strcmp(conf_rows[i].section, section) == 0)
+            return true;
+    return false;
+}
+
+sint32 conf_fail(struct conf_error *err, const struct place *place, const char *section, const char *key,
+                 const char *allowed, const char *fmt, ...)
+{
+    char why[WHY_SIZE + 64], where[PATH_MAX + 128];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, sizeof(why), fmt, args);
+    va_end(args);
+    if (place->override)
+        snprintf(where, sizeof(where), "-o %.200s", place->override);
+    else if (place->line > 0)
+        snprintf(where, sizeof(where), "%s:%d", place->file, place->line);
+    else
+        snprintf(where, sizeof(where), "%s", place->file);
+    /* An override's place is its text, which begins with the name already. */
+    bool named = key && !place->override;
+    snprintf(err->text, sizeof(err->text), "%s: %s%s%s%s%s%s%s%s", where, named ? section : "",
+             named ? "." : "", named ? key : "", named ? ": " : "", why, allowed ? " (allowed: " : "",
+             allowed ? allowed : "", allowed ? ")" : "");
+    text_make_printable(err->text);
+    return -1;
+}
+
+/* Near enough to be a slip of the finger: a third of the letters. */
+static bool name_is_near(const char *name, uint32 distance)
+{
+    return distance <= 1 + strlen(name) / 3 && distance < strlen(name);
+}
+
+sint32 conf_fail_section(struct conf_error *err, const struct place *place, const char *section)
+{
+    char quoted[QUOTE_SIZE], hint[64] = "", all[128] = "";
+    uint32 best = UINT32_MAX;
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const char *name = conf_rows[i].section;
+        uint32 distance = text_distance(section, name);
+        if (distance < best && name_is_near(name, distance)) {
+            best = distance;
+            snprintf(hint, sizeof(hint), ", did you mean [%s]?", name);
+        }
+        if (i == 0 || strcmp(name, conf_rows[i - 1].section) != 0)
+            snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "", name);
+    }
+    text_quote(quoted, section);
+    return conf_fail(err, place, NULL, NULL, all, "unknown section %s%s", quoted, hint);
+}
+
+sint32 conf_fail_key(struct conf_error *err, const struct place *place, const char *section, const char *key)
+{
+    char shown[48], hint[96] = "", all[256] = "";
+    uint32 best = UINT32_MAX;
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const struct row *row = &conf_rows[i];
+        bool here = strcmp(row->section, section) == 0;
+        uint32 distance = text_distance(key, row->key);
+        /* A key of another section is a hint only if it is spelled right. */
+        if (distance < best && (here ? name_is_near(row->key, distance) : distance == 0)) {
+            best = distance;
+            snprintf(hint, sizeof(hint), ", did you mean %s.%s?", row->section, row->key);
+        }
+        if (here)
+            snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", *all ? ", " : "", row->key);
+    }
+    snprintf(shown, sizeof(shown), "%s", key);
+    return conf_fail(err, place, section, shown, all, "unknown key%s", hint);
+}
+
+sint32 row_set(const struct row *row, struct maritcp_conf *conf, const char *text, const struct place *place,
+               sint32 origin, struct conf_error *err)
+{
+    char why[WHY_SIZE], range[RANGE_SIZE];
+    if (value_parse(row, conf, text, why) != 0) {
+        value_range(row, range);
+        /* About a listen list the library may have said it all. */
+        return conf_fail(err, place, row->section, row->key, strstr(why, "(allowed: ") ? NULL : range, "%s",
+                         why);
+    }
+    conf->origin[row_index(row)] = origin;
+    if (row->type == ROW_PORT)
+        conf->origin[row_index(row_listen())] = origin;
+    return 0;
+}
+
+/* Copy text without blanks around it. Returns false if it does not fit. */
+static bool copy_trimmed(char *out, size_t size, const char *text, size_t len)
+{
+    while (len > 0 && (*text == ' ' || *text == '\t'))
+        text++, len--;
+    while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+        len--;
+    if (len >= size)
+        return false;
+    memcpy(out, text, len);
+    out[len] = '\0';
+    return true;
+}
+
+static sint32 override_read(struct maritcp_conf *conf, const char *text, sint32 origin,
+                            struct conf_error *err)
+{
+    struct place place = {.override = text};
+    char section[64], key[64], value[CONF_LISTEN_SIZE];
+    const char *equals = strchr(text, '='), *dot = strchr(text, '.');
+    if (!equals || !dot || dot > equals)
+        return conf_fail(err, &place, NULL, NULL, "section.key=value", "missing '%s'", equals ? "." : "=");
+    if (!copy_trimmed(section, sizeof(section), text, (size_t) (dot - text)))
+        return conf_fail(err, &place, NULL, NULL, "section.key=value", "the section is too long");
+    if (!copy_trimmed(key, sizeof(key), dot + 1, (size_t) (equals - dot - 1)))
+        return conf_fail(err, &place, NULL, NULL, "section.key=value", "the key is too long");
+    if (!section_exists(section))
+        return conf_fail_section(err, &place, section);
+    const struct row *row = row_find(section, key);
+    if (!row)
+        return conf_fail_key(err, &place, section, key);
+    if (!copy_trimmed(value, sizeof(value), equals + 1, strlen(equals + 1)))
+        return conf_fail(err, &place, NULL, NULL, "up to 8191 bytes", "the value is too long");
+    return row_set(row, conf, value, &place, origin, err);
+}
+
+/* Whether a got its value after b: defaults come first, then the file's lines, then the overrides. */
+static bool row_is_later(const struct maritcp_conf *conf, const struct row *a, const struct row *b)
+{
+    sint64 when_a = conf->origin[row_index(a)], when_b = conf->origin[row_index(b)];
+    return (when_a < 0 ? INT32_MAX - when_a : when_a) > (when_b < 0 ? INT32_MAX - when_b : when_b);
+}
+
+/* The place where the row got its value. */
+static struct place place_of(const struct maritcp_conf *conf, const struct row *row, const char *file,
+                             char *const overrides[])
+{
+    sint32 origin = conf->origin[row_index(row)];
+    struct place place = {.file = file ? file : "default", .line = origin > 0 ? origin : 0};
+    if (origin < 0)
+        place.override = overrides[-origin - 1];
+    return place;
+}
+
+/* Checks between options. The line names the option that was set last. */
+static sint32 conf_check(const struct maritcp_conf *conf, const char *file, char *const overrides[],
+                         struct conf_error *err)
+{
+    const struct mario_options *o = &conf->server;
+    const struct row *high = row_find("output", "high"), *max = row_find("output", "max");
+    const struct row *workers = row_find("server", "workernum"), *conns = row_find("server", "connnum");
+    char high_text[16], max_text[16], range[RANGE_SIZE], limit[16];
+    if (o->output_high > o->output_max) {
+        bool blame_max = row_is_later(conf, max, high);
+        const struct row *row = blame_max ? max : high;
+        struct place place = place_of(conf, row, file, overrides);
+        size_print(o->output_high, high_text, sizeof(high_text));
+        size_print(o->output_max, max_text, sizeof(max_text));
+        size_print(blame_max ? MARIO_OUTPUT_MAX : MARIO_OUTPUT_MIN, limit, sizeof(limit));
+        snprintf(range, sizeof(range), "%s .. %s", blame_max ? high_text : limit,
+                 blame_max ? limit : max_text);
+        return conf_fail(
+            err, &place, row->section, row->key, range, "%s is %s %s", blame_max ? max_text : high_text,
+            blame_max ? "below output.high" : "above output.max", blame_max ? high_text : max_text);
+    }
+    uint64 total = (uint64) (o->workernum ? o->workernum : 1) * o->connnum;
+    if (total > DESCRIPTORS_MAX) {
+        const struct row *row = row_is_later(conf, workers, conns) ? workers : conns;
+        struct place place = place_of(conf, row, file, overrides);
+        snprintf(range, sizeof(range), "workernum * connnum up to %u", DESCRIPTORS_MAX);
+        return conf_fail(err, &place, row->section, row->key, range,
+                         "%u workers of %u connections are more than any process can have", o->workernum,
+                         o->connnum);
+    }
+    return 0;
+}
+
+sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
+                 struct conf_error *err)
+{
+    struct place nowhere = {.file = "default"};
+    memset(conf, 0, sizeof(*conf));
+    err->text[0] = '\0';
+    mario_options_init(&conf->server);
+    for (uint32 i = 0; i < conf_row_count; i++)
+        if (row_set(&conf_rows[i], conf, conf_rows[i].fallback, &nowhere, 0, err) != 0)
+            return -1;
+    conf->server.listen = conf->listen;
+    if (file && file_read(conf, file, err) != 0)
+        return -1;
+    for (uint32 i = 0; i < override_count; i++)
+        if (override_read(conf, overrides[i], -1 - (sint32) i, err) != 0)
+            return -1;
+    return conf_check(conf, file, overrides, err);
+}
+
+/* Write path to out, a relative one below the working directory. Returns 0, or -1 with errno. */
+static sint32 path_make_absolute(char *out, size_t size, const char *path)
+{
+    char here[PATH_MAX] = "";
+    if (path[0] != '/' && !getcwd(here, sizeof(here)))
+        return -1;
+    int len = snprintf(out, size, "%s%s%s", here, here[0] ? "/" : "", path);
+    errno = ENAMETOOLONG;
+    return len >= 0 && (size_t) len < size ? 0 : -1;
+}
+
+/* Write the list to out with every unix path absolute. Returns 0, or -1 with errno. */
+static sint32 list_make_absolute(char *out, size_t size, const char *list)
+{
+    size_t used = 0;
+    for (; *list != '\0'; list += list[0] == ',') {
+        char entry[PATH_MAX];
+        size_t len = strcspn(list, ",");
+        errno = ENAMETOOLONG;
+        if (!copy_trimmed(entry, sizeof(entry), list, len))
+            return -1;
+        list += len;
+        bool is_unix = strncmp(entry, "unix:", 5) == 0;
+        int head = snprintf(out + used, size - used, "%s%s", used ? "," : "", is_unix ? "unix:" : entry);
+        if (head < 0 || (size_t) head >= size - used)
+            return -1;
+        used += (size_t) head;
+        if (is_unix && path_make_absolute(out + used, size - used, entry + 5) != 0)
+            return -1;
+        used += strlen(out + used);
+    }
+    return 0;
+}
+
+sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
+{
+    char path[sizeof(conf->log_file)], list[sizeof(conf->listen)], why[WHY_SIZE];
+    struct place place = {.file = "--daemon"};
+    if (strcmp(conf->log_file, "-") != 0) {
+        if (path_make_absolute(path, sizeof(path), conf->log_file) != 0)
+            return conf_fail(err, &place, "log", "file", NULL, "%s", strerror(errno));
+        memcpy(conf->log_file, path, strlen(path) + 1);
+    }
+    if (list_make_absolute(list, sizeof(list), conf->listen) != 0)
+        return conf_fail(err, &place, "server", "listen", NULL, "%s", strerror(errno));
+    if (mario_listen_check(list, why, sizeof(why)) != 0)
+        return conf_fail(err, &place, "server", "listen", NULL, "%s", why);
+    memcpy(conf->listen, list, strlen(list) + 1);
+    return 0;
+}

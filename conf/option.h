@@ -1,0 +1,60 @@
+/*
+ * option.h: maritcp's configuration: what can be set, and the four ways the option table is used.
+ *
+ * All of it runs on the main thread before the server starts. The table itself is in option.c.
+ */
+#ifndef MARITCP_OPTION_H
+#define MARITCP_OPTION_H
+
+#include <limits.h>
+#include <stdio.h>
+
+#include "mario/mario_log.h"
+#include "mario/mario_server.h"
+#include "mario/mario_types.h"
+
+/* Read when there is no -c and this file exists. */
+#ifndef MARITCP_CONF_FILE
+#define MARITCP_CONF_FILE "/etc/maritcp.conf"
+#endif
+
+#define CONF_ROWS_MAX 32u      /* rows the table may have */
+#define CONF_LISTEN_SIZE 8192u /* bytes of a whole listen list, NUL included */
+
+/* All values, checked. server.listen points into the struct itself, so hand it on by pointer; a copy would go
+ * on pointing here. */
+struct maritcp_conf {
+    struct mario_options server;
+    uint32 stx;
+    enum mario_log_level log_level;
+    uint32 collect_interval;       /* seconds */
+    char listen[CONF_LISTEN_SIZE]; /* as server.listen */
+    char log_file[PATH_MAX];       /* "-" is standard output */
+    sint32 origin[CONF_ROWS_MAX];  /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
+};
+
+/* What was wrong: one printable line without a newline, empty if nothing was. */
+struct conf_error {
+    char text[PATH_MAX + 1024];
+};
+
+/* Fill *conf with the defaults, then with file (NULL: none), then with the overrides "section.key=value" in
+ * their order, then check what belongs together. Returns 0, or -1 with *err set; *conf is then not to be
+ * used. */
+sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
+                 struct conf_error *err) __attribute__((warn_unused_result, nonnull(1, 5)));
+
+/* Make log.file and the unix sockets independent of the working directory. Returns 0, or -1 with *err set. */
+sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
+    __attribute__((warn_unused_result, nonnull));
+
+/* Print every option with its value, as a configuration file that reads back to the same values (-t). */
+void conf_print(FILE *out, const struct maritcp_conf *conf);
+
+/* Print conf/maritcp.conf: every option with its help and default. */
+void conf_print_sample(FILE *out);
+
+/* Print the part of maritcp(8) that describes the options, in mdoc. */
+void conf_print_manual(FILE *out);
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * row.h: one option as a row of the table, and the modules that work on rows. Private to conf/.
+ */
+#ifndef MARITCP_ROW_H
+#define MARITCP_ROW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "option.h"
+
+enum row_type {
+    ROW_NUMBER, /* uint32, decimal */
+    ROW_SIZE,   /* uint32, decimal with k, m or g */
+    ROW_HEX,    /* uint32, 0x and hexadecimal, or decimal */
+    ROW_BOOL,   /* int, on or off */
+    ROW_ENUM,   /* an enum, one of `names`, counted from 0 */
+    ROW_STRING, /* char[max + 1] or more */
+    ROW_LISTEN, /* char[CONF_LISTEN_SIZE], a list that mario_listen_check() accepts */
+    ROW_PORT    /* no place of its own: sets the listen list to 0.0.0.0:port */
+};
+
+struct row {
+    const char *section;
+    const char *key;
+    enum row_type type;
+    const char *fallback;     /* the default, as it would stand in the file */
+    uint32 min, max;          /* of the number; of a string its length in bytes */
+    const char *const *names; /* ROW_ENUM: the words, ended by NULL */
+    size_t at;                /* where in struct maritcp_conf the value is stored */
+    const char *help;         /* one or more sentences, without the range and the default */
+};
+
+extern const struct row conf_rows[];
+extern const uint32 conf_row_count;
+
+/* Where a value comes from, for errors. Either file and line (0: the whole file), or an override. */
+struct place {
+    const char *file;
+    sint32 line;
+    const char *override;
+};
+
+#define WHY_SIZE 256u   /* room for what is wrong with one value */
+#define RANGE_SIZE 128u /* room for a row's allowed range */
+#define QUOTE_SIZE 56u  /* room for a quoted, shortened text */
+
+/* option.c */
+const struct row *row_find(const char *section, const char *key);
+uint32 row_index(const struct row *row);
+/* The row that holds the listen list. */
+const struct row *row_listen(void);
+/* Set a row's value and its origin. Returns 0, or -1 with *err set. */
+sint32 row_set(const struct row *row, struct maritcp_conf *conf, const char *text, const struct place *place,
+               sint32 origin, struct conf_error *err);
+/* Write "PLACE: section.key: why (allowed: range)" into *err. Where NULL, it is left out. Returns -1. */
+sint32 conf_fail(struct conf_error *err, const struct place *place, const char *section, const char *key,
+                 const char *allowed, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* The same for a name that the table does not have, with the nearest one and all that exist. */
+sint32 conf_fail_section(struct conf_error *err, const struct place *place, const char *section);
+sint32 conf_fail_key(struct conf_error *err, const struct place *place, const char *section, const char *key);
+bool section_exists(const char *section);
+
+/* file.c: read a file into *conf. 0, or -1 with *err set. */
+sint32 file_read(struct maritcp_conf *conf, const char *file, struct conf_error *err);
+
+/* value.c: text to value and back. value_parse: 0, or -1 with what is wrong in why. */
+sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char *text, char why[WHY_SIZE]);
+void value_print(const struct row *row, const struct maritcp_conf *conf, char *out, size_t size);
+void value_range(const struct row *row, char out[RANGE_SIZE]);
+void size_print(uint32 value, char *out, size_t size);
+
+/* text.c: the first byte of text that is no UTF-8 or is a control character other than tab, or NULL. */
+const char *text_bad(const char *text, size_t len);
+/* 'text' in quotes for a message, shortened. */
+void text_quote(char out[QUOTE_SIZE], const char *text);
+/* Make text one printable line in place. */
+void text_make_printable(char *text);
+/* Edits that lead from a to b; a large number for long texts. */
+uint32 text_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * show.c: the option table as text: the values in use, the sample file, the manual. Main thread, no state.
+ */
+#include "row.h"
+
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "mario/mario_util.h"
+
+#define COMMENT_COLUMN 40 /* where -t says where a value comes from */
+#define VALUE_SHORT 100u  /* longer values stand without that, and lists in a line for each entry */
+#define HELP_COLUMNS 96u  /* the sample's comments are wrapped here */
+#define MDOC_COLUMNS 78u  /* and the manual's source here */
+
+static bool show_is_first_of_section(uint32 i)
+{
+    return i == 0 || strcmp(conf_rows[i].section, conf_rows[i - 1].section) != 0;
+}
+
+/* The length of the sentence that text begins with, its full stop included. */
+static size_t show_sentence(const char *text)
+{
+    const char *end = strstr(text, ". ");
+    return end ? (size_t) (end - text) + 1 : strlen(text);
+}
+
+/* What this process has, which the zeros of workernum and connnum are counted from. */
+static void show_machine(FILE *out)
+{
+    cpu_set_t cores;
+    struct rlimit files;
+    if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
+        fprintf(out, "# this process may use %d cores\n", CPU_COUNT(&cores));
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY)
+        fprintf(out, "# and have %llu descriptors\n", (unsigned long long) files.rlim_max);
+}
+
+static void show_value(FILE *out, const struct row *row, const char *value, sint32 origin)
+{
+    int column = fprintf(out, "%s = ", row->key);
+    if (strlen(value) >= VALUE_SHORT) {
+        for (; *value; value++) {
+            fputc(*value, out);
+            if (row->type == ROW_LISTEN && *value == ',')
+                fputs("\n    ", out);
+        }
+    } else if (origin == 0) {
+        fputs(value, out);
+    } else {
+        column += fprintf(out, "%s", value);
+        fprintf(out, "%*s ; ", column < COMMENT_COLUMN ? COMMENT_COLUMN - column : 0, "");
+        if (origin > 0)
+            fprintf(out, "line %d", origin);
+        else
+            fputs("-o", out);
+    }
+    fputc('\n', out);
+}
+
+void conf_print(FILE *out, const struct maritcp_conf *conf)
+{
+    char value[CONF_LISTEN_SIZE > PATH_MAX ? CONF_LISTEN_SIZE : PATH_MAX];
+    fprintf(out, "# maritcp %s would use this\n", mario_version());
+    show_machine(out);
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const struct row *row = &conf_rows[i];
+        if (show_is_first_of_section(i))
+            fprintf(out, "\n[%s]\n", row->section);
+        if (row->type == ROW_PORT) {
+            fprintf(out, "# %s: see listen\n", row->key);
+            continue;
+        }
+        value_print(row, conf, value, sizeof(value));
+        show_value(out, row, value, conf->origin[i]);
+    }
+}
+
+/* Print the first len bytes of text in lines of at most `columns`, each beginning with lead. */
+static void show_wrapped(FILE *out, const char *text, size_t len, const char *lead, size_t columns)
+{
+    size_t column = 0;
+    for (const char *end = text + len; text < end; text += strspn(text, " ")) {
+        size_t word = strcspn(text, " ");
+        if (column > 0 && column + 1 + word > columns) {
+            fputc('\n', out);
+            column = 0;
+        }
+        column += (size_t) fprintf(out, "%s%.*s", column ? " " : lead, (int) word, text);
+        text += word;
+    }
+    fputc('\n', out);
+}
+
+void conf_print_sample(FILE *out)
+{
+    char range[RANGE_SIZE];
+    fputs(
+        "# maritcp.conf: what maritcp can be told, each option with its default. See maritcp(8).\n"
+        "# Sizes take k, m or g. A ';' after a blank starts a comment, '#' only at the beginning of a line.\n"
+        "# `maritcp -t -c FILE` checks a file, `maritcp --print-sample` prints this one anew.\n",
+        out);
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const struct row *row = &conf_rows[i];
+        if (show_is_first_of_section(i))
+            fprintf(out, "\n[%s]\n", row->section);
+        else
+            fputc('\n', out);
+        show_wrapped(out, row->help, strlen(row->help), "# ", HELP_COLUMNS);
+        value_range(row, range);
+        fprintf(out, "# Allowed: %s\n", range);
+        /* A port behind the list would replace it as soon as somebody edits the list. */
+        fprintf(out, "%s%s = %s\n", row->type == ROW_PORT ? ";" : "", row->key, row->fallback);
+    }
+}
+
+/* Print text as mdoc running text, each sentence on a new line. No word here begins with a dot or a quote. */
+static void show_mdoc(FILE *out, const char *text)
+{
+    while (*text) {
+        size_t len = show_sentence(text);
+        show_wrapped(out, text, len, "", MDOC_COLUMNS);
+        text += len + strspn(text + len, " ");
+    }
+}
+
+void conf_print_manual(FILE *out)
+{
+    char range[RANGE_SIZE];
+    fputs(".Bl -tag -width Ds\n", out);
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const struct row *row = &conf_rows[i];
+        value_range(row, range);
+        fprintf(out, ".It Cm %s.%s\n", row->section, row->key);
+        show_mdoc(out, row->help);
+        fprintf(out, "Allowed:\n.Li \"%s\" ;\ndefault:\n.Li \"%s\" .\n", range, row->fallback);
+    }
+    fputs(".El\n", out);
+}

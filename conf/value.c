@@ -1,0 +1,200 @@
+/*
+ * value.c: one option's value: from text, to text, and its range in words. Main thread, no state.
+ */
+#include "row.h"
+
+#include <ctype.h>
+#include <string.h>
+
+_Static_assert(sizeof(enum mario_when_full) == sizeof(uint32), "enums are stored as uint32");
+_Static_assert(sizeof(enum mario_log_level) == sizeof(uint32), "enums are stored as uint32");
+_Static_assert(sizeof(int) == sizeof(uint32), "a bool is an int and is stored as uint32");
+
+static const char *const value_bools[] = {"off", "on", NULL};
+
+static void value_store(const struct row *row, struct maritcp_conf *conf, uint32 value)
+{
+    memcpy((char *) conf + row->at, &value, sizeof(value));
+}
+
+static uint32 value_load(const struct row *row, const struct maritcp_conf *conf)
+{
+    uint32 value;
+    memcpy(&value, (const char *) conf + row->at, sizeof(value));
+    return value;
+}
+
+static const char *const *value_names(const struct row *row)
+{
+    return row->type == ROW_BOOL ? value_bools : row->names;
+}
+
+/* The factor of a size suffix, 0 if it is none. */
+static uint32 value_factor(char suffix)
+{
+    switch (tolower((unsigned char) suffix)) {
+    case 'k':
+        return 1u << 10;
+    case 'm':
+        return 1u << 20;
+    case 'g':
+        return 1u << 30;
+    default:
+        return 0;
+    }
+}
+
+/* Parse a whole number of row's type. NULL, or what is wrong. value stops growing once it is too large. */
+static const char *value_number(const struct row *row, const char *text, uint32 *out)
+{
+    bool hex = row->type == ROW_HEX && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+    uint64 value = 0;
+    if (hex)
+        text += 2;
+    else if (*text == '-' && isdigit((unsigned char) text[1]))
+        return "is negative";
+    if (!(hex ? isxdigit((unsigned char) *text) : isdigit((unsigned char) *text)))
+        return "is not a number";
+    for (; hex ? isxdigit((unsigned char) *text) : isdigit((unsigned char) *text); text++) {
+        uint32 digit = isdigit((unsigned char) *text) ? (uint32) (*text - '0')
+                                                      : (uint32) (tolower((unsigned char) *text) - 'a') + 10;
+        if (value <= UINT32_MAX)
+            value = value * (hex ? 16 : 10) + digit;
+    }
+    if (row->type == ROW_SIZE && value_factor(*text) != 0) {
+        if (value <= UINT32_MAX)
+            value *= value_factor(*text);
+        text++;
+    }
+    if (*text != '\0')
+        return "has something behind the number";
+    if (value < row->min || value > row->max)
+        return "is out of range";
+    *out = (uint32) value;
+    return NULL;
+}
+
+static const char *value_word(const struct row *row, const char *text, uint32 *out)
+{
+    for (uint32 i = 0; value_names(row)[i]; i++) {
+        if (strcmp(value_names(row)[i], text) == 0) {
+            *out = i;
+            return NULL;
+        }
+    }
+    return "is not one of the words";
+}
+
+/* A string must survive being printed into a file and read again. */
+static const char *value_string(const struct row *row, const char *text)
+{
+    if (text_bad(text, strlen(text)))
+        return "is not plain UTF-8 text";
+    if (strchr(text, ';'))
+        return "has a ';', which starts a comment";
+    if (row->type == ROW_STRING && (strlen(text) < row->min || strlen(text) > row->max))
+        return "has a length out of range";
+    if (row->type == ROW_LISTEN && strlen(text) >= CONF_LISTEN_SIZE)
+        return "is too long a list";
+    return NULL;
+}
+
+sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char *text, char why[WHY_SIZE])
+{
+    char quoted[QUOTE_SIZE];
+    const char *wrong = NULL;
+    uint32 value = 0;
+    if (*text == '\0') {
+        snprintf(why, WHY_SIZE, "no value");
+        return -1;
+    }
+    if (row->type == ROW_STRING || row->type == ROW_LISTEN)
+        wrong = value_string(row, text);
+    else if (row->type == ROW_BOOL || row->type == ROW_ENUM)
+        wrong = value_word(row, text, &value);
+    else
+        wrong = value_number(row, text, &value);
+    if (wrong) {
+        text_quote(quoted, text);
+        snprintf(why, WHY_SIZE, "%s %s", quoted, wrong);
+        return -1;
+    }
+    if (row->type == ROW_LISTEN && mario_listen_check(text, why, WHY_SIZE) != 0)
+        return -1;
+    if (row->type == ROW_STRING || row->type == ROW_LISTEN)
+        memcpy((char *) conf + row->at, text, strlen(text) + 1);
+    else if (row->type == ROW_PORT)
+        snprintf((char *) conf + row->at, CONF_LISTEN_SIZE, "0.0.0.0:%u", value);
+    else
+        value_store(row, conf, value);
+    return 0;
+}
+
+void size_print(uint32 value, char *out, size_t size)
+{
+    const char *suffix = "";
+    if (value != 0 && value % (1u << 30) == 0)
+        suffix = "g";
+    else if (value != 0 && value % (1u << 20) == 0)
+        suffix = "m";
+    else if (value != 0 && value % (1u << 10) == 0)
+        suffix = "k";
+    snprintf(out, size, "%u%s", *suffix ? value / value_factor(*suffix) : value, suffix);
+}
+
+void value_print(const struct row *row, const struct maritcp_conf *conf, char *out, size_t size)
+{
+    switch (row->type) {
+    case ROW_NUMBER:
+        snprintf(out, size, "%u", value_load(row, conf));
+        break;
+    case ROW_SIZE:
+        size_print(value_load(row, conf), out, size);
+        break;
+    case ROW_HEX:
+        snprintf(out, size, "0x%08x", value_load(row, conf));
+        break;
+    case ROW_BOOL:
+    case ROW_ENUM:
+        snprintf(out, size, "%s", value_names(row)[value_load(row, conf)]);
+        break;
+    case ROW_STRING:
+    case ROW_LISTEN:
+    case ROW_PORT:
+        snprintf(out, size, "%s", (const char *) conf + row->at);
+        break;
+    }
+}
+
+void value_range(const struct row *row, char out[RANGE_SIZE])
+{
+    char low[16], high[16];
+    size_t used = 0;
+    switch (row->type) {
+    case ROW_NUMBER:
+    case ROW_PORT:
+        snprintf(out, RANGE_SIZE, "%u .. %u", row->min, row->max);
+        break;
+    case ROW_SIZE:
+        size_print(row->min, low, sizeof(low));
+        size_print(row->max, high, sizeof(high));
+        snprintf(out, RANGE_SIZE, "%s .. %s", low, high);
+        break;
+    case ROW_HEX:
+        snprintf(out, RANGE_SIZE, "0x%x .. 0x%x", row->min, row->max);
+        break;
+    case ROW_BOOL:
+    case ROW_ENUM:
+        for (uint32 i = 0; value_names(row)[i] && used < RANGE_SIZE; i++)
+            used +=
+                (size_t) snprintf(out + used, RANGE_SIZE - used, "%s%s", i ? ", " : "", value_names(row)[i]);
+        break;
+    case ROW_STRING:
+        snprintf(out, RANGE_SIZE, "%u .. %u bytes", row->min, row->max);
+        break;
+    case ROW_LISTEN:
+        snprintf(out, RANGE_SIZE, "addr:port, [v6]:port, unix:/path, separated by commas; port %u .. %u",
+                 row->min, row->max);
+        break;
+    }
+}

@@ -1,0 +1,104 @@
+/*
+ * mario.c: maritcp, the reference application, from its first line to its last. It runs on the main thread,
+ * which becomes the server's master. What it serves is in function/, what can be set in conf/, what goes over
+ * the wire in protocol/; everything else is the library.
+ */
+#include "mario/mario.h"
+
+#include "conf/cmdline.h"
+#include "conf/option.h"
+#include "function/function.h"
+
+enum { EXIT_CLEAN = 0, EXIT_CONFIGURATION = 1, EXIT_NO_START = 2, EXIT_NO_STOP = 3 };
+
+#define LAST_LINES_MS 2000 /* how long the log may take to be written at the end */
+
+/* A signal that arrives before the server waits for signals must neither kill the process nor be lost. */
+static void signals_block(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal_handler(SIGPIPE, SIG_IGN);
+}
+
+/* Read the configuration. Returns -1 to go on, else the exit code. */
+static sint32 configure(struct maritcp_conf *conf, const struct cmdline *cmd)
+{
+    static struct conf_error err;
+    if (conf_load(conf, cmd->file, cmd->overrides, cmd->override_count, &err) != 0 ||
+        (cmd->daemon && !cmd->test && conf_make_absolute(conf, &err) != 0)) {
+        fprintf(stderr, "%s\n", err.text);
+        return EXIT_CONFIGURATION;
+    }
+    if (!cmd->test)
+        return -1;
+    conf_print(stdout, conf);
+    return cmdline_flush();
+}
+
+static sint32 become_daemon(const struct maritcp_conf *conf)
+{
+    if (strcmp(conf->log_file, "-") == 0)
+        fprintf(stderr,
+                "maritcp: warning: a daemon's standard output goes nowhere; set log.file to keep the log\n");
+    if (run_daemon() == 0)
+        return 0;
+    fprintf(stderr, "maritcp: cannot become a daemon: %s\n", strerror(errno));
+    return -1;
+}
+
+static sint32 open_log(const struct maritcp_conf *conf)
+{
+    mario_log_level(conf->log_level);
+    if (mario_log_open(conf->log_file) == 0)
+        return 0;
+    fprintf(stderr, "maritcp: log.file %s cannot be opened: %s\n", conf->log_file, strerror(errno));
+    return -1;
+}
+
+/* What the server needs before it runs. Says in one line what failed. */
+static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
+{
+    if (function_register(server, conf->collect_interval) != 0)
+        return -1;
+    if (regist_stx(conf->stx) == 0 && start_log_thread() == 0)
+        return 0;
+    fprintf(stderr, "maritcp: the log thread cannot be started: %s\n", strerror(errno));
+    return -1;
+}
+
+/* Make the server, run it until it is stopped, take it down. */
+static sint32 serve(const struct maritcp_conf *conf)
+{
+    SERVER *server = mario_init_server(&conf->server);
+    if (!server)
+        return EXIT_NO_START;
+    sint32 code = EXIT_NO_START;
+    if (prepare(server, conf) == 0)
+        code = start_server(server) ? EXIT_NO_STOP : EXIT_CLEAN;
+    mario_free_server(&server);
+    mario_log_flush(LAST_LINES_MS);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static struct maritcp_conf conf;
+    struct cmdline cmd;
+    signals_block();
+    sint32 code = cmdline_init(&cmd, argc, argv);
+    if (code < 0)
+        code = configure(&conf, &cmd);
+    if (code < 0 && cmd.daemon && become_daemon(&conf) != 0)
+        code = EXIT_NO_START;
+    if (code < 0 && open_log(&conf) != 0)
+        code = EXIT_NO_START;
+    if (code < 0)
+        code = serve(&conf);
+    cmdline_fini(&cmd);
+    return code;
+}

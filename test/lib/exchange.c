@@ -1,0 +1,106 @@
+/*
+ * exchange.c: requests and their replies. Pure functions, any thread. A request can be built again at any time from its
+ * numbers, so a client need not keep what it could not send.
+ */
+#include "exchange.h"
+
+#include <string.h>
+
+#include "payload.h"
+#include "protocol/mario_protocol.h"
+#include "wire.h"
+
+static const char hello[] = {'h', 'e', 'l', 'l', 'o'};
+
+static struct exchange make(enum exchange_kind kind, uint32_t stx, uint16_t akg_id, uint32_t data_len)
+{
+    return (struct exchange) {.kind = kind,
+                              .stx = stx,
+                              .akg_id = akg_id,
+                              .data_len = data_len,
+                              .request_len = WIRE_HEAD_LEN + data_len};
+}
+
+struct exchange exchange_login(uint32_t stx, uint16_t uid)
+{
+    struct exchange x = make(EXCHANGE_LOGIN, stx, CMD_FUNCTION_LOGIN, sizeof(LOGIN_REQ));
+    x.reply_len = WIRE_HEAD_LEN;
+    x.uid = uid;
+    return x;
+}
+
+struct exchange exchange_hello(uint32_t stx, uint32_t data_len)
+{
+    struct exchange x = make(EXCHANGE_HELLO, stx, CMD_FUNCTION_SAY_HELLO, data_len);
+    x.reply_len = WIRE_HEAD_LEN + sizeof hello;
+    return x;
+}
+
+struct exchange exchange_echo(uint32_t stx, uint32_t data_len)
+{
+    struct exchange x = make(EXCHANGE_ECHO, stx, CMD_FUNCTION_ECHO, data_len);
+    x.reply_len = x.request_len;
+    return x;
+}
+
+struct exchange exchange_text(uint32_t stx, const char *text, uint32_t data_len)
+{
+    struct exchange x = exchange_echo(stx, data_len);
+    x.text = text;
+    return x;
+}
+
+struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
+{
+    return make(EXCHANGE_OTHER, stx, akg_id, data_len);
+}
+
+void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
+{
+    wire_put_head(out, (struct wire_head) {x->stx, (uint16_t) x->request_len, x->akg_id});
+    out += WIRE_HEAD_LEN;
+    if (x->kind == EXCHANGE_LOGIN)
+        wire_put16(out, (uint16_t) (x->uid + conn));
+    else if (x->text != NULL)
+        memcpy(out, x->text, x->data_len);
+    else if (x->data_len > 0)
+        payload_fill(out, x->data_len, conn, seq);
+}
+
+static int content_right(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *data)
+{
+    switch (x->kind) {
+    case EXCHANGE_HELLO:
+        return memcmp(data, hello, sizeof hello) == 0;
+    case EXCHANGE_ECHO:
+        if (x->text != NULL)
+            return memcmp(data, x->text, x->data_len) == 0;
+        return payload_check(data, x->data_len, conn, seq);
+    case EXCHANGE_LOGIN:
+    case EXCHANGE_OTHER:
+        break;
+    }
+    return 1;
+}
+
+int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,
+                   enum fault *fault)
+{
+    *fault = FAULT_NONE;
+    if (n < 4)
+        return 0;
+    if (wire_get32(in) != x->stx)
+        return *fault = FAULT_BAD_STX, -1;
+    if (n < WIRE_HEAD_LEN)
+        return 0;
+    struct wire_head h = wire_get_head(in);
+    if (h.akg_id != x->akg_id)
+        return *fault = FAULT_BAD_AKG, -1;
+    if (h.pkglen < WIRE_HEAD_LEN || (x->reply_len != 0 && h.pkglen != x->reply_len))
+        return *fault = FAULT_BAD_LENGTH, -1;
+    if (n < h.pkglen)
+        return 0;
+    if (!content_right(x, conn, seq, in + WIRE_HEAD_LEN))
+        return *fault = FAULT_BAD_CONTENT, -1;
+    return h.pkglen;
+}

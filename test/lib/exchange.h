@@ -1,0 +1,50 @@
+/*
+ * exchange.h: one kind of request and the reply that belongs to it: build the one, judge the other. Pure functions over the
+ * caller's bytes, any thread.
+ */
+#ifndef TEST_EXCHANGE_H
+#define TEST_EXCHANGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fault.h"
+
+enum exchange_kind {
+    EXCHANGE_LOGIN, /* uid -> bare HEAD */
+    EXCHANGE_HELLO, /* numbered data -> "hello" */
+    EXCHANGE_ECHO,  /* numbered data or a text -> the same */
+    EXCHANGE_OTHER  /* numbered data -> any packet with this stx and akg_id */
+};
+
+/* Constant after it is made; a copy is as good. */
+struct exchange {
+    enum exchange_kind kind;
+    uint32_t stx;
+    uint16_t akg_id;
+    uint16_t uid;         /* LOGIN: of connection 0; connection k has uid + k modulo 65536 */
+    uint32_t data_len;    /* bytes after the request's HEAD */
+    uint32_t request_len; /* the request's pkglen */
+    uint32_t reply_len;   /* the reply's pkglen; 0 = any */
+    const char *text;     /* ECHO: data_len bytes that the caller keeps alive; NULL = numbered data */
+};
+
+/* The largest data_len there is. */
+#define EXCHANGE_DATA_MAX (65535u - 8u)
+
+/* Make one. data_len is 0 .. EXCHANGE_DATA_MAX. */
+struct exchange exchange_login(uint32_t stx, uint16_t uid);
+struct exchange exchange_hello(uint32_t stx, uint32_t data_len);
+struct exchange exchange_echo(uint32_t stx, uint32_t data_len);
+struct exchange exchange_text(uint32_t stx, const char *text, uint32_t data_len);
+struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len);
+
+/* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */
+void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
+
+/* Judge the reply at in[0 .. n-1] as early as its bytes allow. Returns the bytes of the whole, right reply; 0 when bytes
+ * are missing and nothing is wrong so far; or -1 and its kind in *fault. */
+int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,
+                   enum fault *fault);
+
+#endif

@@ -1,0 +1,200 @@
+/*
+ * net.c: sockets for clients. Any thread; no state of its own.
+ */
+#include "net.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define SPREAD 100u /* source addresses 127.0.0.2 .. 127.0.0.101 */
+
+static const char *resolve_unix(const char *path, struct net_target *t)
+{
+    struct sockaddr_un *un = (struct sockaddr_un *) (void *) &t->addr;
+    size_t n = strlen(path);
+    if (n == 0)
+        return "unix: needs a path";
+    if (n >= sizeof un->sun_path)
+        return "the path of the unix socket is too long";
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path, n + 1);
+    t->len = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n + 1);
+    snprintf(t->name, sizeof t->name, "unix:%s", path);
+    return NULL;
+}
+
+static const char *check_port(const char *port)
+{
+    size_t n = port == NULL ? 0 : strlen(port);
+    if (n == 0)
+        return "a port is missing";
+    if (n > 5 || strspn(port, "0123456789") != n || atoi(port) < 1 || atoi(port) > 65535)
+        return "the port is not a number from 1 to 65535";
+    return NULL;
+}
+
+/* host without the brackets that an IPv6 address may stand in. Returns 0, or -1 when it does not fit or is empty. */
+static int bare_host(const char *host, char *bare, size_t size)
+{
+    size_t n = strlen(host);
+    if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
+        host++;
+        n -= 2;
+    }
+    if (n == 0 || n >= size)
+        return -1;
+    memcpy(bare, host, n);
+    bare[n] = '\0';
+    return 0;
+}
+
+const char *net_resolve(const char *host, const char *port, struct net_target *t)
+{
+    memset(t, 0, sizeof *t);
+    if (strncmp(host, "unix:", 5) == 0)
+        return port != NULL ? "a unix socket has no port" : resolve_unix(host + 5, t);
+    const char *wrong = check_port(port);
+    if (wrong != NULL)
+        return wrong;
+    char bare[256];
+    if (bare_host(host, bare, sizeof bare) != 0)
+        return "not a host name";
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found;
+    int rc = getaddrinfo(bare, port, &hints, &found);
+    if (rc != 0)
+        return rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc);
+    memcpy(&t->addr, found->ai_addr, found->ai_addrlen);
+    t->len = found->ai_addrlen;
+    snprintf(t->name, sizeof t->name, strchr(bare, ':') != NULL ? "[%.120s] port %s" : "%.120s port %s", bare, port);
+    freeaddrinfo(found);
+    return NULL;
+}
+
+/* The source port is chosen at connect, for the pair of addresses, not at bind, for all the world. */
+static int bind_spread(int fd, const struct net_target *t, uint32_t spread)
+{
+    const struct sockaddr_in *to = (const struct sockaddr_in *) (const void *) &t->addr;
+    if (spread == NET_NO_SPREAD || to->sin_family != AF_INET || ntohl(to->sin_addr.s_addr) >> 24 != 127)
+        return 0;
+    int on = 1;
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002u + spread % SPREAD)};
+    if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0)
+        return -1;
+    return bind(fd, (const struct sockaddr *) (const void *) &from, sizeof from);
+}
+
+static int close_keep_errno(int fd)
+{
+    int err = errno;
+    close(fd);
+    errno = err;
+    return -1;
+}
+
+int net_connect_start(const struct net_target *t, uint32_t spread)
+{
+    int on = 1;
+    int fd = socket(t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (t->addr.ss_family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+        return close_keep_errno(fd);
+    if (bind_spread(fd, t, spread) != 0)
+        return close_keep_errno(fd);
+    if (connect(fd, (const struct sockaddr *) (const void *) &t->addr, t->len) != 0 && errno != EINPROGRESS)
+        return close_keep_errno(fd);
+    return fd;
+}
+
+int net_connect_result(int fd)
+{
+    int err = 0;
+    socklen_t n = sizeof err;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0 ? errno : err;
+}
+
+/* Wait for events on fd. 0, or -1 with errno. */
+static int wait_for(int fd, short events, uint64_t deadline)
+{
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = events};
+        int n = poll(&p, 1, ms_left(deadline));
+        if (n > 0)
+            return 0;
+        if (n == 0 || (errno == EINTR && ms_left(deadline) == 0)) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        if (errno != EINTR)
+            return -1;
+    }
+}
+
+int net_connect_wait(const struct net_target *t, uint64_t deadline)
+{
+    int fd;
+    while ((fd = net_connect_start(t, NET_NO_SPREAD)) < 0) {
+        if (errno != EAGAIN || ms_left(deadline) == 0)
+            return -1;
+        nanosleep(&(struct timespec) {.tv_nsec = (long) NS_PER_MS}, NULL);
+    }
+    if (wait_for(fd, POLLOUT, deadline) != 0)
+        return close_keep_errno(fd);
+    errno = net_connect_result(fd);
+    return errno == 0 ? fd : close_keep_errno(fd);
+}
+
+int net_send_wait(int fd, const void *data, size_t n, uint64_t deadline)
+{
+    const char *p = data;
+    while (n > 0) {
+        ssize_t k = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (k >= 0) {
+            p += k;
+            n -= (size_t) k;
+        } else if (errno == EAGAIN ? wait_for(fd, POLLOUT, deadline) != 0 : errno != EINTR) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline)
+{
+    size_t have = 0;
+    while (have < n) {
+        ssize_t k = recv(fd, (char *) data + have, n - have, MSG_DONTWAIT);
+        if (k == 0)
+            break;
+        if (k > 0)
+            have += (size_t) k;
+        else if (errno == EAGAIN ? wait_for(fd, POLLIN, deadline) != 0 : errno != EINTR)
+            return -1;
+    }
+    return (ptrdiff_t) have;
+}
+
+uint64_t net_raise_nofile(uint64_t need)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return 0;
+    if (r.rlim_cur < need) {
+        rlim_t had = r.rlim_cur;
+        r.rlim_cur = need < r.rlim_max ? need : r.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+            r.rlim_cur = had;
+    }
+    return r.rlim_cur;
+}

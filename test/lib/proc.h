@@ -1,0 +1,17 @@
+/*
+ * proc.h: what another process of this machine has used, from /proc. Any thread.
+ */
+#ifndef TEST_PROC_H
+#define TEST_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* CPU time of all living threads of pid in nanoseconds, user and system: from schedstat, or, where the kernel has none, from
+ * stat in clock ticks. Returns 0, or -1 when it cannot be read. */
+int proc_cpu_ns(pid_t pid, uint64_t *ns);
+
+/* Resident memory of pid in KiB, or 0 when it cannot be read. */
+uint64_t proc_rss_kb(pid_t pid);
+
+#endif

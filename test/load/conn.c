@@ -1,0 +1,237 @@
+/*
+ * conn.c: one connection of the load generator. Runs on the thread of the worker that owns it; nothing here may be called
+ * from elsewhere. No allocation. One recv takes what many replies left, one send gives what they made room for.
+ */
+#include "conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mode.h"
+#include "test/lib/clock.h"
+#include "test/lib/net.h"
+#include "worker.h"
+
+/* Tell epoll what c waits for. 0, or -1 with errno. */
+static int conn_watch(struct worker *w, struct conn *c, bool want_out)
+{
+    if (c->watched && c->want_out == want_out)
+        return 0;
+    struct epoll_event e = {.events = EPOLLIN | (want_out ? (uint32_t) EPOLLOUT : 0u), .data.ptr = c};
+    int op = c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    c->watched = true;
+    c->want_out = want_out;
+    return epoll_ctl(w->epoll, op, c->fd, &e);
+}
+
+/* The one way out: the book is closed for c's requests, the socket goes, the counts of states follow. */
+static void conn_close(struct worker *w, struct conn *c)
+{
+    w->ledger.lost += c->sent - c->done;
+    w->ledger.unsent += c->asked - c->sent;
+    c->asked = c->sent = c->done;
+    c->part = c->kept = 0;
+    if (c->state == CONN_CONNECTING)
+        w->pending--;
+    if (c->state == CONN_OPEN)
+        w->open--;
+    if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+    c->watched = c->want_out = false;
+    c->state = CONN_NONE;
+}
+
+void conn_end(struct worker *w, struct conn *c)
+{
+    conn_close(w, c);
+}
+
+void conn_fault(struct worker *w, struct conn *c, enum fault fault)
+{
+    w->ledger.faults[fault]++;
+    conn_close(w, c);
+    if (c->mode->reconnects)
+        c->state = CONN_RESTING;
+    else if (c->mode != &mode_idle)
+        w->gone++;
+}
+
+static void conn_fail(struct worker *w, struct conn *c, int err)
+{
+    if (c->state == CONN_CONNECTING && w->first_errno == 0)
+        w->first_errno = err;
+    conn_fault(w, c, fault_of_errno(err));
+}
+
+static void conn_connected(struct worker *w, struct conn *c)
+{
+    c->state = CONN_OPEN;
+    w->pending--;
+    w->open++;
+    w->ledger.connects++;
+}
+
+/* Count k bytes as handed to the kernel. */
+static void conn_count_sent(struct worker *w, struct conn *c, size_t k)
+{
+    uint32_t len = c->exchange->request_len;
+    size_t bytes = c->part + k;
+    uint32_t whole = (uint32_t) (bytes / len);
+    c->part = (uint32_t) (bytes % len);
+    c->sent += whole;
+    w->ledger.sent += whole;
+}
+
+/* Build what is asked and not sent, as much as the scratch holds, and send it. Returns 1 when the kernel took all of that,
+ * 0 when it did not, -1 when c is no more. */
+static int conn_send_some(struct worker *w, struct conn *c)
+{
+    uint32_t len = c->exchange->request_len;
+    uint32_t n = c->asked - c->sent, room = WORKER_OUT_SIZE / len;
+    if (n > room)
+        n = room;
+    for (uint32_t i = 0; i < n; i++)
+        exchange_build(c->exchange, c->number, c->sent + i, w->out + (size_t) i * len);
+    size_t bytes = (size_t) n * len - c->part;
+    ssize_t k = send(c->fd, w->out + c->part, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (k < 0 && errno != EAGAIN && errno != EINTR) {
+        conn_fail(w, c, errno);
+        return -1;
+    }
+    if (k < 0)
+        return 0;
+    if (c->state == CONN_CONNECTING)
+        conn_connected(w, c);
+    conn_count_sent(w, c, (size_t) k);
+    return (size_t) k == bytes;
+}
+
+/* Send until all is sent or the kernel takes no more; then epoll says when to go on. */
+static void conn_flush(struct worker *w, struct conn *c)
+{
+    int took = 1;
+    while (took == 1 && c->sent != c->asked)
+        took = conn_send_some(w, c);
+    if (took >= 0 && conn_watch(w, c, took == 0 || c->state == CONN_CONNECTING) != 0)
+        conn_fail(w, c, errno);
+}
+
+void conn_ask(struct worker *w, struct conn *c, uint32_t n, uint64_t since)
+{
+    bool waits = c->asked != c->sent;
+    if (c->asked == c->done && c->moved < since)
+        c->moved = since;
+    for (uint32_t i = 0; i < n; i++)
+        c->since[(c->asked + i) & w->since_mask] = since;
+    c->asked += n;
+    w->ledger.asked += n;
+    if (!waits)
+        conn_flush(w, c);
+}
+
+int conn_start(struct worker *w, struct conn *c, uint64_t now)
+{
+    c->fd = net_connect_start(&w->o->target, c->number);
+    if (c->fd < 0 && errno == EAGAIN)
+        return -1;
+    c->state = CONN_CONNECTING;
+    w->pending++;
+    c->moved = now;
+    if (c->fd < 0)
+        conn_fail(w, c, errno);
+    else if (c->mode->ask_at_start)
+        conn_ask(w, c, 1, now);
+    else
+        conn_flush(w, c);
+    return 0;
+}
+
+/* Times of n replies that came now; runs of requests asked together are counted together. */
+static void conn_count_times(struct worker *w, const struct conn *c, uint32_t n, uint64_t now)
+{
+    for (uint32_t i = 0, run; i < n; i += run) {
+        uint64_t since = c->since[(c->done + i) & w->since_mask];
+        for (run = 1; i + run < n && c->since[(c->done + i + run) & w->since_mask] == since;)
+            run++;
+        if (c->mode != &mode_idle && since >= w->begin && since < w->end)
+            hist_add(&w->hist, now - since, run);
+    }
+}
+
+/* Check the replies in in[0 .. n-1], of which the first answers request done. Returns the bytes of right replies and their
+ * number in *replies; what is wrong, if anything, in *fault. */
+static size_t conn_check(const struct conn *c, const unsigned char *in, size_t n, uint32_t *replies, enum fault *fault)
+{
+    size_t used = 0;
+    *replies = 0;
+    *fault = FAULT_NONE;
+    while (used < n) {
+        if (c->done + *replies == c->sent) {
+            *fault = FAULT_BAD_CONTENT; /* a reply to no request */
+            break;
+        }
+        int k = exchange_judge(c->exchange, c->number, c->done + *replies, in + used, n - used, fault);
+        if (k <= 0)
+            break;
+        used += (size_t) k;
+        ++*replies;
+    }
+    return used;
+}
+
+static void conn_take(struct worker *w, struct conn *c, size_t n)
+{
+    enum fault fault;
+    uint32_t replies;
+    uint64_t now = mono_ns();
+    size_t used = conn_check(c, w->in, n, &replies, &fault);
+    if (replies > 0) {
+        conn_count_times(w, c, replies, now);
+        c->done += replies;
+        c->moved = now;
+        w->ledger.answered += replies;
+    }
+    c->kept = (uint32_t) (n - used);
+    if (fault != FAULT_NONE) {
+        conn_fault(w, c, fault);
+        return;
+    }
+    if (c->kept > 0)
+        memcpy(c->keep, w->in + used, c->kept);
+    if (replies > 0 && c->mode->answered != NULL)
+        c->mode->answered(w, c, replies, now);
+}
+
+static void conn_read(struct worker *w, struct conn *c)
+{
+    memcpy(w->in, c->keep, c->kept);
+    ssize_t n = recv(c->fd, w->in + c->kept, WORKER_IN_SIZE - c->kept, MSG_DONTWAIT);
+    if (n > 0)
+        conn_take(w, c, c->kept + (size_t) n);
+    else if (n == 0)
+        conn_fault(w, c, FAULT_CLOSED);
+    else if (errno != EAGAIN && errno != EINTR)
+        conn_fail(w, c, errno);
+}
+
+void conn_event(struct worker *w, struct conn *c, uint32_t events)
+{
+    if (c->state == CONN_CONNECTING) {
+        int err = net_connect_result(c->fd);
+        if (err != 0) {
+            conn_fail(w, c, err);
+            return;
+        }
+        conn_connected(w, c);
+        if (c->mode->connected != NULL)
+            c->mode->connected(w, c, mono_ns());
+    }
+    if (c->state == CONN_OPEN && (events & EPOLLOUT) != 0)
+        conn_flush(w, c);
+    if (c->state == CONN_OPEN && (events & ~(uint32_t) EPOLLOUT) != 0)
+        conn_read(w, c);
+}

@@ -1,0 +1,39 @@
+/*
+ * mode.h: the kinds of load, one row each. A row is called on the worker's thread; a hook may be NULL.
+ */
+#ifndef LOAD_MODE_H
+#define LOAD_MODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct worker;
+
+struct mode {
+    const char *name, *help;
+    uint32_t inflight;    /* of -p, when it is not given */
+    bool connect_first;   /* the clock starts when all are connected */
+    bool needs_rate;
+    bool ask_at_start;    /* ask one request as soon as connecting has begun */
+    bool reconnects;      /* a connection that broke is made again */
+    bool counts_conns;    /* connections are what is measured */
+    void (*begin)(struct worker *w, struct conn *c, uint64_t now);                 /* the clock has started */
+    void (*connected)(struct worker *w, struct conn *c, uint64_t now);
+    void (*answered)(struct worker *w, struct conn *c, uint32_t n, uint64_t now);  /* n right replies came */
+    uint64_t (*turn)(struct worker *w, uint64_t now);  /* each turn of the loop while sending; when to be called next */
+    void (*finish)(struct worker *w, uint64_t now);    /* sending ends */
+};
+
+/* What can be chosen with -m; the first is the default. */
+extern const struct mode modes[];
+extern const size_t mode_count;
+
+/* What idle connections do: log in, once, and stay. */
+extern const struct mode mode_idle;
+
+/* The row of that name, or NULL. */
+const struct mode *mode_find(const char *name);
+
+#endif

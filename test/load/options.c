@@ -1,0 +1,178 @@
+/*
+ * options.c: the command line of mario_load. Main thread, before anything else runs.
+ */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mode.h"
+#include "protocol/mario_protocol.h"
+#include "test/lib/args.h"
+
+#define DAY_S 86400.0
+
+static const char usage[] =
+    "usage: mario_load HOST PORT [options]\n"
+    "       mario_load unix:/path [options]\n"
+    "Load a MarioTCP server, check every reply, and report speed, latency and errors.\n"
+    "  -c, --connections N   working connections, spread over the threads (50)\n"
+    "  -p, --inflight N      requests in flight on each connection (1; open: 64)\n"
+    "  -s, --size BYTES      data after the HEAD of a request (login 2, hello 0, echo 64, a number 0)\n"
+    "  -a, --akg ID          login, hello, echo or a number (login)\n"
+    "  -t, --time S          seconds that are measured (10)\n"
+    "  -w, --warmup S        seconds before that, not counted (1)\n"
+    "  -m, --mode MODE       closed, churn or open (closed):\n";
+
+static const char usage_rest[] =
+    "  -r, --rate N          requests a second in all, for -m open\n"
+    "  -i, --idle N          more connections, which log in once and stay (0)\n"
+    "  -T, --threads N       epoll threads (1)\n"
+    "  -x, --stx HEX         protocol magic (0x8eb69af7)\n"
+    "  -u, --uid UID         uid of the first connection; the k-th has uid + k (0)\n"
+    "  -D, --deadline S      a reply or a connection that takes longer is lost (5)\n"
+    "  -P, --pid PID         process id of the server: report its CPU and memory\n"
+    "  -j, --json FILE       write the result as JSON; - is standard output\n"
+    "  -v, --verbose         status lines also when standard error is no terminal\n"
+    "  -h, --help            this text\n"
+    "  -V, --version         version\n"
+    "Exit code: 0 no error, 1 a reply was wrong or lost, 2 bad usage or could not start.\n";
+
+static const struct option longs[] = {
+    {"connections", required_argument, NULL, 'c'}, {"inflight", required_argument, NULL, 'p'},
+    {"size", required_argument, NULL, 's'},        {"akg", required_argument, NULL, 'a'},
+    {"time", required_argument, NULL, 't'},        {"warmup", required_argument, NULL, 'w'},
+    {"mode", required_argument, NULL, 'm'},        {"rate", required_argument, NULL, 'r'},
+    {"idle", required_argument, NULL, 'i'},        {"threads", required_argument, NULL, 'T'},
+    {"stx", required_argument, NULL, 'x'},         {"uid", required_argument, NULL, 'u'},
+    {"deadline", required_argument, NULL, 'D'},    {"pid", required_argument, NULL, 'P'},
+    {"json", required_argument, NULL, 'j'},        {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},              {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+/* What is given on the command line and must wait for the rest before it can be judged. */
+struct raw {
+    uint32_t stx;
+    uint64_t connections, idle, inflight, threads, rate, size, uid, pid;
+    bool sized, help, version;
+};
+
+static void print_usage(void)
+{
+    fputs(usage, stdout);
+    for (size_t i = 0; i < mode_count; i++)
+        printf("                          %-7s %s\n", modes[i].name, modes[i].help);
+    fputs(usage_rest, stdout);
+}
+
+static int read_mode(const char *text, struct load_options *o)
+{
+    o->mode = mode_find(text);
+    if (o->mode != NULL)
+        return 0;
+    args_complain("-m: '%s' is not closed, churn or open", text);
+    return -1;
+}
+
+static int read_size(const char *text, struct raw *r)
+{
+    r->sized = true;
+    return args_number("-s", text, 0, EXCHANGE_DATA_MAX, &r->size);
+}
+
+/* One option; 0, or -1 after a complaint. */
+static int read_option(int opt, const char *arg, struct load_options *o, struct raw *r)
+{
+    switch (opt) {
+    case 'c': return args_number("-c", arg, 0, 1000000, &r->connections);
+    case 'p': return args_number("-p", arg, 1, 65536, &r->inflight);
+    case 's': return read_size(arg, r);
+    case 'a': return o->akg_name = arg, 0;
+    case 't': return args_seconds("-t", arg, 0.001, DAY_S * 365, &o->measure_s);
+    case 'w': return args_seconds("-w", arg, 0, DAY_S, &o->warmup_s);
+    case 'm': return read_mode(arg, o);
+    case 'r': return args_number("-r", arg, 1, 100000000, &r->rate);
+    case 'i': return args_number("-i", arg, 0, 1000000, &r->idle);
+    case 'T': return args_number("-T", arg, 1, 256, &r->threads);
+    case 'x': return args_hex32("-x", arg, &r->stx);
+    case 'u': return args_number("-u", arg, 0, 65535, &r->uid);
+    case 'D': return args_seconds("-D", arg, 0.001, DAY_S, &o->timeout_s);
+    case 'P': return args_number("-P", arg, 1, INT32_MAX, &r->pid);
+    case 'j': return o->json = arg, 0;
+    case 'v': return o->verbose = true, 0;
+    case 'h': return r->help = true, 0;
+    case 'V': return r->version = true, 0;
+    default: return -1; /* getopt has said what is wrong */
+    }
+}
+
+/* What -a and -s ask for. 0, or -1 after a complaint. */
+static int make_exchange(struct load_options *o, const struct raw *r)
+{
+    uint64_t id = 0;
+    uint32_t size = (uint32_t) r->size;
+    if (strcmp(o->akg_name, "login") == 0)
+        id = CMD_FUNCTION_LOGIN;
+    else if (strcmp(o->akg_name, "hello") == 0)
+        id = CMD_FUNCTION_SAY_HELLO;
+    else if (strcmp(o->akg_name, "echo") == 0)
+        id = CMD_FUNCTION_ECHO;
+    else if (args_number("-a", o->akg_name, 0, 0xffff, &id) != 0)
+        return -1;
+    o->login = exchange_login(r->stx, (uint16_t) r->uid);
+    if (id == CMD_FUNCTION_LOGIN)
+        o->exchange = o->login;
+    else if (id == CMD_FUNCTION_SAY_HELLO)
+        o->exchange = exchange_hello(r->stx, size);
+    else if (id == CMD_FUNCTION_ECHO)
+        o->exchange = exchange_echo(r->stx, r->sized ? size : 64);
+    else
+        o->exchange = exchange_other(r->stx, (uint16_t) id, size);
+    if (r->sized && size != o->exchange.data_len) {
+        args_complain("-s: a login carries %u bytes", o->exchange.data_len);
+        return -1;
+    }
+    return 0;
+}
+
+/* What only makes sense together. 0, or -1 after a complaint. */
+static int combine(struct load_options *o, const struct raw *r)
+{
+    o->connections = (uint32_t) r->connections;
+    o->idle = (uint32_t) r->idle;
+    o->inflight = r->inflight != 0 ? (uint32_t) r->inflight : o->mode->inflight;
+    o->rate = (double) r->rate;
+    o->server = (pid_t) r->pid;
+    uint32_t all = o->connections + o->idle;
+    o->threads = r->threads < all ? (uint32_t) r->threads : all;
+    if (all == 0)
+        return args_complain("-c 0 needs -i: there is no connection to make"), -1;
+    if (o->mode->needs_rate != (r->rate != 0))
+        return args_complain(o->mode->needs_rate ? "-m %s needs -r" : "-r does not go with -m %s", o->mode->name), -1;
+    if (o->mode->counts_conns && o->inflight != 1)
+        return args_complain("-p does not go with -m %s: each connection asks once", o->mode->name), -1;
+    return make_exchange(o, r);
+}
+
+int options_read(int argc, char **argv, struct load_options *o)
+{
+    struct raw r = {.stx = MARITCP_STX, .connections = 50, .threads = 1};
+    *o = (struct load_options) {
+        .mode = &modes[0], .warmup_s = 1, .measure_s = 10, .timeout_s = 5, .akg_name = "login"};
+    for (int opt; (opt = getopt_long(argc, argv, "c:p:s:a:t:w:m:r:i:T:x:u:D:P:j:vhV", longs, NULL)) != -1;)
+        if (read_option(opt, optarg, o, &r) != 0)
+            return 2;
+    if (r.help) {
+        print_usage();
+        return 0;
+    }
+    if (r.version) {
+        puts("mario_load " CLIENT_VERSION);
+        return 0;
+    }
+    if (combine(o, &r) != 0)
+        return 2;
+    return args_target(argc - optind, argv + optind, &o->target);
+}

@@ -1,0 +1,36 @@
+/*
+ * options.h: what the command line of mario_load asks for. Constant once read.
+ */
+#ifndef LOAD_OPTIONS_H
+#define LOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "test/lib/exchange.h"
+#include "test/lib/net.h"
+
+struct mode;
+
+struct load_options {
+    struct net_target target;
+    const struct mode *mode;
+    struct exchange exchange; /* what is asked, over and over */
+    struct exchange login;    /* what idle connections ask, once */
+    uint32_t connections;     /* that work */
+    uint32_t idle;            /* that log in and stay */
+    uint32_t inflight;        /* requests without an answer that a connection may have */
+    uint32_t threads;         /* 1 .. connections + idle */
+    double rate;              /* requests a second in all; 0 = as fast as answers come */
+    double warmup_s, measure_s, timeout_s;
+    pid_t server;          /* whose CPU is measured; 0 = nobody's */
+    const char *json;      /* a path, "-" for standard output, or NULL */
+    const char *akg_name;  /* as it was given */
+    bool verbose;          /* status lines also when standard error is no terminal */
+};
+
+/* Read the command line. Returns -1 to go on, or the exit code after a complaint, -h or -V. Main thread. */
+int options_read(int argc, char **argv, struct load_options *o);
+
+#endif

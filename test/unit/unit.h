@@ -1,0 +1,64 @@
+/*
+ * unit.h: what the unit tests share. One file tests one module and gives one suite; unit_main.c lists them all.
+ *
+ * Each test runs in a process of its own (check's fork mode), so a test may leave threads and descriptors behind when
+ * it fails. Threads that a test starts count what they find wrong; the test itself asserts after joining them.
+ */
+#ifndef MARIO_UNIT_H
+#define MARIO_UNIT_H
+
+#include <check.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- The suites ---- */
+
+Suite *spsc_suite(void);
+Suite *doorbell_suite(void);
+Suite *wheel_suite(void);
+Suite *codec_suite(void);
+Suite *pool_suite(void);
+Suite *log_suite(void);
+Suite *conf_suite(void);
+Suite *clients_suite(void);
+
+/* ---- Helpers, in unit_main.c; any thread ---- */
+
+/* 1 in a plain build, more under a sanitizer: rounds are divided by it, time limits multiplied. */
+#if defined(__SANITIZE_THREAD__)
+#define UNIT_SLOW 8
+#elif defined(__SANITIZE_ADDRESS__)
+#define UNIT_SLOW 4
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNIT_SLOW 8
+#elif __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define UNIT_SLOW 4
+#endif
+#endif
+#ifndef UNIT_SLOW
+#define UNIT_SLOW 1
+#endif
+
+/* As ck_assert() where it runs a million times: check tells its parent of every assert, with a system call. */
+#define UNIT_ASSERT(x) ((x) ? (void) 0 : (void) unit_failed(__FILE__, __LINE__, #x))
+_Noreturn void unit_failed(const char *file, int line, const char *what);
+
+/* A test case in s that may take `seconds` a test in a plain build on a busy machine, then is killed as failed. */
+TCase *unit_case(Suite *s, const char *name, unsigned seconds);
+
+/* The next number of a sequence that depends on *state alone (splitmix64). */
+uint64_t unit_random(uint64_t *state);
+
+/* Milliseconds of a clock that never jumps. */
+uint64_t unit_ms(void);
+
+/* True as soon as cond(arg) is, false if it is still not after limit_ms. */
+bool unit_wait(bool (*cond)(void *arg), void *arg, unsigned limit_ms);
+
+/* `size` bytes that end where a page begins that may not be touched: reading byte [size] is a crash. *base and *mapped
+ * are for munmap(). NULL without memory. */
+unsigned char *unit_guarded(size_t size, void **base, size_t *mapped);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * unit_main.c: runs the unit tests: all of them, or the suites named on the command line (`make test T=codec`).
+ *
+ * Exit code 0 when all passed, 1 when one failed, 2 for a name that does not exist. When all pass, check's own summary
+ * is the last line. CK_FORK=no in the environment runs everything in one process, for a debugger.
+ */
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    Suite *(*make)(void);
+} suites[] = {
+    {"spsc", spsc_suite}, {"doorbell", doorbell_suite}, {"wheel", wheel_suite}, {"codec", codec_suite},
+    {"pool", pool_suite}, {"log", log_suite},           {"conf", conf_suite},   {"clients", clients_suite},
+};
+
+enum { SUITES = sizeof suites / sizeof suites[0] };
+
+void unit_failed(const char *file, int line, const char *what)
+{
+    ck_abort_msg("%s:%d: '%s' failed", file, line, what);
+    abort(); /* not reached */
+}
+
+TCase *unit_case(Suite *s, const char *name, unsigned seconds)
+{
+    TCase *c = tcase_create(name);
+    tcase_set_timeout(c, (double) seconds * UNIT_SLOW);
+    suite_add_tcase(s, c);
+    return c;
+}
+
+uint64_t unit_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+uint64_t unit_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+}
+
+bool unit_wait(bool (*cond)(void *arg), void *arg, unsigned limit_ms)
+{
+    uint64_t end = unit_ms() + limit_ms;
+    while (!cond(arg)) {
+        if (unit_ms() >= end)
+            return cond(arg);
+        nanosleep(&(struct timespec) {.tv_nsec = 200000}, NULL);
+    }
+    return true;
+}
+
+unsigned char *unit_guarded(size_t size, void **base, size_t *mapped)
+{
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    size_t room = (size + page - 1) / page * page;
+    unsigned char *p = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (mprotect(p + room, page, PROT_NONE) != 0) {
+        munmap(p, room + page);
+        return NULL;
+    }
+    *base = p;
+    *mapped = room + page;
+    return p + room - size;
+}
+
+/* The index of a suite, or SUITES. */
+static size_t suite_find(const char *name)
+{
+    size_t i = 0;
+    while (i < SUITES && strcmp(suites[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+int main(int argc, char **argv)
+{
+    bool wanted[SUITES];
+    for (size_t i = 0; i < SUITES; i++)
+        wanted[i] = argc < 2;
+    for (int i = 1; i < argc; i++) {
+        size_t found = suite_find(argv[i]);
+        if (found == SUITES) {
+            fprintf(stderr, "unit_tests: no suite '%s'; there are:", argv[i]);
+            for (size_t k = 0; k < SUITES; k++)
+                fprintf(stderr, " %s", suites[k].name);
+            fprintf(stderr, "\n");
+            return 2;
+        }
+        wanted[found] = true;
+    }
+    SRunner *runner = srunner_create(NULL);
+    for (size_t i = 0; i < SUITES; i++) {
+        if (wanted[i])
+            srunner_add_suite(runner, suites[i].make());
+    }
+    fflush(stdout); /* what is buffered here would be printed again by each test's process */
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
