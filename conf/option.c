@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define AT(member) offsetof(struct maritcp_conf, member)
-#define SECONDS 0, MARIO_TIMEOUT_MAX, NULL
+#define SECONDS    0, MARIO_TIMEOUT_MAX, NULL
 
 /* A process can never have more descriptors than this: the kernel's ceiling for fs.nr_open. */
 #define DESCRIPTORS_MAX 2147483584u
@@ -300,7 +300,7 @@ static sint32 list_make_absolute(char *out, size_t size, const char *list)
 {
     size_t used = 0;
     for (; *list != '\0'; list += list[0] == ',') {
-        char entry[PATH_MAX];
+        char entry[PATH_MAX] = "";
         size_t len = strcspn(list, ",");
         errno = ENAMETOOLONG;
         if (!copy_trimmed(entry, sizeof(entry), list, len))

@@ -18,7 +18,7 @@
 #define MARITCP_CONF_FILE "/etc/maritcp.conf"
 #endif
 
-#define CONF_ROWS_MAX 32u      /* rows the table may have */
+#define CONF_ROWS_MAX    32u   /* rows the table may have */
 #define CONF_LISTEN_SIZE 8192u /* bytes of a whole listen list, NUL included */
 
 /* All values, checked. server.listen points into the struct itself, so hand it on by pointer; a copy would go

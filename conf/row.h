@@ -41,7 +41,7 @@ struct place {
     const char *override;
 };
 
-#define WHY_SIZE 256u   /* room for what is wrong with one value */
+#define WHY_SIZE   256u /* room for what is wrong with one value */
 #define RANGE_SIZE 128u /* room for a row's allowed range */
 #define QUOTE_SIZE 56u  /* room for a quoted, shortened text */
 

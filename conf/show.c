@@ -9,10 +9,10 @@
 
 #include "mario/mario_util.h"
 
-#define COMMENT_COLUMN 40 /* where -t says where a value comes from */
-#define VALUE_SHORT 100u  /* longer values stand without that, and lists in a line for each entry */
-#define HELP_COLUMNS 96u  /* the sample's comments are wrapped here */
-#define MDOC_COLUMNS 78u  /* and the manual's source here */
+#define COMMENT_COLUMN 40   /* where -t says where a value comes from */
+#define VALUE_SHORT    100u /* longer values stand without that, and lists in a line for each entry */
+#define HELP_COLUMNS   96u  /* the sample's comments are wrapped here */
+#define MDOC_COLUMNS   78u  /* and the manual's source here */
 
 static bool show_is_first_of_section(uint32 i)
 {

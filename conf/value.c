@@ -132,14 +132,13 @@ sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char 
 
 void size_print(uint32 value, char *out, size_t size)
 {
-    const char *suffix = "";
-    if (value != 0 && value % (1u << 30) == 0)
-        suffix = "g";
-    else if (value != 0 && value % (1u << 20) == 0)
-        suffix = "m";
-    else if (value != 0 && value % (1u << 10) == 0)
-        suffix = "k";
-    snprintf(out, size, "%u%s", *suffix ? value / value_factor(*suffix) : value, suffix);
+    static const char *const suffixes[] = {"", "k", "m", "g"};
+    unsigned power = 0;
+    while (power < 3 && value != 0 && value % 1024 == 0) {
+        value /= 1024;
+        power++;
+    }
+    snprintf(out, size, "%u%s", value, suffixes[power]);
 }
 
 void value_print(const struct row *row, const struct maritcp_conf *conf, char *out, size_t size)

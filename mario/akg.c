@@ -1,6 +1,6 @@
 /*
- * akg.c: id -> function, and the hooks. Registering: one thread, before start; the tables are then constant until the server
- * has stopped, so workers read them without any order to keep.
+ * akg.c: id -> function, and the hooks. Registering: one thread, before start; the tables are then constant
+ * until the server has stopped, so workers read them without any order to keep.
  */
 #include "akg.h"
 

@@ -1,5 +1,6 @@
 /*
- * akg.h: what has been registered: id -> function, and the hooks. Written before the server starts, then only read.
+ * akg.h: what has been registered: id -> function, and the hooks. Written before the server starts, then only
+ * read.
  */
 #ifndef MARIO_AKG_PRIVATE_H
 #define MARIO_AKG_PRIVATE_H
@@ -8,14 +9,15 @@
 
 #include "mario_akg.h"
 
-#define AKG_IDS 65536
+#define AKG_IDS            65536
 #define AKG_FIRST_RESERVED g_akg_connected_id
 
 /* All functions by id; the reserved ids are always NULL here, so they are unknown on the wire. */
 const FUNC_PTR *akg_functions(void);
 uint32 akg_stx(void);
 
-/* Run the hook of a reserved id, if there is one. Returns its answer, 0 without a hook. The connection's worker. */
+/* Run the hook of a reserved id, if there is one. Returns its answer, 0 without a hook. The connection's
+ * worker. */
 sint32 akg_run_hook(uint16 reserved_id, CONN *c);
 
 /* From now on registering is refused; until akg_thaw(). The master, while no worker runs. */

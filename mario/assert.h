@@ -1,6 +1,6 @@
 /*
- * assert.h: asserts that stay on in release builds: each costs one compare, and stopping beats going on with another
- * client's bytes.
+ * assert.h: asserts that stay on in release builds: each costs one compare, and stopping beats going on with
+ * another client's bytes.
  */
 #ifndef MARIO_ASSERT_H
 #define MARIO_ASSERT_H

@@ -1,6 +1,7 @@
 /*
- * codec.h: bytes -> packets. No state, no allocation, no thread of its own: pure functions over the caller's bytes.
- * HEAD+Data is the framing that stands today; another one is another function with these three answers.
+ * codec.h: bytes -> packets. No state, no allocation, no thread of its own: pure functions over the caller's
+ * bytes. HEAD+Data is the framing that stands today; another one is another function with these three
+ * answers.
  */
 #ifndef MARIO_CODEC_H
 #define MARIO_CODEC_H
@@ -26,13 +27,54 @@ struct codec {
 };
 
 struct packet {
-    uint32_t len;           /* OK: bytes of the packet; MORE: bytes it will have, 0 while its head is incomplete */
-    uint16_t akg_id;        /* OK: its id; BAD: the id seen, if the head was complete */
+    uint32_t len;    /* OK: bytes of the packet; MORE: bytes it will have, 0 while its head is incomplete */
+    uint16_t akg_id; /* OK: its id; BAD: the id seen, if the head was complete */
     enum codec_fault fault; /* BAD: why */
 };
 
-/* Look at the first packet in data[0 .. n-1]. A head is judged as early as its bytes allow, so that nothing is kept
- * waiting for a packet that would be refused. Writes *p whatever the answer. */
-enum codec_answer codec_next(const struct codec *codec, const unsigned char *data, size_t n, struct packet *p);
+/* Look at a head of which only n < SIZE_OF_HEAD bytes are there: MORE or BAD, as early as they allow. */
+enum codec_answer codec_short(const struct codec *codec, const unsigned char *data, size_t n,
+                              struct packet *p);
+
+/* Little-endian is read byte by byte, which a compiler turns into one load where the machine allows it; so
+ * neither alignment nor the host's byte order matters. */
+static inline uint16_t codec_read16(const unsigned char *p)
+{
+    return (uint16_t) (p[0] | p[1] << 8);
+}
+
+static inline uint32_t codec_read32(const unsigned char *p)
+{
+    return (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
+}
+
+/* Look at the first packet in data[0 .. n-1]. A head is judged as early as its bytes allow, so that nothing
+ * is kept waiting for a packet that would be refused. Writes *p whatever the answer. Inline: it runs once a
+ * packet. */
+static inline enum codec_answer codec_next(const struct codec *codec, const unsigned char *data, size_t n,
+                                           struct packet *p)
+{
+    p->fault = CODEC_FAULT_NONE;
+    p->len = 0;
+    p->akg_id = 0;
+    if (n < SIZE_OF_HEAD)
+        return codec_short(codec, data, n, p);
+    uint32_t len = codec_read16(data + 4);
+    if (codec_read32(data) != codec->stx) {
+        p->fault = CODEC_FAULT_STX;
+        return CODEC_BAD;
+    }
+    if (len < SIZE_OF_HEAD || len > codec->max_pkglen) {
+        p->fault = CODEC_FAULT_LENGTH;
+        return CODEC_BAD;
+    }
+    p->akg_id = codec_read16(data + 6);
+    if (codec->funcs[p->akg_id] == NULL) {
+        p->fault = CODEC_FAULT_AKG;
+        return CODEC_BAD;
+    }
+    p->len = len;
+    return n < len ? CODEC_MORE : CODEC_OK;
+}
 
 #endif

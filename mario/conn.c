@@ -1,6 +1,6 @@
 /*
- * conn.c: the pool of connections and a connection's life. Runs on the worker that owns the shard; nothing here may be called
- * from elsewhere, but the public close_conn() and close_err_conn(), which refuse to.
+ * conn.c: the pool of connections and a connection's life. Runs on the worker that owns the shard; nothing
+ * here may be called from elsewhere, but the public close_conn() and close_err_conn(), which refuse to.
  */
 #include "conn.h"
 
@@ -17,7 +17,11 @@
 #include "mem.h"
 #include "output.h"
 
-enum { WARNINGS_A_SECOND = 2, DISCARD_ROUNDS = 64, CARRY_LEAST = 64 /* bytes: the smallest block mem.c keeps */ };
+enum {
+    WARNINGS_A_SECOND = 2,
+    DISCARD_ROUNDS = 64,
+    CARRY_LEAST = 64 /* bytes: the smallest block mem.c keeps */
+};
 
 static const struct {
     const char *name;
@@ -99,12 +103,12 @@ void conn_turn(struct shard *s)
 struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event)
 {
     struct conn *c = take_slot(s);
-    c->pub = (CONN) {.fd = n->fd,
-                     .ind = c->pub.ind,
-                     .owner = &s->pub,
-                     .cip = n->cip,
-                     .cport = n->cport,
-                     .out_buf = s->out_buf};
+    c->pub = (CONN){.fd = n->fd,
+                    .ind = c->pub.ind,
+                    .owner = &s->pub,
+                    .cip = n->cip,
+                    .cport = n->cport,
+                    .out_buf = s->out_buf};
     c->magic = CONN_MAGIC;
     c->state = CONN_OPEN;
     c->reason = REASON_NONE;
@@ -250,11 +254,11 @@ static bool is_beyond_sending(enum reason r)
 static void log_end(struct shard *s, const struct conn *c, enum reason r)
 {
     char name[INET6_ADDRSTRLEN + 8] = "unix";
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     uint32_t held_back = 0;
-    if (reasons[r].level == MARIO_LOG_WARN && !log_limit_pass(&s->warnings, s->tick / (1000 / TICK_MS),
-                                                               WARNINGS_A_SECOND, &held_back))
+    if (reasons[r].level == MARIO_LOG_WARN &&
+        !log_limit_pass(&s->warnings, s->tick / (1000 / TICK_MS), WARNINGS_A_SECOND, &held_back))
         return;
     if (reasons[r].level == MARIO_LOG_DEBUG && !log_wants(MARIO_LOG_DEBUG))
         return;
@@ -262,15 +266,16 @@ static void log_end(struct shard *s, const struct conn *c, enum reason r)
         inet_ntop(AF_INET, &c->pub.cip, name, sizeof name);
     else if (getpeername(c->pub.fd, (struct sockaddr *) &peer, &len) == 0 && peer.ss_family == AF_INET6)
         inet_ntop(AF_INET6, &((struct sockaddr_in6 *) &peer)->sin6_addr, name, sizeof name);
-    mario_slog(s->pub.qlog, reasons[r].level, 1, NULL, "worker %u: connection %u from %s:%u closed: %s%s", s->pub.ind,
-               c->pub.ind, name, ntohs(c->pub.cport), reasons[r].name, held_back > 0 ? " (and others)" : "");
+    mario_slog(s->pub.qlog, reasons[r].level, 1, NULL, "worker %u: connection %u from %s:%u closed: %s%s",
+               s->pub.ind, c->pub.ind, name, ntohs(c->pub.cport), reasons[r].name,
+               held_back > 0 ? " (and others)" : "");
     if (held_back > 0)
-        mario_slog(s->pub.qlog, MARIO_LOG_WARN, 1, NULL, "worker %u: %u more connections closed like that, not shown",
-                   s->pub.ind, held_back);
+        mario_slog(s->pub.qlog, MARIO_LOG_WARN, 1, NULL,
+                   "worker %u: %u more connections closed like that, not shown", s->pub.ind, held_back);
 }
 
-/* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can destroy
- * answers on their way. */
+/* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can
+ * destroy answers on their way. */
 static void discard_input(struct shard *s, const struct conn *c)
 {
     for (int i = 0; i < DISCARD_ROUNDS; i++) {
@@ -376,7 +381,8 @@ static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
 
 void close_conn(CONN *c, uint16 reason_id)
 {
-    close_by_function(c, reason_id, reason_id == g_akg_error_id ? REASON_function_error : REASON_function_closed);
+    close_by_function(c, reason_id,
+                      reason_id == g_akg_error_id ? REASON_function_error : REASON_function_closed);
 }
 
 void close_err_conn(CONN *c)

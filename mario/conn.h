@@ -1,10 +1,12 @@
 /*
- * conn.h: the pool of connections and a connection's life. Everything here is for the worker that owns the shard.
+ * conn.h: the pool of connections and a connection's life. Everything here is for the worker that owns the
+ * shard.
  *
  *     FREE -> OPEN -> (DRAINING) -> LIMBO -> FREE
  *
- * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, socket closed, end
- * hook run; the object waits until the loop has turned, so that nothing of this turn can touch its successor.
+ * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, socket
+ * closed, end hook run; the object waits until the loop has turned, so that nothing of this turn can touch
+ * its successor.
  */
 #ifndef MARIO_CONN_PRIVATE_H
 #define MARIO_CONN_PRIVATE_H
@@ -16,7 +18,8 @@
 
 enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_LIMBO };
 
-#define CONN_MAGIC 0x4d415249u /* cleared when the slot is free: a callback on a free slot stops the process */
+#define CONN_MAGIC \
+    0x4d415249u /* cleared when the slot is free: a callback on a free slot stops the process */
 
 /* 256 bytes: four cache lines, and the budget of memory per connection. */
 struct conn {
@@ -24,7 +27,8 @@ struct conn {
     struct event event;
     struct wheel_node node;
     uint32_t magic;
-    unsigned char *carry;     /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
+    unsigned char
+        *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
     struct evbuffer *backlog; /* output the kernel did not take yet; NULL when there is none */
     uint32_t carry_len;
     uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry */
@@ -48,7 +52,8 @@ struct newcomer {
     uint16_t cport;
 };
 
-/* Allocate the pool: address space for `count` connections, memory at first use or at once. False without memory. */
+/* Allocate the pool: address space for `count` connections, memory at first use or at once. False without
+ * memory. */
 __attribute__((warn_unused_result)) bool conn_pool_init(struct shard *s, uint32_t count, bool prefault);
 /* After the worker's thread has ended; all connections must have ended. */
 void conn_pool_fini(struct shard *s);
@@ -57,18 +62,20 @@ void conn_pool_fini(struct shard *s);
  * free slot. NULL when the socket cannot be watched: it is closed and counted, no hook runs. */
 struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event);
 
-/* The one way out. While a function of c runs, it is only noted, and carried out when worker.c calls conn_settle().
- * Pending output is sent first (DRAINING), unless the reason says the socket or the peer is beyond that. Once a
- * connection is to end, only a reason of that last kind changes anything. */
+/* The one way out. While a function of c runs, it is only noted, and carried out when worker.c calls
+ * conn_settle(). Pending output is sent first (DRAINING), unless the reason says the socket or the peer is
+ * beyond that. Once a connection is to end, only a reason of that last kind changes anything. */
 void conn_close(struct conn *c, enum reason reason);
 
 /* After a function of c has returned: carry out a close that was noted. True if c is no longer OPEN. */
 bool conn_settle(struct conn *c);
 
-/* End it now whatever is pending, with the reason noted before, else this one. Runs the end hook; then LIMBO. */
+/* End it now whatever is pending, with the reason noted before, else this one. Runs the end hook; then LIMBO.
+ */
 void conn_end(struct conn *c, enum reason reason);
 
-/* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next deadline. */
+/* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next
+ * deadline. */
 void conn_watch(struct conn *c);
 
 /* Put it into the wheel at its next deadline; out of it if it has none. */

@@ -1,5 +1,6 @@
 /*
- * doorbell.c: waking a thread that sleeps in a loop. doorbell_ring() is for any thread; the rest for the owner.
+ * doorbell.c: waking a thread that sleeps in a loop. doorbell_ring() is for any thread; the rest for the
+ * owner.
  */
 #include "doorbell.h"
 

@@ -1,13 +1,14 @@
 /*
  * doorbell.h: waking a thread that sleeps in a loop; the only way to do so in the house.
  *
- * A doorbell is a 64-bit word, one bit for each producer (shared beyond 64), and an eventfd. A producer puts its work where
- * the owner finds it, then rings its bit; the eventfd is written only when the word was 0, so a burst costs one wake-up.
- * The owner swaps the word for 0 and looks at just those producers.
+ * A doorbell is a 64-bit word, one bit for each producer (shared beyond 64), and an eventfd. A producer puts
+ * its work where the owner finds it, then rings its bit; the eventfd is written only when the word was 0, so
+ * a burst costs one wake-up. The owner swaps the word for 0 and looks at just those producers.
  *
  * No wake-up is lost: the ring and the swap are read-modify-writes of one word, so they are ordered. If the
- * ring comes first, the swap sees the bit, and (release, acquire) the work behind it. If the swap comes first, the
- * ring finds 0 and writes the eventfd. The eventfd is watched edge-triggered and never read: each write is an edge.
+ * ring comes first, the swap sees the bit, and (release, acquire) the work behind it. If the swap comes
+ * first, the ring finds 0 and writes the eventfd. The eventfd is watched edge-triggered and never read: each
+ * write is an edge.
  */
 #ifndef MARIO_DOORBELL_H
 #define MARIO_DOORBELL_H

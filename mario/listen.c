@@ -1,5 +1,6 @@
 /*
- * listen.c: the listen list: parse it, open the sockets. For the thread that makes the server; parsing is pure.
+ * listen.c: the listen list: parse it, open the sockets. For the thread that makes the server; parsing is
+ * pure.
  */
 #include "listen.h"
 
@@ -60,7 +61,7 @@ static const char *parse_v4(const char *host, uint16 port, struct listen_address
 static const char *parse_entry(char *entry, struct listen_address *a)
 {
     uint16 port;
-    *a = (struct listen_address) {0};
+    *a = (struct listen_address){0};
     if (entry[0] == '\0')
         return "an empty entry";
     snprintf(a->name, sizeof a->name, "%s", entry);
@@ -157,7 +158,8 @@ static void remove_stale(const struct listen_address *a)
     close(fd);
 }
 
-/* On Linux accepted sockets inherit TCP_NODELAY from the listener, so it costs no system call a connection. */
+/* On Linux accepted sockets inherit TCP_NODELAY from the listener, so it costs no system call a connection.
+ */
 static bool set_options(int fd, int family)
 {
     int on = 1;
@@ -173,7 +175,8 @@ static void learn_port(struct listen_address *a, int fd)
 {
     uint16 before = listen_port(a);
     socklen_t len = sizeof a->addr;
-    if (a->addr.ss_family == AF_UNIX || before != 0 || getsockname(fd, (struct sockaddr *) &a->addr, &len) != 0)
+    if (a->addr.ss_family == AF_UNIX || before != 0 ||
+        getsockname(fd, (struct sockaddr *) &a->addr, &len) != 0)
         return;
     char *colon = strrchr(a->name, ':');
     if (colon != NULL)
@@ -188,7 +191,8 @@ int listen_open(struct listen_address *a, int backlog)
         return -1;
     if (family == AF_UNIX)
         remove_stale(a);
-    if (!set_options(fd, family) || bind(fd, (struct sockaddr *) &a->addr, a->len) != 0 || listen(fd, backlog) != 0) {
+    if (!set_options(fd, family) || bind(fd, (struct sockaddr *) &a->addr, a->len) != 0 ||
+        listen(fd, backlog) != 0) {
         int saved = errno;
         close(fd);
         errno = saved;

@@ -10,7 +10,7 @@
 
 #include "mario_server.h"
 
-#define LISTEN_MAX 64 /* addresses in one list */
+#define LISTEN_MAX  64 /* addresses in one list */
 #define LISTEN_NAME 128
 
 struct listen_address {
@@ -22,8 +22,8 @@ struct listen_address {
 /* Parse a comma list into out[0 .. LISTEN_MAX-1]. How many there are, or -1 with one line in why. */
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size);
 
-/* Bind and listen, non-blocking. Port 0 becomes the port the kernel gave. A stale unix socket file that nobody
- * listens on is replaced. The descriptor, or -1 with errno. */
+/* Bind and listen, non-blocking. Port 0 becomes the port the kernel gave. A stale unix socket file that
+ * nobody listens on is replaced. The descriptor, or -1 with errno. */
 int listen_open(struct listen_address *a, int backlog);
 
 /* Close it, and remove a unix socket's file. */

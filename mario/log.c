@@ -1,9 +1,9 @@
 /*
- * log.c: rings and the log thread. mario_slog() and record_log() run on the queue's own thread and never wait; the log
- * thread alone formats the time, writes and rotates; the rest may be called by any thread.
+ * log.c: rings and the log thread. mario_slog() and record_log() run on the queue's own thread and never
+ * wait; the log thread alone formats the time, writes and rotates; the rest may be called by any thread.
  *
- * `lock` protects the list of queues and the next target. The log thread lets go of it before it writes, so a hanging
- * disk or pipe holds up nobody: rings fill, and what does not fit is dropped and counted.
+ * `lock` protects the list of queues and the next target. The log thread lets go of it before it writes, so a
+ * hanging disk or pipe holds up nobody: rings fill, and what does not fit is dropped and counted.
  */
 #include "log.h"
 
@@ -45,7 +45,7 @@ struct record {
 #define TEXT_SIZE (RECORD_SIZE - sizeof(struct record))
 
 struct mario_log_queue {
-    struct spsc ring;                      /* its thread (w) -> log thread (r) */
+    struct spsc ring;                             /* its thread (w) -> log thread (r) */
     _Alignas(SPSC_LINE) _Atomic uint64_t dropped; /* its thread (w) -> any (r) */
     unsigned bell_bit;
     struct mario_log_queue *next; /* under lock */
@@ -66,8 +66,11 @@ static struct {
     _Atomic uint64_t write_dropped; /* records lost to a failing log file; log thread (w) */
     uint64_t queue_dropped;         /* of queues that are gone; under lock */
     struct doorbell bell;           /* anyone -> log thread */
-} logger = {
-    .lock = PTHREAD_MUTEX_INITIALIZER, .path = "-", .next_fd = -1, .level = MARIO_LOG_INFO, .bell = {.fd = -1}};
+} logger = {.lock = PTHREAD_MUTEX_INITIALIZER,
+            .path = "-",
+            .next_fd = -1,
+            .level = MARIO_LOG_INFO,
+            .bell = {.fd = -1}};
 
 static const char *const level_names[] = {"ERROR", "WARN", "INFO", "DEBUG"};
 
@@ -117,7 +120,8 @@ bool log_wants(enum mario_log_level level)
     return (int) level <= atomic_load_explicit(&logger.level, memory_order_relaxed);
 }
 
-void mario_slog(LOG_QUEUE *q, enum mario_log_level level, int with_time, const char *func, const char *fmt, ...)
+void mario_slog(LOG_QUEUE *q, enum mario_log_level level, int with_time, const char *func, const char *fmt,
+                ...)
 {
     if (!log_wants(level) || q == NULL)
         return;
@@ -284,10 +288,10 @@ struct writer {
     uint64_t dropped_said;
     time_t dropped_when;
     time_t stamp_second;
-    char stamp[32];  /* the local time of stamp_second */
-    int out_fd;      /* where `out` goes */
-    uint32_t lines;  /* in out */
-    size_t used;     /* bytes in out */
+    char stamp[32]; /* the local time of stamp_second */
+    int out_fd;     /* where `out` goes */
+    uint32_t lines; /* in out */
+    size_t used;    /* bytes in out */
     char out[OUT_SIZE];
 };
 
@@ -300,7 +304,7 @@ static void out_write(struct writer *w)
             p += n;
             w->used -= (size_t) n;
         } else if (n < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd) {.fd = w->out_fd, .events = POLLOUT}, 1, 1000);
+            poll(&(struct pollfd){.fd = w->out_fd, .events = POLLOUT}, 1, 1000);
         } else if (n == 0 || errno != EINTR) {
             uint64_t lost = atomic_load_explicit(&logger.write_dropped, memory_order_relaxed);
             atomic_store_explicit(&logger.write_dropped, lost + w->lines, memory_order_relaxed);
@@ -332,7 +336,8 @@ static void out_prefix(struct writer *w, const struct record *r)
         w->used += (size_t) snprintf(w->out + w->used, 80, "%.64s: ", r->func);
 }
 
-/* Put one record into out, without the prefix of the log file if it is raw. False if out must be written first. */
+/* Put one record into out, without the prefix of the log file if it is raw. False if out must be written
+ * first. */
 static bool out_record(struct writer *w, const struct record *r)
 {
     int fd = r->fd == TARGET_LOG_FILE ? w->fd : r->fd;
@@ -364,7 +369,8 @@ static bool collect(struct writer *w, uint64_t rung)
     return true;
 }
 
-/* Take over a new target, or open the old one again. Under lock; false if the file could not be opened again. */
+/* Take over a new target, or open the old one again. Under lock; false if the file could not be opened again.
+ */
 static bool take_target(struct writer *w)
 {
     if (atomic_exchange_explicit(&logger.reopen, false, memory_order_acquire) && logger.next_fd < 0)
@@ -394,7 +400,7 @@ static bool say_dropped(struct writer *w)
         struct record r;
         char room[sizeof(struct record) + 128];
     } said;
-    said.r = (struct record) {.fd = TARGET_LOG_FILE, .with_time = 1, .level = MARIO_LOG_WARN};
+    said.r = (struct record){.fd = TARGET_LOG_FILE, .with_time = 1, .level = MARIO_LOG_WARN};
     clock_gettime(CLOCK_REALTIME, &said.r.when);
     said.r.len = (uint16_t) snprintf(said.room + sizeof(struct record), 128, "log: %llu records dropped",
                                      (unsigned long long) (dropped - w->dropped_said));
@@ -427,7 +433,8 @@ static void *log_main(void *arg)
         opened = take_target(w);
         pthread_mutex_unlock(&logger.lock);
         if (!opened)
-            dprintf(w->fd, "log: the log file cannot be opened again: %s; going on with the old one\n", strerror(errno));
+            dprintf(w->fd, "log: the log file cannot be opened again: %s; going on with the old one\n",
+                    strerror(errno));
         unsaid = say_dropped(w);
         pthread_mutex_lock(&logger.lock);
         logger.flush_done = ticket;
@@ -472,7 +479,8 @@ static bool writer_start(struct writer *w)
     pthread_t thread;
     sigset_t all, old;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old); /* the thread inherits it: signals are the master's, EPIPE an errno */
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &old); /* the thread inherits it: signals are the master's, EPIPE an errno */
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * 1024);

@@ -11,8 +11,8 @@
 /* Have the log thread close and open the log file again (rotation). Any thread, also a signal handler. */
 void log_reopen(void);
 
-/* Take a queue out of the log thread's round and free it, with what it still holds written first if a log thread
- * runs. The queue's thread must have ended. *q is nulled; it may be NULL. */
+/* Take a queue out of the log thread's round and free it, with what it still holds written first if a log
+ * thread runs. The queue's thread must have ended. *q is nulled; it may be NULL. */
 void log_queue_destroy(LOG_QUEUE **q);
 
 /* Whether lines of this level are recorded at all. Any thread. */
@@ -25,8 +25,8 @@ struct log_limit {
     uint32_t held_back;
 };
 
-/* Whether a line of this kind may be written now (second: any clock in seconds). *held_back is how many were not
- * written before this one. */
+/* Whether a line of this kind may be written now (second: any clock in seconds). *held_back is how many were
+ * not written before this one. */
 bool log_limit_pass(struct log_limit *l, uint32_t second, uint32_t lines_a_second, uint32_t *held_back);
 
 #endif

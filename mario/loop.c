@@ -1,5 +1,6 @@
 /*
- * loop.c: how libevent is used here. For the thread that makes the server; libevent calls the two callbacks on any thread.
+ * loop.c: how libevent is used here. For the thread that makes the server; libevent calls the two callbacks
+ * on any thread.
  */
 #include "loop.h"
 
@@ -12,7 +13,8 @@
 #include "mem.h"
 #include "shard.h"
 
-/* What libevent has to say is about a system call that failed; we count and answer that ourselves. So: debug. */
+/* What libevent has to say is about a system call that failed; we count and answer that ourselves. So: debug.
+ */
 static void on_message(int severity, const char *text)
 {
     (void) severity;

@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-/* A business function or hook. From a business function 0 goes on, anything else closes the connection; from the
- * connected hook too; an end hook's answer is not looked at. */
+/* A business function or hook. From a business function 0 goes on, anything else closes the connection; from
+ * the connected hook too; an end hook's answer is not looked at. */
 typedef sint32 (*FUNC_PTR)(CONN *c);
 
 /* The head of every packet on the wire, little-endian, no padding (DESIGN: wire format). */
@@ -26,10 +26,10 @@ typedef struct mario_head {
 } __attribute__((packed)) HEAD;
 
 #define SIZE_OF_HEAD ((uint16) 8)
-#define DEFAULT_STX (0xffffffffu)
+#define DEFAULT_STX  (0xffffffffu)
 
-/* The reserved ids: never accepted from the wire. As err_type they tell an end hook how the connection ended; as
- * reason_id of close_conn() they choose which end hook runs. */
+/* The reserved ids: never accepted from the wire. As err_type they tell an end hook how the connection ended;
+ * as reason_id of close_conn() they choose which end hook runs. */
 enum {
     g_akg_connected_id = 0xfffc,
     g_akg_timeout_id = 0xfffd,
@@ -41,8 +41,8 @@ enum {
  * Returns 0, or -1 for a reserved id (0xfffc .. 0xffff) or once the server runs. */
 sint32 regist_akg_func(uint16 id, FUNC_PTR f);
 
-/* Hooks, each at most one function; all return 0, or -1 once the server runs. For each connection whose connected
- * hook ran, exactly one end hook runs later on the same thread, also when the server stops:
+/* Hooks, each at most one function; all return 0, or -1 once the server runs. For each connection whose
+ * connected hook ran, exactly one end hook runs later on the same thread, also when the server stops:
  *   timeout   silent, slow packet or slow reader (idle_timeout, packet_timeout, write_timeout)
  *   error     the connection broke or misbehaved, or a function failed
  *   closed    everything else: the peer closed, a function closed, the server stops
@@ -57,11 +57,11 @@ sint32 regist_disconnected_func(FUNC_PTR f); /* closed, timeout and error togeth
  * Returns 0, or -1 once the server runs. */
 sint32 regist_stx(uint32 stx);
 
-/* Close c. May be called from c's own functions and hooks, and for another connection of the same worker; a second
- * call does nothing. What the function has written before is sent, what it writes afterwards is dropped; packets
- * that wait behind are not looked at; the end hook runs after the function has returned.
- * reason_id: g_akg_timeout_id runs the timeout hook, g_akg_error_id the error hook, any other value the closed
- * hook; it is handed to the hook in c->err_type. */
+/* Close c. May be called from c's own functions and hooks, and for another connection of the same worker; a
+ * second call does nothing. What the function has written before is sent, what it writes afterwards is
+ * dropped; packets that wait behind are not looked at; the end hook runs after the function has returned.
+ * reason_id: g_akg_timeout_id runs the timeout hook, g_akg_error_id the error hook, any other value the
+ * closed hook; it is handed to the hook in c->err_type. */
 void close_conn(CONN *c, uint16 reason_id);
 
 /* close_conn(c, g_akg_error_id): the way to end a connection that sent nonsense. */

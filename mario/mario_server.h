@@ -1,5 +1,6 @@
 /*
- * mario_server.h: the server: make it, start it, stop it, count what it did. There is one server in a process.
+ * mario_server.h: the server: make it, start it, stop it, count what it did. There is one server in a
+ * process.
  */
 #ifndef MARIO_SERVER_H
 #define MARIO_SERVER_H
@@ -19,81 +20,82 @@ enum mario_when_full {
 };
 
 /* The ranges that mario_init_server() accepts; conf/ shows the same numbers to operators. */
-#define MARIO_WORKERNUM_MAX 256u
-#define MARIO_CONNNUM_MAX 16777215u
-#define MARIO_CONNNUM_AUTO_MAX 100000u /* connnum 0 gives at most this many a worker */
-#define MARIO_TIMEOUT_MAX 31536000u    /* a year, seconds */
-#define MARIO_DRAIN_MAX 3600u         /* an hour, seconds */
-#define MARIO_PKGLEN_MIN 8u
-#define MARIO_PKGLEN_MAX 65535u
-#define MARIO_BACKLOG_MAX 65535u
-#define MARIO_OUTPUT_MIN 1024u
-#define MARIO_OUTPUT_MAX 1073741824u
+#define MARIO_WORKERNUM_MAX    256u
+#define MARIO_CONNNUM_MAX      16777215u
+#define MARIO_CONNNUM_AUTO_MAX 100000u   /* connnum 0 gives at most this many a worker */
+#define MARIO_TIMEOUT_MAX      31536000u /* a year, seconds */
+#define MARIO_DRAIN_MAX        3600u     /* an hour, seconds */
+#define MARIO_PKGLEN_MIN       8u
+#define MARIO_PKGLEN_MAX       65535u
+#define MARIO_BACKLOG_MAX      65535u
+#define MARIO_OUTPUT_MIN       1024u
+#define MARIO_OUTPUT_MAX       1073741824u
 
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. */
 struct mario_options {
-    const char *listen;             /* comma list of addr:port, [v6]:port, unix:/path; port 0 = any free one */
-    uint32 workernum;               /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = one per core of this process */
-    uint32 connnum;                 /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
-    int strict_limits;              /* 1: a connnum that the limits cannot carry is refused; 0: clamped with a warning */
+    const char *listen; /* comma list of addr:port, [v6]:port, unix:/path; port 0 = any free one */
+    uint32 workernum;   /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = one per core of this process */
+    uint32 connnum;     /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
+    int strict_limits;  /* 1: a connnum that the limits cannot carry is refused; 0: clamped with a warning */
     enum mario_when_full when_full; /* what a connection gets that finds no place */
     uint32 timeout;                 /* seconds without a byte until a connection is closed; 0 = none */
     uint32 write_timeout;           /* seconds in which pending output did not shrink; 0 = none */
     uint32 packet_timeout;          /* seconds from a packet's first byte to its last; 0 = none */
     uint32 max_pkglen;              /* largest packet accepted, MARIO_PKGLEN_MIN .. MARIO_PKGLEN_MAX */
-    uint32 backlog;                 /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
-    uint32 drain_timeout;           /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
-    uint32 output_high;             /* bytes of pending output above which a connection is not read */
-    uint32 output_max;              /* bytes of pending output above which it is closed; >= output_high */
-    int prefault;                   /* 1: touch all pool pages at start instead of at first use */
+    uint32 backlog;       /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
+    uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
+    uint32 output_high;   /* bytes of pending output above which a connection is not read */
+    uint32 output_max;    /* bytes of pending output above which it is closed; >= output_high */
+    int prefault;         /* 1: touch all pool pages at start instead of at first use */
 };
 
-/* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the entry and
- * what is wrong with it. Any thread. */
+/* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
+ * entry and what is wrong with it. Any thread. */
 sint32 mario_listen_check(const char *list, char *why, uint32 size);
 
 /* Fill *o with the defaults of DESIGN section 3. */
 void mario_options_init(struct mario_options *o);
 
-/* Check the options, raise the soft descriptor limit as far as it may, bind and listen, allocate all pools. The
- * calling thread then has SIGTERM, SIGINT and SIGHUP blocked (so have the threads it starts later), so that they
- * reach the master. Call it before starting threads of your own. o is copied.
- * Returns the server, or NULL after one clear line on standard error; nothing is left half-made then. */
+/* Check the options, raise the soft descriptor limit as far as it may, bind and listen, allocate all pools.
+ * The calling thread then has SIGTERM, SIGINT and SIGHUP blocked (so have the threads it starts later), so
+ * that they reach the master. Call it before starting threads of your own. o is copied. Returns the server,
+ * or NULL after one clear line on standard error; nothing is left half-made then. */
 SERVER *mario_init_server(const struct mario_options *o) __attribute__((warn_unused_result));
 
-/* The same with the defaults: 0.0.0.0:port, workernum workers of connnum connections each (0 as above), timeouts in
- * seconds, 0 = none. */
+/* The same with the defaults: 0.0.0.0:port, workernum workers of connnum connections each (0 as above),
+ * timeouts in seconds, 0 = none. */
 SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout, int write_timeout);
 
-/* Run the server on the calling thread, which becomes the master, until it is stopped by SIGTERM, SIGINT (unless
- * the application handles that signal itself) or mario_stop_server(). server: from init_server().
- * Returns NULL after a clean stop, non-NULL on failure (a line on standard error or in the log says which). All
- * threads, pools and sockets are gone then; counters stay readable until the next init or mario_free_server(). */
+/* Run the server on the calling thread, which becomes the master, until it is stopped by SIGTERM, SIGINT
+ * (unless the application handles that signal itself) or mario_stop_server(). server: from init_server().
+ * Returns NULL after a clean stop, non-NULL on failure (a line on standard error or in the log says which).
+ * All threads, pools and sockets are gone then; counters stay readable until the next init or
+ * mario_free_server(). */
 void *start_server(void *server);
 
-/* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A second
- * call stops at once. Any thread, also from a signal handler. */
+/* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A
+ * second call stops at once. Any thread, also from a signal handler. */
 void mario_stop_server(SERVER *s);
 
 /* Free a server that is not running and null the caller's pointer. *s may be NULL. The thread that ran it. */
 void mario_free_server(SERVER **s);
 
-/* The port a TCP address of the listen list got, in host order: which = 0 is the first address. Any thread, after
- * init. 0 for a unix socket or beyond the list. */
+/* The port a TCP address of the listen list got, in host order: which = 0 is the first address. Any thread,
+ * after init. 0 for a unix socket or beyond the list. */
 uint16 mario_server_port(const SERVER *s, uint32 which);
 
 /* Worker threads and connections a worker that init settled on. Any thread, after init. */
 uint32 mario_server_workernum(const SERVER *s);
 uint32 mario_server_connnum(const SERVER *s);
 
-/* Call f(qlog, arg) on the master thread every `seconds` (1 .. MARIO_TIMEOUT_MAX) while the server runs, and once
- * more when it has stopped, after the last end hook. f must not block. At most 8 of them.
- * 0, or -1 (range, too many, or once the server runs). */
+/* Call f(qlog, arg) on the master thread every `seconds` (1 .. MARIO_TIMEOUT_MAX) while the server runs, and
+ * once more when it has stopped, after the last end hook. f must not block. At most 8 of them. 0, or -1
+ * (range, too many, or once the server runs). */
 typedef void (*MARIO_TIMER_FUNC)(LOG_QUEUE *qlog, void *arg);
 sint32 mario_regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
 
-/* Counters: a table of names, each with a sum over all threads. Any thread, from init until the server is freed.
- * Names stay valid for ever; index .. mario_stat_count()-1. */
+/* Counters: a table of names, each with a sum over all threads. Any thread, from init until the server is
+ * freed. Names stay valid for ever; index .. mario_stat_count()-1. */
 uint32 mario_stat_count(void);
 const char *mario_stat_name(uint32 index);
 uint64 mario_stat_value(const SERVER *s, uint32 index);

@@ -1,9 +1,9 @@
 /*
- * master.c: listeners, accept, assign, signals, stop in stages. Runs on the thread that called start_server(); setup and teardown
- * on the one that makes the server. master_stop() is for any thread.
+ * master.c: listeners, accept, assign, signals, stop in stages. Runs on the thread that called
+ * start_server(); setup and teardown on the one that makes the server. master_stop() is for any thread.
  *
- * Assigning: `assigned` counts what a worker was given, `released` what it gave back; the difference is what it has.
- * So the master knows who has room without asking, and a worker never finds its pool empty.
+ * Assigning: `assigned` counts what a worker was given, `released` what it gave back; the difference is what
+ * it has. So the master knows who has room without asking, and a worker never finds its pool empty.
  */
 #include "master.h"
 
@@ -21,12 +21,12 @@
 #include "loop.h"
 
 enum {
-    ACCEPT_BATCH = 64,    /* accepts a wake-up, so that signals and the bell get their turn */
-    ERRORS_A_BATCH = 8,   /* failing accepts in one batch until the listeners rest */
-    PAUSE_MS = 20,        /* how long they rest */
-    RETRY_MS = 5,         /* until the word stop is offered again to a full ring */
-    BELL_STOP_BIT = 63,   /* of the master's bell; harmlessly shared with worker 63 */
-    GIVE_UP_MS = 1000     /* after the drain time, for functions to return */
+    ACCEPT_BATCH = 64,  /* accepts a wake-up, so that signals and the bell get their turn */
+    ERRORS_A_BATCH = 8, /* failing accepts in one batch until the listeners rest */
+    PAUSE_MS = 20,      /* how long they rest */
+    RETRY_MS = 5,       /* until the word stop is offered again to a full ring */
+    BELL_STOP_BIT = 63, /* of the master's bell; harmlessly shared with worker 63 */
+    GIVE_UP_MS = 1000   /* after the drain time, for functions to return */
 };
 
 static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
@@ -35,15 +35,16 @@ static struct timer {
     uint32_t seconds;
     MARIO_TIMER_FUNC f;
     void *arg;
-    LOG_QUEUE *qlog; /* the master's, once there is one */
+    LOG_QUEUE *qlog;     /* the master's, once there is one */
 } timers[MASTER_TIMERS]; /* written before start, then constant */
 static uint32_t timer_count;
 
 sint32 mario_regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg)
 {
-    if (akg_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX || f == NULL)
+    if (akg_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
+        f == NULL)
         return -1;
-    timers[timer_count++] = (struct timer) {.seconds = seconds, .f = f, .arg = arg};
+    timers[timer_count++] = (struct timer){.seconds = seconds, .f = f, .arg = arg};
     return 0;
 }
 
@@ -243,7 +244,7 @@ static void tell_workers_to_stop(struct master *m)
     for (uint32_t i = 0; i < m->started; i++) {
         struct newcomer *slot = m->told[i] ? NULL : spsc_reserve(&m->workers[i].accepted);
         if (slot != NULL) {
-            *slot = (struct newcomer) {.fd = -1};
+            *slot = (struct newcomer){.fd = -1};
             spsc_commit(&m->workers[i].accepted);
             doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
             m->told[i] = true;
@@ -269,10 +270,12 @@ static void end_at_once(struct master *m)
     arm_ms(m->drain_event, GIVE_UP_MS);
 }
 
-/* Clients in the backlog think they are connected, and may have sent: they are accepted, then the doors close. */
+/* Clients in the backlog think they are connected, and may have sent: they are accepted, then the doors
+ * close. */
 static void begin_drain(struct master *m)
 {
-    slog_info_t(m->qlog, "stopping: no new connections, answering what has arrived, at most %u s", m->drain_timeout);
+    slog_info_t(m->qlog, "stopping: no new connections, answering what has arrived, at most %u s",
+                m->drain_timeout);
     for (uint32_t i = 0; i < m->listener_count; i++) {
         if (m->listeners[i].fd >= 0)
             accept_some(&m->listeners[i], m->backlog + 1);
@@ -454,9 +457,10 @@ void master_teardown(struct master *m)
     log_queue_destroy(&m->qlog);
 }
 
-/* Where master and workers share a core, a new connection must not interrupt a worker that serves old ones. A SCHED_BATCH
- * thread does not preempt when it wakes (sched(7)); it runs when the worker sleeps, and finds more to accept at
- * once. Needs no privilege; if it fails nothing is lost. The thread is the application's: it gets its policy back. */
+/* Where master and workers share a core, a new connection must not interrupt a worker that serves old ones. A
+ * SCHED_BATCH thread does not preempt when it wakes (sched(7)); it runs when the worker sleeps, and finds
+ * more to accept at once. Needs no privilege; if it fails nothing is lost. The thread is the application's:
+ * it gets its policy back. */
 static void set_policy(int from, int to)
 {
     int policy;

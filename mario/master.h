@@ -1,6 +1,6 @@
 /*
- * master.h: the one thread that accepts, assigns, takes signals and stops the server. Setup and teardown are for the thread that
- * makes the server; master_run() makes its caller the master.
+ * master.h: the one thread that accepts, assigns, takes signals and stops the server. Setup and teardown are
+ * for the thread that makes the server; master_run() makes its caller the master.
  */
 #ifndef MARIO_MASTER_H
 #define MARIO_MASTER_H
@@ -45,13 +45,13 @@ struct master {
     struct worker *workers;
     uint32_t workernum;
     uint32_t connnum;
-    uint32_t *assigned;      /* [workernum] connections handed to each worker, mod 2^32 */
-    bool *told;              /* [workernum] the word stop is in its ring */
-    bool *to_wake;           /* [workernum] this batch put something into its ring */
-    uint32_t turn;           /* the worker whose turn it is */
-    uint32_t started;        /* workers whose thread runs */
+    uint32_t *assigned; /* [workernum] connections handed to each worker, mod 2^32 */
+    bool *told;         /* [workernum] the word stop is in its ring */
+    bool *to_wake;      /* [workernum] this batch put something into its ring */
+    uint32_t turn;      /* the worker whose turn it is */
+    uint32_t started;   /* workers whose thread runs */
     enum mario_when_full when_full;
-    uint32_t drain_timeout;  /* seconds */
+    uint32_t drain_timeout; /* seconds */
     uint32_t backlog;
 
     enum master_stage stage;

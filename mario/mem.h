@@ -1,9 +1,10 @@
 /*
- * mem.h: memory for what comes and goes while the server runs: libevent's chains and buffers, and the blocks that hold
- * unfinished packets. Everything else is allocated at start.
+ * mem.h: memory for what comes and goes while the server runs: libevent's chains and buffers, and the blocks
+ * that hold unfinished packets. Everything else is allocated at start.
  *
- * A thread that has called mem_thread_init() keeps freed blocks on lists of its own, by size class, so that its steady state
- * calls neither malloc nor free. Every block is a plain malloc block, so it may be freed by any thread.
+ * A thread that has called mem_thread_init() keeps freed blocks on lists of its own, by size class, so that
+ * its steady state calls neither malloc nor free. Every block is a plain malloc block, so it may be freed by
+ * any thread.
  */
 #ifndef MARIO_MEM_H
 #define MARIO_MEM_H
@@ -14,11 +15,13 @@
 /* Make libevent use these functions. Before the first call of libevent; once is enough. */
 void mem_setup(void);
 
-/* Give the calling thread its lists, and take them back (all blocks are freed). A thread without them uses malloc. */
+/* Give the calling thread its lists, and take them back (all blocks are freed). A thread without them uses
+ * malloc. */
 bool mem_thread_init(void);
 void mem_thread_fini(void);
 
-/* As malloc, realloc and free; errno is ENOMEM on failure. mem_room(): the bytes that really fit in a block. */
+/* As malloc, realloc and free; errno is ENOMEM on failure. mem_room(): the bytes that really fit in a block.
+ */
 void *mem_alloc(size_t n);
 void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);

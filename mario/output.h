@@ -18,8 +18,8 @@ enum output {
 __attribute__((warn_unused_result)) bool output_setup(struct shard *s);
 void output_teardown(struct shard *s);
 
-/* Send what c's functions have written: one send() if the kernel takes it all. The pen is empty afterwards whatever
- * happens. */
+/* Send what c's functions have written: one send() if the kernel takes it all. The pen is empty afterwards
+ * whatever happens. */
 enum output output_send(struct conn *c);
 
 /* The socket is writable: send from the backlog. */

@@ -1,6 +1,6 @@
 /*
- * server.c: init, start, stop, free; the public face of the house. Init and start run on the application's thread, which
- * becomes the master; mario_stop_server() and the counters are for any thread.
+ * server.c: init, start, stop, free; the public face of the house. Init and start run on the application's
+ * thread, which becomes the master; mario_stop_server() and the counters are for any thread.
  */
 #include "mario_server.h"
 
@@ -46,17 +46,17 @@ static SERVER *the_server; /* one in a process: init and free set it, on the app
 
 void mario_options_init(struct mario_options *o)
 {
-    *o = (struct mario_options) {.listen = "0.0.0.0:8082",
-                                 .strict_limits = 1,
-                                 .when_full = MARIO_FULL_REFUSE,
-                                 .timeout = 300,
-                                 .write_timeout = 60,
-                                 .packet_timeout = 10,
-                                 .max_pkglen = 8192,
-                                 .backlog = 4096,
-                                 .drain_timeout = 10,
-                                 .output_high = 256 * 1024,
-                                 .output_max = 4 * 1024 * 1024};
+    *o = (struct mario_options){.listen = "0.0.0.0:8082",
+                                .strict_limits = 1,
+                                .when_full = MARIO_FULL_REFUSE,
+                                .timeout = 300,
+                                .write_timeout = 60,
+                                .packet_timeout = 10,
+                                .max_pkglen = 8192,
+                                .backlog = 4096,
+                                .drain_timeout = 10,
+                                .output_high = 256 * 1024,
+                                .output_max = 4 * 1024 * 1024};
 }
 
 /* ---- Saying no ---- */
@@ -77,7 +77,7 @@ static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t 
     if (value >= least && value <= most)
         return true;
     return complain("%s = %llu is out of range (allowed: %llu..%llu)", name, (unsigned long long) value,
-                  (unsigned long long) least, (unsigned long long) most);
+                    (unsigned long long) least, (unsigned long long) most);
 }
 
 static bool check(const struct mario_options *o)
@@ -110,7 +110,8 @@ static uint64_t open_descriptors(void)
     return n - 3; /* . and .. and the directory itself */
 }
 
-/* Raise the soft limit as far as it may: to the hard one, and with the privilege beyond, if that is wanted. */
+/* Raise the soft limit as far as it may: to the hard one, and with the privilege beyond, if that is wanted.
+ */
 static uint64_t raise_limit(uint64_t wanted)
 {
     struct rlimit r;
@@ -136,9 +137,10 @@ static bool fit_limits(SERVER *s, const struct mario_options *o)
     uint64_t limit = raise_limit(wanted);
     uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
     if (fits == 0)
-        return complain("the limit of %llu file descriptors leaves none for connections: %llu are needed besides; raise it "
-                      "(ulimit -n, LimitNOFILE=)",
-                      (unsigned long long) limit, (unsigned long long) besides);
+        return complain(
+            "the limit of %llu file descriptors leaves none for connections: %llu are needed besides; raise it "
+            "(ulimit -n, LimitNOFILE=)",
+            (unsigned long long) limit, (unsigned long long) besides);
     if (o->connnum == 0) {
         s->connnum = (uint32_t) (fits < MARIO_CONNNUM_AUTO_MAX ? fits : MARIO_CONNNUM_AUTO_MAX);
         return true;
@@ -147,11 +149,13 @@ static bool fit_limits(SERVER *s, const struct mario_options *o)
     if (wanted <= limit)
         return true;
     if (o->strict_limits)
-        return complain("%u workers * %u connections need %llu file descriptors, the limit is %llu: %llu too many; raise it "
-                      "(ulimit -n %llu, or LimitNOFILE=), or set connnum to %llu or 0, or strict_limits = off",
-                      s->workernum, o->connnum, (unsigned long long) wanted, (unsigned long long) limit,
-                      (unsigned long long) (wanted - limit), (unsigned long long) wanted, (unsigned long long) fits);
-    fprintf(stderr, "mario: connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker\n",
+        return complain(
+            "%u workers * %u connections need %llu file descriptors, the limit is %llu: %llu too many; raise it "
+            "(ulimit -n %llu, or LimitNOFILE=), or set connnum to %llu or 0, or strict_limits = off",
+            s->workernum, o->connnum, (unsigned long long) wanted, (unsigned long long) limit,
+            (unsigned long long) (wanted - limit), (unsigned long long) wanted, (unsigned long long) fits);
+    fprintf(stderr,
+            "mario: connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker\n",
             o->connnum, (unsigned long long) wanted, (unsigned long long) limit, (unsigned long long) fits);
     s->connnum = (uint32_t) fits;
     return true;
@@ -173,13 +177,13 @@ static uint32_t ticks(uint32_t seconds)
 
 static void settle(SERVER *s, const struct mario_options *o)
 {
-    s->settings = (struct settings) {.codec = {.max_pkglen = o->max_pkglen, .funcs = akg_functions()},
-                                     .timeout = ticks(o->timeout),
-                                     .write_timeout = ticks(o->write_timeout),
-                                     .packet_timeout = ticks(o->packet_timeout),
-                                     .drain_timeout = ticks(o->drain_timeout),
-                                     .output_high = o->output_high,
-                                     .output_max = o->output_max};
+    s->settings = (struct settings){.codec = {.max_pkglen = o->max_pkglen, .funcs = akg_functions()},
+                                    .timeout = ticks(o->timeout),
+                                    .write_timeout = ticks(o->write_timeout),
+                                    .packet_timeout = ticks(o->packet_timeout),
+                                    .drain_timeout = ticks(o->drain_timeout),
+                                    .output_high = o->output_high,
+                                    .output_max = o->output_max};
     s->workernum = o->workernum != 0 ? o->workernum : cores();
     s->master.workernum = s->workernum;
     s->master.when_full = o->when_full;
@@ -214,8 +218,9 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
         if (l->fd >= 0)
             continue;
         int err = errno;
-        const char *mend = err == EADDRINUSE      ? "; stop who has it (ss -ltnp) or choose another port"
-                           : err == EACCES        ? "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)"
+        const char *mend = err == EADDRINUSE ? "; stop who has it (ss -ltnp) or choose another port"
+                           : err == EACCES
+                               ? "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)"
                            : err == EADDRNOTAVAIL ? "; this machine does not have that address"
                            : err == EMFILE        ? "; raise the descriptor limit (ulimit -n)"
                                                   : "";
@@ -242,8 +247,9 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     return true;
 }
 
-/* Threads, pools and sockets. No thread runs any more, or none has run yet. What others may still ask for stays until
- * the server is freed: the counters, the state, and the bell that a late mario_stop_server() rings. */
+/* Threads, pools and sockets. No thread runs any more, or none has run yet. What others may still ask for
+ * stays until the server is freed: the counters, the state, and the bell that a late mario_stop_server()
+ * rings. */
 static void take_down(SERVER *s)
 {
     master_teardown(&s->master);
@@ -262,7 +268,8 @@ static void destroy(SERVER *s)
     free(s);
 }
 
-/* From here on these signals wait for the master; PIPE is an errno, unless the application wants to hear it. */
+/* From here on these signals wait for the master; PIPE is an errno, unless the application wants to hear it.
+ */
 static void set_signals(void)
 {
     sigset_t wait;

@@ -1,6 +1,6 @@
 /*
- * shard.h: a worker's share of the server: what its connections have in common. It belongs to the worker's thread alone;
- * others may read only what says so. worker.c makes it; conn.c and output.c work on it.
+ * shard.h: a worker's share of the server: what its connections have in common. It belongs to the worker's
+ * thread alone; others may read only what says so. worker.c makes it; conn.c and output.c work on it.
  */
 #ifndef MARIO_SHARD_H
 #define MARIO_SHARD_H
@@ -17,7 +17,7 @@
 #include "stats.h"
 #include "wheel.h"
 
-#define TICK_MS 100          /* the wheel's step: how exact timeouts are */
+#define TICK_MS      100    /* the wheel's step: how exact timeouts are */
 #define OUT_BUF_SIZE 65536u /* c->out_buf: at least the largest max_pkglen */
 
 /* What was configured, in the units of the loop; constant while the server runs. */
@@ -36,8 +36,8 @@ struct conn;
 struct shard {
     WORKER pub; /* first, so that c->owner is the shard */
     const struct settings *set;
-    uint32_t tick;         /* steps of TICK_MS the loop has lived through */
-    struct conn *running;  /* whose function or connected hook runs now, or NULL */
+    uint32_t tick;            /* steps of TICK_MS the loop has lived through */
+    struct conn *running;     /* whose function or connected hook runs now, or NULL */
     struct bufferevent *pen;  /* c->bufev while a function runs; empty between connections */
     struct bufferevent *sink; /* c->bufev while an end hook runs; what it gets is dropped */
     struct evbuffer *ink;     /* the pen's output */
@@ -52,7 +52,8 @@ struct shard {
     struct wheel wheel;
     struct log_limit warnings;
     struct stats *stats; /* worker (w) -> any thread (r); the server's, which outlives the worker */
-    _Alignas(64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */
+    _Alignas(
+        64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */
 };
 
 /* Whose thread this is; NULL outside workers. Set by worker.c. */

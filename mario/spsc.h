@@ -1,16 +1,16 @@
 /*
  * spsc.h: the ring. Bounded, single-producer, single-consumer, lock-free; the only queue in the house.
  *
- * Elements have a fixed size and are written and read in place: reserve, fill, commit; front, use, release. Nothing
- * is copied and nothing waits: a full ring answers NULL.
+ * Elements have a fixed size and are written and read in place: reserve, fill, commit; front, use, release.
+ * Nothing is copied and nothing waits: a full ring answers NULL.
  *
- * Why it is safe: `tail` is stored by the producer alone and `head` by the consumer alone. The producer publishes
- * a slot by storing tail with release; the consumer loads tail with acquire, so what was written into the slot
- * before commit is visible after front. The other way round head is stored with release after the last
- * read of the slot, and loaded with acquire before the slot is written again. Indices run freely over 2^32;
- * their difference is the fill, so a capacity is a power of two of at most 2^31. Each side keeps a private copy of the
- * other's index and reloads it only when the ring looks full or empty, so that a burst costs one cache miss.
- * test/model/ checks this by exhaustion.
+ * Why it is safe: `tail` is stored by the producer alone and `head` by the consumer alone. The producer
+ * publishes a slot by storing tail with release; the consumer loads tail with acquire, so what was written
+ * into the slot before commit is visible after front. The other way round head is stored with release after
+ * the last read of the slot, and loaded with acquire before the slot is written again. Indices run freely
+ * over 2^32; their difference is the fill, so a capacity is a power of two of at most 2^31. Each side keeps a
+ * private copy of the other's index and reloads it only when the ring looks full or empty, so that a burst
+ * costs one cache miss. test/model/ checks this by exhaustion.
  */
 #ifndef MARIO_SPSC_H
 #define MARIO_SPSC_H
@@ -36,7 +36,8 @@ struct spsc {
 /* ---- Before threads start, after they have ended ---- */
 
 /* Allocate `capacity` (a power of two) elements of `size` bytes. False without memory. */
-__attribute__((warn_unused_result)) static inline bool spsc_init(struct spsc *r, uint32_t capacity, uint32_t size)
+__attribute__((warn_unused_result)) static inline bool spsc_init(struct spsc *r, uint32_t capacity,
+                                                                 uint32_t size)
 {
     r->slots = calloc(capacity, size);
     r->mask = capacity - 1;
@@ -55,7 +56,8 @@ static inline void spsc_fini(struct spsc *r)
 
 /* ---- Producer ---- */
 
-/* The next free slot, to be filled in place, or NULL when the ring is full. Reserving twice gives the same slot. */
+/* The next free slot, to be filled in place, or NULL when the ring is full. Reserving twice gives the same
+ * slot. */
 static inline void *spsc_reserve(struct spsc *r)
 {
     uint32_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed); /* our own */

@@ -1,5 +1,6 @@
 /*
- * stats.h: the counter table. Each thread has a block of its own and is its only writer; whoever reads sums the blocks.
+ * stats.h: the counter table. Each thread has a block of its own and is its only writer; whoever reads sums
+ * the blocks.
  */
 #ifndef MARIO_STATS_H
 #define MARIO_STATS_H
@@ -10,25 +11,25 @@
 #include "reason.h"
 
 /*        name                    what it counts */
-#define COUNTERS(ROW)                                                                                                  \
-    ROW(accepted)            /* connections taken from the kernel */                                                   \
-    ROW(refused_full)        /* closed at once: no worker had a place */                                               \
-    ROW(refused_ring)        /* closed at once: places, but every such worker's ring was full */                       \
-    ROW(accept_emfile)       /* accept failed, by errno */                                                             \
-    ROW(accept_enfile)                                                                                                 \
-    ROW(accept_enobufs)                                                                                                \
-    ROW(accept_enomem)                                                                                                 \
-    ROW(accept_eperm)                                                                                                  \
-    ROW(accept_econnaborted)                                                                                           \
-    ROW(accept_eintr)                                                                                                  \
-    ROW(accept_other)                                                                                                  \
-    ROW(accept_pauses)       /* times the listeners rested because accept failed or nobody had a place */              \
-    ROW(opened)              /* connections that began on a worker */                                                  \
-    ROW(packets_in)          /* packets handed to a function */                                                        \
-    ROW(bytes_in)            /* received from clients */                                                               \
-    ROW(bytes_out)           /* taken by the kernel for clients */                                                     \
-    ROW(output_paused)       /* times a connection was not read because of output.high */                              \
-    ROW(closed)              /* connections that ended, all reasons; the rows below say why */
+#define COUNTERS(ROW)                                                                               \
+    ROW(accepted)      /* connections taken from the kernel */                                      \
+    ROW(refused_full)  /* closed at once: no worker had a place */                                  \
+    ROW(refused_ring)  /* closed at once: places, but every such worker's ring was full */          \
+    ROW(accept_emfile) /* accept failed, by errno */                                                \
+    ROW(accept_enfile)                                                                              \
+    ROW(accept_enobufs)                                                                             \
+    ROW(accept_enomem)                                                                              \
+    ROW(accept_eperm)                                                                               \
+    ROW(accept_econnaborted)                                                                        \
+    ROW(accept_eintr)                                                                               \
+    ROW(accept_other)                                                                               \
+    ROW(accept_pauses) /* times the listeners rested because accept failed or nobody had a place */ \
+    ROW(opened)        /* connections that began on a worker */                                     \
+    ROW(packets_in)    /* packets handed to a function */                                           \
+    ROW(bytes_in)      /* received from clients */                                                  \
+    ROW(bytes_out)     /* taken by the kernel for clients */                                        \
+    ROW(output_paused) /* times a connection was not read because of output.high */                 \
+    ROW(closed)        /* connections that ended, all reasons; the rows below say why */
 
 enum counter {
 #define ROW(name) STAT_##name,
@@ -60,7 +61,7 @@ static inline uint64_t stats_get(const struct stats *s, enum counter i)
 /* Any thread: the counter of a reason, its name in log and metrics, and the same of a counter. */
 static inline enum counter stats_of_reason(enum reason r)
 {
-    return (enum counter) (STAT_closed + r);
+    return (enum counter)(STAT_closed + r);
 }
 const char *stats_name(enum counter i);
 

@@ -1,15 +1,15 @@
 /*
  * wheel.c: coarse timers. Runs on the worker that owns the wheel; nothing here may be called from elsewhere.
  *
- * Each tick has a circular, doubly linked list whose head is a node of its own, so an object leaves any list without
- * knowing which. A deadline beyond one turn waits in the list of its tick modulo WHEEL_SLOTS and is put back when it
- * comes up too early.
+ * Each tick has a circular, doubly linked list whose head is a node of its own, so an object leaves any list
+ * without knowing which. A deadline beyond one turn waits in the list of its tick modulo WHEEL_SLOTS and is
+ * put back when it comes up too early.
  */
 #include "wheel.h"
 
 #include <stdlib.h>
 
-#define MASK (WHEEL_SLOTS - 1)
+#define MASK      (WHEEL_SLOTS - 1)
 #define LOOKED_AT WHEEL_SLOTS /* the head for those being looked at */
 
 static struct wheel_node *node(const struct wheel *w, uint32_t link)

@@ -1,9 +1,11 @@
 /*
- * worker.c: the loop of a worker: inbox, read, dispatch, flush, sweep, stop. All of it runs on the worker's own thread, but for
- * setup, start and teardown (the thread that makes the server) and worker_stop_now() (the master).
+ * worker.c: the loop of a worker: inbox, read, dispatch, flush, sweep, stop. All of it runs on the worker's
+ * own thread, but for setup, start and teardown (the thread that makes the server) and worker_stop_now() (the
+ * master).
  *
- * A packet's way: on_socket -> receive -> consume -> the function -> finish_turn -> output_send. While a function of c
- * runs, shard.running is c and c->bufev is the pen; a close is then only noted and carried out by finish_turn.
+ * A packet's way: on_socket -> receive -> consume -> the function -> finish_turn -> output_send. While a
+ * function of c runs, shard.running is c and c->bufev is the pen; a close is then only noted and carried out
+ * by finish_turn.
  */
 #include "worker.h"
 
@@ -11,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,12 +20,13 @@
 #include <event2/buffer.h>
 
 #include "akg.h"
+#include "io.h"
 #include "loop.h"
 #include "mem.h"
 #include "output.h"
 
 #define RX_FRONT 65536u /* room in front for an unfinished packet */
-#define RX_SIZE 65536u  /* one recv */
+#define RX_SIZE  65536u /* one recv */
 
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
@@ -60,8 +62,8 @@ static void after_output(struct conn *c, enum output o)
         conn_close(c, REASON_no_memory);
 }
 
-/* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted. True if the
- * connection is still open. */
+/* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted. True
+ * if the connection is still open. */
 static bool finish_turn(struct shard *s, struct conn *c)
 {
     c->pub.bufev = NULL;
@@ -178,7 +180,7 @@ static void received(struct worker *w, struct conn *c, size_t n)
 /* One receive buffer's worth. True if something came. */
 static bool receive(struct worker *w, struct conn *c)
 {
-    ssize_t n = recv(c->pub.fd, w->rx + RX_FRONT, RX_SIZE, 0);
+    ssize_t n = io_read(c->pub.fd, w->rx + RX_FRONT, RX_SIZE);
     if (n > 0) {
         received(w, c, (size_t) n);
         return true;
@@ -323,8 +325,8 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
         end_all(w);
 }
 
-/* A deadline has come up. Before closing, look at the socket once more: what arrived in time is answered even if the
- * loop was late. */
+/* A deadline has come up. Before closing, look at the socket once more: what arrived in time is answered even
+ * if the loop was late. */
 static void on_due(void *arg, uint32_t index)
 {
     struct worker *w = arg;
@@ -390,12 +392,14 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     shard_here = &w->shard;
     if (!mem_thread_init())
-        slog_warn_t(w->shard.pub.qlog, "worker %u: no memory for block lists, using malloc", w->shard.pub.ind);
+        slog_warn_t(w->shard.pub.qlog, "worker %u: no memory for block lists, using malloc",
+                    w->shard.pub.ind);
     w->tick_time = monotonic_ms();
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
         if (event_base_loop(w->shard.pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0) {
-            slog_err_t(w->shard.pub.qlog, "worker %u: the event loop failed: %s", w->shard.pub.ind, strerror(errno));
+            slog_err_t(w->shard.pub.qlog, "worker %u: the event loop failed: %s", w->shard.pub.ind,
+                       strerror(errno));
             end_all(w);
         }
     } while (turn(w));
@@ -411,7 +415,8 @@ static void *worker_main(void *arg)
 
 static bool watch_setup(struct worker *w)
 {
-    struct itimerspec step = {.it_interval = {.tv_nsec = TICK_MS * 1000000L}, .it_value = {.tv_nsec = TICK_MS * 1000000L}};
+    struct itimerspec step = {.it_interval = {.tv_nsec = TICK_MS * 1000000L},
+                              .it_value = {.tv_nsec = TICK_MS * 1000000L}};
     w->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (w->tick_fd < 0 || timerfd_settime(w->tick_fd, 0, &step, NULL) != 0)
         return false;
@@ -437,7 +442,8 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
     w->rx = malloc(RX_FRONT + RX_SIZE);
     return s->pub.qlog != NULL && s->pub.base != NULL && s->out_buf != NULL && w->rx != NULL &&
            conn_pool_init(s, connnum, prefault) && output_setup(s) &&
-           spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) && watch_setup(w);
+           spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
+           watch_setup(w);
 }
 
 void worker_teardown(struct worker *w)

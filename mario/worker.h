@@ -1,6 +1,6 @@
 /*
- * worker.h: one of N threads, each with its own libevent base, pool and buffers. Setup and teardown are for the thread that
- * makes the server; between start and join only what says so may be called from elsewhere.
+ * worker.h: one of N threads, each with its own libevent base, pool and buffers. Setup and teardown are for
+ * the thread that makes the server; between start and join only what says so may be called from elsewhere.
  */
 #ifndef MARIO_WORKER_H
 #define MARIO_WORKER_H
@@ -17,15 +17,15 @@
 enum worker_bell { BELL_ACCEPTED = 0, BELL_STOP = 1 }; /* bits of the worker's doorbell */
 
 struct worker {
-    struct shard shard;     /* first: see shard.h */
-    struct spsc accepted;   /* master (w) -> worker (r): struct newcomer, and at last the word stop */
-    struct doorbell bell;   /* master, any thread -> worker */
-    _Atomic bool stop_now;  /* master (w) -> worker (r): end everything at once */
-    _Atomic bool finished;  /* worker (w) -> master (r): the loop is left for good */
+    struct shard shard;           /* first: see shard.h */
+    struct spsc accepted;         /* master (w) -> worker (r): struct newcomer, and at last the word stop */
+    struct doorbell bell;         /* master, any thread -> worker */
+    _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
+    _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell; /* worker -> master: finished */
     struct event *bell_event;
     struct event *tick_event;
-    int tick_fd;          /* timerfd of TICK_MS: with a timer of libevent's each epoll_wait would set one up in the kernel */
+    int tick_fd; /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
     unsigned char *rx;    /* the receive buffer: RX_FRONT bytes for what was carried over, then RX_SIZE */
     uint64_t tick_time;   /* monotonic milliseconds of the last tick */
     bool tick_due;        /* the timer has fired in this turn: sweep after its I/O */
@@ -34,10 +34,11 @@ struct worker {
     pthread_t thread;
 };
 
-/* Everything a worker needs, allocated. set and stats must outlive it. False with errno (ENOMEM, EMFILE ...); then teardown. */
-__attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefault,
-                                                      const struct settings *set, struct stats *stats,
-                                                      struct doorbell *master_bell);
+/* Everything a worker needs, allocated. set and stats must outlive it. False with errno (ENOMEM, EMFILE ...);
+ * then teardown. */
+__attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum,
+                                                      bool prefault, const struct settings *set,
+                                                      struct stats *stats, struct doorbell *master_bell);
 void worker_teardown(struct worker *w);
 
 /* Start the thread. 0 or an errno value. */

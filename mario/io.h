@@ -1,0 +1,39 @@
+/*
+ * io.h: the edge where bytes meet the socket: two functions, so that another transport has one place to go.
+ *
+ * They call the kernel directly: in a process with threads glibc's recv() and send() are cancellation points,
+ * which costs two atomic operations each, 1.3 % of a small request here. No thread of ours is ever cancelled.
+ */
+#ifndef MARIO_IO_H
+#define MARIO_IO_H
+
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* As recv() on a non-blocking socket: bytes, 0 at the peer's end, -1 with errno. Any thread. */
+static inline ssize_t io_read(int fd, void *data, size_t n)
+{
+#ifdef SYS_recvfrom
+    return syscall(SYS_recvfrom, fd, data, n, 0, NULL, NULL);
+#else
+    return recv(fd, data, n, 0);
+#endif
+}
+
+/* Send what vec[0 .. count-1] (count >= 1) holds, without SIGPIPE. Bytes taken, or -1 with errno. Any thread.
+ */
+static inline ssize_t io_write(int fd, struct iovec *vec, size_t count)
+{
+    struct msghdr m = {.msg_iov = vec, .msg_iovlen = count};
+#ifdef SYS_sendto
+    if (count == 1)
+        return syscall(SYS_sendto, fd, vec[0].iov_base, vec[0].iov_len, MSG_NOSIGNAL, NULL, 0);
+#endif
+    return sendmsg(fd, &m, MSG_NOSIGNAL);
+}
+
+#endif
