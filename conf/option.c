@@ -49,12 +49,12 @@ const struct row conf_rows[] = {
      "The magic that every packet starts with. Hexadecimal with 0x, otherwise decimal."},
     {"server", "backlog", ROW_NUMBER, "4096", 1, MARIO_BACKLOG_MAX, NULL, AT(server.backlog),
      "Connections that the kernel holds until they are accepted. The kernel caps it at net.core.somaxconn."},
-    {"server", "drain_timeout", ROW_NUMBER, "10", SECONDS, AT(server.drain_timeout),
+    {"server", "drain_timeout", ROW_NUMBER, "10", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_timeout),
      "Seconds that a stop may take to answer what has arrived."},
     {"server", "prefault", ROW_BOOL, "off", 0, 1, NULL, AT(server.prefault),
      "on touches the memory of all connections at start, off when it is first used."},
     {"output", "high", ROW_SIZE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_high),
-     "Bytes of pending output above which a connection is not read. At most output.max."},
+     "Bytes of pending output above which a connection is not read. At most output.max; left out, it follows a smaller output.max."},
     {"output", "max", ROW_SIZE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
      "Bytes of pending output above which a connection is closed."},
     {"log", "file", ROW_STRING, "-", 1, 180, NULL, AT(log_file),
@@ -281,6 +281,9 @@ sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overri
     for (uint32 i = 0; i < override_count; i++)
         if (override_read(conf, overrides[i], -1 - (sint32) i, err) != 0)
             return -1;
+    if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
+        conf->server.output_high > conf->server.output_max)
+        conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
     return conf_check(conf, file, overrides, err);
 }
 

@@ -5,10 +5,16 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
+#include "akg.h"
 #include "assert.h"
 #include "mem.h"
 #include "shard.h"
@@ -22,10 +28,33 @@ static void on_message(int severity, const char *text)
         mario_slog(shard_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
 }
 
+/* libevent does not come back from here. While the server is being made it is a refusal like any other: one line and
+ * the exit code of a failed start. */
 static void on_fatal(int err)
 {
+    if (!akg_is_frozen()) {
+        fprintf(stderr, "mario: cannot start: libevent: %s\n", strerror(errno));
+        _exit(2);
+    }
     fprintf(stderr, "mario: libevent gave up (%d)\n", err);
     assert_failed("libevent goes on", __FILE__, __LINE__);
+}
+
+/* A base makes a pair of descriptors for signals, and libevent ends the process when it gets none. So ask first. */
+static bool has_descriptors(void)
+{
+    int fds[2];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    bool ok = epoll >= 0 && pipe2(fds, O_CLOEXEC) == 0;
+    int saved = errno;
+    if (ok) {
+        close(fds[0]);
+        close(fds[1]);
+    }
+    if (epoll >= 0)
+        close(epoll);
+    errno = saved;
+    return ok;
 }
 
 void loop_setup(void)
@@ -37,6 +66,8 @@ void loop_setup(void)
 
 struct event_base *loop_base_create(void)
 {
+    if (!has_descriptors())
+        return NULL;
     struct event_config *cfg = event_config_new();
     struct event_base *base = NULL;
     if (cfg == NULL) {

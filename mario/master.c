@@ -316,13 +316,12 @@ static void look_at_stop_requests(struct master *m)
     }
 }
 
-static bool all_finished(const struct master *m)
+static uint32_t count_finished(const struct master *m)
 {
-    for (uint32_t i = 0; i < m->started; i++) {
-        if (!atomic_load_explicit(&m->workers[i].finished, memory_order_acquire))
-            return false;
-    }
-    return true;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->started; i++)
+        n += atomic_load_explicit(&m->workers[i].finished, memory_order_acquire);
+    return n;
 }
 
 static void on_bell(evutil_socket_t fd, short what, void *arg)
@@ -332,7 +331,13 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) what;
     doorbell_answer(&m->bell);
     look_at_stop_requests(m);
-    if (m->stage != STAGE_ACCEPTING && all_finished(m))
+    uint32_t finished = count_finished(m);
+    if (finished > 0 && m->stage == STAGE_ACCEPTING) {
+        slog_err_t(m->qlog, "a worker's loop ended by itself: stopping");
+        m->failed = true;
+        begin_drain(m);
+    }
+    if (m->stage != STAGE_ACCEPTING && finished == m->started)
         event_base_loopbreak(m->base);
 }
 
@@ -406,13 +411,15 @@ static bool signals_setup(struct master *m)
 
 bool master_setup(struct master *m)
 {
+    m->base = loop_base_create();
+    if (m->base == NULL)
+        return false;
     errno = ENOMEM;
     m->qlog = create_log_queue();
-    m->base = loop_base_create();
     m->assigned = calloc(m->workernum, sizeof *m->assigned);
     m->told = calloc(m->workernum, sizeof *m->told);
     m->to_wake = calloc(m->workernum, sizeof *m->to_wake);
-    if (m->qlog == NULL || m->base == NULL || m->assigned == NULL || m->told == NULL || m->to_wake == NULL)
+    if (m->qlog == NULL || m->assigned == NULL || m->told == NULL || m->to_wake == NULL)
         return false;
     m->bell_event = event_new(m->base, m->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, m);
     m->pause_event = evtimer_new(m->base, on_pause_over, m);
@@ -482,9 +489,9 @@ bool master_run(struct master *m)
     look_at_stop_requests(m);
     if (event_base_loop(m->base, 0) < 0) {
         slog_err_t(m->qlog, "master: the event loop failed: %s", strerror(errno));
-        m->gave_up = true;
+        m->failed = true;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     set_policy(SCHED_BATCH, SCHED_OTHER);
-    return !m->gave_up;
+    return !m->gave_up && !m->failed;
 }

@@ -57,6 +57,7 @@ struct master {
     enum master_stage stage;
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */
     uint32_t stop_requests_seen;
+    bool failed;  /* a loop broke: the stop is not a clean one */
     bool gave_up; /* a worker did not return in time */
     struct log_limit accept_warnings, full_warnings;
     struct stats *stats; /* master (w) -> any thread (r); the server's, which outlives the master */

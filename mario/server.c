@@ -22,7 +22,7 @@
 #include "master.h"
 
 enum {
-    FDS_A_WORKER = 3, /* epoll, doorbell, tick */
+    FDS_A_WORKER = 5, /* epoll, doorbell, tick, libevent's pair for signals */
     FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
@@ -270,7 +270,7 @@ static void destroy(SERVER *s)
 
 /* From here on these signals wait for the master; PIPE is an errno, unless the application wants to hear it.
  */
-static void set_signals(void)
+static void set_signals(sigset_t *old)
 {
     sigset_t wait;
     struct sigaction sa;
@@ -278,7 +278,7 @@ static void set_signals(void)
     sigaddset(&wait, SIGTERM);
     sigaddset(&wait, SIGINT);
     sigaddset(&wait, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &wait, NULL);
+    pthread_sigmask(SIG_BLOCK, &wait, old);
     if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
         signal_handler(SIGPIPE, SIG_IGN);
 }
@@ -313,6 +313,7 @@ static bool make(SERVER *s, const struct mario_options *o)
 SERVER *mario_init_server(const struct mario_options *o)
 {
     SERVER *s = NULL;
+    sigset_t old;
     if (!check(o))
         return NULL;
     if (the_server != NULL && atomic_load(&the_server->state) != SERVER_STOPPED) {
@@ -326,11 +327,12 @@ SERVER *mario_init_server(const struct mario_options *o)
     }
     memset(s, 0, sizeof *s);
     s->master.bell.fd = -1;
-    set_signals();
+    set_signals(&old);
     loop_setup();
     if (!make(s, o)) {
         take_down(s);
         destroy(s);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
         return NULL;
     }
     the_server = s;
@@ -428,6 +430,8 @@ void *start_server(void *server)
         ok = master_run(&s->master);
         if (!ok && s->master.gave_up)
             return lose(s);
+        if (!ok && !s->master.failed)
+            complain("cannot watch signals and timers: %s", strerror(errno));
     }
     if (!ok) {
         for (uint32_t i = 0; i < s->master.started; i++)

@@ -342,6 +342,8 @@ static void on_due(void *arg, uint32_t index)
     late = late == REASON_NONE ? REASON_NONE : conn_overdue(c);
     if (late != REASON_NONE)
         conn_close(c, late);
+    else if (c->stopping && c->state == CONN_OPEN)
+        stop_conn(w, c);
     else
         conn_arm(c);
 }
@@ -435,12 +437,14 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
     s->pub.ind = ind;
     s->set = set;
     s->stats = stats;
-    errno = ENOMEM;
     s->pub.qlog = create_log_queue();
-    s->pub.base = loop_base_create();
     s->out_buf = malloc(OUT_BUF_SIZE);
     w->rx = malloc(RX_FRONT + RX_SIZE);
-    return s->pub.qlog != NULL && s->pub.base != NULL && s->out_buf != NULL && w->rx != NULL &&
+    s->pub.base = loop_base_create();
+    if (s->pub.base == NULL)
+        return false;
+    errno = ENOMEM;
+    return s->pub.qlog != NULL && s->out_buf != NULL && w->rx != NULL &&
            conn_pool_init(s, connnum, prefault) && output_setup(s) &&
            spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
            watch_setup(w);
