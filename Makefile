@@ -56,6 +56,9 @@ bench/ceiling: bench/ceiling.c
 	@$(CC) $(CFLAGS_ALL) -o $@ $<
 	@echo "  LD   $@"
 
+# Unit tests look inside the library; -iquote, so that its assert.h does not stand before the system's.
+$(B)/obj/test/unit/%.o: INC += -iquote mario
+
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) $(INC) -MMD -MP -c -o $@ $<
@@ -115,12 +118,12 @@ deps: ## install the Debian packages that building needs
 deps-build deps-test deps-check: deps-%:
 	@scripts/deps $*
 
-mario.pc: mario.pc.in Makefile
+mario.pc: mario.pc.in FORCE
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
 
 install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers, mario.pc, man pages
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp
+	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 maritcp $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 test/mario_test test/mario_load $(DESTDIR)$(PREFIX)/bin/
@@ -130,6 +133,8 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/mario/
 	install -m 644 mario.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	install -m 644 conf/maritcp.conf README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
+	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
+	cp -r example $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/mario.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/
@@ -143,5 +148,7 @@ help: ## this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
-.PHONY: all lib clients test test-build fuzz model check-style bench demo deps deps-build deps-test deps-check install \
+FORCE:
+
+.PHONY: FORCE all lib clients test test-build fuzz model check-style bench demo deps deps-build deps-test deps-check install \
 	clean help

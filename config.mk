@@ -1,8 +1,9 @@
 # What every Makefile here shares: compiler, flags, variants.
+#   WERROR=-Werror  as CI does
 #   SAN=address   ASan + UBSan       SAN=thread   TSan       (nothing)   release
 
 CC ?= gcc
-WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
 OPT ?= -O2
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE $(OPT) -g -fno-omit-frame-pointer -pthread $(WARN) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(LDFLAGS)

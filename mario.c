@@ -9,7 +9,8 @@
 #include "conf/option.h"
 #include "function/function.h"
 
-enum { EXIT_CLEAN = 0, EXIT_CONFIGURATION = 1, EXIT_NO_START = 2, EXIT_NO_STOP = 3 };
+/* 0 and 3 come from mario_server_exit_code(). */
+enum { EXIT_CONFIGURATION = 1, EXIT_NO_START = 2 };
 
 #define LAST_LINES_MS 2000 /* how long the log may take to be written at the end */
 
@@ -78,8 +79,10 @@ static sint32 serve(const struct maritcp_conf *conf)
     if (!server)
         return EXIT_NO_START;
     sint32 code = EXIT_NO_START;
-    if (prepare(server, conf) == 0)
-        code = start_server(server) ? EXIT_NO_STOP : EXIT_CLEAN;
+    if (prepare(server, conf) == 0) {
+        start_server(server);
+        code = mario_server_exit_code(server);
+    }
     mario_free_server(&server);
     mario_log_flush(LAST_LINES_MS);
     return code;

@@ -1,12 +1,12 @@
 /*
- * ceiling.c: the yardstick of the benchmarks: a bare epoll server for MarioTCP's wire format, and nothing else.
+ * ceiling.c: the yardstick of the benchmarks: a bare epoll server for MarioTCP's wire format, nothing else.
  *
- * One thread runs everything in this file. Level-triggered epoll, one recv() into one buffer, packets parsed in
- * place, all replies of a wake-up sent with one send(). It checks what the wire format asks to be checked and keeps
- * what the kernel does not take, so its answers are right; it has no timeouts, no log, no limits, no statistics: what
- * a server adds to these system calls is what the benchmarks measure against it.
+ * One thread runs everything in this file. Level-triggered epoll, one recv() into one buffer, packets parsed
+ * in place, all replies of a wake-up sent with one send(). It checks what the wire format asks to be checked
+ * and keeps what the kernel does not take, so its answers are right; it has no timeouts, no log, no limits and
+ * no statistics: what a server adds to these system calls is what the benchmarks measure against it.
  *
- *     ceiling PORT        listen on 127.0.0.1:PORT, 0 = any free one; prints "listening PORT"; SIGTERM ends it
+ *     ceiling PORT     listen on 127.0.0.1:PORT, 0 = any free one; prints "listening PORT"; SIGTERM ends it
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -36,8 +36,8 @@ enum {
     HELLO_LEN = 5
 };
 
-/* What a connection holds between two wake-ups. Most never need one: it is made when a packet arrives unfinished or
- * the kernel takes less than all, and lives until the connection is closed. */
+/* What a connection holds between two wake-ups. Most never need one: it is made when a packet arrives
+ * unfinished or the kernel takes less than all, and lives until the connection is closed. */
 struct rest {
     uint32_t tail_len; /* bytes of an unfinished packet in tail */
     uint32_t out_len;  /* bytes in out, 0 = nothing waits; while it is not 0 the connection is not read */
@@ -48,10 +48,11 @@ struct rest {
 
 static int epoll_fd;
 static int listen_fd;
-static int listener_off;     /* out of descriptors: the listener waits for a close */
-static struct rest **rests;  /* by file descriptor; NULL = the connection holds nothing */
+static int listener_off;    /* out of descriptors: the listener waits for a close */
+static struct rest **rests; /* by file descriptor; NULL = the connection holds nothing */
 static ubyte in_buf[MAX_PKGLEN + RECV_SIZE];
-static ubyte out_buf[sizeof in_buf / sizeof(HEAD) * (sizeof(HEAD) + HELLO_LEN)]; /* all input being SAY_HELLO heads */
+/* Large enough for the replies to a full in_buf: bare SAY_HELLOs grow most. */
+static ubyte out_buf[sizeof in_buf / sizeof(HEAD) * (sizeof(HEAD) + HELLO_LEN)];
 
 static void die(const char *what)
 {
@@ -85,7 +86,7 @@ static void conn_close(int fd)
         listener_off = 0;
 }
 
-/* Send what is in out_buf; what the kernel does not take waits for EPOLLOUT. 0, or -1: close the connection. */
+/* Send what is in out_buf; what the kernel does not take waits for EPOLLOUT. 0, or -1: close it. */
 static int conn_send(int fd, size_t len)
 {
     ssize_t sent = send(fd, out_buf, len, MSG_NOSIGNAL);
@@ -190,7 +191,7 @@ static void conn_readable(int fd, struct rest *r)
 
     if (out_len > 0 && conn_send(fd, out_len) < 0)
         bad = -1;
-    if (bad == 0 && used < len) { /* an unfinished packet: shorter than MAX_PKGLEN, or its head would be bad */
+    if (bad == 0 && used < len) { /* an unfinished packet; it fits, or its head would be bad */
         r = conn_rest(fd);
         if (r == NULL)
             bad = -1;
@@ -283,8 +284,8 @@ int main(int argc, char **argv)
 
         if (n < 0 && errno != EINTR)
             die("epoll_wait");
-        /* A descriptor has at most one event in a batch and is closed only by its own, so a number that accept4()
-         * hands out again within the batch cannot meet an event of its former owner. */
+        /* A descriptor has at most one event in a batch and is closed only by its own, so a number that
+         * accept4() hands out again within the batch cannot meet an event of its former owner. */
         for (int i = 0; i < n; i++) {
             int fd = events[i].data.fd;
 

@@ -28,7 +28,7 @@ struct codec {
 
 struct packet {
     uint32_t len;    /* OK: bytes of the packet; MORE: bytes it will have, 0 while its head is incomplete */
-    uint16_t akg_id; /* OK: its id; BAD: the id seen, if the head was complete */
+    uint16_t akg_id; /* OK: its id; BAD with CODEC_FAULT_AKG: the id nobody serves */
     enum codec_fault fault; /* BAD: why */
 };
 

@@ -18,7 +18,7 @@
 #include "output.h"
 
 enum {
-    WARNINGS_A_SECOND = 2,
+    WARNINGS_A_SECOND = 4, /* of ended connections, in the whole process */
     DISCARD_ROUNDS = 64,
     CARRY_LEAST = 64 /* bytes: the smallest block mem.c keeps */
 };
@@ -32,6 +32,8 @@ static const struct {
     REASONS(ROW)
 #undef ROW
 };
+
+static struct log_limit warnings;
 
 /* ---- The pool ---- */
 
@@ -256,22 +258,20 @@ static void log_end(struct shard *s, const struct conn *c, enum reason r)
     char name[INET6_ADDRSTRLEN + 8] = "unix";
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
+    char more[48] = "";
     uint32_t held_back = 0;
-    if (reasons[r].level == MARIO_LOG_WARN &&
-        !log_limit_pass(&s->warnings, s->tick / (1000 / TICK_MS), WARNINGS_A_SECOND, &held_back))
-        return;
     if (reasons[r].level == MARIO_LOG_DEBUG && !log_wants(MARIO_LOG_DEBUG))
+        return;
+    if (reasons[r].level == MARIO_LOG_WARN && !log_limit_pass(&warnings, WARNINGS_A_SECOND, &held_back))
         return;
     if (c->pub.cip != 0)
         inet_ntop(AF_INET, &c->pub.cip, name, sizeof name);
     else if (getpeername(c->pub.fd, (struct sockaddr *) &peer, &len) == 0 && peer.ss_family == AF_INET6)
         inet_ntop(AF_INET6, &((struct sockaddr_in6 *) &peer)->sin6_addr, name, sizeof name);
-    mario_slog(s->pub.qlog, reasons[r].level, 1, NULL, "worker %u: connection %u from %s:%u closed: %s%s",
-               s->pub.ind, c->pub.ind, name, ntohs(c->pub.cport), reasons[r].name,
-               held_back > 0 ? " (and others)" : "");
     if (held_back > 0)
-        mario_slog(s->pub.qlog, MARIO_LOG_WARN, 1, NULL,
-                   "worker %u: %u more connections closed like that, not shown", s->pub.ind, held_back);
+        snprintf(more, sizeof more, " (%u more were not shown)", held_back);
+    mario_slog(s->pub.qlog, reasons[r].level, 1, NULL, "worker %u: connection %u from %s:%u closed: %s%s",
+               s->pub.ind, c->pub.ind, name, ntohs(c->pub.cport), reasons[r].name, more);
 }
 
 /* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can

@@ -28,8 +28,7 @@ void doorbell_ring(struct doorbell *d, unsigned producer)
         return; /* whoever made it non-zero writes the eventfd, and the owner has not swapped it yet */
     int saved = errno;
     uint64_t one = 1;
-    /* It can fail only when the count is at 2^64-2: the owner then has an edge waiting already. EINTR is not
-     * possible on a non-blocking eventfd. */
+    /* It can fail only when the count is at 2^64-2, which no server lives to see. */
     if (write(d->fd, &one, sizeof one) < 0) {
     }
     errno = saved;

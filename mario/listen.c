@@ -191,10 +191,13 @@ int listen_open(struct listen_address *a, int backlog)
         return -1;
     if (family == AF_UNIX)
         remove_stale(a);
-    if (!set_options(fd, family) || bind(fd, (struct sockaddr *) &a->addr, a->len) != 0 ||
-        listen(fd, backlog) != 0) {
+    bool bound = set_options(fd, family) && bind(fd, (struct sockaddr *) &a->addr, a->len) == 0;
+    if (!bound || listen(fd, backlog) != 0) {
         int saved = errno;
-        close(fd);
+        if (bound)
+            listen_close(a, fd);
+        else
+            close(fd);
         errno = saved;
         return -1;
     }

@@ -22,6 +22,7 @@
 
 #include "doorbell.h"
 #include "spsc.h"
+#include "util.h"
 
 enum {
     QUEUE_RECORDS = 512,
@@ -140,19 +141,22 @@ void mario_slog(LOG_QUEUE *q, enum mario_log_level level, int with_time, const c
     record_end(q, r, wanted);
 }
 
-bool log_limit_pass(struct log_limit *l, uint32_t second, uint32_t lines_a_second, uint32_t *held_back)
+bool log_limit_pass(struct log_limit *l, uint32_t lines_a_second, uint32_t *held_back)
 {
-    if (l->second != second) {
-        l->second = second;
-        l->lines = 0;
-    }
-    if (l->lines >= lines_a_second) {
-        l->held_back++;
-        return false;
-    }
-    l->lines++;
-    *held_back = l->held_back;
-    l->held_back = 0;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    uint64_t second = (uint64_t) now.tv_sec << 32, next;
+    uint64_t old = atomic_load_explicit(&l->state, memory_order_relaxed);
+    do {
+        bool same = old >> 32 == second >> 32;
+        if (same && (uint32_t) old >= lines_a_second) {
+            atomic_fetch_add_explicit(&l->held_back, 1, memory_order_relaxed);
+            return false;
+        }
+        next = same ? old + 1 : second + 1;
+    } while (!atomic_compare_exchange_weak_explicit(&l->state, &old, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    *held_back = atomic_exchange_explicit(&l->held_back, 0, memory_order_relaxed);
     return true;
 }
 
@@ -166,7 +170,8 @@ static bool bell_setup(void) /* under lock */
 LOG_QUEUE *create_log_queue(void)
 {
     LOG_QUEUE *q = NULL;
-    if (posix_memalign((void **) &q, SPSC_LINE, sizeof *q) != 0)
+    errno = posix_memalign((void **) &q, SPSC_LINE, sizeof *q);
+    if (errno != 0)
         return NULL;
     memset(q, 0, sizeof *q);
     if (!spsc_init(&q->ring, QUEUE_RECORDS, RECORD_SIZE)) {
@@ -209,11 +214,17 @@ void log_queue_destroy(LOG_QUEUE **qp)
     free(q);
 }
 
+/* O_NONBLOCK, since opening a pipe that nobody reads would wait for ever; writing may wait, that is the log
+ * thread's. */
 static int open_target(const char *path)
 {
+    util_fill_standard();
     if (strcmp(path, "-") == 0)
         return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, O_APPEND);
+    return fd;
 }
 
 sint32 mario_log_open(const char *path)
@@ -225,6 +236,7 @@ sint32 mario_log_open(const char *path)
     int fd = open_target(path);
     if (fd < 0)
         return -1;
+    mario_log_flush(1000); /* what was recorded before goes to the old one */
     pthread_mutex_lock(&logger.lock);
     int unused = logger.next_fd;
     logger.next_fd = fd;
@@ -232,6 +244,8 @@ sint32 mario_log_open(const char *path)
     pthread_mutex_unlock(&logger.lock);
     if (unused >= 0)
         close(unused);
+    if (logger.bell.fd >= 0)
+        doorbell_ring(&logger.bell, BELL_CONTROL);
     return 0;
 }
 
@@ -288,10 +302,11 @@ struct writer {
     uint64_t dropped_said;
     time_t dropped_when;
     time_t stamp_second;
-    char stamp[32]; /* the local time of stamp_second */
-    int out_fd;     /* where `out` goes */
-    uint32_t lines; /* in out */
-    size_t used;    /* bytes in out */
+    char path[PATH_SIZE]; /* of the file that is opened again */
+    char stamp[32];       /* the local time of stamp_second */
+    int out_fd;           /* where `out` goes */
+    uint32_t lines;       /* in out */
+    size_t used;          /* bytes in out */
     char out[OUT_SIZE];
 };
 
@@ -369,21 +384,28 @@ static bool collect(struct writer *w, uint64_t rung)
     return true;
 }
 
-/* Take over a new target, or open the old one again. Under lock; false if the file could not be opened again.
+/* Take over a new target, or open the old one again. Opening is done without the lock: it may take its time.
  */
-static bool take_target(struct writer *w)
+static void take_target(struct writer *w)
 {
-    if (atomic_exchange_explicit(&logger.reopen, false, memory_order_acquire) && logger.next_fd < 0)
-        logger.next_fd = open_target(logger.path);
-    else if (logger.next_fd < 0)
-        return true;
-    if (logger.next_fd < 0)
-        return false;
-    if (w->fd >= 0)
-        close(w->fd);
-    w->fd = logger.next_fd;
+    bool reopen = atomic_exchange_explicit(&logger.reopen, false, memory_order_acquire);
+    pthread_mutex_lock(&logger.lock);
+    int fd = logger.next_fd;
     logger.next_fd = -1;
-    return true;
+    if (fd < 0 && reopen)
+        memcpy(w->path, logger.path, sizeof w->path);
+    pthread_mutex_unlock(&logger.lock);
+    if (fd < 0 && !reopen)
+        return;
+    if (fd < 0)
+        fd = open_target(w->path);
+    if (fd < 0) {
+        dprintf(w->fd, "log: the log file cannot be opened again: %s; going on with the old one\n",
+                strerror(errno));
+        return;
+    }
+    close(w->fd);
+    w->fd = fd;
 }
 
 /* Say what was lost, at most once a second. True while something is still unsaid. */
@@ -422,19 +444,14 @@ static void *log_main(void *arg)
         uint64_t ticket = atomic_load_explicit(&logger.flush_wanted, memory_order_acquire);
         if (ticket != logger.flush_done)
             rung = UINT64_MAX;
-        bool done, opened = true;
+        bool done;
+        take_target(w);
         do {
             pthread_mutex_lock(&logger.lock);
             done = collect(w, rung);
             pthread_mutex_unlock(&logger.lock);
             out_write(w);
         } while (!done);
-        pthread_mutex_lock(&logger.lock);
-        opened = take_target(w);
-        pthread_mutex_unlock(&logger.lock);
-        if (!opened)
-            dprintf(w->fd, "log: the log file cannot be opened again: %s; going on with the old one\n",
-                    strerror(errno));
         unsaid = say_dropped(w);
         pthread_mutex_lock(&logger.lock);
         logger.flush_done = ticket;
@@ -487,6 +504,7 @@ static bool writer_start(struct writer *w)
     int err = pthread_create(&thread, &attr, log_main, w);
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = err;
     return err == 0;
 }
 

@@ -4,6 +4,7 @@
 #ifndef MARIO_LOG_PRIVATE_H
 #define MARIO_LOG_PRIVATE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "mario_log.h"
@@ -18,15 +19,14 @@ void log_queue_destroy(LOG_QUEUE **q);
 /* Whether lines of this level are recorded at all. Any thread. */
 bool log_wants(enum mario_log_level level);
 
-/* At most a few lines a second of one kind: a flood is counted and said in one line. One writing thread. */
+/* At most a few lines a second of one kind in the whole process: a flood is counted and said in one line. Any
+ * thread. */
 struct log_limit {
-    uint32_t second; /* the second that `lines` counts */
-    uint32_t lines;
-    uint32_t held_back;
+    _Atomic uint64_t state;     /* the second << 32 | lines written in it */
+    _Atomic uint32_t held_back; /* lines not written since the last one that was */
 };
 
-/* Whether a line of this kind may be written now (second: any clock in seconds). *held_back is how many were
- * not written before this one. */
-bool log_limit_pass(struct log_limit *l, uint32_t second, uint32_t lines_a_second, uint32_t *held_back);
+/* Whether a line of this kind may be written now. *held_back is how many were not written before this one. */
+bool log_limit_pass(struct log_limit *l, uint32_t lines_a_second, uint32_t *held_back);
 
 #endif

@@ -28,8 +28,8 @@ static void on_message(int severity, const char *text)
         mario_slog(shard_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
 }
 
-/* libevent does not come back from here. While the server is being made it is a refusal like any other: one line and
- * the exit code of a failed start. */
+/* libevent does not come back from here. While the server is being made it is a refusal like any other: one
+ * line and the exit code of a failed start. */
 static void on_fatal(int err)
 {
     if (!akg_is_frozen()) {
@@ -40,7 +40,8 @@ static void on_fatal(int err)
     assert_failed("libevent goes on", __FILE__, __LINE__);
 }
 
-/* A base makes a pair of descriptors for signals, and libevent ends the process when it gets none. So ask first. */
+/* A base makes a pair of descriptors for signals, and libevent ends the process when it gets none. So ask
+ * first. */
 static bool has_descriptors(void)
 {
     int fds[2];
@@ -74,7 +75,9 @@ struct event_base *loop_base_create(void)
         errno = ENOMEM;
         return NULL;
     }
-    if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == 0)
+    /* Without epoll libevent would take poll(), which knows no edges: the doorbell would never be silent. */
+    if (event_config_require_features(cfg, EV_FEATURE_ET) == 0 &&
+        event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == 0)
         base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     return base;

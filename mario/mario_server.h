@@ -73,6 +73,10 @@ SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout
  * mario_free_server(). */
 void *start_server(void *server);
 
+/* What a program should exit with after start_server(): 0 it stopped cleanly, 2 it could not start, 3 it
+ * failed while it ran or a function did not return at the stop. The thread that called start_server(). */
+int mario_server_exit_code(const SERVER *s);
+
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A
  * second call stops at once. Any thread, also from a signal handler. */
 void mario_stop_server(SERVER *s);
@@ -89,8 +93,8 @@ uint32 mario_server_workernum(const SERVER *s);
 uint32 mario_server_connnum(const SERVER *s);
 
 /* Call f(qlog, arg) on the master thread every `seconds` (1 .. MARIO_TIMEOUT_MAX) while the server runs, and
- * once more when it has stopped, after the last end hook. f must not block. At most 8 of them. 0, or -1
- * (range, too many, or once the server runs). */
+ * once more when it has stopped, after the last end hook; then it is forgotten. f must not block. At most 8.
+ * 0, or -1 (range, too many, or once the server runs). */
 typedef void (*MARIO_TIMER_FUNC)(LOG_QUEUE *qlog, void *arg);
 sint32 mario_regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
 

@@ -29,6 +29,8 @@ enum {
     GIVE_UP_MS = 1000   /* after the drain time, for functions to return */
 };
 
+static struct log_limit accept_warnings, full_warnings;
+
 static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
 
 static struct timer {
@@ -54,13 +56,6 @@ static void arm_ms(struct event *e, uint32_t ms)
     event_add(e, &t);
 }
 
-static uint32_t second_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint32_t) t.tv_sec;
-}
-
 /* ---- Assigning ---- */
 
 static bool has_room(const struct master *m, uint32_t i)
@@ -83,7 +78,7 @@ static void refuse(struct master *m, int fd, enum counter why)
     uint32_t held_back;
     close(fd);
     stats_add(m->stats, why, 1);
-    if (log_limit_pass(&m->full_warnings, second_now(), 1, &held_back))
+    if (log_limit_pass(&full_warnings, 1, &held_back))
         slog_warn_t(m->qlog, "refused a connection: %s (%u more since the last line)",
                     why == STAT_refused_full ? "all pools are full" : "all rings are full", held_back);
 }
@@ -170,7 +165,7 @@ static bool accept_failed(struct master *m, int err, int errors)
 {
     uint32_t held_back;
     stats_add(m->stats, counter_of_errno(err), 1);
-    if (log_limit_pass(&m->accept_warnings, second_now(), 1, &held_back))
+    if (log_limit_pass(&accept_warnings, 1, &held_back))
         slog_warn_t(m->qlog, "accept: %s (%u more since the last line)", strerror(err), held_back);
     bool passing = err == EINTR || err == ECONNABORTED || err == EPERM || err == EPROTO;
     return passing && errors < ERRORS_A_BATCH;
@@ -374,6 +369,7 @@ void master_final_timers(struct master *m)
 {
     for (uint32_t i = 0; i < timer_count; i++)
         timers[i].f(m->qlog, timers[i].arg);
+    timer_count = 0;
 }
 
 /* ---- Before and after ---- */

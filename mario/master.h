@@ -57,9 +57,8 @@ struct master {
     enum master_stage stage;
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */
     uint32_t stop_requests_seen;
-    bool failed;  /* a loop broke: the stop is not a clean one */
-    bool gave_up; /* a worker did not return in time */
-    struct log_limit accept_warnings, full_warnings;
+    bool failed;         /* a loop broke: the stop is not a clean one */
+    bool gave_up;        /* a worker did not return in time */
     struct stats *stats; /* master (w) -> any thread (r); the server's, which outlives the master */
 };
 
@@ -73,7 +72,7 @@ bool master_run(struct master *m);
 /* Any thread, signal handlers: ask for a stop; a second time: at once. */
 void master_stop(struct master *m);
 
-/* Call the application's timer functions once more, after the last end hook. */
+/* Call the application's timer functions once more, after the last end hook, and forget them. */
 void master_final_timers(struct master *m);
 
 #endif

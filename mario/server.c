@@ -20,6 +20,7 @@
 #include "loop.h"
 #include "mario_util.h"
 #include "master.h"
+#include "util.h"
 
 enum {
     FDS_A_WORKER = 5, /* epoll, doorbell, tick, libevent's pair for signals */
@@ -27,6 +28,8 @@ enum {
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
 };
+
+enum { EXIT_NOT_STARTED = 2, EXIT_FAILED = 3 };
 
 enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
 
@@ -40,6 +43,7 @@ struct mario_server {
     uint32_t workers_made;
     struct stats *stats; /* [workernum + 1], the last is the master's; they live as long as the server */
     _Atomic int state;   /* enum server_state */
+    int exit_code;       /* see mario_server_exit_code() */
 };
 
 static SERVER *the_server; /* one in a process: init and free set it, on the application's thread */
@@ -327,6 +331,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     }
     memset(s, 0, sizeof *s);
     s->master.bell.fd = -1;
+    util_fill_standard();
     set_signals(&old);
     loop_setup();
     if (!make(s, o)) {
@@ -408,6 +413,7 @@ static void *lose(SERVER *s)
         if (!atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
             complain("worker %u did not return from a function in time", i);
     }
+    s->exit_code = EXIT_FAILED;
     mario_log_flush(1000);
     atomic_store(&s->state, SERVER_LOST);
     return s;
@@ -421,6 +427,7 @@ void *start_server(void *server)
         complain("start_server: not a server from init_server, or started before");
         return s != NULL ? server : (void *) &the_server;
     }
+    s->exit_code = EXIT_NOT_STARTED;
     s->settings.codec.stx = akg_stx();
     akg_freeze();
     bool ok = start_workers(s);
@@ -430,6 +437,7 @@ void *start_server(void *server)
         ok = master_run(&s->master);
         if (!ok && s->master.gave_up)
             return lose(s);
+        s->exit_code = ok ? 0 : s->master.failed ? EXIT_FAILED : EXIT_NOT_STARTED;
         if (!ok && !s->master.failed)
             complain("cannot watch signals and timers: %s", strerror(errno));
     }
@@ -484,6 +492,11 @@ uint32 mario_server_workernum(const SERVER *s)
 uint32 mario_server_connnum(const SERVER *s)
 {
     return s->connnum;
+}
+
+int mario_server_exit_code(const SERVER *s)
+{
+    return s->exit_code;
 }
 
 uint32 mario_stat_count(void)

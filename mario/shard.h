@@ -50,7 +50,6 @@ struct shard {
     uint32_t limbo;     /* 1 + slot of the last one closed in this turn, 0 = none */
     uint32_t in_use;    /* neither free nor in limbo */
     struct wheel wheel;
-    struct log_limit warnings;
     struct stats *stats; /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */

@@ -15,6 +15,7 @@
     ROW(accepted)      /* connections taken from the kernel */                                      \
     ROW(refused_full)  /* closed at once: no worker had a place */                                  \
     ROW(refused_ring)  /* closed at once: places, but every such worker's ring was full */          \
+    ROW(refused_stop)  /* closed at once: the server was stopping */                                \
     ROW(accept_emfile) /* accept failed, by errno */                                                \
     ROW(accept_enfile)                                                                              \
     ROW(accept_enobufs)                                                                             \

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "assert.h"
+#include "util.h"
 
 static int ready_pipe = -1; /* daemon (w) -> the process that made it (r); -1 outside a daemon */
 
@@ -75,9 +76,20 @@ static _Noreturn void wait_for_daemon(int fd, pid_t daemon)
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+void util_fill_standard(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 sint32 run_daemon(void)
 {
     int fds[2];
+    util_fill_standard();
     if (pipe2(fds, O_CLOEXEC) != 0)
         return -1;
     fflush(NULL);

@@ -219,6 +219,44 @@ static void send_more(struct worker *w, struct conn *c)
         conn_watch(c);
 }
 
+/* ---- Adopting ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg);
+
+static void adopt(struct worker *w, const struct newcomer *n)
+{
+    struct conn *c = conn_open(&w->shard, n, on_socket);
+    if (c == NULL)
+        return;
+    begin_turn(&w->shard, c);
+    c->greeted = true;
+    sint32 rc = akg_run_hook(g_akg_connected_id, &c->pub);
+    if (rc != 0)
+        conn_close(c, REASON_function_error);
+    if (finish_turn(&w->shard, c) && c->backlog != NULL) {
+        if (output_pending(c) > w->shard.set->output_high)
+            pause_reading(&w->shard, c);
+        conn_watch(c);
+    }
+}
+
+/* Take a bounded number of the connections the master handed over. True if there may be more. */
+static bool adopt_some(struct worker *w)
+{
+    for (int i = 0; i < ADOPT_BATCH; i++) {
+        const struct newcomer *slot = spsc_front(&w->accepted);
+        if (slot == NULL)
+            return false;
+        struct newcomer n = *slot;
+        spsc_release(&w->accepted);
+        if (n.fd < 0)
+            w->stopping = true;
+        else
+            adopt(w, &n);
+    }
+    return true;
+}
+
 /* ---- Stopping ---- */
 
 /* Answer what had arrived when the stop came, then end. Called again whenever c has made progress. */
@@ -254,6 +292,8 @@ static void stop_some(struct worker *w)
 static void end_all(struct worker *w)
 {
     struct shard *s = &w->shard;
+    while (adopt_some(w)) {
+    }
     for (uint32_t i = 0; i < s->fresh; i++) {
         struct conn *c = &s->conns[i];
         if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
@@ -279,48 +319,14 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
         stop_conn(w, c);
 }
 
-static void adopt(struct worker *w, const struct newcomer *n)
-{
-    struct conn *c = conn_open(&w->shard, n, on_socket);
-    if (c == NULL)
-        return;
-    begin_turn(&w->shard, c);
-    c->greeted = true;
-    sint32 rc = akg_run_hook(g_akg_connected_id, &c->pub);
-    if (rc != 0)
-        conn_close(c, REASON_function_error);
-    if (finish_turn(&w->shard, c) && c->backlog != NULL) {
-        if (output_pending(c) > w->shard.set->output_high)
-            pause_reading(&w->shard, c);
-        conn_watch(c);
-    }
-}
-
-/* A bounded number of the connections the master handed over; the rest at the next turn. */
-static void adopt_some(struct worker *w)
-{
-    for (int i = 0; i < ADOPT_BATCH; i++) {
-        const struct newcomer *slot = spsc_front(&w->accepted);
-        if (slot == NULL)
-            return;
-        struct newcomer n = *slot;
-        spsc_release(&w->accepted);
-        if (n.fd < 0)
-            w->stopping = true;
-        else
-            adopt(w, &n);
-    }
-    doorbell_ring(&w->bell, BELL_ACCEPTED);
-}
-
 static void on_bell(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
     (void) fd;
     (void) what;
     uint64_t rung = doorbell_answer(&w->bell);
-    if (rung & UINT64_C(1) << BELL_ACCEPTED)
-        adopt_some(w);
+    if (rung & UINT64_C(1) << BELL_ACCEPTED && adopt_some(w))
+        doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest at the next turn: others want theirs */
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);
 }
@@ -437,22 +443,30 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
     s->pub.ind = ind;
     s->set = set;
     s->stats = stats;
-    s->pub.qlog = create_log_queue();
-    s->out_buf = malloc(OUT_BUF_SIZE);
-    w->rx = malloc(RX_FRONT + RX_SIZE);
-    s->pub.base = loop_base_create();
-    if (s->pub.base == NULL)
-        return false;
-    errno = ENOMEM;
-    return s->pub.qlog != NULL && s->out_buf != NULL && w->rx != NULL &&
+    return (s->pub.qlog = create_log_queue()) != NULL && (s->pub.base = loop_base_create()) != NULL &&
+           (s->out_buf = malloc(OUT_BUF_SIZE)) != NULL && (w->rx = malloc(RX_FRONT + RX_SIZE)) != NULL &&
            conn_pool_init(s, connnum, prefault) && output_setup(s) &&
            spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
            watch_setup(w);
 }
 
+/* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
+static void refuse_rest(struct worker *w)
+{
+    const struct newcomer *n;
+    while (w->accepted.slots != NULL && (n = spsc_front(&w->accepted)) != NULL) {
+        if (n->fd >= 0) {
+            close(n->fd);
+            stats_add(w->shard.stats, STAT_refused_stop, 1);
+        }
+        spsc_release(&w->accepted);
+    }
+}
+
 void worker_teardown(struct worker *w)
 {
     struct shard *s = &w->shard;
+    refuse_rest(w);
     output_teardown(s);
     if (w->bell_event != NULL)
         event_free(w->bell_event);

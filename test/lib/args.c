@@ -83,7 +83,7 @@ int args_descriptors(uint64_t need)
     uint64_t have = net_raise_nofile(need);
     if (have >= need)
         return 0;
-    fprintf(stderr, "%s: needs %" PRIu64 " descriptors, the limit is %" PRIu64 ": raise it with ulimit -Hn\n", program,
-            need, have);
+    fprintf(stderr, "%s: needs %" PRIu64 " descriptors, the limit is %" PRIu64 ": raise it with ulimit -Hn\n",
+            program, need, have);
     return 2;
 }

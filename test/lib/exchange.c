@@ -1,6 +1,6 @@
 /*
- * exchange.c: requests and their replies. Pure functions, any thread. A request can be built again at any time from its
- * numbers, so a client need not keep what it could not send.
+ * exchange.c: requests and their replies. Pure functions, any thread. A request can be built again at any
+ * time from its numbers, so a client need not keep what it could not send.
  */
 #include "exchange.h"
 
@@ -14,11 +14,11 @@ static const char hello[] = {'h', 'e', 'l', 'l', 'o'};
 
 static struct exchange make(enum exchange_kind kind, uint32_t stx, uint16_t akg_id, uint32_t data_len)
 {
-    return (struct exchange) {.kind = kind,
-                              .stx = stx,
-                              .akg_id = akg_id,
-                              .data_len = data_len,
-                              .request_len = WIRE_HEAD_LEN + data_len};
+    return (struct exchange){.kind = kind,
+                             .stx = stx,
+                             .akg_id = akg_id,
+                             .data_len = data_len,
+                             .request_len = WIRE_HEAD_LEN + data_len};
 }
 
 struct exchange exchange_login(uint32_t stx, uint16_t uid)
@@ -57,7 +57,7 @@ struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
 
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
 {
-    wire_put_head(out, (struct wire_head) {x->stx, (uint16_t) x->request_len, x->akg_id});
+    wire_put_head(out, (struct wire_head){x->stx, (uint16_t) x->request_len, x->akg_id});
     out += WIRE_HEAD_LEN;
     if (x->kind == EXCHANGE_LOGIN)
         wire_put16(out, (uint16_t) (x->uid + conn));

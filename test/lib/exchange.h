@@ -1,6 +1,6 @@
 /*
- * exchange.h: one kind of request and the reply that belongs to it: build the one, judge the other. Pure functions over the
- * caller's bytes, any thread.
+ * exchange.h: one kind of request and the reply that belongs to it: build the one, judge the other. Pure
+ * functions over the caller's bytes, any thread.
  */
 #ifndef TEST_EXCHANGE_H
 #define TEST_EXCHANGE_H
@@ -42,8 +42,8 @@ struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
 /* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
 
-/* Judge the reply at in[0 .. n-1] as early as its bytes allow. Returns the bytes of the whole, right reply; 0 when bytes
- * are missing and nothing is wrong so far; or -1 and its kind in *fault. */
+/* Judge the reply at in[0 .. n-1] as early as its bytes allow. Returns the bytes of the whole, right
+ * reply; 0 when bytes are missing and nothing is wrong so far; or -1 and its kind in *fault. */
 int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,
                    enum fault *fault);
 

@@ -1,6 +1,6 @@
 /*
- * fault.h: what can go wrong with a connection or a reply, as a client sees it: one row a kind, whose name serves counters,
- * JSON and messages. Pure functions, any thread.
+ * fault.h: what can go wrong with a connection or a reply, as a client sees it: one row a kind, whose name
+ * serves counters, JSON and messages. Pure functions, any thread.
  */
 #ifndef TEST_FAULT_H
 #define TEST_FAULT_H

@@ -1,5 +1,6 @@
 /*
- * hist.c: the histogram of times. The thread that owns it; merge it elsewhere only after that thread has ended.
+ * hist.c: the histogram of times. The thread that owns it; merge it elsewhere only after that thread has
+ * ended.
  */
 #include "hist.h"
 
@@ -41,6 +42,8 @@ uint64_t hist_percentile(const struct hist *h, double percent)
     uint64_t rank = (uint64_t) ceil(percent / 100.0 * (double) h->count), seen = 0;
     if (rank == 0)
         return h->min;
+    if (rank >= h->count)
+        return h->max;
     for (uint32_t i = 0; i < HIST_BUCKETS; i++) {
         seen += h->bucket[i];
         if (seen < rank)

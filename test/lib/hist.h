@@ -1,6 +1,7 @@
 /*
- * hist.h: a histogram of times in nanoseconds, log-linear: 128 buckets for each power of two, so that a percentile is off by
- * less than 1 %. Count, sum, minimum and maximum are exact. One thread at a time; no allocation.
+ * hist.h: a histogram of times in nanoseconds, log-linear: 128 buckets for each power of two, so that a
+ * percentile is off by less than 1 %. Count, sum, minimum and maximum are exact. One thread at a time; no
+ * allocation.
  */
 #ifndef TEST_HIST_H
 #define TEST_HIST_H
@@ -8,8 +9,8 @@
 #include <stdint.h>
 
 #define HIST_SUB_BITS 7u
-#define HIST_SUB (1u << HIST_SUB_BITS)
-#define HIST_BUCKETS ((64u - HIST_SUB_BITS + 1u) * HIST_SUB)
+#define HIST_SUB      (1u << HIST_SUB_BITS)
+#define HIST_BUCKETS  ((64u - HIST_SUB_BITS + 1u) * HIST_SUB)
 
 struct hist {
     uint64_t count, sum, min, max; /* min is UINT64_MAX while empty */

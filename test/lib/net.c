@@ -44,7 +44,8 @@ static const char *check_port(const char *port)
     return NULL;
 }
 
-/* host without the brackets that an IPv6 address may stand in. Returns 0, or -1 when it does not fit or is empty. */
+/* host without the brackets that an IPv6 address may stand in. Returns 0, or -1 when it does not fit or is
+ * empty. */
 static int bare_host(const char *host, char *bare, size_t size)
 {
     size_t n = strlen(host);
@@ -76,7 +77,8 @@ const char *net_resolve(const char *host, const char *port, struct net_target *t
         return rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc);
     memcpy(&t->addr, found->ai_addr, found->ai_addrlen);
     t->len = found->ai_addrlen;
-    snprintf(t->name, sizeof t->name, strchr(bare, ':') != NULL ? "[%.120s] port %s" : "%.120s port %s", bare, port);
+    snprintf(t->name, sizeof t->name, strchr(bare, ':') != NULL ? "[%.120s] port %s" : "%.120s port %s", bare,
+             port);
     freeaddrinfo(found);
     return NULL;
 }
@@ -88,7 +90,8 @@ static int bind_spread(int fd, const struct net_target *t, uint32_t spread)
     if (spread == NET_NO_SPREAD || to->sin_family != AF_INET || ntohl(to->sin_addr.s_addr) >> 24 != 127)
         return 0;
     int on = 1;
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002u + spread % SPREAD)};
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(0x7f000002u + spread % SPREAD)};
     if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0)
         return -1;
     return bind(fd, (const struct sockaddr *) (const void *) &from, sizeof from);
@@ -147,7 +150,7 @@ int net_connect_wait(const struct net_target *t, uint64_t deadline)
     while ((fd = net_connect_start(t, NET_NO_SPREAD)) < 0) {
         if (errno != EAGAIN || ms_left(deadline) == 0)
             return -1;
-        nanosleep(&(struct timespec) {.tv_nsec = (long) NS_PER_MS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long) NS_PER_MS}, NULL);
     }
     if (wait_for(fd, POLLOUT, deadline) != 0)
         return close_keep_errno(fd);

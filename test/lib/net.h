@@ -1,6 +1,6 @@
 /*
- * net.h: sockets for clients: an address, connecting to it without and with waiting, sending and receiving with a deadline.
- * Any thread; no state of its own. Times are those of mono_ns().
+ * net.h: sockets for clients: an address, connecting to it without and with waiting, sending and receiving
+ * with a deadline. Any thread; no state of its own. Times are those of mono_ns().
  */
 #ifndef TEST_NET_H
 #define TEST_NET_H
@@ -18,14 +18,17 @@ struct net_target {
 
 #define NET_NO_SPREAD UINT32_MAX
 
-/* Find HOST PORT: a name, an IPv4 or an IPv6 address (in brackets or not) with a port 1 .. 65535; or unix:/path with
- * port NULL. May ask a name server. Returns NULL, or what is wrong in static or thread-local text. */
-const char *net_resolve(const char *host, const char *port, struct net_target *t) __attribute__((warn_unused_result));
+/* Find HOST PORT: a name, an IPv4 or an IPv6 address (in brackets or not) with a port 1 .. 65535; or
+ * unix:/path with port NULL. May ask a name server. Returns NULL, or what is wrong in static or
+ * thread-local text. */
+const char *net_resolve(const char *host, const char *port, struct net_target *t)
+    __attribute__((warn_unused_result));
 
-/* Begin to connect a new non-blocking, close-on-exec socket, without delay of small packets. With spread = k and a target in
- * 127/8 the source address is 127.0.0.(2 + k % 100), so that ports in TIME_WAIT do not run out; NET_NO_SPREAD leaves it
- * to the kernel. Returns the descriptor, which the caller closes: connected, or to be when it gets writable; or -1
- * with errno (EAGAIN: a unix socket's backlog is full, try later). */
+/* Begin to connect a new non-blocking, close-on-exec socket, without delay of small packets. With spread =
+ * k and a target in 127/8 the source address is 127.0.0.(2 + k % 100), so that ports in TIME_WAIT do not
+ * run out; NET_NO_SPREAD leaves it to the kernel. Returns the descriptor, which the caller closes:
+ * connected, or to be when it gets writable; or -1 with errno (EAGAIN: a unix socket's backlog is full,
+ * try later). */
 int net_connect_start(const struct net_target *t, uint32_t spread) __attribute__((warn_unused_result));
 
 /* After the socket got writable: 0 when it is connected, else the errno. */
@@ -37,11 +40,12 @@ int net_connect_wait(const struct net_target *t, uint64_t deadline) __attribute_
 /* Send all n bytes until `deadline`. 0, or -1 with errno (ETIMEDOUT). */
 int net_send_wait(int fd, const void *data, size_t n, uint64_t deadline) __attribute__((warn_unused_result));
 
-/* Receive until n bytes are there, the peer has closed, or `deadline`. Returns the bytes received, less than n only at the
- * peer's end; or -1 with errno (ETIMEDOUT), what has arrived is then lost. */
+/* Receive until n bytes are there, the peer has closed, or `deadline`. Returns the bytes received, less
+ * than n only at the peer's end; or -1 with errno (ETIMEDOUT), what has arrived is then lost. */
 ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline) __attribute__((warn_unused_result));
 
-/* Raise the soft descriptor limit to at least `need`, as far as the hard one allows. Returns the soft limit now in force. */
+/* Raise the soft descriptor limit to at least `need`, as far as the hard one allows. Returns the soft
+ * limit now in force. */
 uint64_t net_raise_nofile(uint64_t need);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * payload.c: numbered, checksummed data. Pure functions, any thread. The cost is that of a load generator's inner loop, so
- * filler and checksum go by 8-byte words.
+ * payload.c: numbered, checksummed data. Pure functions, any thread. The cost is that of a load generator's
+ * inner loop, so filler and checksum go by 8-byte words.
  */
 #include "payload.h"
 
@@ -8,10 +8,11 @@
 
 #include "wire.h"
 
-#define ODD 0x9e3779b97f4a7c15ull /* odd, so multiplying by it loses nothing */
+#define ODD   0x9e3779b97f4a7c15ull /* odd, so multiplying by it loses nothing */
 #define LANES 4u
 
-/* Every step is a bijection of what it has and of the word it takes: one changed word always changes the result. */
+/* Every step is a bijection of what it has and of the word it takes: one changed word always changes the
+ * result. */
 static uint64_t take(uint64_t sum, uint64_t word)
 {
     sum = (sum ^ word) * ODD;
@@ -31,23 +32,31 @@ static uint64_t last_word(const unsigned char *p, size_t n)
     return wire_get64(whole);
 }
 
-/* Four sums side by side, since one would wait for its own multiplication at every word. */
+static uint64_t turn(uint64_t x, unsigned bits)
+{
+    return x << bits | x >> (64 - bits);
+}
+
+/* Four sums side by side, since one would wait for its own multiplication at every word. They are turned
+ * apart before they meet, or the same change in two of them would cancel out. */
 static uint64_t checksum(const unsigned char *p, size_t n, uint64_t sum)
 {
     uint64_t lane[LANES] = {sum, sum + 1, sum + 2, sum + 3};
     for (; n >= 8 * LANES; n -= 8 * LANES, p += 8 * LANES)
         for (unsigned i = 0; i < LANES; i++)
             lane[i] = take(lane[i], wire_get64(p + (size_t) 8 * i));
-    sum = take(take(take(lane[0], lane[1]), lane[2]), lane[3]);
+    sum = take(take(take(lane[0], turn(lane[1], 11)), turn(lane[2], 23)), turn(lane[3], 41));
     for (; n >= 8; n -= 8, p += 8)
         sum = take(sum, wire_get64(p));
-    return take(sum, last_word(p, n));
+    return n > 0 ? take(sum, last_word(p, n)) : sum;
 }
 
 static void fill_words(unsigned char *p, size_t n, uint64_t word)
 {
     for (; n >= 8; n -= 8, p += 8, word += ODD)
         wire_put64(p, word);
+    if (n == 0)
+        return;
     unsigned char whole[8];
     wire_put64(whole, word);
     memcpy(p, whole, n);

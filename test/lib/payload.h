@@ -1,12 +1,16 @@
 /*
- * payload.h: numbered, checksummed data for requests whose answer brings the same bytes back. Pure functions, any thread.
+ * payload.h: numbered, checksummed data for requests whose answer brings the same bytes back. Pure functions,
+ * any thread.
  *
- *     offset 0  uint32 sequence number     offset 8   uint64 checksum over number, connection, length and filler
- *     offset 4  uint32 connection number   offset 16  filler, different in each packet
+ *     offset 0   uint32 sequence number
+ *     offset 4   uint32 connection number
+ *     offset 8   uint64 checksum over numbers, length and filler
+ *     offset 16  filler, different in each packet
  *
- * A change within any one aligned 8-byte word is always found; any other with a chance of 1 - 2^-64. Less than
- * PAYLOAD_HEAD_LEN bytes have no room for this: they are then n bytes of a hash of the three numbers, so n bytes
- * that belong to another request pass with a chance of 2^(-8n). 0 bytes are always right.
+ * A change within one aligned 8-byte word is always found; a change of more is missed with a chance in the
+ * order of 2^-64, if it was not made on purpose. Less than PAYLOAD_HEAD_LEN bytes have no room for this: they
+ * are then n bytes of a hash of the three numbers, so the bytes of another request pass with a chance of
+ * 2^(-8n). 0 bytes are always right.
  */
 #ifndef TEST_PAYLOAD_H
 #define TEST_PAYLOAD_H

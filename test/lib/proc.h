@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* CPU time of all living threads of pid in nanoseconds, user and system: from schedstat, or, where the kernel has none, from
- * stat in clock ticks. Returns 0, or -1 when it cannot be read. */
+/* CPU time of all living threads of pid in nanoseconds, user and system: from schedstat, or, where the
+ * kernel has none, from stat in clock ticks. Returns 0, or -1 when it cannot be read. */
 int proc_cpu_ns(pid_t pid, uint64_t *ns);
 
 /* Resident memory of pid in KiB, or 0 when it cannot be read. */

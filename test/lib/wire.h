@@ -1,6 +1,6 @@
 /*
- * wire.h: numbers and the packet HEAD as they stand on the wire: little-endian, no padding, on every host (DESIGN: wire
- * format). Pure functions, any thread. Pointers need no alignment.
+ * wire.h: numbers and the packet HEAD as they stand on the wire: little-endian, no padding, on every host
+ * (DESIGN: wire format). Pure functions, any thread. Pointers need no alignment.
  */
 #ifndef TEST_WIRE_H
 #define TEST_WIRE_H
@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define WIRE_HEAD_LEN 8u       /* bytes of a HEAD */
+#define WIRE_HEAD_LEN   8u     /* bytes of a HEAD */
 #define WIRE_PACKET_MAX 65535u /* the largest pkglen that exists */
 
 struct wire_head {
@@ -68,7 +68,7 @@ static inline void wire_put_head(unsigned char *p, struct wire_head h)
 /* Read p[0 .. WIRE_HEAD_LEN-1]. Nothing is judged. */
 static inline struct wire_head wire_get_head(const unsigned char *p)
 {
-    return (struct wire_head) {.stx = wire_get32(p), .pkglen = wire_get16(p + 4), .akg_id = wire_get16(p + 6)};
+    return (struct wire_head){.stx = wire_get32(p), .pkglen = wire_get16(p + 4), .akg_id = wire_get16(p + 6)};
 }
 
 #endif

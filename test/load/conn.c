@@ -1,6 +1,7 @@
 /*
- * conn.c: one connection of the load generator. Runs on the thread of the worker that owns it; nothing here may be called
- * from elsewhere. No allocation. One recv takes what many replies left, one send gives what they made room for.
+ * conn.c: one connection of the load generator. Runs on the thread of the worker that owns it; nothing here
+ * may be called from elsewhere. No allocation. One recv takes what many replies left, one send gives what
+ * they made room for.
  */
 #include "conn.h"
 
@@ -86,8 +87,8 @@ static void conn_count_sent(struct worker *w, struct conn *c, size_t k)
     w->ledger.sent += whole;
 }
 
-/* Build what is asked and not sent, as much as the scratch holds, and send it. Returns 1 when the kernel took all of that,
- * 0 when it did not, -1 when c is no more. */
+/* Build what is asked and not sent, as much as the scratch holds, and send it. Returns 1 when the kernel
+ * took all of that, 0 when it did not, -1 when c is no more. */
 static int conn_send_some(struct worker *w, struct conn *c)
 {
     uint32_t len = c->exchange->request_len;
@@ -122,14 +123,17 @@ static void conn_flush(struct worker *w, struct conn *c)
 
 void conn_ask(struct worker *w, struct conn *c, uint32_t n, uint64_t since)
 {
-    bool waits = c->asked != c->sent;
     if (c->asked == c->done && c->moved < since)
         c->moved = since;
     for (uint32_t i = 0; i < n; i++)
         c->since[(c->asked + i) & w->since_mask] = since;
     c->asked += n;
     w->ledger.asked += n;
-    if (!waits)
+}
+
+void conn_push(struct worker *w, struct conn *c)
+{
+    if (!c->want_out)
         conn_flush(w, c);
 }
 
@@ -141,12 +145,13 @@ int conn_start(struct worker *w, struct conn *c, uint64_t now)
     c->state = CONN_CONNECTING;
     w->pending++;
     c->moved = now;
-    if (c->fd < 0)
+    if (c->fd < 0) {
         conn_fail(w, c, errno);
-    else if (c->mode->ask_at_start)
+        return 0;
+    }
+    if (c->mode->ask_at_start)
         conn_ask(w, c, 1, now);
-    else
-        conn_flush(w, c);
+    conn_push(w, c);
     return 0;
 }
 
@@ -162,9 +167,10 @@ static void conn_count_times(struct worker *w, const struct conn *c, uint32_t n,
     }
 }
 
-/* Check the replies in in[0 .. n-1], of which the first answers request done. Returns the bytes of right replies and their
- * number in *replies; what is wrong, if anything, in *fault. */
-static size_t conn_check(const struct conn *c, const unsigned char *in, size_t n, uint32_t *replies, enum fault *fault)
+/* Check the replies in in[0 .. n-1], of which the first answers request done. Returns the bytes of right
+ * replies and their number in *replies; what is wrong, if anything, in *fault. */
+static size_t conn_check(const struct conn *c, const unsigned char *in, size_t n, uint32_t *replies,
+                         enum fault *fault)
 {
     size_t used = 0;
     *replies = 0;

@@ -1,6 +1,7 @@
 /*
- * mario_load.c: the load generator's main thread. It reads the command line, makes the workers, sets the clock for them,
- * looks at the server's CPU at both ends of the window, and reports. The workers do the rest (worker.c).
+ * mario_load.c: the load generator's main thread. It reads the command line, makes the workers, sets the
+ * clock for them, looks at the server's CPU at both ends of the window, and reports. The workers do the rest
+ * (worker.c).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -90,7 +91,7 @@ static void watch(struct run *run, uint64_t until, enum worker_phase phase)
 {
     for (uint64_t now; (now = mono_ns()) < until && !reached(run, phase) && !interrupted && !hopeless(run);) {
         uint64_t left = until - now < GLANCE_NS ? until - now : GLANCE_NS;
-        nanosleep(&(struct timespec) {.tv_nsec = (long) left}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long) left}, NULL);
         status(run);
     }
 }
@@ -122,7 +123,8 @@ static void conduct(struct run *run)
     watch(run, end, PHASE_DRAIN);
     look(run, &run->cpu_end, &known);
     run->cpu_known = run->cpu_known && known && run->cpu_end >= run->cpu_begin;
-    run->use.rss_kb = o->server != 0 ? (int64_t) proc_rss_kb(o->server) : -1;
+    uint64_t rss = o->server != 0 ? proc_rss_kb(o->server) : 0;
+    run->use.rss_kb = rss != 0 ? (int64_t) rss : -1;
     run->use.cpu_s = run->cpu_known ? (double) (run->cpu_end - run->cpu_begin) / (double) NS_PER_S : -1;
     if (mono_ns() < end)
         atomic_store_explicit(&run->clock.end, mono_ns(), memory_order_relaxed);

@@ -1,5 +1,6 @@
 /*
- * mode.c: the kinds of load. Runs on the workers' threads; a row has no state of its own, it is in the worker.
+ * mode.c: the kinds of load. Runs on the workers' threads; a row has no state of its own, it is in the
+ * worker.
  */
 #include "mode.h"
 
@@ -9,20 +10,31 @@
 #include "test/lib/clock.h"
 #include "worker.h"
 
+#define FINISH_STEPS 100000.0 /* a bound for the work at the end, far finer than the histogram */
+
 /* ---- closed: a new request for each reply ---- */
 
 static void closed_begin(struct worker *w, struct conn *c, uint64_t now)
 {
     conn_ask(w, c, w->o->inflight, now);
+    conn_push(w, c);
 }
 
 static void closed_answered(struct worker *w, struct conn *c, uint32_t n, uint64_t now)
 {
-    if (w->sending)
-        conn_ask(w, c, n, now);
+    if (!w->sending)
+        return;
+    conn_ask(w, c, n, now);
+    conn_push(w, c);
 }
 
 /* ---- churn: connect, ask, check, close, over and over ---- */
+
+static void churn_begin(struct worker *w, struct conn *c, uint64_t now)
+{
+    (void) now;
+    worker_queue(w, c);
+}
 
 static void churn_answered(struct worker *w, struct conn *c, uint32_t n, uint64_t now)
 {
@@ -35,11 +47,12 @@ static void churn_answered(struct worker *w, struct conn *c, uint32_t n, uint64_
 
 /* ---- open: requests fall due at a fixed rate, whether answers come or not ---- */
 
-/* When this worker's k-th request is due: the workers take turns. */
+/* When this worker's k-th request is due: the workers that have connections take turns. */
 static uint64_t open_due(const struct worker *w, uint64_t k)
 {
     double every = (double) NS_PER_S / w->o->rate;
-    return w->start + (uint64_t) (((double) k * w->o->threads + w->index) * every);
+    uint32_t workers = w->o->threads < w->o->connections ? w->o->threads : w->o->connections;
+    return w->active == 0 ? UINT64_MAX : w->start + (uint64_t) (((double) k * workers + w->index) * every);
 }
 
 /* The next connection that may take one more request, or NULL. */
@@ -54,29 +67,52 @@ static struct conn *open_next(struct worker *w)
     return NULL;
 }
 
-/* Asks all that is due. What finds no room stays due, and its time runs on: that is the point of this mode. */
+/* Ask what is due on c, at most n requests and no more than it has room for. Returns when the next one is
+ * due. */
+static uint64_t open_ask(struct worker *w, struct conn *c, uint64_t n, uint64_t now)
+{
+    uint64_t due = open_due(w, w->next_due);
+    for (; n > 0 && due <= now && conn_open_requests(c) < w->o->inflight; n--) {
+        conn_ask(w, c, 1, due);
+        due = open_due(w, ++w->next_due);
+    }
+    conn_push(w, c);
+    return due;
+}
+
+/* Asks all that is due, spread over the connections; only when more is due than there are connections, one
+ * gets several at once. What finds no room stays due, and its time runs on: that is the point of this
+ * mode. */
 static uint64_t open_turn(struct worker *w, uint64_t now)
 {
-    for (;;) {
-        uint64_t due = open_due(w, w->next_due);
-        if (due > now)
-            return due;
+    uint64_t due = open_due(w, w->next_due);
+    if (due > now)
+        return due;
+    uint64_t behind = (uint64_t) ((double) (now - due) * w->o->rate / (double) NS_PER_S);
+    uint64_t each = 1 + behind / w->active / w->o->threads;
+    while (due <= now) {
         bool room = worker_outstanding(w) < (uint64_t) w->active * w->o->inflight;
         struct conn *c = room ? open_next(w) : NULL;
         if (c == NULL)
             return UINT64_MAX;
-        conn_ask(w, c, 1, due);
-        w->next_due++;
+        due = open_ask(w, c, each, now);
     }
+    return due;
 }
 
-/* What was due and could not be sent counts with the time it has waited so far, which is less than the truth. */
+/* What was due and could not be sent counts with the time it has waited so far, which is less than the
+ * truth. It may be very many: then neighbours are counted together. */
 static void open_finish(struct worker *w, uint64_t now)
 {
-    for (uint64_t due; (due = open_due(w, w->next_due)) < w->end; w->next_due++) {
-        w->not_sent++;
+    uint64_t until = now < w->end ? now : w->end, due = open_due(w, w->next_due);
+    double every = (double) (open_due(w, w->next_due + 1) - due);
+    uint64_t step =
+        due < until && every > 0 ? 1 + (uint64_t) ((double) (until - due) / every / FINISH_STEPS) : 1;
+    for (; due < until; due = open_due(w, w->next_due)) {
+        w->not_sent += step;
+        w->next_due += step;
         if (due >= w->begin)
-            hist_add(&w->hist, now - due, 1);
+            hist_add(&w->hist, now - due, step);
     }
 }
 
@@ -93,6 +129,7 @@ const struct mode modes[] = {
      .ask_at_start = true,
      .reconnects = true,
      .counts_conns = true,
+     .begin = churn_begin,
      .answered = churn_answered},
     {.name = "open",
      .help = "-r requests a second in all; times run from the moment each was due",
@@ -107,6 +144,7 @@ const size_t mode_count = sizeof modes / sizeof modes[0];
 static void idle_connected(struct worker *w, struct conn *c, uint64_t now)
 {
     conn_ask(w, c, 1, now);
+    conn_push(w, c);
 }
 
 const struct mode mode_idle = {.name = "idle", .help = "logs in once and stays", .connected = idle_connected};

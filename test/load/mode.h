@@ -13,17 +13,23 @@ struct worker;
 
 struct mode {
     const char *name, *help;
-    uint32_t inflight;    /* of -p, when it is not given */
-    bool connect_first;   /* the clock starts when all are connected */
+    uint32_t inflight;  /* of -p, when it is not given */
+    bool connect_first; /* connections are made before the clock starts */
     bool needs_rate;
-    bool ask_at_start;    /* ask one request as soon as connecting has begun */
-    bool reconnects;      /* a connection that broke is made again */
-    bool counts_conns;    /* connections are what is measured */
-    void (*begin)(struct worker *w, struct conn *c, uint64_t now);                 /* the clock has started */
+    bool ask_at_start; /* ask one request as soon as connecting has begun */
+    bool reconnects;   /* a connection that broke is made again */
+    bool counts_conns; /* connections are what is measured */
+
+    /* The clock has started: for each connection that is open, or for all without connect_first. */
+    void (*begin)(struct worker *w, struct conn *c, uint64_t now);
     void (*connected)(struct worker *w, struct conn *c, uint64_t now);
-    void (*answered)(struct worker *w, struct conn *c, uint32_t n, uint64_t now);  /* n right replies came */
-    uint64_t (*turn)(struct worker *w, uint64_t now);  /* each turn of the loop while sending; when to be called next */
-    void (*finish)(struct worker *w, uint64_t now);    /* sending ends */
+    /* n right replies came. */
+    void (*answered)(struct worker *w, struct conn *c, uint32_t n, uint64_t now);
+    /* Each turn of the loop while sending, and once at its end. Returns when to be called again, if not
+     * earlier. */
+    uint64_t (*turn)(struct worker *w, uint64_t now);
+    /* Sending has ended. */
+    void (*finish)(struct worker *w, uint64_t now);
 };
 
 /* What can be chosen with -m; the first is the default. */

@@ -40,15 +40,24 @@ static const char usage_rest[] =
     "Exit code: 0 no error, 1 a reply was wrong or lost, 2 bad usage or could not start.\n";
 
 static const struct option longs[] = {
-    {"connections", required_argument, NULL, 'c'}, {"inflight", required_argument, NULL, 'p'},
-    {"size", required_argument, NULL, 's'},        {"akg", required_argument, NULL, 'a'},
-    {"time", required_argument, NULL, 't'},        {"warmup", required_argument, NULL, 'w'},
-    {"mode", required_argument, NULL, 'm'},        {"rate", required_argument, NULL, 'r'},
-    {"idle", required_argument, NULL, 'i'},        {"threads", required_argument, NULL, 'T'},
-    {"stx", required_argument, NULL, 'x'},         {"uid", required_argument, NULL, 'u'},
-    {"deadline", required_argument, NULL, 'D'},    {"pid", required_argument, NULL, 'P'},
-    {"json", required_argument, NULL, 'j'},        {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},              {"version", no_argument, NULL, 'V'},
+    {"connections", required_argument, NULL, 'c'},
+    {"inflight", required_argument, NULL, 'p'},
+    {"size", required_argument, NULL, 's'},
+    {"akg", required_argument, NULL, 'a'},
+    {"time", required_argument, NULL, 't'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"mode", required_argument, NULL, 'm'},
+    {"rate", required_argument, NULL, 'r'},
+    {"idle", required_argument, NULL, 'i'},
+    {"threads", required_argument, NULL, 'T'},
+    {"stx", required_argument, NULL, 'x'},
+    {"uid", required_argument, NULL, 'u'},
+    {"deadline", required_argument, NULL, 'D'},
+    {"pid", required_argument, NULL, 'P'},
+    {"json", required_argument, NULL, 'j'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
 
@@ -86,25 +95,44 @@ static int read_size(const char *text, struct raw *r)
 static int read_option(int opt, const char *arg, struct load_options *o, struct raw *r)
 {
     switch (opt) {
-    case 'c': return args_number("-c", arg, 0, 1000000, &r->connections);
-    case 'p': return args_number("-p", arg, 1, 65536, &r->inflight);
-    case 's': return read_size(arg, r);
-    case 'a': return o->akg_name = arg, 0;
-    case 't': return args_seconds("-t", arg, 0.001, DAY_S * 365, &o->measure_s);
-    case 'w': return args_seconds("-w", arg, 0, DAY_S, &o->warmup_s);
-    case 'm': return read_mode(arg, o);
-    case 'r': return args_number("-r", arg, 1, 100000000, &r->rate);
-    case 'i': return args_number("-i", arg, 0, 1000000, &r->idle);
-    case 'T': return args_number("-T", arg, 1, 256, &r->threads);
-    case 'x': return args_hex32("-x", arg, &r->stx);
-    case 'u': return args_number("-u", arg, 0, 65535, &r->uid);
-    case 'D': return args_seconds("-D", arg, 0.001, DAY_S, &o->timeout_s);
-    case 'P': return args_number("-P", arg, 1, INT32_MAX, &r->pid);
-    case 'j': return o->json = arg, 0;
-    case 'v': return o->verbose = true, 0;
-    case 'h': return r->help = true, 0;
-    case 'V': return r->version = true, 0;
-    default: return -1; /* getopt has said what is wrong */
+    case 'c':
+        return args_number("-c", arg, 0, 1000000, &r->connections);
+    case 'p':
+        return args_number("-p", arg, 1, 65536, &r->inflight);
+    case 's':
+        return read_size(arg, r);
+    case 'a':
+        return o->akg_name = arg, 0;
+    case 't':
+        return args_seconds("-t", arg, 0.001, DAY_S * 365, &o->measure_s);
+    case 'w':
+        return args_seconds("-w", arg, 0, DAY_S, &o->warmup_s);
+    case 'm':
+        return read_mode(arg, o);
+    case 'r':
+        return args_number("-r", arg, 1, 100000000, &r->rate);
+    case 'i':
+        return args_number("-i", arg, 0, 1000000, &r->idle);
+    case 'T':
+        return args_number("-T", arg, 1, 256, &r->threads);
+    case 'x':
+        return args_hex32("-x", arg, &r->stx);
+    case 'u':
+        return args_number("-u", arg, 0, 65535, &r->uid);
+    case 'D':
+        return args_seconds("-D", arg, 0.001, DAY_S, &o->timeout_s);
+    case 'P':
+        return args_number("-P", arg, 1, INT32_MAX, &r->pid);
+    case 'j':
+        return o->json = arg, 0;
+    case 'v':
+        return o->verbose = true, 0;
+    case 'h':
+        return r->help = true, 0;
+    case 'V':
+        return r->version = true, 0;
+    default:
+        return -1; /* getopt has said what is wrong */
     }
 }
 
@@ -150,7 +178,9 @@ static int combine(struct load_options *o, const struct raw *r)
     if (all == 0)
         return args_complain("-c 0 needs -i: there is no connection to make"), -1;
     if (o->mode->needs_rate != (r->rate != 0))
-        return args_complain(o->mode->needs_rate ? "-m %s needs -r" : "-r does not go with -m %s", o->mode->name), -1;
+        return args_complain(o->mode->needs_rate ? "-m %s needs -r" : "-r does not go with -m %s",
+                             o->mode->name),
+               -1;
     if (o->mode->counts_conns && o->inflight != 1)
         return args_complain("-p does not go with -m %s: each connection asks once", o->mode->name), -1;
     return make_exchange(o, r);
@@ -159,7 +189,7 @@ static int combine(struct load_options *o, const struct raw *r)
 int options_read(int argc, char **argv, struct load_options *o)
 {
     struct raw r = {.stx = MARITCP_STX, .connections = 50, .threads = 1};
-    *o = (struct load_options) {
+    *o = (struct load_options){
         .mode = &modes[0], .warmup_s = 1, .measure_s = 10, .timeout_s = 5, .akg_name = "login"};
     for (int opt; (opt = getopt_long(argc, argv, "c:p:s:a:t:w:m:r:i:T:x:u:D:P:j:vhV", longs, NULL)) != -1;)
         if (read_option(opt, optarg, o, &r) != 0)

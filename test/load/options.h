@@ -24,10 +24,10 @@ struct load_options {
     uint32_t threads;         /* 1 .. connections + idle */
     double rate;              /* requests a second in all; 0 = as fast as answers come */
     double warmup_s, measure_s, timeout_s;
-    pid_t server;          /* whose CPU is measured; 0 = nobody's */
-    const char *json;      /* a path, "-" for standard output, or NULL */
-    const char *akg_name;  /* as it was given */
-    bool verbose;          /* status lines also when standard error is no terminal */
+    pid_t server;         /* whose CPU is measured; 0 = nobody's */
+    const char *json;     /* a path, "-" for standard output, or NULL */
+    const char *akg_name; /* as it was given */
+    bool verbose;         /* status lines also when standard error is no terminal */
 };
 
 /* Read the command line. Returns -1 to go on, or the exit code after a complaint, -h or -V. Main thread. */

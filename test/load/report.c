@@ -21,9 +21,10 @@ static void add_ledger(struct ledger *into, const struct ledger *from)
         into->faults[f] += from->faults[f];
 }
 
-void report_sum(struct result *r, const struct load_options *o, struct worker *const *workers, struct server_use use)
+void report_sum(struct result *r, const struct load_options *o, struct worker *const *workers,
+                struct server_use use)
 {
-    *r = (struct result) {.o = o, .server = use};
+    *r = (struct result){.o = o, .server = use};
     hist_clear(&r->hist);
     for (uint32_t i = 0; i < o->threads; i++) {
         const struct worker *w = workers[i];
@@ -74,7 +75,9 @@ static void print_errors(const struct result *r, FILE *out)
             fprintf(out, "  %s %" PRIu64, fault_name((enum fault) f), r->ledger.faults[f]);
     fputc('\n', out);
     if (r->not_sent > 0)
-        fprintf(out, "behind      %" PRIu64 " requests fell due and found no room: the rate is too high\n", r->not_sent);
+        fprintf(out,
+                "behind      %" PRIu64 " requests were due and had found no room when the time was over\n",
+                r->not_sent);
     if (report_unbalanced(r))
         fprintf(out, "the ledger does not balance: this is a fault of mario_load\n");
 }
@@ -82,15 +85,19 @@ static void print_errors(const struct result *r, FILE *out)
 void report_print(const struct result *r, FILE *out)
 {
     const struct load_options *o = r->o;
-    fprintf(out, "%s, %s, %s: %u connections x %u in flight, %u idle, %u bytes of data, %.2f s\n", o->target.name,
-            o->mode->name, o->akg_name, o->connections, o->inflight, o->idle, o->exchange.data_len, r->seconds);
-    fprintf(out, "requests    %" PRIu64 ", %.0f a second\n", r->requests, per_second(r->requests, r->seconds));
+    fprintf(out, "%s, %s, %s: %u connections x %u in flight, %u idle, %u bytes of data, %.2f s\n",
+            o->target.name, o->mode->name, o->akg_name, o->connections, o->inflight, o->idle,
+            o->exchange.data_len, r->seconds);
+    fprintf(out, "requests    %" PRIu64 ", %.0f a second\n", r->requests,
+            per_second(r->requests, r->seconds));
     if (o->mode->counts_conns)
-        fprintf(out, "connections %" PRIu64 ", %.0f a second\n", r->connects, per_second(r->connects, r->seconds));
-    fprintf(out, "latency us  p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f  mean %.1f\n", percentile_us(r, 50),
-            percentile_us(r, 90), percentile_us(r, 99), percentile_us(r, 99.9), percentile_us(r, 100),
-            hist_mean(&r->hist) / (double) NS_PER_US);
-    fprintf(out, "ledger      sent %" PRIu64 " = answered %" PRIu64 " + lost %" PRIu64 "; %" PRIu64 " connects\n",
+        fprintf(out, "connections %" PRIu64 ", %.0f a second\n", r->connects,
+                per_second(r->connects, r->seconds));
+    fprintf(out, "latency us  p50 %.1f  p90 %.1f  p99 %.1f  p99.9 %.1f  max %.1f  mean %.1f\n",
+            percentile_us(r, 50), percentile_us(r, 90), percentile_us(r, 99), percentile_us(r, 99.9),
+            percentile_us(r, 100), hist_mean(&r->hist) / (double) NS_PER_US);
+    fprintf(out,
+            "ledger      sent %" PRIu64 " = answered %" PRIu64 " + lost %" PRIu64 "; %" PRIu64 " connects\n",
             r->ledger.sent, r->ledger.answered, r->ledger.lost, r->ledger.connects);
     print_errors(r, out);
     print_cost(out, "client     ", r->client_cpu_s, r);
@@ -127,8 +134,8 @@ static void json_setup(const struct result *r, FILE *out)
     json_text(out, "mode", o->mode->name);
     fputc(',', out);
     json_text(out, "target", o->target.name);
-    fprintf(out, ",\"connections\":%u,\"idle\":%u,\"threads\":%u,\"inflight\":%u,\"payload\":%u,", o->connections,
-            o->idle, o->threads, o->inflight, o->exchange.data_len);
+    fprintf(out, ",\"connections\":%u,\"idle\":%u,\"threads\":%u,\"inflight\":%u,\"payload\":%u,",
+            o->connections, o->idle, o->threads, o->inflight, o->exchange.data_len);
     json_text(out, "akg", o->akg_name);
     if (o->mode->needs_rate)
         fprintf(out, ",\"rate\":%.0f", o->rate);
@@ -140,24 +147,26 @@ static void json_counts(const struct result *r, FILE *out)
     fprintf(out, ",\"seconds\":%.6f,\"requests\":%" PRIu64 ",\"errors\":{", r->seconds, r->requests);
     for (int f = 1; f < FAULT_COUNT; f++)
         fprintf(out, "%s\"%s\":%" PRIu64, f == 1 ? "" : ",", fault_name((enum fault) f), l->faults[f]);
-    fprintf(out, "},\"sent\":%" PRIu64 ",\"answered\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"not_sent\":%" PRIu64, l->sent,
-            l->answered, l->lost, r->not_sent);
-    fprintf(out, ",\"req_per_s\":%.1f,\"connects\":%" PRIu64 ",\"conn_per_s\":%.1f", per_second(r->requests, r->seconds),
-            r->connects, per_second(r->connects, r->seconds));
+    fprintf(out, "},\"sent\":%" PRIu64 ",\"answered\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"not_sent\":%" PRIu64,
+            l->sent, l->answered, l->lost, r->not_sent);
+    fprintf(out, ",\"req_per_s\":%.1f,\"connects\":%" PRIu64 ",\"conn_per_s\":%.1f",
+            per_second(r->requests, r->seconds), r->connects, per_second(r->connects, r->seconds));
 }
 
 static void json_costs(const struct result *r, FILE *out)
 {
-    fprintf(out,
-            ",\"latency_us\":{\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f,\"mean\":%.3f}",
-            percentile_us(r, 50), percentile_us(r, 90), percentile_us(r, 99), percentile_us(r, 99.9),
-            percentile_us(r, 100), hist_mean(&r->hist) / (double) NS_PER_US);
+    fprintf(
+        out,
+        ",\"latency_us\":{\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f,\"mean\":%.3f}",
+        percentile_us(r, 50), percentile_us(r, 90), percentile_us(r, 99), percentile_us(r, 99.9),
+        percentile_us(r, 100), hist_mean(&r->hist) / (double) NS_PER_US);
     if (r->server.cpu_s >= 0)
         fprintf(out, ",\"server_cpu_s\":%.6f", r->server.cpu_s);
     else
         fputs(",\"server_cpu_s\":null", out);
     json_per(out, "server_cpu_us_per_request", r->server.cpu_s, r->requests);
-    json_per(out, "server_cpu_us_per_connection", r->server.cpu_s, r->o->mode->counts_conns ? r->connects : 0);
+    json_per(out, "server_cpu_us_per_connection", r->server.cpu_s,
+             r->o->mode->counts_conns ? r->connects : 0);
     json_per(out, "client_cpu_us_per_request", r->client_cpu_s, r->requests);
     if (r->server.rss_kb >= 0)
         fprintf(out, ",\"rss_kb\":%" PRId64, r->server.rss_kb);
@@ -191,9 +200,9 @@ void report_live(const struct load_options *o, struct worker *const *workers, FI
         phase = p < phase ? p : phase;
     }
     double seconds = last_at == 0 ? 0 : (double) (now - last_at) / (double) NS_PER_S;
-    fprintf(out, "%s%s: %" PRIu64 " open, %.0f req/s, %.0f conn/s, %" PRIu64 " errors%s", tty ? "\r" : "", names[phase],
-            open, per_second(answered - last_answered, seconds), per_second(connects - last_connects, seconds), faults,
-            tty ? "\033[K" : "\n");
+    fprintf(out, "%s%s: %" PRIu64 " open, %.0f req/s, %.0f conn/s, %" PRIu64 " errors%s", tty ? "\r" : "",
+            names[phase], open, per_second(answered - last_answered, seconds),
+            per_second(connects - last_connects, seconds), faults, tty ? "\033[K" : "\n");
     fflush(out);
     last_at = now;
     last_answered = answered;

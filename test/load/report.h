@@ -1,5 +1,6 @@
 /*
- * report.h: what a run gave, for people and as JSON. Main thread, after the workers have ended; report_live while they run.
+ * report.h: what a run gave, for people and as JSON. Main thread, after the workers have ended; report_live
+ * while they run.
  */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
@@ -19,18 +20,19 @@ struct server_use {
 /* All workers' results together. */
 struct result {
     const struct load_options *o;
-    struct ledger ledger;         /* of the whole run */
+    struct ledger ledger; /* of the whole run */
     struct hist hist;
-    double seconds;               /* of the window, mean of the workers */
-    double client_cpu_s;          /* of all workers in the window */
-    uint64_t requests, connects;  /* answered and connected in the window */
+    double seconds;              /* of the window, mean of the workers */
+    double client_cpu_s;         /* of all workers in the window */
+    uint64_t requests, connects; /* answered and connected in the window */
     uint64_t not_sent;
-    uint64_t errors;              /* all kinds together */
+    uint64_t errors; /* all kinds together */
     struct server_use server;
 };
 
 /* Add up. *r is filled; the workers have ended. */
-void report_sum(struct result *r, const struct load_options *o, struct worker *const *workers, struct server_use use);
+void report_sum(struct result *r, const struct load_options *o, struct worker *const *workers,
+                struct server_use use);
 
 /* True when the book of requests does not balance, which is a fault of this program. */
 int report_unbalanced(const struct result *r);

@@ -1,6 +1,6 @@
 /*
- * worker.c: one thread of the load generator: its loop, its phases, its snapshots. worker_main and all it calls run on that
- * thread; create, start, join and destroy are called by the main thread.
+ * worker.c: one thread of the load generator: its loop, its phases, its snapshots. worker_main and all it
+ * calls run on that thread; create, start, join and destroy are called by the main thread.
  *
  *     CONNECT -> READY -> WARM -> WINDOW -> DRAIN -> DONE
  */
@@ -18,12 +18,16 @@
 #include "test/lib/wire.h"
 
 #define EVENTS 256
-#define PENDING_MAX 64u                  /* connects without an answer, all workers together */
-#define START_EVERY_NS (50 * NS_PER_US)  /* before the clock starts: 20,000 connects a second, all workers together */
-#define SWEEP_NS (100 * NS_PER_MS)
-#define NAP_NS (20 * NS_PER_MS)          /* the longest wait, so that a changed clock is seen */
+
+/* Connects without an answer, and, before the clock starts, the time between two: 20,000 a second. Both
+ * for all workers together. */
+#define PENDING_MAX    64u
+#define START_EVERY_NS (50 * NS_PER_US)
+
+#define SWEEP_NS     (100 * NS_PER_MS)
+#define NAP_NS       (20 * NS_PER_MS) /* the longest wait, so that a changed clock is seen */
 #define SHORT_NAP_NS NS_PER_MS
-#define DRAIN_NS (5 * NS_PER_S)
+#define DRAIN_NS     (5 * NS_PER_S)
 
 static uint32_t share(uint32_t all, uint32_t threads, uint32_t index)
 {
@@ -43,14 +47,15 @@ static uint32_t reply_room(const struct exchange *x)
     return x->reply_len != 0 ? x->reply_len : WIRE_PACKET_MAX;
 }
 
-/* Number the connections so that each has its own in the whole process; the idle ones come after all that work. */
+/* Number the connections so that each has its own in the whole process; the idle ones come after all that
+ * work. */
 static void init_conns(struct worker *w, uint32_t ring, uint32_t room)
 {
     const struct load_options *o = w->o;
     for (uint32_t i = 0; i < w->count; i++) {
         bool works = i < w->active;
         uint32_t nth = works ? i : i - w->active;
-        w->conns[i] = (struct conn) {
+        w->conns[i] = (struct conn){
             .fd = -1,
             .number = nth * o->threads + w->index + (works ? 0 : o->connections),
             .since = w->since + (size_t) i * ring,
@@ -58,7 +63,8 @@ static void init_conns(struct worker *w, uint32_t ring, uint32_t room)
             .mode = works ? o->mode : &mode_idle,
             .exchange = works ? &o->exchange : &o->login,
         };
-        worker_queue(w, &w->conns[i]);
+        if (!works || o->mode->connect_first)
+            worker_queue(w, &w->conns[i]);
     }
 }
 
@@ -74,7 +80,8 @@ static int alloc_all(struct worker *w)
     w->keep = calloc(w->count, room);
     w->in = malloc(WORKER_IN_SIZE);
     w->out = malloc(WORKER_OUT_SIZE);
-    if (w->conns == NULL || w->queue == NULL || w->since == NULL || w->keep == NULL || w->in == NULL || w->out == NULL)
+    if (w->conns == NULL || w->queue == NULL || w->since == NULL || w->keep == NULL || w->in == NULL ||
+        w->out == NULL)
         return -1;
     init_conns(w, ring, room);
     return 0;
@@ -124,8 +131,8 @@ void worker_queue(struct worker *w, struct conn *c)
     w->queued++;
 }
 
-/* Start what waits, as many as may be pending. A churning connection is paced by its replies, all others by the clock, or
- * the server's backlog would fill faster than it accepts. */
+/* Start what waits, as many as may be pending. A churning connection is paced by its replies, all others
+ * by the clock, or the server's backlog would fill faster than it accepts. */
 static void start_some(struct worker *w, uint64_t now)
 {
     bool paced = w->phase == PHASE_CONNECT;
@@ -169,24 +176,30 @@ static void sweep(struct worker *w, uint64_t now)
 
 static struct snapshot take_snapshot(const struct worker *w, uint64_t now)
 {
-    return (struct snapshot) {
+    return (struct snapshot){
         .at = now, .cpu = thread_cpu_ns(), .answered = w->ledger.answered, .connects = w->ledger.connects};
 }
 
+/* Connections that should be open and are not have failed already. */
 static void begin_all(struct worker *w, uint64_t now)
 {
+    const struct mode *mode = w->o->mode;
     w->sending = true;
-    for (uint32_t i = 0; i < w->active && w->o->mode->begin != NULL; i++)
-        if (w->conns[i].state == CONN_OPEN)
-            w->o->mode->begin(w, &w->conns[i], now);
+    for (uint32_t i = 0; i < w->active && mode->begin != NULL; i++)
+        if (w->conns[i].state == CONN_OPEN || !mode->connect_first)
+            mode->begin(w, &w->conns[i], now);
 }
 
+/* What fell due before the end is still asked: the loop may only have come too late for it. */
 static void stop_sending(struct worker *w, uint64_t now)
 {
+    const struct mode *mode = w->o->mode;
     w->at_end = take_snapshot(w, now);
+    if (w->sending && mode->turn != NULL)
+        mode->turn(w, now < w->end ? now : w->end - 1);
     w->sending = false;
-    if (w->o->mode->finish != NULL)
-        w->o->mode->finish(w, now);
+    if (mode->finish != NULL)
+        mode->finish(w, now);
     w->drain_until = now + DRAIN_NS;
     w->phase = PHASE_DRAIN;
 }
@@ -211,10 +224,11 @@ static bool all_gone(const struct worker *w)
 
 static bool all_connected(const struct worker *w)
 {
-    return !w->o->mode->connect_first || (w->queued == 0 && w->pending == 0 && worker_outstanding(w) == 0);
+    return w->queued == 0 && w->pending == 0 && worker_outstanding(w) == 0;
 }
 
-/* Move on as far as the clock and the connections allow. A clock whose end comes early passes all phases at once. */
+/* Move on as far as the clock and the connections allow. A clock whose end comes early passes all phases
+ * at once. */
 static void advance(struct worker *w, uint64_t now)
 {
     uint64_t start = atomic_load_explicit(&w->clock->start, memory_order_acquire);

@@ -1,8 +1,8 @@
 /*
  * worker.h: one thread of the load generator with its own epoll and its own connections.
  *
- * The main thread makes it, starts it, sets the clock (worker_clock) when all are ready, reads `live`, joins it, and only
- * then looks at the rest.
+ * The main thread makes it, starts it, sets the clock (worker_clock) when all are ready, reads `live`, joins
+ * it, and only then looks at the rest.
  */
 #ifndef LOAD_WORKER_H
 #define LOAD_WORKER_H
@@ -16,18 +16,19 @@
 #include "options.h"
 #include "test/lib/hist.h"
 
-#define WORKER_IN_SIZE (192u * 1024u) /* an unfinished reply and what one recv adds */
+#define WORKER_IN_SIZE  (192u * 1024u) /* an unfinished reply and what one recv adds */
 #define WORKER_OUT_SIZE (128u * 1024u)
 
 /* Set by the main thread, read by all workers. 0 = not yet. Times of mono_ns(). */
 struct worker_clock {
     _Atomic uint64_t start;  /* requests may be sent from here on */
     _Atomic uint64_t window; /* what is measured begins */
-    _Atomic uint64_t end;    /* what is measured and sending end; may be moved forward at any time */
+    _Atomic uint64_t end;    /* what is measured and sending end; may be made earlier at any time */
     _Atomic bool measured;   /* the main thread has looked at the server: connections may be closed */
 };
 
-/* The exact book of requests: asked = answered + lost + unsent, and sent = answered + lost, when all is over. */
+/* The exact book of requests: asked = answered + lost + unsent, and sent = answered + lost, when all is
+ * over. */
 struct ledger {
     uint64_t asked, sent, answered;
     uint64_t lost;   /* sent, and then no reply, or a wrong one */
@@ -64,22 +65,22 @@ struct worker {
     int epoll;
     enum worker_phase phase;
     bool sending;
-    uint64_t start, begin, end;          /* the clock, as last read; begin is the window's */
+    uint64_t start, begin, end; /* the clock, as last read; begin is the window's */
     uint64_t drain_until, next_sweep;
-    uint32_t pending;                    /* connections in CONN_CONNECTING */
-    uint32_t open;                       /* in CONN_OPEN */
-    uint32_t gone;                       /* working connections that ended for good */
-    uint32_t head, queued;               /* ring of connections to be started */
-    uint64_t next_start;                 /* when the next connect may begin */
-    uint32_t *queue;                     /* their indices, count of them */
+    uint32_t pending;      /* connections in CONN_CONNECTING */
+    uint32_t open;         /* in CONN_OPEN */
+    uint32_t gone;         /* working connections that ended for good */
+    uint32_t head, queued; /* ring of connections to be started */
+    uint64_t next_start;   /* when the next connect may begin */
+    uint32_t *queue;       /* their indices, count of them */
     struct conn *conns;
-    uint64_t *since;                     /* all connections' rings */
-    unsigned char *keep;                 /* all connections' room for an unfinished reply */
+    uint64_t *since;     /* all connections' rings */
+    unsigned char *keep; /* all connections' room for an unfinished reply */
     unsigned char *in, *out;
-    uint64_t next_due;                   /* open loop: the number of the next request that falls due */
-    uint32_t turn_to;                    /* open loop: whose turn it is */
-    uint64_t not_sent;                   /* open loop: requests that fell due and found no room until the end */
-    int first_errno;                     /* of the first connect that failed */
+    uint64_t next_due; /* open loop: the number of the next request that falls due */
+    uint32_t turn_to;  /* open loop: whose turn it is */
+    uint64_t not_sent; /* open loop: requests that fell due and found no room until the end */
+    int first_errno;   /* of the first connect that failed */
 
     struct live live;
 
@@ -89,7 +90,8 @@ struct worker {
     struct hist hist; /* times of requests that began in the window */
 };
 
-/* Make one for connections index, index + threads, ... Main thread. NULL without memory or descriptors, errno is set. */
+/* Make one for connections index, index + threads, ... Main thread. NULL without memory or descriptors,
+ * errno is set. */
 struct worker *worker_create(const struct load_options *o, struct worker_clock *clock, uint32_t index);
 
 /* Start its thread. 0, or an errno. */

@@ -2,7 +2,7 @@
  * test_codec.c: HEAD+Data. Every answer at every length of a prefix, as early as the bytes allow and never from a byte
  * beyond them: what is looked at ends where a page begins that may not be touched.
  */
-#include "codec.h"
+#include "mario/codec.h"
 #include "unit.h"
 
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 enum { IDS = 65536, ROOM = 65535 };
 
-static FUNC_PTR funcs[IDS];       /* the ids that are known */
-static unsigned char *guarded;    /* ROOM bytes, then a page that may not be touched */
+static FUNC_PTR funcs[IDS];    /* the ids that are known */
+static unsigned char *guarded; /* ROOM bytes, then a page that may not be touched */
 static void *guarded_base;
 static size_t guarded_mapped;
 
@@ -39,7 +39,7 @@ static void teardown(void)
 
 static struct codec codec_for(uint32_t max_pkglen)
 {
-    return (struct codec) {.stx = STX, .max_pkglen = max_pkglen, .funcs = funcs};
+    return (struct codec){.stx = STX, .max_pkglen = max_pkglen, .funcs = funcs};
 }
 
 static void put_head(unsigned char *to, uint32_t stx, uint32_t len, uint32_t id)
@@ -53,7 +53,8 @@ static void put_head(unsigned char *to, uint32_t stx, uint32_t len, uint32_t id)
 }
 
 /* codec_next() on n bytes that begin with this head; they end at the guard page, and *p begins as rubbish. */
-static enum codec_answer ask(const struct codec *codec, size_t n, const unsigned char head[8], struct packet *p)
+static enum codec_answer ask(const struct codec *codec, size_t n, const unsigned char head[8],
+                             struct packet *p)
 {
     unsigned char *at = guarded + ROOM - n;
     memcpy(at, head, n < 8 ? n : 8);
@@ -281,7 +282,8 @@ START_TEST(ten_thousand_merged)
     struct packet p;
     ck_assert_ptr_nonnull(stream);
     for (int i = 0; i < PACKETS; i++)
-        n += put_packet(stream + n, 8 + (uint32_t) (unit_random(&seed) % (LONGEST - 7)), i & 1 ? 0x6101 : 0x6102, 0xff);
+        n += put_packet(stream + n, 8 + (uint32_t) (unit_random(&seed) % (LONGEST - 7)),
+                        i & 1 ? 0x6101 : 0x6102, 0xff);
     memset(stream + n, 0, 8); /* and a bad one at the end */
     for (int i = 0; i < PACKETS; i++) {
         uint32_t len = 8 + (uint32_t) (unit_random(&again) % (LONGEST - 7));

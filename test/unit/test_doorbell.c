@@ -2,8 +2,8 @@
  * test_doorbell.c: the doorbell. What one ring does, then real producers and owners that sleep in epoll, edge-triggered:
  * a lost ring would leave a sleeper asleep for good, as everybody waits for an answer before going on.
  */
-#include "doorbell.h"
-#include "spsc.h"
+#include "mario/doorbell.h"
+#include "mario/spsc.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -81,7 +81,7 @@ START_TEST(no_descriptor_to_be_had)
     struct doorbell d;
     struct rlimit old, none;
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
-    none = (struct rlimit) {0, old.rlim_max};
+    none = (struct rlimit){0, old.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
     bool made = doorbell_init(&d);
     int error = errno;
@@ -153,7 +153,8 @@ START_TEST(ringing_keeps_errno_and_never_blocks)
     doorbell_ring(&d, 0);
     doorbell_ring(&d, 0);
     ck_assert_int_eq(errno, 1234);
-    uint64_t rest = UINT64_MAX - 2; /* the count is then as high as it can be, and the next write is refused */
+    uint64_t rest =
+        UINT64_MAX - 2; /* the count is then as high as it can be, and the next write is refused */
     ck_assert_int_eq(write(d.fd, &rest, sizeof rest), sizeof rest);
     ck_assert_uint_eq(doorbell_answer(&d), 1);
     errno = 1234;
@@ -268,7 +269,7 @@ static void run_producers(unsigned count, uint32_t bursts)
     ck_assert(doorbell_init(&o.bell));
     for (unsigned i = 0; i < count; i++) {
         struct producer *p = &o.producers[i];
-        *p = (struct producer) {.owner = &o, .index = i, .bursts = bursts};
+        *p = (struct producer){.owner = &o, .index = i, .bursts = bursts};
         ck_assert(spsc_init(&p->ring, RING_CAPACITY, sizeof(uint64_t)));
         ck_assert(doorbell_init(&p->answer));
         ck_assert_int_ge(p->set = watch(&p->answer), 0);

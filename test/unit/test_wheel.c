@@ -3,7 +3,7 @@
  * from end to end. Every object comes up exactly once, never before its tick and never in a later advance.
  */
 #include "unit.h"
-#include "wheel.h"
+#include "mario/wheel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,25 +38,38 @@ static uint32_t draw(struct model *m, uint32_t below)
 static uint32_t draw_distance(struct model *m)
 {
     switch (draw(m, 8)) {
-    case 0: return draw(m, 3);
-    case 1: return draw(m, WHEEL_SLOTS);
-    case 2: return WHEEL_SLOTS * draw(m, 4) + draw(m, 3) - 1;
-    case 3: return draw(m, 20 * WHEEL_SLOTS);
-    case 4: return draw(m, INT32_MAX);
-    case 5: return -draw(m, 1000000);
-    default: return draw(m, 50);
+    case 0:
+        return draw(m, 3);
+    case 1:
+        return draw(m, WHEEL_SLOTS);
+    case 2:
+        return WHEEL_SLOTS * draw(m, 4) + draw(m, 3) - 1;
+    case 3:
+        return draw(m, 20 * WHEEL_SLOTS);
+    case 4:
+        return draw(m, INT32_MAX);
+    case 5:
+        return -draw(m, 1000000);
+    default:
+        return draw(m, 50);
     }
 }
 
 static uint32_t draw_advance(struct model *m)
 {
     switch (draw(m, 200)) {
-    case 0: return draw(m, INT32_MAX); /* a jump that lets the tick run over 2^32 now and then */
-    case 1: return WHEEL_SLOTS + draw(m, 3) - 1;
-    case 2: return draw(m, 10 * WHEEL_SLOTS);
-    case 3: return 0;
-    case 4: return -draw(m, 1000); /* time never goes back; asking for it changes nothing */
-    default: return draw(m, 40);
+    case 0:
+        return draw(m, INT32_MAX); /* a jump that lets the tick run over 2^32 now and then */
+    case 1:
+        return WHEEL_SLOTS + draw(m, 3) - 1;
+    case 2:
+        return draw(m, 10 * WHEEL_SLOTS);
+    case 3:
+        return 0;
+    case 4:
+        return -draw(m, 1000); /* time never goes back; asking for it changes nothing */
+    default:
+        return draw(m, 40);
     }
 }
 
@@ -90,8 +103,12 @@ static void on_due(void *arg, uint32_t i)
     if (m->quiet)
         return;
     switch (draw(m, 6)) {
-    case 0: both_set(m, i, m->now + draw_distance(m)); break; /* as a worker does whose deadline has moved */
-    case 1: both_clear(m, i); break;                          /* not in: harmless */
+    case 0:
+        both_set(m, i, m->now + draw_distance(m));
+        break; /* as a worker does whose deadline has moved */
+    case 1:
+        both_clear(m, i);
+        break; /* not in: harmless */
     case 2:
         both_clear(m, draw(m, OBJECTS)); /* perhaps one that is due in this very advance */
         m->cleared_in_f++;
@@ -100,7 +117,8 @@ static void on_due(void *arg, uint32_t i)
         both_set(m, draw(m, OBJECTS), m->now + draw_distance(m));
         m->moved_in_f++;
         break;
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -145,7 +163,8 @@ static void model_end(struct model *m)
 
 START_TEST(comes_up_at_its_tick)
 {
-    static const uint32_t distances[] = {1, 2, 100, WHEEL_SLOTS - 1, WHEEL_SLOTS, WHEEL_SLOTS + 1, 3 * WHEEL_SLOTS + 7};
+    static const uint32_t distances[] = {
+        1, 2, 100, WHEEL_SLOTS - 1, WHEEL_SLOTS, WHEEL_SLOTS + 1, 3 * WHEEL_SLOTS + 7};
     static const uint32_t beginnings[] = {0, 5, UINT32_MAX - 50, UINT32_MAX, INT32_MAX - 3};
     uint32_t distance = distances[_i % 7], begin = beginnings[_i / 7];
     struct model m;
@@ -227,7 +246,6 @@ START_TEST(empty_pools_and_pools_of_one)
 END_TEST
 
 /* ---- f changes what is being looked at ---- */
-
 
 static void clear_all_others(void *arg, uint32_t i)
 {

@@ -1,5 +1,6 @@
 /*
- * unit_main.c: runs the unit tests: all of them, or the suites named on the command line (`make test T=codec`).
+ * unit_main.c: runs the unit tests: all of them, or the suites named on the command line (`make test T=codec`);
+ * --list prints the names.
  *
  * Exit code 0 when all passed, 1 when one failed, 2 for a name that does not exist. When all pass, check's own summary
  * is the last line. CK_FORK=no in the environment runs everything in one process, for a debugger.
@@ -58,7 +59,7 @@ bool unit_wait(bool (*cond)(void *arg), void *arg, unsigned limit_ms)
     while (!cond(arg)) {
         if (unit_ms() >= end)
             return cond(arg);
-        nanosleep(&(struct timespec) {.tv_nsec = 200000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
     return true;
 }
@@ -91,6 +92,11 @@ static size_t suite_find(const char *name)
 int main(int argc, char **argv)
 {
     bool wanted[SUITES];
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (size_t i = 0; i < SUITES; i++)
+            puts(suites[i].name);
+        return EXIT_SUCCESS;
+    }
     for (size_t i = 0; i < SUITES; i++)
         wanted[i] = argc < 2;
     for (int i = 1; i < argc; i++) {

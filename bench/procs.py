@@ -1,0 +1,237 @@
+"""Processes for bench.py: start them on a core, know what they cost, leave none behind.
+
+There is one thread. Whatever is started dies with this program, even if this program is killed.
+"""
+import ctypes
+import json
+import os
+import platform
+import resource
+import signal
+import socket
+import subprocess
+import time
+
+STX = 0x8EB69AF7
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+children = []  # every process that runs
+
+
+class BenchError(Exception):
+    """Something could not run; the text is one clear line for the user."""
+
+
+def start_process(argv, core, **streams):
+    """Start argv on one core."""
+
+    def in_child():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.sched_setaffinity(0, {core})
+
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, preexec_fn=in_child,
+                                   start_new_session=True, **streams)
+    except OSError as error:
+        raise BenchError(f"cannot start {argv[0]}: {error.strerror}") from error
+    children.append(process)
+    return process
+
+
+def end_process(process, grace):
+    """SIGTERM, and SIGKILL after grace seconds. Returns the exit code."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process in children:
+        children.remove(process)
+    return process.returncode
+
+
+def end_all_processes():
+    for process in list(children):
+        process.kill()
+        process.wait()
+        children.remove(process)
+
+
+def last_line(path):
+    with open(path, "rb") as stream:
+        lines = stream.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A running server of one kind (a row of SERVERS), ready for `conns` connections. Use it with `with`."""
+
+    def __init__(self, name, kind, path, conns, setup):
+        self.name = name
+        self.kind = kind
+        self.port = free_port()
+        self.said = os.path.join(setup.tmp, f"server-{self.port}.out")
+        argv = kind.args(path, self.port, conns, os.path.join(setup.tmp, "server.log"))
+        with open(self.said, "wb") as out:
+            self.process = start_process(argv, setup.server_core, stdout=out, stderr=subprocess.STDOUT,
+                                         cwd=setup.tmp)
+        self.pid = self.process.pid
+        try:
+            self.wait_until_it_listens()
+        except BaseException:
+            end_process(self.process, 1)
+            raise
+
+    def wait_until_it_listens(self):
+        deadline = time.monotonic() + 10
+        while True:
+            self.check_alive()
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    said = last_line(self.said)
+                    raise BenchError(f"{self.name} does not listen after 10 s: {said}") from error
+            time.sleep(0.005)
+
+    def check_alive(self):
+        code = self.process.poll()
+        if code is not None:
+            raise BenchError(f"{self.name} ended by itself (exit code {code}): {last_line(self.said)}")
+
+    def rss(self):
+        """Bytes, counted page by page: VmRSS of /proc/PID/status may be off by some hundred KB."""
+        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("Rss:"):
+                    return int(line.split()[1]) * 1024
+        raise BenchError(f"/proc/{self.pid}/smaps_rollup has no Rss line")
+
+    def cpu_seconds(self):
+        """CPU time of all its threads."""
+        total = 0
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as stream:
+                total += int(stream.read().split()[0])
+        return total / 1e9
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            end_process(self.process, 1)
+            return
+        self.check_alive()
+        code = end_process(self.process, 15)
+        if code not in self.kind.clean_exits:
+            raise BenchError(f"{self.name} did not stop cleanly (exit code {code}): {last_line(self.said)}")
+        os.unlink(self.said)
+
+
+class CoreWatch:
+    """How much of the two cores went to programs that are no part of the measurement, between two moments."""
+
+    def __init__(self, server, setup):
+        self.server = server
+        self.cores = (setup.server_core, setup.load_core)
+        self.before = self.now()
+
+    def now(self):
+        """Seconds: the clock, what the server used, what this program and its ended children used, then each
+        core's rest."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        load = used.ru_utime + used.ru_stime + time.process_time()
+        return time.monotonic(), self.server.cpu_seconds(), load, *(core_rest(core) for core in self.cores)
+
+    def foreign(self):
+        """The larger share of the two cores, 0 .. 1."""
+        passed = [now - then for now, then in zip(self.now(), self.before)]
+        elapsed, server, load, server_rest, load_rest = passed
+        return max(0.0, 1 - (server + server_rest) / elapsed, 1 - (load + load_rest) / elapsed)
+
+
+def irq_time_is_apart():
+    """True if this kernel does not count interrupts as time of the thread that they interrupt."""
+    try:
+        with open(f"/boot/config-{platform.release()}", encoding="ascii") as stream:
+            return "CONFIG_IRQ_TIME_ACCOUNTING=y" in stream.read()
+    except OSError:
+        return False
+
+
+IRQ_APART = irq_time_is_apart()
+
+
+def core_rest(core):
+    """Seconds in which a core was idle, or in interrupts where those belong to nobody."""
+    with open("/proc/stat", encoding="ascii") as stream:
+        for line in stream:
+            if line.startswith(f"cpu{core} "):
+                ticks = [int(word) for word in line.split()[1:8]]
+                return (sum(ticks[3:7]) if IRQ_APART else sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK")
+    raise BenchError(f"/proc/stat does not know core {core}")
+
+
+def load_command(server, load, seconds, warmup, setup, report):
+    argv = [setup.load_path, "127.0.0.1", str(server.port), "-c", str(load.conns), "-p", str(load.inflight)]
+    argv += ["-a", load.akg, "-m", load.mode, "-T", "1", "-P", str(server.pid)]
+    argv += ["-t", f"{seconds:g}", "-w", f"{warmup:g}", "-x", f"{STX:#x}", "-j", report]
+    if load.payload is not None:
+        argv += ["-s", str(load.payload)]
+    if load.idle:
+        argv += ["-i", str(load.idle)]
+    if load.mode == "open":
+        argv += ["-r", f"{load.rate:.0f}"]
+    return argv
+
+
+def run_load(server, load, seconds, warmup, setup):
+    """Run mario_load against server once. Returns its JSON object, and in it as "foreign" the share of a core
+    that others had."""
+    report = os.path.join(setup.tmp, "load.json")
+    said = os.path.join(setup.tmp, "load.out")
+    argv = load_command(server, load, seconds, warmup, setup, report)
+    if os.path.exists(report):
+        os.unlink(report)
+    watch = CoreWatch(server, setup)
+    with open(said, "wb") as out:
+        process = start_process(argv, setup.load_core, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        code = process.wait(seconds + warmup + 60)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"mario_load does not end: {' '.join(argv)}") from error
+    finally:
+        end_process(process, 1)
+    server.check_alive()
+    foreign = watch.foreign()
+    if not os.path.exists(report):
+        raise BenchError(f"mario_load failed against {server.name} (exit code {code}): {last_line(said)}")
+    with open(report, encoding="utf-8") as stream:
+        result = json.load(stream)
+    errors = {name: count for name, count in result["errors"].items() if count}
+    if code != 0 or errors or not result["requests"]:
+        raise BenchError(f"mario_load against {server.name}: exit code {code}, "
+                         f"{result['requests']} requests, errors {errors or 'none'}")
+    result["foreign"] = foreign
+    return result
+
+
+def metric_of(result, metric, name):
+    """The number that `metric` names in mario_load's JSON object; "latency_us.p99" reaches inside."""
+    value = result
+    for key in metric.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, (int, float)) or value <= 0:
+        raise BenchError(f"mario_load against {name} gave no {metric}")
+    return value

@@ -1,0 +1,11 @@
+/*
+ * util.h: what the library needs of util.c beyond mario_util.h.
+ */
+#ifndef MARIO_UTIL_PRIVATE_H
+#define MARIO_UTIL_PRIVATE_H
+
+/* Open those of the descriptors 0, 1 and 2 that are closed on /dev/null, so that no socket or file of ours
+ * gets their numbers and then what is meant for a terminal. Before threads start. */
+void util_fill_standard(void);
+
+#endif

@@ -1,0 +1,487 @@
+/*
+ * testapp.c: the server that the integration tests talk to: functions and hooks that do what an application should not do,
+ * and that check what it may rely on. testapp.h has its commands.
+ *
+ *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
+ *         test.connected = none | greet | refuse | close | big     what the connected hook does
+ *         test.end = none | write                                  what the end hooks do besides checking
+ *         test.hooks = on | off
+ *
+ * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has a struct track
+ * from its connected hook to its end hook, in c->user; a table for each worker tells which slots are alive.
+ */
+#include "mario/mario.h"
+
+#include <arpa/inet.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "test/apps/testapp.h"
+
+#define STX         0x8eb69af7u
+#define TRACK_MAGIC 0x7ac4u
+#define SLOTS       20000 /* connections a worker that can be looked up by port */
+
+enum connected_mode { CONNECTED_NONE, CONNECTED_GREET, CONNECTED_REFUSE, CONNECTED_CLOSE, CONNECTED_BIG };
+
+struct track {
+    uint32 magic; /* TRACK_MAGIC while the connection lives */
+    pthread_t thread;
+    uint32 cip;
+    uint16 cport;
+    bool has_token;
+    uint64 token;
+};
+
+static SERVER *server;
+static enum connected_mode connected_mode;
+static bool end_writes, with_hooks = true;
+
+/* Of each worker; only the worker touches its own. */
+static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
+
+/* The app's own counters: any thread adds, TEST_STATS and the report read. */
+#define OWN(ROW)                                                                 \
+    ROW(hook_connected)                                                          \
+    ROW(hook_end_closed)                                                         \
+    ROW(hook_end_timeout) ROW(hook_end_error) ROW(wrong_thread) ROW(wrong_state) \
+        ROW(err_type) /* of the last end hook */ ROW(functions) ROW(wrong_canary)
+
+#define ROW(name) static _Atomic uint64 own_##name;
+OWN(ROW)
+#undef ROW
+
+/* ---- Hooks ---- */
+
+static bool track_is_wrong(const CONN *c)
+{
+    const struct track *t = c->user;
+    if (!with_hooks)
+        return false;
+    if (t == NULL || t->magic != TRACK_MAGIC || t->cip != c->cip || t->cport != c->cport) {
+        own_wrong_state++;
+        return true;
+    }
+    if (!pthread_equal(t->thread, pthread_self()))
+        own_wrong_thread++;
+    return false;
+}
+
+/* A packet with n bytes of data, all `fill`, which need not fit into c->out_buf. */
+static void write_packet(CONN *c, uint16 akg_id, uint32 n, char fill)
+{
+    char packet[65536];
+    HEAD h = {.stx = STX, .pkglen = (uint16) (SIZE_OF_HEAD + n), .akg_id = akg_id};
+    memcpy(packet, &h, sizeof h);
+    memset(packet + SIZE_OF_HEAD, fill, n);
+    bufferevent_write(c->bufev, packet, SIZE_OF_HEAD + n);
+}
+
+/* n bytes in all, n >= 8; the last two packets share what is left so that none is below 8 bytes. */
+static void write_bytes(CONN *c, uint16 akg_id, uint32 n)
+{
+    while (n > 0) {
+        uint32 len = n <= 8192 ? n : n < 8192 + SIZE_OF_HEAD ? n - SIZE_OF_HEAD : 8192;
+        write_packet(c, akg_id, len - SIZE_OF_HEAD, 'r');
+        n -= len;
+    }
+}
+
+static sint32 on_connected(CONN *c)
+{
+    own_hook_connected++;
+    if (c->user != NULL || c->in_buf_len != 0 || c->bufev == NULL || c->err_type != 0 ||
+        (c->ind < SLOTS && alive[c->owner->ind][c->ind] != NULL))
+        own_wrong_state++;
+    struct track *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return -1;
+    *t = (struct track){.magic = TRACK_MAGIC, .thread = pthread_self(), .cip = c->cip, .cport = c->cport};
+    c->user = t;
+    if (c->ind < SLOTS)
+        alive[c->owner->ind][c->ind] = c;
+    if (connected_mode == CONNECTED_GREET)
+        write_packet(c, TEST_ECHO, 5, 'g');
+    else if (connected_mode == CONNECTED_BIG)
+        write_bytes(c, TEST_REPLY, 1024 * 1024);
+    else if (connected_mode == CONNECTED_CLOSE)
+        close_conn(c, 7);
+    return connected_mode == CONNECTED_REFUSE ? -1 : 0;
+}
+
+static sint32 on_end(CONN *c, _Atomic uint64 *counter)
+{
+    ++*counter;
+    own_err_type = c->err_type;
+    if (track_is_wrong(c))
+        return 0;
+    if (end_writes)
+        write_packet(c, TEST_ECHO, 100, 'e');
+    close_conn(c, 1); /* over already: must do nothing */
+    if (c->ind < SLOTS)
+        alive[c->owner->ind][c->ind] = NULL;
+    struct track *t = c->user;
+    t->magic = 0;
+    free(t);
+    return 0;
+}
+
+static sint32 on_closed(CONN *c)
+{
+    return on_end(c, &own_hook_end_closed);
+}
+
+static sint32 on_timeout(CONN *c)
+{
+    return on_end(c, &own_hook_end_timeout);
+}
+
+static sint32 on_error(CONN *c)
+{
+    return on_end(c, &own_hook_end_error);
+}
+
+/* ---- Functions ---- */
+
+static uint32 number_in(const CONN *c)
+{
+    uint32 n = 0;
+    if (c->in_buf_len >= SIZE_OF_HEAD + sizeof n)
+        memcpy(&n, c->in_buf + SIZE_OF_HEAD, sizeof n);
+    return n;
+}
+
+static struct test_end end_in(const CONN *c)
+{
+    struct test_end e = {0};
+    if (c->in_buf_len >= SIZE_OF_HEAD + sizeof e)
+        memcpy(&e, c->in_buf + SIZE_OF_HEAD, sizeof e);
+    return e;
+}
+
+static sint32 answer(CONN *c, const void *data, size_t n)
+{
+    HEAD h = *(const HEAD *) c->in_buf;
+    h.pkglen = (uint16) (SIZE_OF_HEAD + n);
+    return bufferevent_write(c->bufev, &h, sizeof h) | bufferevent_write(c->bufev, data, n);
+}
+
+static sint32 do_echo(CONN *c)
+{
+    own_functions++;
+    track_is_wrong(c);
+    return bufferevent_write(c->bufev, c->in_buf, c->in_buf_len);
+}
+
+static int print_own(char *text, size_t size)
+{
+    int n = 0;
+#define ROW(name) \
+    n += snprintf(text + n, size - (size_t) n, " " #name "=%llu", (unsigned long long) own_##name);
+    OWN(ROW)
+#undef ROW
+    return n;
+}
+
+static sint32 do_stats(CONN *c)
+{
+    char text[4096];
+    int n = print_own(text, sizeof text);
+    for (uint32 i = 0; i < mario_stat_count(); i++)
+        n += snprintf(text + n, sizeof text - (size_t) n, " %s=%llu", mario_stat_name(i),
+                      (unsigned long long) mario_stat_value(server, i));
+    return answer(c, text, (size_t) n);
+}
+
+static sint32 do_return(CONN *c)
+{
+    do_echo(c);
+    return (sint32) number_in(c);
+}
+
+static sint32 do_megabyte(CONN *c)
+{
+    write_bytes(c, TEST_MEGABYTE, 1024 * 1024);
+    return 0;
+}
+
+static sint32 do_close(CONN *c)
+{
+    struct test_end e = end_in(c);
+    own_functions++;
+    close_conn(c, e.reason_id);
+    close_conn(c, e.reason_id);
+    do_echo(c);
+    return e.value;
+}
+
+static sint32 do_write_close(CONN *c)
+{
+    struct test_end e = end_in(c);
+    do_echo(c);
+    close_conn(c, e.reason_id);
+    do_echo(c);
+    return e.value;
+}
+
+static sint32 do_close_err(CONN *c)
+{
+    own_functions++;
+    close_err_conn(c);
+    close_err_conn(c);
+    return 0;
+}
+
+static sint32 do_sleep(CONN *c)
+{
+    uint32 ms = number_in(c);
+    susleep(ms / 1000, ms % 1000 * 1000);
+    return do_echo(c);
+}
+
+static sint32 do_reply(CONN *c)
+{
+    uint32 n = number_in(c);
+    own_functions++;
+    if (n < SIZE_OF_HEAD)
+        return -1;
+    write_bytes(c, TEST_REPLY, n);
+    return 0;
+}
+
+static sint32 do_amplify(CONN *c)
+{
+    for (uint32 n = number_in(c); n > 0; n--)
+        do_echo(c);
+    return 0;
+}
+
+static sint32 do_canary(CONN *c)
+{
+    struct track *t = c->user;
+    uint64 token;
+    if (track_is_wrong(c) || t == NULL || c->in_buf_len != SIZE_OF_HEAD + sizeof token)
+        return -1;
+    memcpy(&token, c->in_buf + SIZE_OF_HEAD, sizeof token);
+    if (!t->has_token)
+        t->token = token;
+    else if (t->token != token)
+        own_wrong_canary++;
+    t->has_token = true;
+    return answer(c, &t->token, sizeof t->token);
+}
+
+static sint32 do_close_other(CONN *c)
+{
+    uint16 port = htons((uint16) number_in(c));
+    ubyte found = 0;
+    for (uint32 i = 0; i < SLOTS; i++) {
+        CONN *other = alive[c->owner->ind][i];
+        if (other == NULL || other == c || other->cport != port)
+            continue;
+        close_conn(other, 9);
+        close_conn(other, 9);
+        found++;
+    }
+    return answer(c, &found, sizeof found);
+}
+
+static sint32 do_who(CONN *c)
+{
+    struct test_who who = {.cip = c->cip,
+                           .worker = c->owner->ind,
+                           .ind = c->ind,
+                           .cport = c->cport,
+                           .in_buf_len = c->in_buf_len,
+                           .out_buf_len = c->out_buf_len};
+    memset(c->out_buf, 0x5a, c->out_buf_len); /* all of it is ours */
+    return answer(c, &who, sizeof who);
+}
+
+static sint32 do_stop(CONN *c)
+{
+    mario_stop_server(server);
+    return do_echo(c);
+}
+
+static void never_called(LOG_QUEUE *q, void *arg)
+{
+    (void) q;
+    (void) arg;
+    own_wrong_state++;
+}
+
+static sint32 do_register(CONN *c)
+{
+    sint32 rc[] = {regist_akg_func(0x1234, do_echo),
+                   regist_connected_func(on_connected),
+                   regist_closed_func(on_closed),
+                   regist_timeout_func(on_timeout),
+                   regist_error_func(on_error),
+                   regist_disconnected_func(on_closed),
+                   regist_stx(1),
+                   mario_regist_timer_func(1, never_called, NULL)};
+    return answer(c, rc, sizeof rc);
+}
+
+static sint32 do_silent(CONN *c)
+{
+    (void) c;
+    own_functions++;
+    return 0;
+}
+
+static const struct {
+    uint16 id;
+    FUNC_PTR f;
+} rows[] = {
+    {TEST_ECHO, do_echo},
+    {TEST_STATS, do_stats},
+    {TEST_RETURN, do_return},
+    {TEST_MEGABYTE, do_megabyte},
+    {TEST_CLOSE, do_close},
+    {TEST_WRITE_CLOSE, do_write_close},
+    {TEST_CLOSE_ERR, do_close_err},
+    {TEST_SLEEP, do_sleep},
+    {TEST_REPLY, do_reply},
+    {TEST_AMPLIFY, do_amplify},
+    {TEST_CANARY, do_canary},
+    {TEST_CLOSE_OTHER, do_close_other},
+    {TEST_WHO, do_who},
+    {TEST_STOP, do_stop},
+    {TEST_REGISTER, do_register},
+    {TEST_SILENT, do_silent},
+};
+
+/* ---- Options ---- */
+
+static _Noreturn void bad_option(const char *text)
+{
+    fprintf(stderr, "testapp: what is -o %s?\n", text);
+    exit(1);
+}
+
+/* The number behind `=`, with k or m. */
+static uint32 number_of(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    return (uint32) (*end == 'k' ? n << 10 : *end == 'm' ? n << 20 : n);
+}
+
+static bool set_number(struct mario_options *o, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        uint32 *place;
+    } numbers[] = {
+        {"server.workernum", &o->workernum},
+        {"server.connnum", &o->connnum},
+        {"server.timeout", &o->timeout},
+        {"server.write_timeout", &o->write_timeout},
+        {"server.packet_timeout", &o->packet_timeout},
+        {"server.max_pkglen", &o->max_pkglen},
+        {"server.backlog", &o->backlog},
+        {"server.drain_timeout", &o->drain_timeout},
+        {"output.high", &o->output_high},
+        {"output.max", &o->output_max},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(numbers[i].key, key) == 0) {
+            *numbers[i].place = number_of(value);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_connected(const char *value)
+{
+    static const char *const names[] = {"none", "greet", "refuse", "close", "big"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], value) == 0) {
+            connected_mode = (enum connected_mode) i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_word(struct mario_options *o, const char *key, const char *value)
+{
+    bool on = strcmp(value, "on") == 0;
+    if (strcmp(key, "server.listen") == 0)
+        o->listen = value;
+    else if (strcmp(key, "server.strict_limits") == 0)
+        o->strict_limits = on;
+    else if (strcmp(key, "server.prefault") == 0)
+        o->prefault = on;
+    else if (strcmp(key, "server.when_full") == 0)
+        o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
+    else if (strcmp(key, "log.file") == 0)
+        return mario_log_open(value) == 0;
+    else if (strcmp(key, "log.level") == 0)
+        mario_log_level(strcmp(value, "debug") == 0 ? MARIO_LOG_DEBUG : MARIO_LOG_INFO);
+    else if (strcmp(key, "test.connected") == 0)
+        return set_connected(value);
+    else if (strcmp(key, "test.end") == 0)
+        end_writes = strcmp(value, "write") == 0;
+    else if (strcmp(key, "test.hooks") == 0)
+        with_hooks = on;
+    else
+        return false;
+    return true;
+}
+
+static void read_options(struct mario_options *o, int argc, char **argv)
+{
+    for (int opt; (opt = getopt(argc, argv, "o:")) != -1;) {
+        char *equals = opt == 'o' ? strchr(optarg, '=') : NULL;
+        if (equals == NULL)
+            bad_option(opt == 'o' ? optarg : "?");
+        *equals = '\0';
+        if (!set_number(o, optarg, equals + 1) && !set_word(o, optarg, equals + 1))
+            bad_option(optarg);
+    }
+}
+
+/* ---- The program ---- */
+
+static void report(LOG_QUEUE *q, void *arg)
+{
+    char text[800];
+    (void) arg;
+    print_own(text, sizeof text);
+    slog_info_t(q, "testapp:%s", text);
+}
+
+static bool register_all(void)
+{
+    bool ok = regist_stx(STX) == 0 && mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
+    if (with_hooks)
+        ok = ok && regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0 &&
+             regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0;
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    struct mario_options o;
+    mario_options_init(&o);
+    o.workernum = 2;
+    o.connnum = 1000;
+    read_options(&o, argc, argv);
+    server = mario_init_server(&o);
+    if (server == NULL)
+        return 2;
+    if (!register_all() || start_log_thread() != 0) {
+        fprintf(stderr, "testapp: cannot be set up\n");
+        return 2;
+    }
+    bool clean = start_server(server) == NULL;
+    mario_log_flush(2000);
+    mario_free_server(&server);
+    return clean ? 0 : 3;
+}

@@ -1,0 +1,42 @@
+/*
+ * testapp.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian. "Echoes" means: the
+ * packet itself is the answer.
+ */
+#ifndef TESTAPP_H
+#define TESTAPP_H
+
+#include <stdint.h>
+
+enum testapp_cmd {
+    TEST_ECHO = 0x6103,     /* anything; echoes */
+    TEST_STATS = 0x7000,    /* -> "name=value name=value ...": mario_stat and the app's own counters */
+    TEST_RETURN = 0x7001,   /* sint32 value; echoes, then returns value */
+    TEST_MEGABYTE = 0x7002, /* -> 1 MiB in 128 packets of 8192 bytes, each numbered data: see TEST_REPLY */
+    TEST_CLOSE = 0x7003,    /* TEST_END; close_conn twice, then writes, returns value */
+    TEST_WRITE_CLOSE =
+        0x7004, /* TEST_END; echoes, close_conn, writes again, returns value: the first must arrive alone */
+    TEST_CLOSE_ERR = 0x7005, /* close_err_conn, twice; returns 0 */
+    TEST_SLEEP = 0x7006,     /* uint32 ms; the worker sleeps, then echoes */
+    TEST_REPLY =
+        0x7007, /* uint32 n, then anything; answers n bytes: packets of 8192 (the last one less), data all 'r' */
+    TEST_AMPLIFY = 0x7008, /* uint32 n, then anything; echoes n times */
+    TEST_CANARY = 0x7009,  /* uint64 token; first: keeps it, later: must be the same; answers what is kept */
+    TEST_CLOSE_OTHER =
+        0x700a, /* uint16 port; closes the connection of this worker with that cport; answers uint8 found */
+    TEST_WHO = 0x700b,      /* -> TEST_WHO_ANSWER */
+    TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
+    TEST_REGISTER = 0x700d, /* tries every regist_ function; answers int32 each: all must be -1 */
+    TEST_SILENT = 0x700e    /* anything; returns 0 and answers nothing */
+};
+
+struct test_end {
+    uint16_t reason_id;
+    int32_t value; /* what the function returns */
+} __attribute__((packed));
+
+struct test_who {
+    uint32_t cip, worker, ind;
+    uint16_t cport, in_buf_len, out_buf_len; /* cip, cport as in CONN */
+} __attribute__((packed));
+
+#endif

@@ -1,0 +1,191 @@
+/*
+ * fuzz_codec.c: a libFuzzer target for the codec, driven as a worker drives it: bytes come in chunks, packets are walked in
+ * place, the unfinished rest is carried to the next chunk. Built and run by ./run.
+ *
+ * Input: byte 0 chooses max_pkglen, byte 1 how the rest is cut into chunks; then the stream itself. Every call of the codec
+ * sees a heap block of exactly the bytes it was told of, so that the address sanitizer hears of any byte beyond.
+ * What must hold: the answers are those of a second, plainer reading of DESIGN section 2; they do not depend on the
+ * chunks; every OK moves on by 8 .. max_pkglen bytes; what a prefix was refused for, the whole is refused for.
+ */
+#include "mario/codec.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STX 0x8eb69af7u
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
+
+static FUNC_PTR funcs[65536];
+static const uint32_t limits[] = {8, 9, 64, 1024, 8192, 65535};
+
+#define MUST(x) ((x) ? (void) 0 : must_failed(#x, __LINE__))
+
+static void must_failed(const char *what, int line)
+{
+    fprintf(stderr, "fuzz_codec.c:%d: '%s' does not hold\n", line, what);
+    abort();
+}
+
+static sint32 some_function(CONN *c)
+{
+    (void) c;
+    return 0;
+}
+
+/* The three commands of maritcp, and every id that ends in 0x10 to 0x1f, so that some are found by chance. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void) argc;
+    (void) argv;
+    for (uint32_t id = 0; id <= 0xfffb; id++) {
+        if ((id >= 0x6101 && id <= 0x6103) || (id & 0xf0) == 0x10)
+            funcs[id] = some_function;
+    }
+    return 0;
+}
+
+/* Where reading a stream has got to, and all that may be told of it. */
+struct reading {
+    uint32_t packets;
+    uint64_t bytes;  /* in packets */
+    uint64_t digest; /* over every packet's length and id, in order */
+    enum codec_answer answer;
+    struct packet last;
+};
+
+static void reading_count(struct reading *r, uint32_t len, uint32_t id)
+{
+    r->packets++;
+    r->bytes += len;
+    r->digest = (r->digest ^ (len + (uint64_t) id * 65536)) * UINT64_C(0x100000001b3);
+}
+
+/* The wire format once more, written to be read and not to be fast. */
+static enum codec_answer plain_next(const struct codec *c, const uint8_t *data, size_t n, struct packet *p)
+{
+    uint32_t stx = 0, len = 0, id = 0;
+    *p = (struct packet){0};
+    for (size_t i = 0; i < 4 && i < n; i++)
+        stx += (uint32_t) data[i] << (8 * i);
+    for (size_t i = 0; i < 2 && 4 + i < n; i++)
+        len += (uint32_t) data[4 + i] << (8 * i);
+    for (size_t i = 0; i < 2 && 6 + i < n; i++)
+        id += (uint32_t) data[6 + i] << (8 * i);
+    if (n >= 4 && stx != c->stx)
+        p->fault = CODEC_FAULT_STX;
+    else if (n >= 6 && (len < 8 || len > c->max_pkglen))
+        p->fault = CODEC_FAULT_LENGTH;
+    else if (n >= 8 && c->funcs[id] == NULL)
+        p->fault = CODEC_FAULT_AKG;
+    if (p->fault != CODEC_FAULT_NONE) {
+        p->akg_id = p->fault == CODEC_FAULT_AKG ? (uint16_t) id : 0;
+        return CODEC_BAD;
+    }
+    p->akg_id = (uint16_t) id;
+    p->len = n >= 8 ? len : 0;
+    return n >= 8 && n >= len ? CODEC_OK : CODEC_MORE;
+}
+
+static bool same(const struct packet *a, const struct packet *b)
+{
+    return a->len == b->len && a->akg_id == b->akg_id && a->fault == b->fault;
+}
+
+/* Walk the packets in data[0 .. n-1]; returns how many bytes they take. */
+static size_t walk(const struct codec *c, const uint8_t *data, size_t n, struct reading *r)
+{
+    size_t at = 0;
+    for (;;) {
+        struct packet want;
+        enum codec_answer plain = plain_next(c, data + at, n - at, &want);
+        memset(&r->last, 0xa5, sizeof r->last);
+        r->answer = codec_next(c, data + at, n - at, &r->last);
+        MUST(r->answer == plain);
+        if (r->answer == CODEC_MORE && n - at < 8)
+            want.akg_id = r->last.akg_id; /* says nothing yet */
+        MUST(same(&r->last, &want));
+        if (r->answer != CODEC_OK)
+            return at;
+        MUST(r->last.len >= 8 && r->last.len <= c->max_pkglen && r->last.len <= n - at);
+        reading_count(r, r->last.len, r->last.akg_id);
+        at += r->last.len;
+    }
+}
+
+/* The whole stream at once, from a block of its exact size. */
+static void read_whole(const struct codec *c, const uint8_t *stream, size_t n, struct reading *r)
+{
+    uint8_t *block = malloc(n);
+    MUST(block != NULL || n == 0);
+    if (n > 0)
+        memcpy(block, stream, n);
+    walk(c, block, n, r);
+    free(block);
+}
+
+/* Bytes the next chunk takes: by `how` all of one size, or of sizes that the stream itself gives. */
+static size_t chunk_size(uint8_t how, const uint8_t *stream, size_t at, size_t n)
+{
+    size_t size = how < 128 ? 1 + (size_t) how : 1 + (size_t) (stream[at] ^ how) % 64;
+    return size < n - at ? size : n - at;
+}
+
+static void read_in_chunks(const struct codec *c, uint8_t how, const uint8_t *stream, size_t n,
+                           struct reading *r)
+{
+    uint8_t *carried = NULL;
+    size_t have = 0;
+    r->answer = CODEC_MORE;
+    for (size_t at = 0; at < n && r->answer == CODEC_MORE;) {
+        size_t size = chunk_size(how, stream, at, n);
+        uint8_t *block = malloc(have + size);
+        MUST(block != NULL);
+        if (have > 0)
+            memcpy(block, carried, have);
+        memcpy(block + have, stream + at, size);
+        size_t used = walk(c, block, have + size, r);
+        MUST(r->answer != CODEC_MORE || have + size - used < c->max_pkglen); /* what is carried is bounded */
+        free(carried);
+        have = have + size - used;
+        carried = malloc(have > 0 ? have : 1);
+        MUST(carried != NULL);
+        memcpy(carried, block + used, have);
+        free(block);
+        at += size;
+    }
+    free(carried);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+    if (size < 2)
+        return 0;
+    struct codec c = {
+        .stx = STX, .max_pkglen = limits[input[0] % (sizeof limits / sizeof limits[0])], .funcs = funcs};
+    struct reading whole = {0}, chunked = {0};
+    struct packet first;
+    read_whole(&c, input + 2, size - 2, &whole);
+    read_in_chunks(&c, input[1], input + 2, size - 2, &chunked);
+    MUST(whole.packets == chunked.packets && whole.bytes == chunked.bytes && whole.digest == chunked.digest);
+    if (size > 2) {
+        MUST(whole.answer == chunked.answer);
+        MUST(same(&whole.last, &chunked.last));
+    }
+    /* A refused stream is refused at once: with the head's bytes alone, and with every more of them. */
+    if (whole.answer == CODEC_BAD) {
+        const uint8_t *head = input + 2 + whole.bytes;
+        size_t left = size - 2 - (size_t) whole.bytes;
+        for (size_t n = whole.last.fault == CODEC_FAULT_STX      ? 4
+                        : whole.last.fault == CODEC_FAULT_LENGTH ? 6
+                                                                 : 8;
+             n <= left && n <= 16; n++) {
+            MUST(codec_next(&c, head, n, &first) == CODEC_BAD);
+            MUST(first.fault == whole.last.fault);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,172 @@
+/*
+ * client.c: one plain connection for the tests of harness.h: non-blocking underneath, waiting with a deadline on top. Main thread of
+ * a test.
+ */
+#include "harness.h"
+
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "test/apps/testapp.h"
+#include "test/lib/payload.h"
+
+enum { CLIENT_MS = 5000 };
+
+int client_open_at(const struct net_target *t)
+{
+    int fd = net_connect_wait(t, itest_deadline(CLIENT_MS));
+    ck_assert_msg(fd >= 0, "cannot connect to %s: %s", t->name, strerror(errno));
+    return fd;
+}
+
+int client_open(const struct server *s)
+{
+    return client_open_at(&s->target);
+}
+
+size_t client_packet(unsigned char *out, uint16_t akg_id, const void *data, size_t n)
+{
+    wire_put_head(out, (struct wire_head){
+                           .stx = ITEST_STX, .pkglen = (uint16_t) (WIRE_HEAD_LEN + n), .akg_id = akg_id});
+    if (n > 0)
+        memcpy(out + WIRE_HEAD_LEN, data, n);
+    return WIRE_HEAD_LEN + n;
+}
+
+void client_send(int fd, const void *data, size_t n)
+{
+    int rc = net_send_wait(fd, data, n, itest_deadline(CLIENT_MS));
+    ITEST_ASSERT(rc == 0, "cannot send %zu bytes: %s", n, strerror(errno));
+}
+
+void client_send_packet(int fd, uint16_t akg_id, const void *data, size_t n)
+{
+    unsigned char packet[WIRE_PACKET_MAX];
+    ITEST_ASSERT(n <= sizeof packet - WIRE_HEAD_LEN, "a packet cannot have %zu bytes of data", n);
+    client_send(fd, packet, client_packet(packet, akg_id, data, n));
+}
+
+void client_recv(int fd, void *data, size_t n)
+{
+    ptrdiff_t got = net_recv_wait(fd, data, n, itest_deadline(CLIENT_MS));
+    ITEST_ASSERT(got >= 0, "waiting for %zu bytes: %s", n, strerror(errno));
+    ITEST_ASSERT((size_t) got == n, "%zd bytes instead of %zu, then the end", got, n);
+}
+
+size_t client_recv_packet(int fd, uint16_t akg_id, void *data, size_t size)
+{
+    unsigned char head[WIRE_HEAD_LEN];
+    client_recv(fd, head, sizeof head);
+    struct wire_head h = wire_get_head(head);
+    ITEST_ASSERT(h.stx == ITEST_STX && h.akg_id == akg_id,
+                 "an answer with stx %08x, akg_id %04x instead of %08x, %04x", h.stx, h.akg_id, ITEST_STX,
+                 akg_id);
+    ITEST_ASSERT(h.pkglen >= WIRE_HEAD_LEN && h.pkglen - WIRE_HEAD_LEN <= size, "an answer with pkglen %u",
+                 h.pkglen);
+    size_t n = h.pkglen - WIRE_HEAD_LEN;
+    client_recv(fd, data, n);
+    return n;
+}
+
+size_t client_ask(int fd, uint16_t akg_id, const void *data, size_t n, void *answer, size_t size)
+{
+    client_send_packet(fd, akg_id, data, n);
+    return client_recv_packet(fd, akg_id, answer, size);
+}
+
+void client_echo(int fd, size_t n)
+{
+    static uint32_t seq;
+    unsigned char asked[WIRE_PACKET_MAX], answer[WIRE_PACKET_MAX];
+    payload_fill(asked, n, (uint32_t) fd, ++seq);
+    size_t got = client_ask(fd, TEST_ECHO, asked, n, answer, sizeof answer);
+    ITEST_ASSERT(got == n && memcmp(asked, answer, n) == 0, "an ECHO of %zu bytes came back wrong", n);
+}
+
+enum ending client_ending(int fd, size_t *extra, unsigned ms)
+{
+    uint64_t deadline = itest_deadline(ms);
+    char sink[65536];
+    size_t sum = 0;
+    enum ending how = END_OPEN;
+    while (how == END_OPEN) {
+        ptrdiff_t n = net_recv_wait(fd, sink, 1, deadline);
+        if (n == 1) {
+            ssize_t more = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+            sum += 1 + (more > 0 ? (size_t) more : 0);
+        } else if (n == 0) {
+            how = END_FIN;
+        } else {
+            how = errno == ETIMEDOUT ? END_TIMEOUT : END_RST;
+        }
+    }
+    if (extra != NULL)
+        *extra = sum;
+    return how;
+}
+
+void client_expect_fin(int fd)
+{
+    size_t extra;
+    enum ending how = client_ending(fd, &extra, CLIENT_MS);
+    ck_assert_msg(how == END_FIN && extra == 0, "expected a FIN; it was %s after %zu bytes",
+                  how == END_FIN   ? "a FIN"
+                  : how == END_RST ? "an RST"
+                                   : "nothing in time",
+                  extra);
+    close(fd);
+}
+
+void client_reset(int fd)
+{
+    struct linger off = {.l_onoff = 1};
+    ck_assert_msg(setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off) == 0, "SO_LINGER: %s",
+                  strerror(errno));
+    close(fd);
+}
+
+/* Ask the kernel over netlink for one socket's destruction. 0, or the errno. */
+static int sock_destroy(const struct inet_diag_sockid *id)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_req_v2 body;
+    } ask = {
+        .head = {.nlmsg_len = sizeof ask,
+                 .nlmsg_type = SOCK_DESTROY,
+                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+        .body = {.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u, .id = *id}};
+    struct {
+        struct nlmsghdr head;
+        struct nlmsgerr error;
+    } answer = {.error.error = -EIO};
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0)
+        return errno;
+    ssize_t n = send(fd, &ask, sizeof ask, 0) < 0 ? -1 : recv(fd, &answer, sizeof answer, 0);
+    int err = n < 0 ? errno : -answer.error.error;
+    close(fd);
+    return err;
+}
+
+bool client_destroy(int fd)
+{
+    struct sockaddr_in ours, theirs;
+    socklen_t a = sizeof ours, b = sizeof theirs;
+    ck_assert(getsockname(fd, (struct sockaddr *) &ours, &a) == 0);
+    ck_assert(getpeername(fd, (struct sockaddr *) &theirs, &b) == 0);
+    struct inet_diag_sockid id = {.idiag_sport = theirs.sin_port,
+                                  .idiag_dport = ours.sin_port,
+                                  .idiag_src = {theirs.sin_addr.s_addr},
+                                  .idiag_dst = {ours.sin_addr.s_addr},
+                                  .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}};
+    if (sock_destroy(&id) != 0)
+        return false;
+    close(fd);
+    return true;
+}

@@ -1,0 +1,20 @@
+/*
+ * suites.h: the table of the integration tests' suites. A row NAME means a function `Suite *NAME_suite(void)`, in
+ * test_NAME.c, and the word NAME on the command line.
+ */
+#ifndef ITEST_SUITES_H
+#define ITEST_SUITES_H
+
+#include <check.h>
+
+#define SUITES(ROW) \
+    ROW(wire)       \
+    ROW(functions)  \
+    ROW(life)       \
+    ROW(api)
+
+#define ROW(name) Suite *name##_suite(void);
+SUITES(ROW)
+#undef ROW
+
+#endif

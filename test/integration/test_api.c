@@ -1,0 +1,523 @@
+/*
+ * test_api.c: the public interface from outside: programs in the 0.9.9 style and in C++, the LOGIN client, what may be registered
+ * when, every way a start can fail, and a hundred rounds of start and stop in one process.
+ *
+ * Tests without a program of their own make the server in the test's process: the test's main thread is the application.
+ */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mario/mario.h"
+#include "test/lib/proc.h"
+
+/* ---- Programs in the 0.9.9 style, and in C++ ---- */
+
+static void legacy_launch(struct server *s)
+{
+    static const char *const args[] = {"0", "2", "100", "60", "60", NULL};
+    server_launch(s, &(struct launch){.program = "legacy", .args = args, .bare = true});
+}
+
+/* Goal: a program of the 0.9.9 shape serves LOGIN and say_hello, counts, logs in every way, and stops clean on TERM. */
+START_TEST(legacy_program)
+{
+    struct server s;
+    unsigned char data[16];
+    const uint16_t uid = 7;
+    legacy_launch(&s);
+    int fd = client_open(&s);
+    ck_assert_uint_eq(client_ask(fd, 0x6101, &uid, 2, data, sizeof data), 0);
+    ck_assert_uint_eq(client_ask(fd, 0x6101, &uid, 2, data, sizeof data), 0);
+    ck_assert_uint_eq(client_ask(fd, 0x6102, NULL, 0, data, sizeof data), 5);
+    ck_assert_mem_eq(data, "hello", 5);
+    server_wait_log(&s, "legacy online 1", 3000);
+    ck_assert_uint_eq(client_ask(fd, 0x6104, NULL, 0, data, sizeof data), 5);
+    server_wait_log(&s, "speak: spoken err_t_w from 127.0.0.1", 3000);
+    ck_assert_uint_eq(server_log_count(&s, "spoken"), 6);
+    ck_assert_uint_eq(server_log_count(&s, "speak: spoken"), 4);
+    ck_assert_uint_eq(client_ask(fd, 0x6105, NULL, 0, data, sizeof data), 5);
+    client_expect_fin(fd);
+    fd = client_open(&s);
+    client_send_packet(fd, 0x6106, NULL, 0);
+    client_expect_fin(fd);
+    fd = client_open(&s);
+    client_send_packet(fd, 0x6101, NULL, 0);
+    client_expect_fin(fd);
+    int held = client_open(&s);
+    ck_assert_uint_eq(client_ask(held, 0x6101, &uid, 2, data, sizeof data), 0);
+    server_signal(&s, SIGTERM);
+    client_expect_fin(held);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert_uint_eq(server_log_count(&s, "legacy ended, 0 hooks open, 0"), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_closed"), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_error"), 2);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: a legacy program whose port is taken says one line and ends. */
+START_TEST(legacy_port_taken)
+{
+    struct server s;
+    char err[1000], port[8];
+    legacy_launch(&s);
+    snprintf(port, sizeof port, "%u", s.port);
+    const char *const args[] = {port, "2", "100", "60", "60", NULL};
+    ck_assert_int_eq(itest_run(&(struct launch){.program = "legacy", .args = args, .bare = true}, NULL, 0,
+                               err, sizeof err),
+                     2);
+    ck_assert_msg(strstr(err, "in use") != NULL && strchr(err, '\n') == err + strlen(err) - 1, "it says: %s",
+                  err);
+    server_finish(&s);
+}
+END_TEST
+
+/* The C++ compiler, or NULL. */
+static const char *cxx(void)
+{
+    static const char *const paths[] = {"/usr/bin/g++", "/usr/local/bin/g++", "/usr/bin/clang++"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        if (access(paths[i], X_OK) == 0)
+            return paths[i];
+    }
+    return NULL;
+}
+
+/* Goal: the public headers are C++ without a warning, old and new. Only where there is a C++ compiler. */
+START_TEST(headers_are_cxx)
+{
+    static const char *const standards[] = {"-std=gnu++11", "-std=c++17", "-std=gnu++20"};
+    char err[4000], root[600], source[700], include[610];
+    if (cxx() == NULL)
+        return;
+    snprintf(root, sizeof root, "%.*s", (int) (strstr(__FILE__, "test/integration") - __FILE__), __FILE__);
+    snprintf(source, sizeof source, "%stest/apps/cxx.cc", root);
+    snprintf(include, sizeof include, "-I%s", root[0] == '\0' ? "." : root);
+    for (size_t i = 0; i < sizeof standards / sizeof standards[0]; i++) {
+        const char *const args[] = {standards[i], include,         "-Wall", "-Wextra", "-Wpedantic",
+                                    "-Werror",    "-fsyntax-only", source,  NULL};
+        int code = itest_run(&(struct launch){.program = cxx(), .args = args, .bare = true}, NULL, 0, err,
+                             sizeof err);
+        ck_assert_msg(code == 0, "%s: %s", standards[i], err);
+    }
+}
+END_TEST
+
+/* Goal: the C++ program serves and stops, if it was built. */
+START_TEST(cxx_program)
+{
+    struct server s;
+    if (access(itest_program("cxx"), X_OK) != 0)
+        return;
+    server_launch(&s, &(struct launch){.program = "cxx", .bare = true});
+    int fd = client_open(&s);
+    client_echo(fd, 500);
+    client_send_packet(fd, 0x6105, NULL, 0);
+    client_expect_fin(fd);
+    fd = client_open(&s);
+    client_send_packet(fd, 0x6105, "x", 1);
+    client_expect_fin(fd);
+    server_wait_fds(&s, s.fds, 5000);
+    server_signal(&s, SIGUSR1);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert_uint_eq(server_log_count(&s, "version " MARIO_VERSION), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_error"), 1);
+    server_check(&s);
+}
+END_TEST
+
+/* ---- The LOGIN client ---- */
+
+/* Run it with the words given (ends with NULL); its output goes to out. */
+static int login_client(const char *const *args, char *out, size_t size, char *err, size_t err_size)
+{
+    return itest_run(&(struct launch){.program = "mario_test", .args = args, .bare = true}, out, size, err,
+                     err_size);
+}
+
+static unsigned lines_in(const char *text)
+{
+    unsigned n = 0;
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* It must fail with exit code 1 and exactly one line on standard error that contains `word`. */
+static void expect_complaint(const char *const *args, const char *word)
+{
+    char out[4000], err[4000];
+    int code = login_client(args, out, sizeof out, err, sizeof err);
+    ck_assert_msg(code == 1 && lines_in(err) == 1 && strstr(err, word) != NULL, "exit code %d, it says: %s",
+                  code, err);
+}
+
+/* Goal: against maritcp it logs in, over TCP and with many connections and every request, exit 0, and the server has counted
+ * just that. */
+START_TEST(login_client_succeeds)
+{
+    struct server s;
+    char port[8], out[8000], err[1000];
+    server_start(&s, "maritcp", "server.connnum=200", NULL);
+    snprintf(port, sizeof port, "%u", s.port);
+    const char *const one[] = {"127.0.0.1", port, NULL};
+    ck_assert_msg(login_client(one, out, sizeof out, err, sizeof err) == 0, "it says: %s", err);
+    ck_assert_uint_eq(lines_in(err), 0);
+    const char *const many[] = {"127.0.0.1", port,     "-n",     "100", "-l", "3",
+                                "--hello",   "--echo", "--hold", "0.2", NULL};
+    ck_assert_msg(login_client(many, out, sizeof out, err, sizeof err) == 0, "it says: %s", err);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "opened"), 101);
+    ck_assert_uint_eq(server_counter(&s, "packets_in"), 1 + 100 * 5);
+}
+END_TEST
+
+/* Goal: no server, a wrong stx, a server that is no MarioTCP or says nothing: exit 1 and one clear line each. */
+START_TEST(login_client_fails)
+{
+    struct server s;
+    char port[8];
+    server_start(&s, "maritcp", NULL);
+    snprintf(port, sizeof port, "%u", s.port);
+    const char *const wrong_stx[] = {"127.0.0.1", port, "-x", "12345678", NULL};
+    expect_complaint(wrong_stx, "clos");
+    const char *const ok[] = {"127.0.0.1", port, "-q", NULL};
+    ck_assert_int_eq(login_client(ok, NULL, 0, NULL, 0), 0);
+    server_finish(&s);
+    expect_complaint(ok, "refused");
+
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert(fd >= 0 && bind(fd, (struct sockaddr *) &a, len) == 0 && listen(fd, 5) == 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *) &a, &len), 0);
+    snprintf(port, sizeof port, "%u", ntohs(a.sin_port));
+    const char *const silent[] = {"127.0.0.1", port, "-t", "0.3", NULL};
+    expect_complaint(silent, "in time");
+    close(fd);
+}
+END_TEST
+
+/* ---- A server in this process ---- */
+
+static sint32 echo(CONN *c)
+{
+    return bufferevent_write(c->bufev, c->in_buf, c->in_buf_len);
+}
+
+/* Descriptors of this process. */
+static unsigned own_fds(void)
+{
+    return server_fds(&(struct server){.pid = getpid()});
+}
+
+static struct mario_options small_options(void)
+{
+    struct mario_options o;
+    mario_options_init(&o);
+    o.listen = "127.0.0.1:0";
+    o.workernum = 2;
+    o.connnum = 50;
+    return o;
+}
+
+/* A client's view of a server in this process. */
+static struct server as_server(const SERVER *server)
+{
+    struct server s = {0};
+    char port[8];
+    snprintf(port, sizeof port, "%u", mario_server_port(server, 0));
+    ck_assert(net_resolve("127.0.0.1", port, &s.target) == NULL);
+    return s;
+}
+
+/* Standard error goes to a file from here on. Returns its descriptor. */
+static int listen_to_stderr(void)
+{
+    int fd = open("/tmp", O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+    ck_assert_msg(fd >= 0 && fflush(stderr) == 0 && dup2(fd, STDERR_FILENO) == STDERR_FILENO, "%s",
+                  strerror(errno));
+    return fd;
+}
+
+/* What has come since the last call. Static text. */
+static const char *heard(int fd)
+{
+    static char text[4000];
+    static off_t seen;
+    fflush(stderr);
+    ssize_t n = pread(fd, text, sizeof text - 1, seen);
+    text[n > 0 ? n : 0] = '\0';
+    seen += n;
+    return text;
+}
+
+static void expect_no_server(int err, SERVER *s, unsigned fds, const char *word)
+{
+    const char *said = heard(err);
+    ck_assert_msg(s == NULL, "'%s': it started", word);
+    ck_assert_msg(lines_in(said) == 1 && strstr(said, word) != NULL, "'%s': it says: %s", word, said);
+    ck_assert_msg(own_fds() == fds, "'%s': %u descriptors instead of %u", word, own_fds(), fds);
+}
+
+/* Goal: init_server with what cannot be: NULL and one line each, no descriptor left; then a good one works. */
+START_TEST(init_fails_clearly)
+{
+    char taken[64];
+    int err = listen_to_stderr();
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert(fd >= 0 && bind(fd, (struct sockaddr *) &a, len) == 0 && listen(fd, 5) == 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *) &a, &len), 0);
+    snprintf(taken, sizeof taken, "127.0.0.1:0,127.0.0.1:%u", ntohs(a.sin_port));
+    unsigned fds = own_fds();
+    expect_no_server(err, init_server(ntohs(a.sin_port), 1, 10, 10, 10), fds, "in use");
+    expect_no_server(err, init_server(-1, 1, 10, 10, 10), fds, "port = -1");
+    expect_no_server(err, init_server(65536, 1, 10, 10, 10), fds, "port = 65536");
+    expect_no_server(err, init_server(0, 257, 10, 10, 10), fds, "workernum = 257");
+    expect_no_server(err, init_server(0, 1, 16777216, 10, 10), fds, "connnum = 16777216");
+    expect_no_server(err, init_server(0, 256, 16777215, 10, 10), fds, "too many");
+    expect_no_server(err, init_server(0, 1, 10, -1, 10), fds, "timeout");
+    expect_no_server(err, init_server(0, 1, 10, 10, -1), fds, "timeout");
+    struct mario_options o = small_options();
+    o.listen = taken;
+    expect_no_server(err, mario_init_server(&o), fds, "in use");
+    static const char *const lists[][2] = {{"", "empty"},
+                                           {"127.0.0.1", "port"},
+                                           {"127.0.0.1:65536", "port"},
+                                           {"1.2.3:80", "IPv4"},
+                                           {"[::1:80", "]"},
+                                           {"[::g]:80", "IPv6"},
+                                           {"unix:", "path"},
+                                           {"localhost:80", "IPv4"},
+                                           {"127.0.0.1:1,", "empty"},
+                                           {"8.8.8.8:0", "8.8.8.8"},
+                                           {"127.0.0.1:7,127.0.0.1:7", "twice"}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        o.listen = lists[i][0];
+        expect_no_server(err, mario_init_server(&o), fds, lists[i][1]);
+    }
+    o = small_options();
+    o.output_high = o.output_max + 1;
+    expect_no_server(err, mario_init_server(&o), fds, "output_high");
+    o = small_options();
+    o.max_pkglen = 7;
+    expect_no_server(err, mario_init_server(&o), fds, "max_pkglen");
+    o = small_options();
+    o.backlog = 0;
+    expect_no_server(err, mario_init_server(&o), fds, "backlog");
+    o = small_options();
+    SERVER *good = mario_init_server(&o);
+    ck_assert(good != NULL);
+    fds = own_fds();
+    expect_no_server(err, init_server(0, 1, 10, 10, 10), fds, "already");
+    mario_free_server(&good);
+    ck_assert(good == NULL);
+    close(fd);
+    close(err);
+}
+END_TEST
+
+/* Goal: connnum beyond the limits is clamped with one line when strict_limits is off; 0 always fits. */
+START_TEST(limits_are_clamped)
+{
+    int err = listen_to_stderr();
+    struct mario_options o = small_options();
+    o.connnum = 16000000;
+    o.strict_limits = 0;
+    SERVER *s = mario_init_server(&o);
+    const char *said = heard(err);
+    ck_assert(s != NULL);
+    ck_assert_msg(lines_in(said) == 1 && strstr(said, "clamped") != NULL, "it says: %s", said);
+    ck_assert_uint_lt(mario_server_connnum(s), 16000000);
+    ck_assert_uint_gt(mario_server_connnum(s), 100);
+    mario_free_server(&s);
+    o.connnum = 0;
+    o.strict_limits = 1;
+    s = mario_init_server(&o);
+    ck_assert(s != NULL);
+    ck_assert_str_eq(heard(err), "");
+    ck_assert_uint_ge(mario_server_connnum(s), 100);
+    mario_free_server(&s);
+    close(err);
+}
+END_TEST
+
+/* Goal: what may be registered, and when: the reserved ids never, nothing while it runs, all again when it has stopped. */
+START_TEST(registering)
+{
+    pthread_t t;
+    void *failed;
+    int err = listen_to_stderr();
+    struct mario_options o = small_options();
+    SERVER *s = mario_init_server(&o);
+    ck_assert(s != NULL);
+    for (uint32_t id = 0xfffc; id <= 0xffff; id++)
+        ck_assert_int_eq(regist_akg_func((uint16) id, echo), -1);
+    ck_assert_int_eq(regist_akg_func(0, echo), 0);
+    ck_assert_int_eq(regist_akg_func(0xfffb, echo), 0);
+    ck_assert_int_eq(regist_akg_func(0x6103, echo), 0);
+    ck_assert_int_eq(regist_akg_func(0xfffb, NULL), 0);
+    ck_assert_int_eq(regist_stx(ITEST_STX), 0);
+    ck_assert_int_eq(mario_regist_timer_func(0, NULL, NULL), -1);
+    ck_assert_int_eq(start_log_thread(), 0);
+    ck_assert_int_eq(mario_log_open("/dev/null"), 0);
+    ck_assert_int_eq(pthread_create(&t, NULL, start_server, s), 0);
+    struct server client = as_server(s);
+    int fd = client_open(&client);
+    client_echo(fd, 100);
+    ck_assert_int_eq(regist_akg_func(1, echo), -1);
+    ck_assert_int_eq(regist_stx(1), -1);
+    ck_assert_int_eq(regist_disconnected_func(echo), -1);
+    ck_assert_ptr_nonnull(start_server(s)); /* twice */
+    ck_assert_uint_eq(lines_in(heard(err)), 1);
+    client_echo(fd, 0);
+    client_send_packet(fd, 0xfffb, NULL, 0); /* taken out again before the start */
+    client_expect_fin(fd);
+    mario_stop_server(s);
+    ck_assert_int_eq(pthread_join(t, &failed), 0);
+    ck_assert_ptr_null(failed);
+    ck_assert_int_eq(regist_akg_func(1, echo), 0);
+    ck_assert_uint_eq(mario_stat(s, "closed_unknown_akg"), 1);
+    ck_assert_uint_eq(mario_stat(s, "no such counter"), 0);
+    mario_free_server(&s);
+    ck_assert_str_eq(heard(err), "");
+    close(err);
+}
+END_TEST
+
+/* Goal: the magic is 0xffffffff when regist_stx was never called. */
+START_TEST(default_stx)
+{
+    pthread_t t;
+    unsigned char packet[WIRE_HEAD_LEN], answer[WIRE_HEAD_LEN];
+    struct mario_options o = small_options();
+    SERVER *s = mario_init_server(&o);
+    ck_assert(s != NULL && regist_akg_func(5, echo) == 0);
+    ck_assert(mario_log_open("/dev/null") == 0 && start_log_thread() == 0);
+    ck_assert_int_eq(pthread_create(&t, NULL, start_server, s), 0);
+    struct server client = as_server(s);
+    int fd = client_open(&client);
+    wire_put_head(packet, (struct wire_head){.stx = DEFAULT_STX, .pkglen = WIRE_HEAD_LEN, .akg_id = 5});
+    ck_assert_uint_eq(DEFAULT_STX, 0xffffffff);
+    client_send(fd, packet, sizeof packet);
+    client_recv(fd, answer, sizeof answer);
+    ck_assert_mem_eq(packet, answer, sizeof packet);
+    close(fd);
+    mario_stop_server(s);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    mario_free_server(&s);
+}
+END_TEST
+
+/* One life of a server in this process: some clients come and go, some are there when it stops. */
+static void round_trip(unsigned n)
+{
+    pthread_t t;
+    void *failed;
+    int fd[6];
+    struct mario_options o = small_options();
+    SERVER *s = mario_init_server(&o);
+    ck_assert_msg(s != NULL, "round %u does not start", n);
+    ck_assert_int_eq(pthread_create(&t, NULL, start_server, s), 0);
+    struct server client = as_server(s);
+    for (unsigned i = 0; i < n % 7; i++) {
+        fd[i] = client_open(&client);
+        client_echo(fd[i], 10 + n);
+        if (i % 2 == 0)
+            close(fd[i]);
+    }
+    mario_stop_server(s);
+    ck_assert_int_eq(pthread_join(t, &failed), 0);
+    ck_assert_msg(failed == NULL, "round %u failed", n);
+    for (unsigned i = 1; i < n % 7; i += 2)
+        client_expect_fin(fd[i]);
+    ck_assert_uint_eq(mario_stat(s, "opened"), n % 7);
+    ck_assert_uint_eq(mario_stat(s, "closed"), n % 7);
+    mario_free_server(&s);
+}
+
+/* Bytes that malloc has given out. */
+static size_t allocated(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* Goal: a hundred servers one after the other in one process: no descriptor, and no memory, stays behind. */
+START_TEST(hundred_rounds)
+{
+    enum { WARM = 20, ROUNDS = 100 };
+    ck_assert(mario_log_open("/dev/null") == 0 && start_log_thread() == 0);
+    ck_assert(regist_akg_func(0x6103, echo) == 0 && regist_stx(ITEST_STX) == 0);
+    for (unsigned i = 0; i < WARM; i++)
+        round_trip(i);
+    unsigned fds = own_fds();
+    size_t heap = allocated();
+    uint64_t rss = proc_rss_kb(getpid());
+    for (unsigned i = 0; i < ROUNDS; i++)
+        round_trip(i);
+    ck_assert_uint_eq(own_fds(), fds);
+    if (ITEST_SLOW == 1) { /* a sanitizer keeps what is freed */
+        ck_assert_msg(allocated() <= heap + 4096, "the heap grew from %zu to %zu bytes", heap, allocated());
+        ck_assert_msg(proc_rss_kb(getpid()) <= rss + rss / 20 + 512, "it grew from %llu to %llu KiB",
+                      (unsigned long long) rss, (unsigned long long) proc_rss_kb(getpid()));
+    }
+}
+END_TEST
+
+/* Goal: a server that is stopped before it is started, or freed without a start, or stopped twice, does no harm. */
+START_TEST(stop_without_start)
+{
+    int err = listen_to_stderr();
+    struct mario_options o = small_options();
+    ck_assert(mario_log_open("/dev/null") == 0 && start_log_thread() == 0);
+    unsigned fds = own_fds();
+    for (int i = 0; i < 10; i++) {
+        SERVER *s = mario_init_server(&o);
+        ck_assert(s != NULL);
+        if (i % 2 == 0) {
+            mario_stop_server(s);
+            ck_assert_ptr_null(start_server(s)); /* returns at once */
+            mario_stop_server(s);
+            ck_assert_ptr_nonnull(start_server(s));
+        }
+        mario_free_server(&s);
+    }
+    SERVER *none = NULL;
+    mario_free_server(&none);
+    ck_assert_ptr_nonnull(start_server(NULL));
+    ck_assert_uint_eq(own_fds(), fds);
+    ck_assert_uint_eq(lines_in(heard(err)), 6); /* one for each start that could not be */
+    close(err);
+}
+END_TEST
+
+Suite *api_suite(void)
+{
+    Suite *s = suite_create("api");
+    TCase *c = itest_case(s, "programs", 20);
+    tcase_add_test(c, legacy_program);
+    tcase_add_test(c, legacy_port_taken);
+    tcase_add_test(c, headers_are_cxx);
+    tcase_add_test(c, cxx_program);
+    tcase_add_test(c, login_client_succeeds);
+    tcase_add_test(c, login_client_fails);
+    c = itest_case(s, "in process", 30);
+    tcase_add_test(c, init_fails_clearly);
+    tcase_add_test(c, limits_are_clamped);
+    tcase_add_test(c, registering);
+    tcase_add_test(c, default_stx);
+    tcase_add_test(c, hundred_rounds);
+    tcase_add_test(c, stop_without_start);
+    return s;
+}

@@ -1,0 +1,573 @@
+/*
+ * mario_test.c: the LOGIN client. One thread: it opens connections, on each asks a script (LOGINs, say_hello,
+ * echo) one request at a time, holds all of them open, and says what came back. Nothing here may be called
+ * from elsewhere.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "protocol/mario_protocol.h"
+#include "test/lib/args.h"
+#include "test/lib/clock.h"
+#include "test/lib/exchange.h"
+#include "test/lib/hist.h"
+#include "test/lib/net.h"
+#include "test/lib/wire.h"
+
+#define EVENTS 256
+#define PENDING_MAX \
+    128u /* connections that may wait for their first reply: a server's backlog holds that many */
+#define SPARE_FDS     16u
+#define SWEEP_NS      (20 * NS_PER_MS)
+#define STATUS_NS     NS_PER_S
+#define STATUS_TTY_NS (100 * NS_PER_MS)
+#define SHOWN_REPLIES 10u /* more than that and only the summary is printed */
+#define ECHO_DATA     64u
+
+struct options {
+    struct net_target target;
+    uint32_t connections, logins, stx;
+    uint16_t uid;
+    double hold_s, timeout_s;
+    const char *echo_text; /* NULL = numbered data */
+    bool hello, echo, quiet, help, version;
+};
+
+enum state { NONE, CONNECTING, ASKING, HOLDING, FAILED };
+
+struct conn {
+    int fd; /* -1 = none */
+    enum state state;
+    uint32_t step; /* of the script */
+    uint32_t part; /* bytes of the request that the kernel has */
+    uint32_t kept; /* bytes of the unfinished reply in keep */
+    bool want_out;
+    uint64_t since; /* when connecting began or the request was asked */
+    unsigned char *keep;
+};
+
+/* The run; there is one. */
+static struct {
+    struct options o;
+    struct exchange login, hello, echo;
+    struct conn *conns;
+    unsigned char *keep; /* all connections' rooms for an unfinished reply */
+    uint32_t started, pending, connected, holding;
+    uint32_t refused, wrong, missing, lost;
+    uint64_t logins_ok, hellos_ok, echoes_ok;
+    bool complained, tty;
+    int epoll;
+    uint64_t next_sweep, next_status;
+    struct hist times; /* of LOGINs */
+    unsigned char buf[2 * WIRE_PACKET_MAX];
+} run;
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+    (void) sig;
+    interrupted = 1;
+}
+
+/* ---- command line ---- */
+
+static const char usage[] =
+    "usage: mario_test HOST PORT [options]\n"
+    "       mario_test unix:/path [options]\n"
+    "Log in to a MarioTCP server, print the reply and the time it took.\n"
+    "  -n, --connections N  connections (1)\n"
+    "      --hold S         hold them all open for so long (0)\n"
+    "  -u, --uid UID        uid of the first; the k-th connection has uid + k (0)\n"
+    "  -x, --stx HEX        protocol magic (0x8eb69af7)\n"
+    "  -l, --logins N       LOGINs on each connection (1)\n"
+    "      --hello          also send a say_hello on each\n"
+    "      --echo[=TEXT]    also send an echo on each, of TEXT or of numbered data\n"
+    "  -t, --timeout S      time for a connection and for each reply (5)\n"
+    "  -q, --quiet          print errors only\n"
+    "  -h, --help           this text\n"
+    "  -V, --version        version\n"
+    "Exit code: 0 all is well, 1 refused, wrong, missing or lost, 2 bad usage or could not start.\n";
+
+enum { OPT_HOLD = 256, OPT_HELLO, OPT_ECHO };
+
+static const struct option longs[] = {
+    {"connections", required_argument, NULL, 'n'},
+    {"hold", required_argument, NULL, OPT_HOLD},
+    {"uid", required_argument, NULL, 'u'},
+    {"stx", required_argument, NULL, 'x'},
+    {"logins", required_argument, NULL, 'l'},
+    {"hello", no_argument, NULL, OPT_HELLO},
+    {"echo", optional_argument, NULL, OPT_ECHO},
+    {"timeout", required_argument, NULL, 't'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static int read_echo(const char *text, struct options *o)
+{
+    o->echo = true;
+    o->echo_text = text;
+    if (text == NULL || strlen(text) <= EXCHANGE_DATA_MAX)
+        return 0;
+    args_complain("--echo: the text is longer than %u bytes", EXCHANGE_DATA_MAX);
+    return -1;
+}
+
+/* One option; 0, or -1 after a complaint. Numbers go through *n. */
+static int read_option(int opt, const char *arg, struct options *o)
+{
+    uint64_t n = 0;
+    int rc = 0;
+    switch (opt) {
+    case 'n':
+        rc = args_number("-n", arg, 1, 1000000, &n);
+        o->connections = (uint32_t) n;
+        return rc;
+    case 'l':
+        rc = args_number("-l", arg, 1, 1000000000, &n);
+        o->logins = (uint32_t) n;
+        return rc;
+    case 'u':
+        rc = args_number("-u", arg, 0, 65535, &n);
+        o->uid = (uint16_t) n;
+        return rc;
+    case 'x':
+        return args_hex32("-x", arg, &o->stx);
+    case 't':
+        return args_seconds("-t", arg, 0.001, 86400, &o->timeout_s);
+    case OPT_HOLD:
+        return args_seconds("--hold", arg, 0, 365 * 86400.0, &o->hold_s);
+    case OPT_ECHO:
+        return read_echo(arg, o);
+    case OPT_HELLO:
+        return o->hello = true, 0;
+    case 'q':
+        return o->quiet = true, 0;
+    case 'h':
+        return o->help = true, 0;
+    case 'V':
+        return o->version = true, 0;
+    default:
+        return -1; /* getopt has said what is wrong */
+    }
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+    *o = (struct options){.connections = 1, .logins = 1, .stx = MARITCP_STX, .timeout_s = 5};
+    for (int opt; (opt = getopt_long(argc, argv, "n:u:x:l:t:qhV", longs, NULL)) != -1;)
+        if (read_option(opt, optarg, o) != 0)
+            return 2;
+    if (o->help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (o->version) {
+        puts("mario_test " CLIENT_VERSION);
+        return 0;
+    }
+    return args_target(argc - optind, argv + optind, &o->target);
+}
+
+/* ---- what is said ---- */
+
+static uint32_t number_of(const struct conn *c)
+{
+    return (uint32_t) (c - run.conns);
+}
+
+/* The request of a step, its name in *name; NULL after the last. */
+static const struct exchange *script(uint32_t step, const char **name)
+{
+    *name = "LOGIN";
+    if (step < run.o.logins)
+        return &run.login;
+    step -= run.o.logins;
+    *name = "SAY_HELLO";
+    if (run.o.hello && step-- == 0)
+        return &run.hello;
+    *name = "ECHO";
+    return run.o.echo && step == 0 ? &run.echo : NULL;
+}
+
+/* The one line on standard error; what fails after the first is only counted. */
+static void complain(const struct conn *c, const char *what, const char *why)
+{
+    if (run.complained)
+        return;
+    run.complained = true;
+    fprintf(stderr, "%smario_test: %s", run.tty && run.next_status != 0 ? "\n" : "", run.o.target.name);
+    if (run.o.connections > 1)
+        fprintf(stderr, ", connection %u", number_of(c));
+    fprintf(stderr, ": %s: %s\n", what, why);
+}
+
+/* Text from the wire must not reach a terminal as it is. */
+static void print_text(const unsigned char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        putchar(p[i] >= ' ' && p[i] < 127 ? p[i] : '.');
+}
+
+static void show_reply(const struct conn *c, const struct exchange *x, const char *name,
+                       const unsigned char *in, int n, uint64_t took)
+{
+    uint64_t steps = (uint64_t) run.o.logins + run.o.hello + run.o.echo;
+    if (run.o.quiet || steps * run.o.connections > SHOWN_REPLIES)
+        return;
+    struct wire_head h = wire_get_head(in);
+    printf("%s", name);
+    if (x == &run.login)
+        printf(" uid %u", (uint16_t) (x->uid + number_of(c)));
+    printf(": reply stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", h.stx, h.akg_id, h.pkglen);
+    if (x == &run.hello || x->text != NULL) {
+        printf(" \"");
+        print_text(in + WIRE_HEAD_LEN, (size_t) n - WIRE_HEAD_LEN);
+        putchar('"');
+    }
+    printf(" in %.3f ms\n", (double) took / (double) NS_PER_MS);
+}
+
+static void print_status(const char *doing)
+{
+    uint64_t now = mono_ns();
+    if (run.o.quiet || run.o.connections == 1 || now < run.next_status)
+        return;
+    if (run.next_status != 0)
+        printf("%s%s: %u of %u connected, %u holding, %" PRIu64
+               " logins, %u refused, %u wrong, %u missing, %u lost%s",
+               run.tty ? "\r" : "", doing, run.connected, run.o.connections, run.holding, run.logins_ok,
+               run.refused, run.wrong, run.missing, run.lost, run.tty ? "\033[K" : "\n");
+    fflush(stdout);
+    run.next_status = now + (run.tty ? STATUS_TTY_NS : STATUS_NS);
+}
+
+static void print_summary(void)
+{
+    if (run.o.quiet)
+        return;
+    printf("%sconnected %u, refused %u, logins ok %" PRIu64,
+           run.tty && run.next_status != 0 ? "\r\033[K" : "", run.connected, run.refused, run.logins_ok);
+    if (run.o.hello)
+        printf(", hellos ok %" PRIu64, run.hellos_ok);
+    if (run.o.echo)
+        printf(", echoes ok %" PRIu64, run.echoes_ok);
+    printf(", wrong %u, missing %u, lost while holding %u", run.wrong, run.missing, run.lost);
+    if (run.started < run.o.connections)
+        printf(", not tried %u", run.o.connections - run.started);
+    putchar('\n');
+    if (run.times.count > 0)
+        printf("LOGIN reply time: min %.3f ms, median %.3f ms, max %.3f ms\n", (double) run.times.min / 1e6,
+               (double) hist_percentile(&run.times, 50) / 1e6, (double) run.times.max / 1e6);
+}
+
+/* ---- one connection ---- */
+
+static void end_conn(struct conn *c, enum state state)
+{
+    if (c->state == CONNECTING || (c->state == ASKING && c->step == 0))
+        run.pending--;
+    if (c->state == HOLDING)
+        run.holding--;
+    if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+    c->state = state;
+}
+
+static void count_failure(const struct conn *c, enum fault fault)
+{
+    if (c->state == HOLDING)
+        run.lost++;
+    else if (c->state == CONNECTING)
+        run.refused++;
+    else if (fault == FAULT_CLOSED || fault == FAULT_RESET || fault == FAULT_TIMEOUT)
+        run.missing++;
+    else
+        run.wrong++;
+}
+
+/* The one way out of a connection that went wrong. */
+static void fail_because(struct conn *c, enum fault fault, const char *why)
+{
+    const char *name;
+    char what[96] = "while holding";
+    if (c->state == CONNECTING)
+        snprintf(what, sizeof what, "cannot connect");
+    else if (script(c->step, &name) != NULL)
+        snprintf(what, sizeof what, "%s, after %.3f s", name,
+                 (double) (mono_ns() - c->since) / (double) NS_PER_S);
+    complain(c, what, why);
+    count_failure(c, fault);
+    end_conn(c, FAILED);
+}
+
+/* The same because of an errno. */
+static void fail_errno(struct conn *c, int err)
+{
+    enum fault fault = fault_of_errno(err);
+    fail_because(c, fault, fault == FAULT_TIMEOUT ? fault_text(fault) : strerror(err));
+}
+
+static int watch(struct conn *c, int op, bool want_out)
+{
+    if (op == EPOLL_CTL_MOD && c->want_out == want_out)
+        return 0;
+    struct epoll_event e = {.events = EPOLLIN | (want_out ? (uint32_t) EPOLLOUT : 0u), .data.ptr = c};
+    c->want_out = want_out;
+    return epoll_ctl(run.epoll, op, c->fd, &e);
+}
+
+/* Send what the kernel has not taken of this step's request. */
+static void flush(struct conn *c)
+{
+    const char *name;
+    const struct exchange *x = script(c->step, &name);
+    if (x == NULL || c->part == x->request_len)
+        return;
+    exchange_build(x, number_of(c), c->step, run.buf);
+    ssize_t n = send(c->fd, run.buf + c->part, x->request_len - c->part, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        fail_errno(c, errno);
+        return;
+    }
+    c->part += n > 0 ? (uint32_t) n : 0;
+    if (watch(c, EPOLL_CTL_MOD, c->part < x->request_len) != 0)
+        fail_errno(c, errno);
+}
+
+/* Ask this step's request, or hold when the script is through. */
+static void ask(struct conn *c)
+{
+    const char *name;
+    c->part = c->kept = 0;
+    c->since = mono_ns();
+    if (script(c->step, &name) != NULL) {
+        flush(c);
+    } else {
+        c->state = HOLDING;
+        run.holding++;
+    }
+}
+
+static void count_reply(struct conn *c, const struct exchange *x, uint64_t took)
+{
+    if (x == &run.login) {
+        run.logins_ok++;
+        hist_add(&run.times, took, 1);
+    } else if (x == &run.hello) {
+        run.hellos_ok++;
+    } else {
+        run.echoes_ok++;
+    }
+    if (c->step++ == 0)
+        run.pending--;
+}
+
+/* A wrong reply of n bytes stands in run.buf; say what its head was, if it is whole. */
+static void fail_reply(struct conn *c, enum fault fault, size_t n)
+{
+    char why[160];
+    struct wire_head h = n >= WIRE_HEAD_LEN ? wire_get_head(run.buf) : (struct wire_head){0};
+    if (n >= WIRE_HEAD_LEN && !run.complained) {
+        snprintf(why, sizeof why, "%s: stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", fault_text(fault), h.stx,
+                 h.akg_id, h.pkglen);
+        fail_because(c, fault, why);
+    } else {
+        fail_because(c, fault, fault_text(fault));
+    }
+}
+
+/* n bytes stand in run.buf. One request is out at a time, so one reply and nothing after it is right. */
+static void take(struct conn *c, size_t n)
+{
+    const char *name;
+    enum fault fault = FAULT_BAD_CONTENT;
+    const struct exchange *x = script(c->step, &name);
+    int k = x == NULL || c->part < x->request_len
+                ? -1
+                : exchange_judge(x, number_of(c), c->step, run.buf, n, &fault);
+    if (k > 0 && (size_t) k < n) {
+        k = -1;
+        fault = FAULT_BAD_CONTENT;
+    }
+    if (k < 0) {
+        fail_reply(c, fault, n);
+    } else if (k == 0) {
+        memcpy(c->keep, run.buf, n);
+        c->kept = (uint32_t) n;
+    } else {
+        uint64_t took = mono_ns() - c->since;
+        show_reply(c, x, name, run.buf, k, took);
+        count_reply(c, x, took);
+        ask(c);
+    }
+}
+
+static void receive(struct conn *c)
+{
+    memcpy(run.buf, c->keep, c->kept);
+    ssize_t n = recv(c->fd, run.buf + c->kept, WIRE_PACKET_MAX, 0);
+    if (n > 0)
+        take(c, c->kept + (size_t) n);
+    else if (n == 0)
+        fail_because(c, FAULT_CLOSED, fault_text(FAULT_CLOSED));
+    else if (errno != EAGAIN && errno != EINTR)
+        fail_errno(c, errno);
+}
+
+static void handle(struct conn *c, uint32_t events)
+{
+    if (c->state == CONNECTING) {
+        int err = net_connect_result(c->fd);
+        if (err != 0) {
+            fail_errno(c, err);
+            return;
+        }
+        c->state = ASKING;
+        run.connected++;
+        ask(c);
+    } else if (c->state == ASKING && (events & EPOLLOUT) != 0) {
+        flush(c);
+    }
+    if ((c->state == ASKING || c->state == HOLDING) && (events & ~(uint32_t) EPOLLOUT) != 0)
+        receive(c);
+}
+
+/* Begin one more connection. False when a unix socket's backlog has no room now. */
+static bool start_one(struct conn *c)
+{
+    int fd = net_connect_start(&run.o.target, run.o.connections > 1 ? number_of(c) : NET_NO_SPREAD);
+    if (fd < 0 && errno == EAGAIN)
+        return false;
+    c->fd = fd;
+    c->state = CONNECTING;
+    c->since = mono_ns();
+    run.started++;
+    run.pending++;
+    if (fd < 0 || watch(c, EPOLL_CTL_ADD, true) != 0)
+        fail_errno(c, errno);
+    return true;
+}
+
+/* ---- all of them ---- */
+
+static void sweep(void)
+{
+    uint64_t now = mono_ns();
+    if (now < run.next_sweep)
+        return;
+    for (uint32_t i = 0; i < run.started; i++) {
+        struct conn *c = &run.conns[i];
+        bool waits = c->state == CONNECTING || c->state == ASKING;
+        if (waits && (double) (now - c->since) > run.o.timeout_s * (double) NS_PER_S)
+            fail_because(c, FAULT_TIMEOUT, fault_text(FAULT_TIMEOUT));
+    }
+    run.next_sweep = now + SWEEP_NS;
+}
+
+static uint32_t failures(void)
+{
+    return run.refused + run.wrong + run.missing + run.lost;
+}
+
+static void turn(int wait_ms, const char *doing)
+{
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(run.epoll, events, EVENTS, wait_ms);
+    for (int i = 0; i < n; i++)
+        handle(events[i].data.ptr, events[i].events);
+    sweep();
+    print_status(doing);
+}
+
+/* A server that answered none of a whole window of connections will not answer the others. */
+static bool hopeless(void)
+{
+    return run.logins_ok == 0 && failures() >= PENDING_MAX;
+}
+
+/* True when every connection has come to its end: it holds, or it failed. */
+static bool connect_and_ask(void)
+{
+    while (!interrupted && !hopeless() && run.holding + failures() < run.o.connections) {
+        bool room = true;
+        while (room && run.started < run.o.connections && run.pending < PENDING_MAX)
+            room = start_one(&run.conns[run.started]);
+        turn(room ? 10 : 1, "logging in");
+    }
+    return run.holding + failures() == run.o.connections;
+}
+
+static void hold(void)
+{
+    uint64_t until = mono_ns() + (uint64_t) (run.o.hold_s * (double) NS_PER_S);
+    while (!interrupted && run.holding > 0 && mono_ns() < until) {
+        int left = ms_left(until);
+        turn(left < 20 ? left : 20, "holding");
+    }
+    turn(0, "closing"); /* what the server closed just now was lost too */
+}
+
+static void close_all(void)
+{
+    for (uint32_t i = 0; i < run.started; i++)
+        end_conn(&run.conns[i], NONE);
+    close(run.epoll);
+    free(run.conns);
+    free(run.keep);
+}
+
+static int prepare(void)
+{
+    const struct options *o = &run.o;
+    if (args_descriptors((uint64_t) o->connections + SPARE_FDS) != 0)
+        return 2;
+    run.login = exchange_login(o->stx, o->uid);
+    run.hello = exchange_hello(o->stx, 0);
+    run.echo = o->echo_text != NULL ? exchange_text(o->stx, o->echo_text, (uint32_t) strlen(o->echo_text))
+                                    : exchange_echo(o->stx, ECHO_DATA);
+    uint32_t room =
+        o->echo && run.echo.reply_len > run.hello.reply_len ? run.echo.reply_len : run.hello.reply_len;
+    run.conns = calloc(o->connections, sizeof *run.conns);
+    run.keep = calloc(o->connections, room);
+    run.epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (run.conns == NULL || run.keep == NULL || run.epoll < 0) {
+        fprintf(stderr, "mario_test: cannot make %u connections: %s\n", o->connections, strerror(errno));
+        return 2;
+    }
+    for (uint32_t i = 0; i < o->connections; i++)
+        run.conns[i] = (struct conn){.fd = -1, .keep = run.keep + (size_t) i * room};
+    hist_clear(&run.times);
+    run.tty = isatty(STDOUT_FILENO);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    args_program("mario_test");
+    int code = read_options(argc, argv, &run.o);
+    if (code >= 0)
+        return code;
+    if ((code = prepare()) != 0)
+        return code;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    bool all = connect_and_ask();
+    hold();
+    print_summary();
+    close_all();
+    return failures() == 0 && all ? 0 : 1;
+}
