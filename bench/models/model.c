@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,21 @@ void model_child(int parent)
         _exit(0);
 }
 
-/* Without a free descriptor: give up the spare one, accept and close. */
+/* Without a free descriptor accept() fails whether or not somebody waits. True when somebody does; a blocking
+ * listener waits for that. */
+static int somebody_waits(int listener)
+{
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    int timeout = (fcntl(listener, F_GETFL) & O_NONBLOCK) != 0 ? 0 : -1;
+    int n;
+
+    do
+        n = poll(&p, 1, timeout);
+    while (n < 0);
+    return n;
+}
+
+/* Give up the spare descriptor, accept and close. */
 static void refuse_one(int listener)
 {
     close(spare_fd);
@@ -102,16 +117,20 @@ static void refuse_one(int listener)
 
 int model_accept(int listener, int type)
 {
-    for (;;) {
+    for (int full = 0;;) {
         int fd = accept4(listener, NULL, NULL, type | SOCK_CLOEXEC);
 
         if (fd >= 0)
             return fd;
         if (errno == EAGAIN)
             return -1;
-        if (errno == EMFILE || errno == ENFILE)
-            refuse_one(listener);
-        else if (errno == ENOBUFS || errno == ENOMEM)
+        if (errno == EMFILE || errno == ENFILE) {
+            if (full) /* still, though a descriptor could have become free meanwhile */
+                refuse_one(listener);
+            else if (!somebody_waits(listener))
+                return -1;
+            full = !full;
+        } else if (errno == ENOBUFS || errno == ENOMEM)
             usleep(10000);
         else if (errno != EINTR && errno != ECONNABORTED && errno != EPERM && errno != EPROTO)
             model_die("accept");

@@ -1,5 +1,6 @@
 /*
- * cxx.cc: the public headers in a C++ program: every public name is used at least once, and an ECHO server comes out of it.
+ * cxx.cc: the public headers in a C++ program: every public name is used at least once, and an ECHO server
+ * comes out of it.
  *
  *     cxx        listens on a free port of 127.0.0.1
  *
@@ -44,8 +45,9 @@ sint32 leave(CONN *c)
 void report(LOG_QUEUE *q, void *)
 {
     slog_info(q, "a line");
-    slog_info_w(q, "cxx: %llu opened, %llu counters, %s, %llu", (unsigned long long) mario_stat(server, "opened"),
-                (unsigned long long) mario_stat_count(), mario_stat_name(0), (unsigned long long) mario_stat_value(server, 0));
+    slog_info_w(q, "cxx: %llu opened, %llu counters, %s, %llu",
+                (unsigned long long) mario_stat(server, "opened"), (unsigned long long) mario_stat_count(),
+                mario_stat_name(0), (unsigned long long) mario_stat_value(server, 0));
     slog_warn(q, "lost %llu", (unsigned long long) mario_log_dropped());
     record_log(q, 1, "port %u, %u workers, %u connections, version %s\n", mario_server_port(server, 0),
                mario_server_workernum(server), mario_server_connnum(server), mario_version());
@@ -55,10 +57,12 @@ bool prepare()
 {
     FUNC_PTR f = echo;
     return regist_akg_func(0x6103, f) == 0 && regist_akg_func(0x6105, leave) == 0 &&
-           regist_akg_func(static_cast<uint16>(g_akg_error_id), f) == -1 && regist_connected_func(connected) == 0 &&
-           regist_closed_func(ended) == 0 && regist_timeout_func(ended) == 0 && regist_error_func(ended) == 0 &&
-           regist_disconnected_func(ended) == 0 && regist_stx(DEFAULT_STX) == 0 && regist_stx(0x8eb69af7) == 0 &&
-           mario_regist_timer_func(3600, report, nullptr) == 0 && start_log_thread() == 0;
+           regist_akg_func(static_cast<uint16>(g_akg_error_id), f) == -1 &&
+           regist_connected_func(connected) == 0 && regist_closed_func(ended) == 0 &&
+           regist_timeout_func(ended) == 0 && regist_error_func(ended) == 0 &&
+           regist_disconnected_func(ended) == 0 && regist_stx(DEFAULT_STX) == 0 &&
+           regist_stx(0x8eb69af7) == 0 && mario_regist_timer_func(3600, report, nullptr) == 0 &&
+           start_log_thread() == 0;
 }
 
 } /* namespace */

@@ -1,6 +1,7 @@
 /*
- * legacy.c: a program in the style of MarioTCP 0.9.9, which must compile and run unchanged: positional arguments, start_server on
- * a thread of its own, a log queue for main, every return value ignored, one hook for all three ends.
+ * legacy.c: a program in the style of MarioTCP 0.9.9, which must compile and run unchanged: positional
+ * arguments, start_server on a thread of its own, a log queue for main, every return value ignored, one hook
+ * for all three ends.
  *
  *     legacy PORT WORKERNUM CONNNUM READ_TIMEOUT WRITE_TIMEOUT [daemon]
  *

@@ -1,14 +1,15 @@
 /*
- * testapp.c: the server that the integration tests talk to: functions and hooks that do what an application should not do,
- * and that check what it may rely on. testapp.h has its commands.
+ * testapp.c: the server that the integration tests talk to: functions and hooks that do what an application
+ * should not do, and that check what it may rely on. testapp.h has its commands.
  *
  *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
  *         test.connected = none | greet | refuse | close | big     what the connected hook does
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
  *
- * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has a struct track
- * from its connected hook to its end hook, in c->user; a table for each worker tells which slots are alive.
+ * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has
+ * a struct track from its connected hook to its end hook, in c->user; a table for each worker tells which
+ * slots are alive.
  */
 #include "mario/mario.h"
 

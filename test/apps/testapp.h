@@ -1,6 +1,6 @@
 /*
- * testapp.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian. "Echoes" means: the
- * packet itself is the answer.
+ * testapp.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian.
+ * "Echoes" means: the packet itself is the answer.
  */
 #ifndef TESTAPP_H
 #define TESTAPP_H
@@ -8,25 +8,22 @@
 #include <stdint.h>
 
 enum testapp_cmd {
-    TEST_ECHO = 0x6103,     /* anything; echoes */
-    TEST_STATS = 0x7000,    /* -> "name=value name=value ...": mario_stat and the app's own counters */
-    TEST_RETURN = 0x7001,   /* sint32 value; echoes, then returns value */
-    TEST_MEGABYTE = 0x7002, /* -> 1 MiB in 128 packets of 8192 bytes, each numbered data: see TEST_REPLY */
-    TEST_CLOSE = 0x7003,    /* TEST_END; close_conn twice, then writes, returns value */
-    TEST_WRITE_CLOSE =
-        0x7004, /* TEST_END; echoes, close_conn, writes again, returns value: the first must arrive alone */
-    TEST_CLOSE_ERR = 0x7005, /* close_err_conn, twice; returns 0 */
-    TEST_SLEEP = 0x7006,     /* uint32 ms; the worker sleeps, then echoes */
-    TEST_REPLY =
-        0x7007, /* uint32 n, then anything; answers n bytes: packets of 8192 (the last one less), data all 'r' */
-    TEST_AMPLIFY = 0x7008, /* uint32 n, then anything; echoes n times */
-    TEST_CANARY = 0x7009,  /* uint64 token; first: keeps it, later: must be the same; answers what is kept */
-    TEST_CLOSE_OTHER =
-        0x700a, /* uint16 port; closes the connection of this worker with that cport; answers uint8 found */
-    TEST_WHO = 0x700b,      /* -> TEST_WHO_ANSWER */
-    TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
-    TEST_REGISTER = 0x700d, /* tries every regist_ function; answers int32 each: all must be -1 */
-    TEST_SILENT = 0x700e    /* anything; returns 0 and answers nothing */
+    TEST_ECHO = 0x6103,        /* anything; echoes */
+    TEST_STATS = 0x7000,       /* -> "name=value name=value ...": mario_stat and the app's own counters */
+    TEST_RETURN = 0x7001,      /* sint32 value; echoes, then returns value */
+    TEST_MEGABYTE = 0x7002,    /* -> 1 MiB in 128 packets of 8192 bytes, data all 'r' */
+    TEST_CLOSE = 0x7003,       /* test_end; close_conn twice, then writes, returns value */
+    TEST_WRITE_CLOSE = 0x7004, /* test_end; echoes, close_conn, echoes again, returns value */
+    TEST_CLOSE_ERR = 0x7005,   /* close_err_conn, twice; returns 0 */
+    TEST_SLEEP = 0x7006,       /* uint32 ms; the worker sleeps, then echoes */
+    TEST_REPLY = 0x7007,       /* uint32 n >= 8; n bytes in packets of up to 8192, data all 'r' */
+    TEST_AMPLIFY = 0x7008,     /* uint32 n, then anything; echoes n times */
+    TEST_CANARY = 0x7009,      /* uint64 token; keeps the first, others must be the same; -> what is kept */
+    TEST_CLOSE_OTHER = 0x700a, /* uint16 port; closes the worker's connection with that cport; -> uint8 found */
+    TEST_WHO = 0x700b,         /* -> test_who */
+    TEST_STOP = 0x700c,        /* mario_stop_server, then echoes */
+    TEST_REGISTER = 0x700d,    /* tries every regist_ function; -> int32 each: all must be -1 */
+    TEST_SILENT = 0x700e       /* anything; returns 0 and answers nothing */
 };
 
 struct test_end {

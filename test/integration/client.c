@@ -1,6 +1,6 @@
 /*
- * client.c: one plain connection for the tests of harness.h: non-blocking underneath, waiting with a deadline on top. Main thread of
- * a test.
+ * client.c: one plain connection for the tests of harness.h: non-blocking underneath, waiting with a deadline
+ * on top. Main thread of a test.
  */
 #include "harness.h"
 

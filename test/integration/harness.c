@@ -1,6 +1,6 @@
 /*
- * harness.c: servers for tests: start, watch, stop, and the accounts afterwards. Main thread of a test, which is a process of its
- * own; what may be called from other threads says so in harness.h.
+ * harness.c: servers for tests: start, watch, stop, and the accounts afterwards. Main thread of a test, which
+ * is a process of its own; what may be called from other threads says so in harness.h.
  */
 #include "harness.h"
 
@@ -68,233 +68,10 @@ uint64_t itest_number(const char *name, uint64_t otherwise)
     return text == NULL || text[0] == '\0' ? otherwise : strtoull(text, NULL, 10);
 }
 
-/* ---- Programs ---- */
-
-/* Where this program lies, without its name. */
-static const char *own_directory(void)
-{
-    static char dir[512];
-    ssize_t n = readlink("/proc/self/exe", dir, sizeof dir - 1);
-    ck_assert_msg(n > 0, "/proc/self/exe: %s", strerror(errno));
-    dir[n] = '\0';
-    *strrchr(dir, '/') = '\0';
-    return dir;
-}
-
-/* The programs of a plain build lie at the root of the tree, those of the others beside the tests. */
-static const char *beside_or_root(const char *name)
-{
-    static char path[640];
-    snprintf(path, sizeof path, "%s/%s", own_directory(), name);
-    if (access(path, X_OK) != 0)
-        snprintf(path, sizeof path, "%s/../../%s", own_directory(), name);
-    return path;
-}
-
-const char *itest_program(const char *name)
-{
-    static char path[640];
-    const char *given;
-    if (strcmp(name, "maritcp") == 0)
-        return (given = getenv("MARITCP")) != NULL ? given : beside_or_root(name);
-    if (strcmp(name, "mario_test") == 0)
-        return (given = getenv("MARIO_TEST")) != NULL ? given : beside_or_root("test/mario_test");
-    if (name[0] == '/')
-        return name;
-    if ((given = getenv("APPS")) != NULL)
-        snprintf(path, sizeof path, "%s/%s", given, name);
-    else
-        snprintf(path, sizeof path, "%s/apps/%s", own_directory(), name);
-    return path;
-}
-
-static const char *preload_path(const char *name)
-{
-    static char path[640];
-    const char *given = getenv("PRELOADS");
-    if (given != NULL)
-        snprintf(path, sizeof path, "%s/%s.so", given, name);
-    else
-        snprintf(path, sizeof path, "%s/preload/%s.so", own_directory(), name);
-    ck_assert_msg(access(path, R_OK) == 0, "%s: %s", path, strerror(errno));
-    return path;
-}
-
-/* A directory for one program, below that of the whole run. */
-static void make_dir(char *dir, size_t size)
-{
-    const char *run = getenv("ITEST_DIR");
-    snprintf(dir, size, "%s/XXXXXX", run != NULL ? run : "/tmp");
-    ck_assert_msg(mkdtemp(dir) != NULL, "%s: %s", dir, strerror(errno));
-}
-
-static void remove_dir(const char *dir)
-{
-    DIR *d = opendir(dir);
-    if (d == NULL)
-        return;
-    for (struct dirent *e; (e = readdir(d)) != NULL;)
-        unlinkat(dirfd(d), e->d_name, 0);
-    closedir(d);
-    rmdir(dir);
-}
-
-struct command {
-    const char *argv[ARGS_MAX];
-    size_t count;
-    char path[640], preload[640], listen[256], log[256];
-};
-
-static void add(struct command *c, const char *word)
-{
-    ck_assert_msg(c->count < ARGS_MAX - 1, "too many words for a command line");
-    c->argv[c->count++] = word;
-    c->argv[c->count] = NULL;
-}
-
-static void add_args(struct command *c, const char *const *args)
-{
-    for (size_t i = 0; args != NULL && args[i] != NULL; i++) {
-        if (strchr(args[i], '=') != NULL && args[i][0] != '-')
-            add(c, "-o");
-        add(c, args[i]);
-    }
-}
-
-static void make_command(struct command *c, const struct launch *l, const char *log)
-{
-    memset(c, 0, sizeof *c);
-    snprintf(c->path, sizeof c->path, "%s", itest_program(l->program));
-    if (l->preload != NULL)
-        snprintf(c->preload, sizeof c->preload, "%s", preload_path(l->preload));
-    add(c, c->path);
-    if (!l->bare) {
-        snprintf(c->listen, sizeof c->listen, "server.listen=%s",
-                 l->listen != NULL ? l->listen : "127.0.0.1:0");
-        snprintf(c->log, sizeof c->log, "log.file=%s", log);
-        const char *const first[] = {c->listen, c->log, NULL};
-        add_args(c, first);
-    }
-    add_args(c, l->args);
-}
-
-static void child_env(const struct launch *l, const char *preload)
-{
-    /* The preloaded library comes before ASan's own; leaks in what a test makes fail are looked for all the same. */
-    setenv("ASAN_OPTIONS", "verify_asan_link_order=0:allocator_may_return_null=1", 0);
-    setenv("UBSAN_OPTIONS", "print_stacktrace=1", 0);
-    if (preload[0] != '\0')
-        setenv("LD_PRELOAD", preload, 1);
-    for (size_t i = 0; l->env != NULL && l->env[i] != NULL; i++)
-        putenv((char *) (uintptr_t) l->env[i]);
-}
-
-/* In the child, between fork and exec. Never returns. */
-static _Noreturn void become(const struct launch *l, const struct command *c, const char *out,
-                             const char *err, pid_t parent)
-{
-    struct rlimit r = {.rlim_cur = l->nofile, .rlim_max = l->nofile};
-    int null = open("/dev/null", O_RDONLY);
-    int o = open(out, O_WRONLY | O_CREAT | O_APPEND, 0640),
-        e = open(err, O_WRONLY | O_CREAT | O_APPEND, 0640);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || null < 0 || o < 0 || e < 0)
-        _exit(126);
-    dup2(null, STDIN_FILENO);
-    dup2(o, STDOUT_FILENO);
-    dup2(e, STDERR_FILENO);
-    close_range(3, ~0u, 0); /* the test's own connections are not the server's */
-    if (l->nofile != 0 && setrlimit(RLIMIT_NOFILE, &r) != 0)
-        _exit(126);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    child_env(l, c->preload);
-    execv(c->argv[0], (char *const *) (uintptr_t) c->argv);
-    dprintf(STDERR_FILENO, "%s: %s\n", c->argv[0], strerror(errno));
-    _exit(127);
-}
-
-static pid_t spawn(const struct launch *l, const struct command *c, const char *out, const char *err)
-{
-    pid_t parent = getpid();
-    fflush(NULL);
-    pid_t pid = fork();
-    ck_assert_msg(pid >= 0, "fork: %s", strerror(errno));
-    if (pid == 0)
-        become(l, c, out, err, parent);
-    return pid;
-}
-
-/* A whole file as text; the caller frees it. Empty when it cannot be read. */
-static char *slurp(const char *path)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t size = fd >= 0 && fstat(fd, &st) == 0 ? (size_t) st.st_size : 0, have = 0;
-    char *text = malloc(size + 1);
-    ck_assert_msg(text != NULL, "no memory");
-    for (ssize_t n; have < size && (n = read(fd, text + have, size - have)) > 0;)
-        have += (size_t) n;
-    text[have] = '\0';
-    if (fd >= 0)
-        close(fd);
-    return text;
-}
-
-static int code_of(int status)
-{
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/* The exit code, or -1 if it still runs at the deadline. */
-static int wait_pid(pid_t pid, uint64_t deadline)
-{
-    int status;
-    for (;;) {
-        pid_t got = waitpid(pid, &status, WNOHANG);
-        if (got == pid)
-            return code_of(status);
-        ck_assert_msg(got == 0, "waitpid: %s", strerror(errno));
-        if (mono_ns() >= deadline)
-            return -1;
-        itest_sleep(1);
-    }
-}
-
-static void take_file(const char *path, char *out, size_t size)
-{
-    char *text = slurp(path);
-    if (out != NULL && size > 0)
-        snprintf(out, size, "%s", text);
-    free(text);
-}
-
-int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size)
-{
-    struct command c;
-    char dir[64], out_path[96], err_path[96], log[96];
-    make_dir(dir, sizeof dir);
-    snprintf(out_path, sizeof out_path, "%s/out", dir);
-    snprintf(err_path, sizeof err_path, "%s/err", dir);
-    snprintf(log, sizeof log, "%s/log", dir);
-    make_command(&c, l, log);
-    pid_t pid = spawn(l, &c, out_path, err_path);
-    int code = wait_pid(pid, itest_deadline(10000));
-    if (code < 0) {
-        kill(pid, SIGKILL);
-        wait_pid(pid, itest_deadline(10000));
-        ck_abort_msg("%s did not end within its time; see %s", l->program, dir);
-    }
-    take_file(out_path, out, out_size);
-    take_file(err_path, err, err_size);
-    remove_dir(dir);
-    return code;
-}
-
 /* ---- Start ---- */
 
-/* "127.0.0.1:80", "[::1]:80" or "unix:/path" as the log has it. An address for all is reached at the loopback's. */
+/* "127.0.0.1:80", "[::1]:80" or "unix:/path" as the log has it. An address for all is reached at the
+ * loopback's. */
 static void read_address(const char *name, struct net_target *t, uint16_t *port)
 {
     char host[160];
@@ -318,7 +95,7 @@ static void read_address(const char *name, struct net_target *t, uint16_t *port)
 static bool read_log_start(struct server *s)
 {
     static const char mark[] = " listening on ";
-    char *text = slurp(s->log), *rest = text;
+    char *text = program_slurp(s->log), *rest = text;
     bool whole = strstr(text, " connections each\n") != NULL;
     s->address_count = 0;
     for (char *at; whole && (at = strstr(rest, mark)) != NULL && s->address_count < SERVER_ADDRESSES;) {
@@ -341,7 +118,7 @@ static void wait_until_it_listens(struct server *s)
     while (!read_log_start(s)) {
         int status;
         if (waitpid(s->pid, &status, WNOHANG) == s->pid || mono_ns() >= deadline) {
-            char *err = slurp(s->err);
+            char *err = program_slurp(s->err);
             ck_abort_msg("the server does not start; see %s: %s", s->dir, err);
         }
         itest_sleep(1);
@@ -355,12 +132,12 @@ void server_launch(struct server *s, const struct launch *l)
     memset(s, 0, sizeof *s);
     s->log_lines_max = 10;
     s->counts_itself = strcmp(l->program, "testapp") == 0;
-    make_dir(s->dir, sizeof s->dir);
+    program_make_dir(s->dir, sizeof s->dir);
     snprintf(s->log, sizeof s->log, "%s/log", s->dir);
     snprintf(s->err, sizeof s->err, "%s/err", s->dir);
     snprintf(out, sizeof out, "%s/%s", s->dir, l->bare ? "log" : "out");
-    make_command(&c, l, s->log);
-    s->pid = spawn(l, &c, out, s->err);
+    program_command(&c, l, s->log);
+    s->pid = program_spawn(l, &c, out, s->err);
     wait_until_it_listens(s);
     s->fds = server_fds(s);
 }
@@ -419,7 +196,7 @@ void server_wait_fds(const struct server *s, unsigned fds, unsigned ms)
 
 unsigned server_log_count(const struct server *s, const char *text)
 {
-    char *log = slurp(s->log), *line = log;
+    char *log = program_slurp(s->log), *line = log;
     unsigned n = 0;
     while (*line != '\0') {
         char *end = line + strcspn(line, "\n");
@@ -495,11 +272,11 @@ static void take_final(struct server *s, const char *log, const char *mark)
 int server_wait_exit(struct server *s, unsigned ms)
 {
     ck_assert_msg(s->pid > 0, "no server to wait for");
-    int code = wait_pid(s->pid, itest_deadline(ms));
+    int code = program_wait(s->pid, itest_deadline(ms));
     ck_assert_msg(code >= 0, "the server did not end in time; see %s", s->dir);
     s->pid = 0;
     s->exit_code = code;
-    char *log = slurp(s->log);
+    char *log = program_slurp(s->log);
     take_final(s, log, " stopped:");
     take_final(s, log, " testapp:");
     free(log);
@@ -510,7 +287,7 @@ int server_wait_exit(struct server *s, unsigned ms)
 static void check_reports(const struct server *s)
 {
     static const char *const marks[] = {"Sanitizer", "runtime error:", "assertion", "Assertion", "[err]"};
-    char *err = slurp(s->err);
+    char *err = program_slurp(s->err);
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         ck_assert_msg(strstr(err, marks[i]) == NULL, "the server reports, see %s: %.2000s", s->err, err);
     free(err);
@@ -519,7 +296,7 @@ static void check_reports(const struct server *s)
 /* Lines between start and stop, by the second that stands in front of them. */
 static void check_log_rate(const struct server *s)
 {
-    char *log = slurp(s->log), second[20] = "";
+    char *log = program_slurp(s->log), second[20] = "";
     unsigned lines = 0;
     bool between = false;
     for (char *line = strtok(log, "\n"); line != NULL; line = strtok(NULL, "\n")) {
@@ -579,13 +356,13 @@ void server_check(struct server *s)
     if (s->counts_itself)
         check_hooks(s);
     check_log_rate(s);
-    remove_dir(s->dir);
+    program_remove_dir(s->dir);
 }
 
 void server_discard(struct server *s)
 {
     check_reports(s);
-    remove_dir(s->dir);
+    program_remove_dir(s->dir);
 }
 
 void server_stop(struct server *s)

@@ -1,11 +1,11 @@
 /*
- * harness.h: what the integration tests share: starting a server of its own for each test, watching it, stopping it, and the
- * accounts that must balance afterwards; and a plain blocking client for one connection.
+ * harness.h: what the integration tests share: starting a server of its own for each test, watching it,
+ * stopping it, and the accounts that must balance afterwards; and a plain blocking client for one connection.
  *
- * A test runs in a process of its own (check's fork mode); the servers it starts die with it. All functions are for the
- * test's main thread unless said otherwise, fail the test with a message when they cannot do what they say, and wait
- * for conditions with a deadline. Milliseconds given here are for a plain build; under a sanitizer they are multiplied
- * by ITEST_SLOW.
+ * A test runs in a process of its own (check's fork mode); the servers it starts die with it. All functions
+ * are for the test's main thread unless said otherwise, fail the test with a message when they cannot do what
+ * they say, and wait for conditions with a deadline. Milliseconds given here are for a plain build; under a
+ * sanitizer they are multiplied by ITEST_SLOW.
  */
 #ifndef ITEST_HARNESS_H
 #define ITEST_HARNESS_H
@@ -41,8 +41,8 @@
 /* A test case in s whose tests may take `seconds` each in a plain build on a busy machine. */
 TCase *itest_case(Suite *s, const char *name, unsigned seconds);
 
-/* As ck_assert() with a message, where it runs very often: check tells its parent of every assert, with a system call.
- * Main thread only. */
+/* As ck_assert() with a message, where it runs very often: check tells its parent of every assert, with a
+ * system call. Main thread only. */
 #define ITEST_ASSERT(x, ...)           \
     do {                               \
         if (!(x))                      \
@@ -55,7 +55,8 @@ TCase *itest_case(Suite *s, const char *name, unsigned seconds);
 uint64_t itest_deadline(unsigned ms);
 /* True as soon as cond(arg) is; false if it is still not after the time. Any thread. */
 bool itest_wait(bool (*cond)(void *arg), void *arg, unsigned ms);
-/* Sleep: for tests in which time itself is the matter, never to wait for something. Not multiplied. Any thread. */
+/* Sleep: for tests in which time itself is the matter, never to wait for something. Not multiplied. Any
+ * thread. */
 void itest_sleep(unsigned ms);
 
 /* The number in the environment variable `name`, or `otherwise`. */
@@ -77,8 +78,7 @@ struct server {
     unsigned fds;       /* descriptors it had right after the start */
     int exit_code;      /* once it is over; 128 + n after signal n */
     bool counts_itself; /* testapp: answers server_counter() while it runs */
-    unsigned
-        log_lines_max; /* in any second of the clock between start and stop: 10; set it where a test says so */
+    unsigned log_lines_max; /* in any second of the clock, between start and stop; 10 unless a test sets it */
     char final[2048];  /* once it is over: its last counters, " name=value name=value ..." */
 };
 
@@ -97,8 +97,9 @@ struct launch {
 void server_launch(struct server *s, const struct launch *l);
 void server_start(struct server *s, const char *program, ...) __attribute__((sentinel));
 
-/* Run a program to its end, within 10 s. Its output and standard error go to out and err (cut to size, with a NUL).
- * Returns the exit code, 128 + n after signal n. For client programs and for servers that must not start. */
+/* Run a program to its end, within 10 s. Its output and standard error go to out and err (cut to size,
+ * with a NUL). Returns the exit code, 128 + n after signal n. For client programs and for servers that
+ * must not start. */
 int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size);
 /* The path of an app, of maritcp, or of mario_test; a path stays as it is. Static text. */
 const char *itest_program(const char *name);
@@ -114,8 +115,9 @@ void server_wait_log(const struct server *s, const char *text, unsigned ms);
 /* How many lines of its log contain text. */
 unsigned server_log_count(const struct server *s, const char *text);
 
-/* A counter by its name (mario_stat, and testapp's own: see testapp.c), 0 if there is none. While it runs testapp alone can be
- * asked, on a connection that the counters then know too; once it is over, every server. */
+/* A counter by its name (mario_stat, and testapp's own: see testapp.c), 0 if there is none. While it runs
+ * testapp alone can be asked, on a connection that the counters then know too; once it is over, every
+ * server. */
 uint64_t server_counter(const struct server *s, const char *name);
 /* Wait until the counter of a running testapp is at least `least`. */
 void server_wait_counter(const struct server *s, const char *name, uint64_t least, unsigned ms);
@@ -124,15 +126,17 @@ void server_signal(const struct server *s, int sig);
 /* Wait for its end, at most ms; sets exit_code and final. Returns exit_code. */
 int server_wait_exit(struct server *s, unsigned ms);
 
-/* Send TERM, wait for the end (12 s) and check the accounts: exit code 0; opened == closed == the sum of closed_*; accepted ==
- * opened + refused_*; no sanitizer report; at most log_lines_max lines in a second; for testapp also: each
- * connected hook had exactly one end hook on the same thread, and found a fresh connection. */
+/* Send TERM, wait for the end (12 s) and check the accounts: exit code 0; opened == closed == the sum of
+ * closed_*; accepted == opened + refused_*; no sanitizer report; at most log_lines_max lines in a second;
+ * for testapp also: each connected hook had exactly one end hook on the same thread, and found a fresh
+ * connection. */
 void server_stop(struct server *s);
 /* The same for a test that has closed its connections: first descriptors must be back at the start value. */
 void server_finish(struct server *s);
 /* The accounts alone, after server_wait_exit(). Removes dir. */
 void server_check(struct server *s);
-/* After server_wait_exit(), for a server whose log a test has spoiled: no accounts, but no report of a sanitizer. Removes dir. */
+/* After server_wait_exit(), for a server whose log a test has spoiled: no accounts, but no report of a
+ * sanitizer. Removes dir. */
 void server_discard(struct server *s);
 
 /* ---- One plain connection ---- */
@@ -159,20 +163,22 @@ void client_send(int fd, const void *data, size_t n);
 void client_send_packet(int fd, uint16_t akg_id, const void *data, size_t n);
 /* Receive exactly n bytes. */
 void client_recv(int fd, void *data, size_t n);
-/* Receive one packet with ITEST_STX and this akg_id into data (size bytes of room). Returns the length of its data. */
+/* Receive one packet with ITEST_STX and this akg_id into data (size bytes of room). Returns the length of
+ * its data. */
 size_t client_recv_packet(int fd, uint16_t akg_id, void *data, size_t size);
 /* Send a packet and receive its answer, as above. */
 size_t client_ask(int fd, uint16_t akg_id, const void *data, size_t n, void *answer, size_t size);
 /* An ECHO with numbered data of n bytes must come back; fails otherwise. */
 void client_echo(int fd, size_t n);
-/* Read until the connection ends or ms have passed. What came before the end is counted in *extra (may be NULL). */
+/* Read until the connection ends or ms have passed. What came before the end is counted in *extra (may be
+ * NULL). */
 enum ending client_ending(int fd, size_t *extra, unsigned ms);
 /* The server must close with a FIN and send nothing before; then fd is closed. */
 void client_expect_fin(int fd);
 /* Close with an RST (SO_LINGER 0). */
 void client_reset(int fd);
-/* Have the kernel destroy the server's end of this IPv4 connection, as `ss -K` does: the server sees an error, we an RST.
- * Then fd is closed. False, and nothing done, where that is not permitted. */
+/* Have the kernel destroy the server's end of this IPv4 connection, as `ss -K` does: the server sees an
+ * error, we an RST. Then fd is closed. False, and nothing done, where that is not permitted. */
 bool client_destroy(int fd);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * suites.h: the table of the integration tests' suites. A row NAME means a function `Suite *NAME_suite(void)`, in
- * test_NAME.c, and the word NAME on the command line.
+ * suites.h: the table of the integration tests' suites. A row NAME means a function `Suite
+ * *NAME_suite(void)`, in test_NAME.c, and the word NAME on the command line.
  */
 #ifndef ITEST_SUITES_H
 #define ITEST_SUITES_H

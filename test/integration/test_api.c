@@ -1,8 +1,10 @@
 /*
- * test_api.c: the public interface from outside: programs in the 0.9.9 style and in C++, the LOGIN client, what may be registered
- * when, every way a start can fail, and a hundred rounds of start and stop in one process.
+ * test_api.c: the public interface from outside: programs in the 0.9.9 style and in C++, the LOGIN client,
+ * what may be registered when, every way a start can fail, and a hundred rounds of start and stop in one
+ * process.
  *
- * Tests without a program of their own make the server in the test's process: the test's main thread is the application.
+ * Tests without a program of their own make the server in the test's process: the test's main thread is the
+ * application.
  */
 #include "harness.h"
 
@@ -26,7 +28,8 @@ static void legacy_launch(struct server *s)
     server_launch(s, &(struct launch){.program = "legacy", .args = args, .bare = true});
 }
 
-/* Goal: a program of the 0.9.9 shape serves LOGIN and say_hello, counts, logs in every way, and stops clean on TERM. */
+/* Goal: a program of the 0.9.9 shape serves LOGIN and say_hello, counts, logs in every way, and stops
+ * clean on TERM. */
 START_TEST(legacy_program)
 {
     struct server s;
@@ -160,8 +163,8 @@ static void expect_complaint(const char *const *args, const char *word)
                   code, err);
 }
 
-/* Goal: against maritcp it logs in, over TCP and with many connections and every request, exit 0, and the server has counted
- * just that. */
+/* Goal: against maritcp it logs in, over TCP and with many connections and every request, exit 0, and the
+ * server has counted just that. */
 START_TEST(login_client_succeeds)
 {
     struct server s;
@@ -180,7 +183,8 @@ START_TEST(login_client_succeeds)
 }
 END_TEST
 
-/* Goal: no server, a wrong stx, a server that is no MarioTCP or says nothing: exit 1 and one clear line each. */
+/* Goal: no server, a wrong stx, a server that is no MarioTCP or says nothing: exit 1 and one clear line
+ * each. */
 START_TEST(login_client_fails)
 {
     struct server s;
@@ -268,7 +272,8 @@ static void expect_no_server(int err, SERVER *s, unsigned fds, const char *word)
     ck_assert_msg(own_fds() == fds, "'%s': %u descriptors instead of %u", word, own_fds(), fds);
 }
 
-/* Goal: init_server with what cannot be: NULL and one line each, no descriptor left; then a good one works. */
+/* Goal: init_server with what cannot be: NULL and one line each, no descriptor left; then a good one
+ * works. */
 START_TEST(init_fails_clearly)
 {
     char taken[64];
@@ -352,7 +357,8 @@ START_TEST(limits_are_clamped)
 }
 END_TEST
 
-/* Goal: what may be registered, and when: the reserved ids never, nothing while it runs, all again when it has stopped. */
+/* Goal: what may be registered, and when: the reserved ids never, nothing while it runs, all again when it
+ * has stopped. */
 START_TEST(registering)
 {
     pthread_t t;
@@ -475,7 +481,8 @@ START_TEST(hundred_rounds)
 }
 END_TEST
 
-/* Goal: a server that is stopped before it is started, or freed without a start, or stopped twice, does no harm. */
+/* Goal: a server that is stopped before it is started, or freed without a start, or stopped twice, does no
+ * harm. */
 START_TEST(stop_without_start)
 {
     int err = listen_to_stderr();

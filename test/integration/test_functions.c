@@ -1,6 +1,7 @@
 /*
- * test_functions.c: what business functions and hooks may do, and what comes of it: closing themselves and others, twice,
- * before and after writing, returning anything (SCORECARD row 16); large answers; hooks that greet or refuse.
+ * test_functions.c: what business functions and hooks may do, and what comes of it: closing themselves and
+ * others, twice, before and after writing, returning anything (SCORECARD row 16); large answers; hooks that
+ * greet or refuse.
  */
 #include "harness.h"
 
@@ -48,7 +49,8 @@ static void expect_bulk(int fd, uint16_t akg_id, size_t sum)
 
 /* ---- Returning ---- */
 
-/* Goal: any value but 0 closes, after the answer has arrived, with the error hook; 0 goes on. Others are unharmed. */
+/* Goal: any value but 0 closes, after the answer has arrived, with the error hook; 0 goes on. Others are
+ * unharmed. */
 START_TEST(returns_any_value)
 {
     static const int32_t values[] = {1, -1, 2, 255, 256, 65536, INT_MAX, INT_MIN};
@@ -78,8 +80,8 @@ END_TEST
 
 /* ---- Row 16 ---- */
 
-/* Goal: a function that closes its connection twice, then writes and returns anything: nothing of it arrives but a FIN;
- * its reason_id chooses the hook and is handed to it. */
+/* Goal: a function that closes its connection twice, then writes and returns anything: nothing of it
+ * arrives but a FIN; its reason_id chooses the hook and is handed to it. */
 START_TEST(closes_twice_then_writes)
 {
     static const struct {
@@ -105,7 +107,8 @@ START_TEST(closes_twice_then_writes)
             client_expect_fin(fd);
             ck_assert_uint_eq(server_counter(&s, "err_type"), rows[i].reason_id);
         }
-        /* server_counter() opens and closes connections too: those end in the closed hook, so only the least is known there. */
+        /* server_counter() opens and closes connections too: those end in the closed hook, so only the
+         * least is known there. */
         ck_assert_uint_ge(server_counter(&s, rows[i].hook), hooks + 4);
         ck_assert_uint_eq(server_counter(&s, rows[i].reason), reasons + 4);
     }
@@ -136,7 +139,8 @@ START_TEST(writes_closes_writes)
 }
 END_TEST
 
-/* Goal: answers before the close in the same segment arrive; packets behind it are not looked at, bad ones neither. */
+/* Goal: answers before the close in the same segment arrive; packets behind it are not looked at, bad ones
+ * neither. */
 START_TEST(closes_in_the_middle_of_a_segment)
 {
     struct server s;
@@ -178,8 +182,8 @@ START_TEST(close_err)
 }
 END_TEST
 
-/* Goal: thousands of connections that close themselves in every way while others work on the same worker: no slot goes back
- * twice, nobody sees another's bytes. */
+/* Goal: thousands of connections that close themselves in every way while others work on the same worker:
+ * no slot goes back twice, nobody sees another's bytes. */
 START_TEST(closing_in_a_loop)
 {
     static const uint16_t ids[] = {TEST_CLOSE, TEST_WRITE_CLOSE, TEST_CLOSE_ERR, TEST_RETURN};
@@ -351,7 +355,8 @@ START_TEST(hook_greets)
 }
 END_TEST
 
-/* Goal: a connected hook that returns non-zero, or closes, ends the connection with one end hook; the pool stays whole. */
+/* Goal: a connected hook that returns non-zero, or closes, ends the connection with one end hook; the pool
+ * stays whole. */
 START_TEST(hook_refuses)
 {
     static const struct {

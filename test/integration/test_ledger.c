@@ -1,6 +1,6 @@
 /*
- * test_ledger.c: the ledger client and the bystanders. A ledger runs on the thread that has it; bystanders have one of their own,
- * which the main thread starts, stops and joins.
+ * test_ledger.c: the ledger client and the bystanders. A ledger runs on the thread that has it; bystanders
+ * have one of their own, which the main thread starts, stops and joins.
  */
 #include "test_ledger.h"
 
@@ -90,7 +90,8 @@ static void send_requests(struct ledger *l, struct ledger_conn *c)
     while (c->how == END_OPEN && (n = build(l, c)) > 0) {
         ssize_t k = send(c->fd, l->scratch, n, MSG_NOSIGNAL);
         if (k < 0 && errno != EAGAIN && errno != EINTR) {
-            /* Answers may still lie before the RST, or the server has closed only its reading side: let recv() tell. */
+            /* Answers may still lie before the RST, or the server has closed only its reading side: let
+             * recv() tell. */
             c->to_ask = 0;
             c->built = c->sent;
             keep_bytes(&c->rest, &c->rest_len, NULL, 0);

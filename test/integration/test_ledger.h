@@ -1,10 +1,10 @@
 /*
- * test_ledger.h: the ledger client, the oracle of most tests: many connections that ask numbered, checksummed ECHOs, and an
- * exact account of each: sent, answered, how it ended. An answer that is wrong, or out of order, ends its connection as
- * END_WRONG.
+ * test_ledger.h: the ledger client, the oracle of most tests: many connections that ask numbered, checksummed
+ * ECHOs, and an exact account of each: sent, answered, how it ended. An answer that is wrong, or out of
+ * order, ends its connection as END_WRONG.
  *
- * A ledger belongs to one thread at a time; nothing in it fails a test or prints, so any thread may have one. Times are
- * multiplied by ITEST_SLOW as in harness.h. Bystanders are a ledger on a thread of its own.
+ * A ledger belongs to one thread at a time; nothing in it fails a test or prints, so any thread may have one.
+ * Times are multiplied by ITEST_SLOW as in harness.h. Bystanders are a ledger on a thread of its own.
  */
 #ifndef ITEST_LEDGER_H
 #define ITEST_LEDGER_H
@@ -40,22 +40,25 @@ struct ledger {
     unsigned char *scratch;
 };
 
-/* n connections to be, whose requests carry data_len bytes of numbered data. NULL without memory or descriptors. */
+/* n connections to be, whose requests carry data_len bytes of numbered data. NULL without memory or
+ * descriptors. */
 struct ledger *ledger_create(const struct net_target *t, uint32_t n, uint32_t data_len);
 /* Close what is open, free, null the pointer. */
 void ledger_destroy(struct ledger **l);
 
-/* Connect all that have no connection yet, at most 100 at a time. True if all were made within ms. One that a server
- * accepts and closes counts as made. */
+/* Connect all that have no connection yet, at most 100 at a time. True if all were made within ms. One
+ * that a server accepts and closes counts as made. */
 bool ledger_connect(struct ledger *l, unsigned ms);
-/* Let every living connection ask `each` more requests, at most `depth` (1 .. 1024) of it unanswered at a time. Call it
- * when nothing is unanswered, or with the same depth again. Sends nothing yet. */
+/* Let every living connection ask `each` more requests, at most `depth` (1 .. 1024) of it unanswered at a
+ * time. Call it when nothing is unanswered, or with the same depth again. Sends nothing yet. */
 void ledger_ask(struct ledger *l, uint32_t each, uint32_t depth);
 /* Send and receive until every living connection has its answers. False if that took longer than ms. */
 bool ledger_run(struct ledger *l, unsigned ms);
-/* Send and receive until all connections have ended. False if that took longer than ms; what is left is END_OPEN. */
+/* Send and receive until all connections have ended. False if that took longer than ms; what is left is
+ * END_OPEN. */
 bool ledger_run_to_end(struct ledger *l, unsigned ms);
-/* One round of the loop, for tests with a schedule of their own: waits at most wait_ms (not multiplied) for something. */
+/* One round of the loop, for tests with a schedule of their own: waits at most wait_ms (not multiplied)
+ * for something. */
 void ledger_turn(struct ledger *l, int wait_ms);
 
 /* Only what is on its way, of all living connections: true if nothing is to be sent or unanswered. */
@@ -75,8 +78,8 @@ struct bystander_report {
     uint64_t p50_ns, p99_ns, max_ns;
 };
 
-/* Start n connections on a thread of their own; each asks, waits for its answer, waits gap_ms, asks again. Fails the test
- * if they cannot connect. Main thread. */
+/* Start n connections on a thread of their own; each asks, waits for its answer, waits gap_ms, asks again.
+ * Fails the test if they cannot connect. Main thread. */
 struct bystanders *bystanders_start(const struct net_target *t, uint32_t n, uint32_t data_len,
                                     unsigned gap_ms);
 /* Let them finish what they have asked, and stop. Frees, and nulls the pointer. */

@@ -1,6 +1,7 @@
 /*
- * test_life.c: how connections begin and end: churn over few slots (SCORECARD row 17), resets in every state (row 18), half-close
- * (row 19), clients that are gone before their first byte, and a stop that finds connections waiting.
+ * test_life.c: how connections begin and end: churn over few slots (SCORECARD row 17), resets in every state
+ * (row 18), half-close (row 19), clients that are gone before their first byte, and a stop that finds
+ * connections waiting.
  *
  * testapp counts its hooks; server_check() sees to it that each connected hook had exactly one end hook.
  */
@@ -84,8 +85,8 @@ static void leave(int fd, uint32_t i)
     }
 }
 
-/* Goal: while slots and descriptors are used again and again with bytes in flight, no connection sees a former one's bytes or
- * its c->user. ITEST_CHURN sets how many connections. */
+/* Goal: while slots and descriptors are used again and again with bytes in flight, no connection sees a
+ * former one's bytes or its c->user. ITEST_CHURN sets how many connections. */
 START_TEST(churn)
 {
     struct server s;
@@ -122,8 +123,8 @@ static uint16_t port_of(int fd)
     return ntohs(a.sin_port);
 }
 
-/* Goal: a connection that is closed by another's function while its own request waits in the same turn of the loop, and
- * whose descriptor is used again at once: nothing of it is served afterwards. */
+/* Goal: a connection that is closed by another's function while its own request waits in the same turn of
+ * the loop, and whose descriptor is used again at once: nothing of it is served afterwards. */
 START_TEST(closed_with_a_request_in_the_same_turn)
 {
     enum { ROUNDS = 60 };
@@ -162,7 +163,8 @@ END_TEST
 
 /* ---- Row 18 ---- */
 
-/* States in which a connection is reset. Each leaves fd ready to be reset; `other` is a connection of the same worker. */
+/* States in which a connection is reset. Each leaves fd ready to be reset; `other` is a connection of the
+ * same worker. */
 
 static void before_first_byte(int fd, int other)
 {
@@ -269,7 +271,8 @@ START_TEST(destroyed_in_each_state)
 }
 END_TEST
 
-/* Goal: 1000 clients that are gone before their first byte, with a FIN or an RST, some before they are accepted. */
+/* Goal: 1000 clients that are gone before their first byte, with a FIN or an RST, some before they are
+ * accepted. */
 START_TEST(gone_before_the_first_byte)
 {
     enum { CLIENTS = 1000 };
@@ -295,7 +298,8 @@ END_TEST
 
 /* ---- Row 19 ---- */
 
-/* Goal: requests followed at once by shutdown(WR): all are answered, then FIN; for many and few, small and large. */
+/* Goal: requests followed at once by shutdown(WR): all are answered, then FIN; for many and few, small and
+ * large. */
 START_TEST(half_close_after_requests)
 {
     static const struct {
@@ -339,7 +343,8 @@ static size_t drain_slowly(int fd)
     return sum + rest;
 }
 
-/* Goal: half-close with megabytes of answers pending, and requests still unread because of output.high: all is answered. */
+/* Goal: half-close with megabytes of answers pending, and requests still unread because of output.high:
+ * all is answered. */
 START_TEST(half_close_with_answers_pending)
 {
     enum { ASKS = 12 };
@@ -357,7 +362,8 @@ START_TEST(half_close_with_answers_pending)
 }
 END_TEST
 
-/* Goal: half-close while the function of the last request runs, and with half a packet behind it: the whole ones are answered. */
+/* Goal: half-close while the function of the last request runs, and with half a packet behind it: the
+ * whole ones are answered. */
 START_TEST(half_close_while_a_function_runs)
 {
     struct server s;
@@ -405,7 +411,8 @@ START_TEST(stop_in_every_state)
 }
 END_TEST
 
-/* Goal: stopped twice while hundreds of accepted connections wait for a busy worker: each is accounted for and gets its end. */
+/* Goal: stopped twice while hundreds of accepted connections wait for a busy worker: each is accounted for
+ * and gets its end. */
 START_TEST(stop_at_once_with_connections_waiting)
 {
     enum { WAITING = 600 };

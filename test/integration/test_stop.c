@@ -33,6 +33,16 @@ static struct ledger *connect_many(const struct server *s, uint32_t n, uint32_t 
     return l;
 }
 
+/* A client with as small a receive buffer as there is. */
+static int open_narrow(const struct server *s)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 1;
+    ck_assert(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == 0);
+    ck_assert(connect(fd, (const struct sockaddr *) &s->target.addr, s->target.len) == 0);
+    ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    return fd;
+}
+
 /* All answered, all closed by a FIN. */
 static void check_all_answered(const struct ledger *l)
 {
@@ -128,16 +138,18 @@ START_TEST(a_reader_and_a_sleeper_at_the_stop)
 {
     struct server s;
     server_start(&s, "testapp", "server.drain_timeout=2", NULL);
-    int reader = client_open(&s), sleeper = client_open(&s);
+    int reader = client_open(&s), sleeper = open_narrow(&s);
     client_send_packet(reader, TEST_MEGABYTE, NULL, 0);
-    client_send_packet(sleeper, TEST_MEGABYTE, NULL, 0);
-    server_wait_counter(&s, "bytes_in", 16, 2000);
+    for (int i = 0; i < 3; i++)
+        client_send_packet(sleeper, TEST_MEGABYTE, NULL, 0);
+    server_wait_counter(&s, "bytes_in", 32, 2000);
     uint64_t begin = mono_ns();
     server_signal(&s, SIGTERM);
     size_t extra;
     ck_assert_int_eq(client_ending(reader, &extra, 2000), END_FIN);
     ck_assert_uint_eq(extra, 1024 * 1024);
     ck_assert_int_eq(server_wait_exit(&s, 4000), 0);
+    ck_assert_msg(ms_since(begin) >= 1500, "it did not wait for the sleeper");
     ck_assert_msg(ms_since(begin) < 2000u + 500u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
     close(reader);
     close(sleeper);
@@ -150,7 +162,7 @@ START_TEST(a_second_term_stops_at_once)
 {
     struct server s;
     server_start(&s, "testapp", "server.drain_timeout=60", NULL);
-    int fd = client_open(&s);
+    int fd = open_narrow(&s);
     client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
     server_wait_counter(&s, "bytes_in", 8, 2000);
     server_signal(&s, SIGTERM);
@@ -474,9 +486,10 @@ START_TEST(a_stop_while_the_log_is_not_read)
     struct server s;
     server_start(&s, "testapp", "log.level=debug", "server.workernum=8", "server.drain_timeout=3", NULL);
     int pipe = stuff_the_log(&s);
+    swap_log_back(&s);
     uint64_t begin = mono_ns();
     server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 15000), 0);
+    ck_assert_int_eq(server_wait_exit(&s, 20000), 0);
     ck_assert_msg(ms_since(begin) < 3500u, "the stop took %u ms", ms_since(begin));
     close(pipe);
     server_discard(&s);
@@ -492,9 +505,9 @@ START_TEST(hup_to_a_pipe_without_reader)
     server_signal(&s, SIGHUP);
     itest_sleep(200);
     make_lines(&s, 10);
+    swap_log_back(&s);
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    swap_log_back(&s);
     server_discard(&s);
 }
 END_TEST
@@ -513,7 +526,7 @@ Suite *stop_suite(void)
     tcase_add_loop_test(c, a_flood_of_hup_and_pipe, 0, 2);
     tcase_add_test(c, a_flood_of_everything);
     tcase_add_test(c, a_signal_during_the_start);
-    c = itest_case(s, "log", 20);
+    c = itest_case(s, "log", 40);
     tcase_add_test(c, hup_opens_a_moved_log_again);
     tcase_add_test(c, hup_without_a_place_for_the_log);
     tcase_add_test(c, the_log_is_full);

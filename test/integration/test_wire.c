@@ -1,9 +1,9 @@
 /*
- * test_wire.c: what goes over the wire, however it is cut, and what must not get in (SCORECARD rows 8 and 9); and every kind of
- * address a server listens on.
+ * test_wire.c: what goes over the wire, however it is cut, and what must not get in (SCORECARD rows 8 and 9);
+ * and every kind of address a server listens on.
  *
- * To know that a server has read what was sent so far, a test asks an ECHO on another connection of the same worker: sockets
- * are served in the order in which they got readable.
+ * To know that a server has read what was sent so far, a test asks an ECHO on another connection of the same
+ * worker: sockets are served in the order in which they got readable.
  */
 #include "harness.h"
 
@@ -215,7 +215,8 @@ static void expect_refusal(const struct server *s, uint32_t stx, uint16_t pkglen
     client_expect_fin(fd);
 }
 
-/* Goal: a wrong stx, each bit of it, is refused as bad_stx, no function sees it, and what came before is answered. */
+/* Goal: a wrong stx, each bit of it, is refused as bad_stx, no function sees it, and what came before is
+ * answered. */
 START_TEST(bad_stx)
 {
     struct server s;
@@ -272,7 +273,8 @@ START_TEST(extreme_max_pkglen)
 }
 END_TEST
 
-/* Goal: a head that lies about its length is judged by what has come: bad ones at once, however few bytes follow. */
+/* Goal: a head that lies about its length is judged by what has come: bad ones at once, however few bytes
+ * follow. */
 START_TEST(bad_before_it_is_whole)
 {
     struct server s;
@@ -312,8 +314,9 @@ static void reap(const int *fd, int n)
     }
 }
 
-/* Goal: each of the 65,536 akg_ids but LOGIN, SAY_HELLO and ECHO is refused as unknown_akg, the reserved ones too;
- * no function runs; while well-behaved clients lose nothing. Under a sanitizer every 16th, and the last 64. */
+/* Goal: each of the 65,536 akg_ids but LOGIN, SAY_HELLO and ECHO is refused as unknown_akg, the reserved
+ * ones too; no function runs; while well-behaved clients lose nothing. Under a sanitizer every 16th, and
+ * the last 64. */
 START_TEST(all_akg_ids)
 {
     struct server s;
@@ -389,7 +392,8 @@ static bool has_ipv6(void)
     return ok;
 }
 
-/* Goal: two IPv4 ports, IPv6 and a unix socket at once; all serve, and cip and cport are the client's on each. */
+/* Goal: two IPv4 ports, IPv6 and a unix socket at once; all serve, and cip and cport are the client's on
+ * each. */
 START_TEST(several_addresses)
 {
     struct server s;
@@ -420,7 +424,8 @@ START_TEST(several_addresses)
 }
 END_TEST
 
-/* Goal: cip and cport are each client's own with many clients from several addresses; in_buf_len is the pkglen. */
+/* Goal: cip and cport are each client's own with many clients from several addresses; in_buf_len is the
+ * pkglen. */
 START_TEST(each_client_has_its_address)
 {
     struct server s;
