@@ -61,6 +61,7 @@ static struct {
     int next_fd;          /* a target the log thread has not taken over yet, or -1 */
     bool running;
     uint64_t flush_done;
+    bool hangs; /* a flush waited in vain, and the log thread has not come round since */
     _Atomic uint64_t flush_wanted;
     _Atomic int level;
     _Atomic bool reopen;
@@ -200,7 +201,6 @@ void log_queue_destroy(LOG_QUEUE **qp)
     *qp = NULL;
     if (q == NULL)
         return;
-    mario_log_flush(1000);
     pthread_mutex_lock(&logger.lock);
     for (LOG_QUEUE **at = &logger.queues; *at != NULL; at = &(*at)->next) {
         if (*at == q) {
@@ -209,6 +209,10 @@ void log_queue_destroy(LOG_QUEUE **qp)
         }
     }
     logger.queue_dropped += atomic_load_explicit(&q->dropped, memory_order_relaxed);
+    while (logger.running && spsc_front(&q->ring) != NULL) { /* under lock the consumer's side is ours */
+        logger.queue_dropped++;
+        spsc_release(&q->ring);
+    }
     pthread_mutex_unlock(&logger.lock);
     spsc_fini(&q->ring);
     free(q);
@@ -286,8 +290,12 @@ sint32 mario_log_flush(uint32 timeout_ms)
     if (err == 0) {
         uint64_t ticket = atomic_fetch_add_explicit(&logger.flush_wanted, 1, memory_order_release) + 1;
         doorbell_ring(&logger.bell, BELL_CONTROL);
-        while (err == 0 && logger.flush_done < ticket)
+        while (err == 0 && logger.flush_done < ticket && !logger.hangs)
             err = pthread_cond_timedwait(&logger.flushed, &logger.lock, &until);
+        if (logger.flush_done < ticket) {
+            err = -1;
+            logger.hangs = true; /* whoever asks next need not wait as well */
+        }
     }
     pthread_mutex_unlock(&logger.lock);
     return err == 0 ? 0 : -1;
@@ -310,9 +318,11 @@ struct writer {
     char out[OUT_SIZE];
 };
 
-static void out_write(struct writer *w)
+/* Write out. False if it could not be written: its lines are dropped and counted. */
+static bool out_write(struct writer *w)
 {
     const char *p = w->out;
+    bool ok = true;
     while (w->used > 0) {
         ssize_t n = write(w->out_fd, p, w->used);
         if (n > 0) {
@@ -324,9 +334,11 @@ static void out_write(struct writer *w)
             uint64_t lost = atomic_load_explicit(&logger.write_dropped, memory_order_relaxed);
             atomic_store_explicit(&logger.write_dropped, lost + w->lines, memory_order_relaxed);
             w->used = 0;
+            ok = false;
         }
     }
     w->lines = 0;
+    return ok;
 }
 
 static void out_add(struct writer *w, const char *text, size_t n)
@@ -426,10 +438,12 @@ static bool say_dropped(struct writer *w)
     clock_gettime(CLOCK_REALTIME, &said.r.when);
     said.r.len = (uint16_t) snprintf(said.room + sizeof(struct record), 128, "log: %llu records dropped",
                                      (unsigned long long) (dropped - w->dropped_said));
-    w->dropped_said = dropped;
     w->dropped_when = now.tv_sec;
     out_record(w, &said.r);
-    out_write(w);
+    w->lines = 0; /* not a record: if it is lost too, it is said again */
+    if (!out_write(w))
+        return true;
+    w->dropped_said = dropped;
     return false;
 }
 
@@ -455,6 +469,7 @@ static void *log_main(void *arg)
         unsaid = say_dropped(w);
         pthread_mutex_lock(&logger.lock);
         logger.flush_done = ticket;
+        logger.hangs = false;
         pthread_cond_broadcast(&logger.flushed);
         pthread_mutex_unlock(&logger.lock);
     }

@@ -12,8 +12,8 @@
 /* Have the log thread close and open the log file again (rotation). Any thread, also a signal handler. */
 void log_reopen(void);
 
-/* Take a queue out of the log thread's round and free it, with what it still holds written first if a log
- * thread runs. The queue's thread must have ended. *q is nulled; it may be NULL. */
+/* Take a queue out of the log thread's round and free it. What it still holds is dropped and counted: flush
+ * first. The queue's thread must have ended. *q is nulled; it may be NULL. */
 void log_queue_destroy(LOG_QUEUE **q);
 
 /* Whether lines of this level are recorded at all. Any thread. */

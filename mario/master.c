@@ -24,12 +24,12 @@ enum {
     ACCEPT_BATCH = 64,  /* accepts a wake-up, so that signals and the bell get their turn */
     ERRORS_A_BATCH = 8, /* failing accepts in one batch until the listeners rest */
     PAUSE_MS = 20,      /* how long they rest */
-    RETRY_MS = 5,       /* until the word stop is offered again to a full ring */
+    RETRY_MS = 1,       /* between two steps of a stop */
     BELL_STOP_BIT = 63, /* of the master's bell; harmlessly shared with worker 63 */
     GIVE_UP_MS = 1000   /* after the drain time, for functions to return */
 };
 
-static struct log_limit accept_warnings, full_warnings;
+static struct log_limit accept_warnings, full_warnings, signal_notes;
 
 static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -62,6 +62,16 @@ static bool has_room(const struct master *m, uint32_t i)
 {
     uint32_t released = atomic_load_explicit(&m->workers[i].shard.released, memory_order_acquire);
     return m->assigned[i] - released < m->connnum;
+}
+
+/* Whether somebody has room and would be handed it now. */
+static bool anyone_takes(struct master *m)
+{
+    for (uint32_t i = 0; i < m->workernum; i++) {
+        if (has_room(m, i) && spsc_reserve(&m->workers[i].accepted) != NULL)
+            return true;
+    }
+    return false;
 }
 
 static bool anyone_has_room(const struct master *m)
@@ -135,7 +145,7 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
     (void) what;
     if (m->stage != STAGE_ACCEPTING)
         return;
-    bool all = m->when_full == MARIO_FULL_REFUSE || anyone_has_room(m);
+    bool all = m->when_full == MARIO_FULL_REFUSE || anyone_takes(m);
     for (uint32_t i = 0; all && i < m->listener_count; i++)
         all = event_add(m->listeners[i].event, NULL) == 0;
     if (all)
@@ -184,29 +194,37 @@ static void accept_one(struct master *m, int fd, const struct sockaddr_storage *
     assign(m, &n);
 }
 
-/* Accept at most `most` connections. True if the kernel has no more. */
-static bool accept_some(struct listener *l, uint32_t most)
+enum accepted {
+    ACCEPTED_BATCH,    /* there may be more */
+    ACCEPTED_ALL,      /* the kernel has no more */
+    ACCEPTED_NO_PLACE, /* who waits has to go on waiting */
+    ACCEPTED_FAILED    /* no descriptors, no memory, or errors without end */
+};
+
+/* Accept at most `most` connections. */
+static enum accepted accept_some(struct listener *l, uint32_t most)
 {
     struct master *m = l->master;
+    bool may_wait = m->when_full == MARIO_FULL_WAIT || m->stage == STAGE_LAST_CALL;
     int errors = 0;
     for (uint32_t i = 0; i < most; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
-        if (m->when_full == MARIO_FULL_WAIT && !anyone_has_room(m)) {
+        if (may_wait && !anyone_takes(m)) {
             pause_listeners(m);
-            return false;
+            return ACCEPTED_NO_PLACE;
         }
         int fd = accept4(l->fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             accept_one(m, fd, &peer);
         } else if (errno == EAGAIN) {
-            return true;
+            return ACCEPTED_ALL;
         } else if (!accept_failed(m, errno, ++errors)) {
             pause_listeners(m);
-            return false;
+            return ACCEPTED_FAILED;
         }
     }
-    return false;
+    return ACCEPTED_BATCH;
 }
 
 static void on_listener(evutil_socket_t fd, short what, void *arg)
@@ -220,17 +238,20 @@ static void on_listener(evutil_socket_t fd, short what, void *arg)
 
 /* ---- Stopping ---- */
 
+static void close_listener(struct listener *l)
+{
+    if (l->event != NULL)
+        event_free(l->event);
+    if (l->fd >= 0)
+        listen_close(&l->address, l->fd);
+    l->event = NULL;
+    l->fd = -1;
+}
+
 static void close_listeners(struct master *m)
 {
-    for (uint32_t i = 0; i < m->listener_count; i++) {
-        struct listener *l = &m->listeners[i];
-        if (l->event != NULL)
-            event_free(l->event);
-        if (l->fd >= 0)
-            listen_close(&l->address, l->fd);
-        l->event = NULL;
-        l->fd = -1;
-    }
+    for (uint32_t i = 0; i < m->listener_count; i++)
+        close_listener(&m->listeners[i]);
 }
 
 static void tell_workers_to_stop(struct master *m)
@@ -250,37 +271,73 @@ static void tell_workers_to_stop(struct master *m)
         arm_ms(m->retry_event, RETRY_MS);
 }
 
+/* Whether a listener has let in all who waited when the stop came, or cannot let in any more. */
+static bool is_last_call_over(struct listener *l)
+{
+    uint32_t batch = l->last_call < ACCEPT_BATCH ? l->last_call : ACCEPT_BATCH;
+    l->last_call -= batch;
+    switch (accept_some(l, batch)) {
+    case ACCEPTED_BATCH:
+        return l->last_call == 0;
+    case ACCEPTED_NO_PLACE:
+        return !anyone_has_room(l->master); /* only the rings are full: workers will empty them */
+    default:
+        return true;
+    }
+}
+
+/* Clients in the backlog think they are connected, and may have sent: they are let in, then the doors close.
+ * In steps, so that the workers keep up. */
+static void last_call(struct master *m)
+{
+    bool open = false;
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        struct listener *l = &m->listeners[i];
+        if (l->fd >= 0 && is_last_call_over(l))
+            close_listener(l);
+        open = open || l->fd >= 0;
+    }
+    wake_workers(m);
+    if (open) {
+        arm_ms(m->retry_event, RETRY_MS);
+        return;
+    }
+    m->stage = STAGE_DRAINING;
+    tell_workers_to_stop(m);
+}
+
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
+    struct master *m = arg;
     (void) fd;
     (void) what;
-    tell_workers_to_stop(arg);
+    if (m->stage == STAGE_LAST_CALL)
+        last_call(m);
+    else if (m->stage == STAGE_DRAINING)
+        tell_workers_to_stop(m);
 }
 
 static void end_at_once(struct master *m)
 {
     m->stage = STAGE_ENDING;
+    close_listeners(m);
     for (uint32_t i = 0; i < m->started; i++)
         worker_stop_now(&m->workers[i]);
     arm_ms(m->drain_event, GIVE_UP_MS);
 }
 
-/* Clients in the backlog think they are connected, and may have sent: they are accepted, then the doors
- * close. */
-static void begin_drain(struct master *m)
+static void begin_stop(struct master *m)
 {
     slog_info_t(m->qlog, "stopping: no new connections, answering what has arrived, at most %u s",
                 m->drain_timeout);
-    for (uint32_t i = 0; i < m->listener_count; i++) {
-        if (m->listeners[i].fd >= 0)
-            accept_some(&m->listeners[i], m->backlog + 1);
-    }
-    wake_workers(m);
-    m->stage = STAGE_DRAINING;
+    m->stage = STAGE_LAST_CALL;
     event_del(m->pause_event);
-    close_listeners(m);
-    tell_workers_to_stop(m);
+    for (uint32_t i = 0; i < m->listener_count; i++) {
+        event_del(m->listeners[i].event);
+        m->listeners[i].last_call = m->backlog + 1; /* more do not wait; who comes later came too late */
+    }
     arm_ms(m->drain_event, m->drain_timeout * 900); /* the last tenth is for ending */
+    last_call(m);
 }
 
 static void on_drain_over(evutil_socket_t fd, short what, void *arg)
@@ -288,7 +345,7 @@ static void on_drain_over(evutil_socket_t fd, short what, void *arg)
     struct master *m = arg;
     (void) fd;
     (void) what;
-    if (m->stage == STAGE_DRAINING) {
+    if (m->stage != STAGE_ENDING) {
         slog_warn_t(m->qlog, "stopping: the time is up, ending what is left");
         end_at_once(m);
         return;
@@ -303,8 +360,8 @@ static void look_at_stop_requests(struct master *m)
     while (m->stop_requests_seen != requests) {
         m->stop_requests_seen++;
         if (m->stage == STAGE_ACCEPTING) {
-            begin_drain(m);
-        } else if (m->stage == STAGE_DRAINING) {
+            begin_stop(m);
+        } else if (m->stage != STAGE_ENDING) {
             slog_warn_t(m->qlog, "stopping: asked again, ending at once");
             end_at_once(m);
         }
@@ -330,7 +387,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     if (finished > 0 && m->stage == STAGE_ACCEPTING) {
         slog_err_t(m->qlog, "a worker's loop ended by itself: stopping");
         m->failed = true;
-        begin_drain(m);
+        begin_stop(m);
     }
     if (m->stage != STAGE_ACCEPTING && finished == m->started)
         event_base_loopbreak(m->base);
@@ -346,13 +403,14 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 {
     struct master *m = arg;
     (void) what;
-    if (sig == SIGHUP) {
-        slog_info_t(m->qlog, "SIGHUP: opening the log file again");
+    uint32_t held_back;
+    if (log_limit_pass(&signal_notes, 2, &held_back))
+        slog_info_t(m->qlog, "signal %d: %s (%u more since the last line)", (int) sig,
+                    sig == SIGHUP ? "opening the log file again" : "stopping", held_back);
+    if (sig == SIGHUP)
         log_reopen();
-        return;
-    }
-    slog_info_t(m->qlog, "signal %d", (int) sig);
-    master_stop(m);
+    else
+        master_stop(m);
 }
 
 /* ---- Timers of the application ---- */

@@ -17,13 +17,15 @@ enum { MASTER_SIGNALS = 3, MASTER_TIMERS = 8 };
 
 enum master_stage {
     STAGE_ACCEPTING, /* normal service */
+    STAGE_LAST_CALL, /* who waits in the kernel's backlog is still let in, then the doors close */
     STAGE_DRAINING,  /* listeners closed; workers answer what has arrived */
     STAGE_ENDING     /* time is up or a second signal came: workers end everything at once */
 };
 
 struct listener {
     struct listen_address address;
-    int fd;
+    int fd;             /* -1 once closed */
+    uint32_t last_call; /* connections it may still let in at a stop */
     struct event *event;
     struct master *master;
 };
@@ -34,7 +36,7 @@ struct master {
     struct doorbell bell; /* workers, mario_stop_server() -> master; the server's to make and end */
     struct event *bell_event;
     struct event *pause_event; /* the listeners rest until it fires */
-    struct event *retry_event; /* the word stop did not fit into a ring yet */
+    struct event *retry_event; /* the next step of a stop */
     struct event *drain_event; /* time is up */
     struct event *signal_events[MASTER_SIGNALS];
     struct event *timer_events[MASTER_TIMERS];

@@ -29,6 +29,8 @@ enum {
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
 };
 
+enum { LAST_LINES_MS = 1000 }; /* how long a stop waits for the log to be written */
+
 enum { EXIT_NOT_STARTED = 2, EXIT_FAILED = 3 };
 
 enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
@@ -256,6 +258,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
  * rings. */
 static void take_down(SERVER *s)
 {
+    mario_log_flush(LAST_LINES_MS);
     master_teardown(&s->master);
     for (uint32_t i = 0; i < s->workers_made; i++)
         worker_teardown(&s->workers[i]);
@@ -414,7 +417,7 @@ static void *lose(SERVER *s)
             complain("worker %u did not return from a function in time", i);
     }
     s->exit_code = EXIT_FAILED;
-    mario_log_flush(1000);
+    mario_log_flush(LAST_LINES_MS);
     atomic_store(&s->state, SERVER_LOST);
     return s;
 }
@@ -448,7 +451,6 @@ void *start_server(void *server)
     join_workers(s);
     master_final_timers(&s->master);
     log_counters(s, s->master.qlog);
-    mario_log_flush(1000);
     take_down(s);
     atomic_store(&s->state, SERVER_STOPPED);
     return ok ? NULL : server;
