@@ -12,7 +12,7 @@
 /* 0 and 3 come from mario_server_exit_code(). */
 enum { EXIT_CONFIGURATION = 1, EXIT_NO_START = 2 };
 
-#define LAST_LINES_MS 2000 /* how long the log may take to be written at the end */
+#define LAST_LINES_MS 500 /* how long the log may take to be written at the end */
 
 /* A signal that arrives before the server waits for signals must neither kill the process nor be lost. */
 static void signals_block(void)

@@ -61,7 +61,6 @@ static struct {
     int next_fd;          /* a target the log thread has not taken over yet, or -1 */
     bool running;
     uint64_t flush_done;
-    bool hangs; /* a flush waited in vain, and the log thread has not come round since */
     _Atomic uint64_t flush_wanted;
     _Atomic int level;
     _Atomic bool reopen;
@@ -290,12 +289,8 @@ sint32 mario_log_flush(uint32 timeout_ms)
     if (err == 0) {
         uint64_t ticket = atomic_fetch_add_explicit(&logger.flush_wanted, 1, memory_order_release) + 1;
         doorbell_ring(&logger.bell, BELL_CONTROL);
-        while (err == 0 && logger.flush_done < ticket && !logger.hangs)
+        while (err == 0 && logger.flush_done < ticket)
             err = pthread_cond_timedwait(&logger.flushed, &logger.lock, &until);
-        if (logger.flush_done < ticket) {
-            err = -1;
-            logger.hangs = true; /* whoever asks next need not wait as well */
-        }
     }
     pthread_mutex_unlock(&logger.lock);
     return err == 0 ? 0 : -1;
@@ -469,7 +464,6 @@ static void *log_main(void *arg)
         unsaid = say_dropped(w);
         pthread_mutex_lock(&logger.lock);
         logger.flush_done = ticket;
-        logger.hangs = false;
         pthread_cond_broadcast(&logger.flushed);
         pthread_mutex_unlock(&logger.lock);
     }

@@ -29,7 +29,7 @@ enum {
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
 };
 
-enum { LAST_LINES_MS = 1000 }; /* how long a stop waits for the log to be written */
+enum { LAST_LINES_MS = 500 }; /* how long a stop waits for the log to be written */
 
 enum { EXIT_NOT_STARTED = 2, EXIT_FAILED = 3 };
 

@@ -19,8 +19,8 @@ typedef struct {
     uint16 uid;
 } __attribute__((packed)) LOGIN;
 
-static volatile sint32 online[256];
-static volatile sint64 hooks;
+static sint32 online[256];
+static sint64 hooks;
 
 static sint32 connected(CONN *c)
 {
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
     for (int rounds = 0; pthread_tryjoin_np(t, &failed) == EBUSY; rounds++) {
         sint32 sum = 0;
         for (int i = 0; i < 256; i++)
-            sum += online[i];
+            sum += __sync_fetch_and_add(&online[i], 0);
         if (rounds % 100 == 0)
             slog_info_t(q, "legacy online %d", sum);
         susleep(0, 5000);

@@ -19,11 +19,12 @@ enum testapp_cmd {
     TEST_REPLY = 0x7007,       /* uint32 n >= 8; n bytes in packets of up to 8192, data all 'r' */
     TEST_AMPLIFY = 0x7008,     /* uint32 n, then anything; echoes n times */
     TEST_CANARY = 0x7009,      /* uint64 token; keeps the first, others must be the same; -> what is kept */
-    TEST_CLOSE_OTHER = 0x700a, /* uint16 port; closes the worker's connection with that cport; -> uint8 found */
-    TEST_WHO = 0x700b,         /* -> test_who */
-    TEST_STOP = 0x700c,        /* mario_stop_server, then echoes */
-    TEST_REGISTER = 0x700d,    /* tries every regist_ function; -> int32 each: all must be -1 */
-    TEST_SILENT = 0x700e       /* anything; returns 0 and answers nothing */
+    TEST_CLOSE_OTHER =
+        0x700a,             /* uint16 port; closes the worker's connection with that cport; -> uint8 found */
+    TEST_WHO = 0x700b,      /* -> test_who */
+    TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
+    TEST_REGISTER = 0x700d, /* tries every regist_ function; -> int32 each: all must be -1 */
+    TEST_SILENT = 0x700e    /* anything; returns 0 and answers nothing */
 };
 
 struct test_end {

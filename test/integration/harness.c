@@ -6,28 +6,21 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
 #include "test/apps/testapp.h"
 #include "test/lib/proc.h"
 
-enum {
-    ARGS_MAX = 64,
-    START_MS = 10000,
-    STOP_MS = 12000,
-};
+enum { ARGS_MAX = 64, START_MS = 10000, STOP_MS = 12000 };
 
 /* ---- Tests, time ---- */
 
@@ -127,7 +120,6 @@ static void wait_until_it_listens(struct server *s)
 
 void server_launch(struct server *s, const struct launch *l)
 {
-    struct command c;
     char out[96];
     memset(s, 0, sizeof *s);
     s->log_lines_max = 10;
@@ -136,8 +128,7 @@ void server_launch(struct server *s, const struct launch *l)
     snprintf(s->log, sizeof s->log, "%s/log", s->dir);
     snprintf(s->err, sizeof s->err, "%s/err", s->dir);
     snprintf(out, sizeof out, "%s/%s", s->dir, l->bare ? "log" : "out");
-    program_command(&c, l, s->log);
-    s->pid = program_spawn(l, &c, out, s->err);
+    s->pid = program_start(l, s->log, out, s->err);
     wait_until_it_listens(s);
     s->fds = server_fds(s);
 }

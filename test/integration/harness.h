@@ -74,12 +74,12 @@ struct server {
     struct net_target target; /* the first address it listens on */
     struct net_target addresses[SERVER_ADDRESSES];
     unsigned address_count;
-    uint16_t port;      /* of the first address, 0 for a unix socket */
-    unsigned fds;       /* descriptors it had right after the start */
-    int exit_code;      /* once it is over; 128 + n after signal n */
-    bool counts_itself; /* testapp: answers server_counter() while it runs */
+    uint16_t port;          /* of the first address, 0 for a unix socket */
+    unsigned fds;           /* descriptors it had right after the start */
+    int exit_code;          /* once it is over; 128 + n after signal n */
+    bool counts_itself;     /* testapp: answers server_counter() while it runs */
     unsigned log_lines_max; /* in any second of the clock, between start and stop; 10 unless a test sets it */
-    char final[2048];  /* once it is over: its last counters, " name=value name=value ..." */
+    char final[2048];       /* once it is over: its last counters, " name=value name=value ..." */
 };
 
 /* How to start a program. Leave zero what is not needed. */
@@ -103,6 +103,8 @@ void server_start(struct server *s, const char *program, ...) __attribute__((sen
 int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size);
 /* The path of an app, of maritcp, or of mario_test; a path stays as it is. Static text. */
 const char *itest_program(const char *name);
+/* The root of the source tree: the tests lie in build/VARIANT/ below it. Static text. */
+const char *itest_root(void);
 
 /* What it costs and holds. Any thread. */
 unsigned server_fds(const struct server *s);

@@ -98,12 +98,11 @@ static const char *cxx(void)
 START_TEST(headers_are_cxx)
 {
     static const char *const standards[] = {"-std=gnu++11", "-std=c++17", "-std=gnu++20"};
-    char err[4000], root[600], source[700], include[610];
+    char err[4000], source[600], include[600];
     if (cxx() == NULL)
         return;
-    snprintf(root, sizeof root, "%.*s", (int) (strstr(__FILE__, "test/integration") - __FILE__), __FILE__);
-    snprintf(source, sizeof source, "%stest/apps/cxx.cc", root);
-    snprintf(include, sizeof include, "-I%s", root[0] == '\0' ? "." : root);
+    snprintf(source, sizeof source, "%s/test/apps/cxx.cc", itest_root());
+    snprintf(include, sizeof include, "-I%s", itest_root());
     for (size_t i = 0; i < sizeof standards / sizeof standards[0]; i++) {
         const char *const args[] = {standards[i], include,         "-Wall", "-Wextra", "-Wpedantic",
                                     "-Werror",    "-fsyntax-only", source,  NULL};

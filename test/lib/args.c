@@ -66,16 +66,31 @@ int args_seconds(const char *option, const char *text, double min, double max, d
     return -1;
 }
 
-int args_target(int n, char **args, struct net_target *target)
+/* -1 when there are as many as may be, else 2 after a complaint. */
+static int count_target(int n, char **args)
 {
     if (n == 0)
         return args_complain("HOST PORT is missing");
-    if (n > 2)
-        return args_complain("'%s' is one argument too many", args[2]);
-    const char *wrong = net_resolve(args[0], n == 2 ? args[1] : NULL, target);
-    if (wrong != NULL)
-        return args_complain("%s%s%s: %s", args[0], n == 2 ? " " : "", n == 2 ? args[1] : "", wrong);
-    return -1;
+    return n > 2 ? args_complain("'%s' is one argument too many", args[2]) : -1;
+}
+
+static int judge_target(int n, char **args, const char *wrong)
+{
+    if (wrong == NULL)
+        return -1;
+    return args_complain("%s%s%s: %s", args[0], n == 2 ? " " : "", n == 2 ? args[1] : "", wrong);
+}
+
+int args_target(int n, char **args, struct net_target *target)
+{
+    int code = count_target(n, args);
+    return code >= 0 ? code : judge_target(n, args, net_resolve(args[0], n == 2 ? args[1] : NULL, target));
+}
+
+int args_targets(int n, char **args, struct net_targets *targets)
+{
+    int code = count_target(n, args);
+    return code >= 0 ? code : judge_target(n, args, net_resolve_ports(args[0], n == 2 ? args[1] : NULL, targets));
 }
 
 int args_descriptors(uint64_t need)
@@ -83,7 +98,8 @@ int args_descriptors(uint64_t need)
     uint64_t have = net_raise_nofile(need);
     if (have >= need)
         return 0;
-    fprintf(stderr, "%s: needs %" PRIu64 " descriptors, the limit is %" PRIu64 ": raise it with ulimit -Hn\n",
+    fprintf(stderr, "%s: needs %" PRIu64 " descriptors, the limit is %" PRIu64
+            ": raise it (ulimit -Hn, LimitNOFILE=, fs.nr_open), or ask for fewer connections\n",
             program, need, have);
     return 2;
 }

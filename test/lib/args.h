@@ -31,6 +31,9 @@ int args_seconds(const char *option, const char *text, double min, double max, d
  * a complaint. */
 int args_target(int n, char **args, struct net_target *target);
 
+/* The same for HOST and a list of ports. */
+int args_targets(int n, char **args, struct net_targets *targets);
+
 /* Raise the descriptor limit to `need`. 0, or 2 after one line that says what is missing. */
 int args_descriptors(uint64_t need);
 

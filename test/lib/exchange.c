@@ -67,6 +67,28 @@ void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsig
         payload_fill(out, x->data_len, conn, seq);
 }
 
+void exchange_reply(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
+{
+    if (x->kind == EXCHANGE_ECHO) {
+        exchange_build(x, conn, seq, out);
+        return;
+    }
+    wire_put_head(out, (struct wire_head){x->stx, (uint16_t) x->reply_len, x->akg_id});
+    if (x->kind == EXCHANGE_HELLO)
+        memcpy(out + WIRE_HEAD_LEN, hello, sizeof hello);
+}
+
+enum fault exchange_compare(const unsigned char *right, const unsigned char *in, size_t at, size_t n)
+{
+    if (memcmp(right + at, in, n) == 0)
+        return FAULT_NONE;
+    size_t i = 0;
+    while (right[at + i] == in[i])
+        i++;
+    size_t where = at + i;
+    return where < 4 ? FAULT_BAD_STX : where < 6 ? FAULT_BAD_LENGTH : where < 8 ? FAULT_BAD_AKG : FAULT_BAD_CONTENT;
+}
+
 static int content_right(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *data)
 {
     switch (x->kind) {

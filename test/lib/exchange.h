@@ -42,6 +42,14 @@ struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
 /* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
 
+/* Write the one right reply to that request, x->reply_len bytes, to out. Not for EXCHANGE_OTHER, which has
+ * many. */
+void exchange_reply(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
+
+/* Compare in[0 .. n-1], the bytes from `at` on of a reply, with the right reply whole in right; at + n is not
+ * above its length. FAULT_NONE, or the kind that the first wrong byte belongs to. */
+enum fault exchange_compare(const unsigned char *right, const unsigned char *in, size_t at, size_t n);
+
 /* Judge the reply at in[0 .. n-1] as early as its bytes allow. Returns the bytes of the whole, right
  * reply; 0 when bytes are missing and nothing is wrong so far; or -1 and its kind in *fault. */
 int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,

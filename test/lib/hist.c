@@ -4,6 +4,7 @@
  */
 #include "hist.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -52,6 +53,19 @@ uint64_t hist_percentile(const struct hist *h, double percent)
         return v < h->min ? h->min : v > h->max ? h->max : v;
     }
     return h->max;
+}
+
+void hist_write(const struct hist *h, FILE *out)
+{
+    uint64_t seen = 0;
+    fprintf(out, "# value_us percentile count\n");
+    for (uint32_t i = 0; i < HIST_BUCKETS; i++) {
+        if (h->bucket[i] == 0)
+            continue;
+        seen += h->bucket[i];
+        fprintf(out, "%.3f %.6f %" PRIu64 "\n", (double) bucket_value(i) / 1000.0,
+                100.0 * (double) seen / (double) h->count, h->bucket[i]);
+    }
 }
 
 double hist_mean(const struct hist *h)

@@ -7,6 +7,7 @@
 #define TEST_HIST_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #define HIST_SUB_BITS 7u
 #define HIST_SUB      (1u << HIST_SUB_BITS)
@@ -46,6 +47,10 @@ void hist_merge(struct hist *into, const struct hist *from);
 
 /* The time that percent (0 .. 100) of all times do not exceed; 0 when empty. */
 uint64_t hist_percentile(const struct hist *h, double percent);
+
+/* Write it to plot: a comment line, then a line for each bucket that is not empty: the time in microseconds, the
+ * percentile up to and with it, the count in it. */
+void hist_write(const struct hist *h, FILE *out);
 
 /* 0 when empty. */
 double hist_mean(const struct hist *h);

@@ -3,11 +3,13 @@
  */
 #include "net.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,11 +85,90 @@ const char *net_resolve(const char *host, const char *port, struct net_target *t
     return NULL;
 }
 
+/* Take one port or FIRST-LAST from *list, and the comma behind it. 0, or -1. */
+static int take_range(const char **list, uint32_t *first, uint32_t *last)
+{
+    char *end;
+    if (!isdigit((unsigned char) **list))
+        return -1;
+    unsigned long a = strtoul(*list, &end, 10), b = a;
+    if (*end == '-') {
+        if (!isdigit((unsigned char) end[1]))
+            return -1;
+        b = strtoul(end + 1, &end, 10);
+    }
+    if (a < 1 || b > 65535 || a > b || (*end == ',' && end[1] == '\0') || (*end != ',' && *end != '\0'))
+        return -1;
+    *first = (uint32_t) a;
+    *last = (uint32_t) b;
+    *list = *end == ',' ? end + 1 : end;
+    return 0;
+}
+
+/* Resolve the host once, and give each target its port. */
+static const char *resolve_range(const char *host, uint32_t first, uint32_t last, struct net_targets *ts)
+{
+    for (uint32_t p = first; p <= last; p++) {
+        char port[8];
+        if (ts->count == NET_TARGETS_MAX)
+            return "more than 64 ports";
+        snprintf(port, sizeof port, "%u", p);
+        const char *wrong = net_resolve(host, port, &ts->each[ts->count]);
+        if (wrong != NULL)
+            return wrong;
+        ts->count++;
+    }
+    return NULL;
+}
+
+const char *net_resolve_ports(const char *host, const char *ports, struct net_targets *ts)
+{
+    memset(ts, 0, sizeof *ts);
+    if (ports == NULL || strpbrk(ports, ",-") == NULL) {
+        const char *wrong = net_resolve(host, ports, &ts->each[0]);
+        ts->count = 1;
+        memcpy(ts->name, ts->each[0].name, sizeof ts->name);
+        return wrong;
+    }
+    if (*ports == '\0')
+        return "a port is missing";
+    for (const char *at = ports; *at != '\0';) {
+        uint32_t first, last;
+        if (take_range(&at, &first, &last) != 0)
+            return "not a list of ports 1 to 65535, such as 8082,8090-8097";
+        const char *wrong = resolve_range(host, first, last, ts);
+        if (wrong != NULL)
+            return wrong;
+    }
+    snprintf(ts->name, sizeof ts->name, "%.100s ports %.50s", host, ports);
+    return NULL;
+}
+
+static bool is_loopback(const struct net_target *t)
+{
+    const struct sockaddr_in *to = (const struct sockaddr_in *) (const void *) &t->addr;
+    return to->sin_family == AF_INET && ntohl(to->sin_addr.s_addr) >> 24 == 127;
+}
+
+uint64_t net_capacity(const struct net_targets *ts)
+{
+    unsigned low = 32768, high = 60999;
+    if (ts->each[0].addr.ss_family == AF_UNIX)
+        return UINT64_MAX;
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    if (f != NULL && (fscanf(f, "%u %u", &low, &high) != 2 || high < low)) {
+        low = 32768;
+        high = 60999;
+    }
+    if (f != NULL)
+        fclose(f);
+    return (uint64_t) (high - low + 1) * ts->count * (is_loopback(&ts->each[0]) ? SPREAD : 1);
+}
+
 /* The source port is chosen at connect, for the pair of addresses, not at bind, for all the world. */
 static int bind_spread(int fd, const struct net_target *t, uint32_t spread)
 {
-    const struct sockaddr_in *to = (const struct sockaddr_in *) (const void *) &t->addr;
-    if (spread == NET_NO_SPREAD || to->sin_family != AF_INET || ntohl(to->sin_addr.s_addr) >> 24 != 127)
+    if (spread == NET_NO_SPREAD || !is_loopback(t))
         return 0;
     int on = 1;
     struct sockaddr_in from = {.sin_family = AF_INET,
@@ -118,6 +199,11 @@ int net_connect_start(const struct net_target *t, uint32_t spread)
     if (connect(fd, (const struct sockaddr *) (const void *) &t->addr, t->len) != 0 && errno != EINPROGRESS)
         return close_keep_errno(fd);
     return fd;
+}
+
+int net_connect_nth(const struct net_targets *ts, uint32_t k)
+{
+    return net_connect_start(&ts->each[k % ts->count], k / ts->count);
 }
 
 int net_connect_result(int fd)
@@ -195,6 +281,9 @@ uint64_t net_raise_nofile(uint64_t need)
         return 0;
     if (r.rlim_cur < need) {
         rlim_t had = r.rlim_cur;
+        struct rlimit more = {.rlim_cur = need, .rlim_max = need};
+        if (need > r.rlim_max && setrlimit(RLIMIT_NOFILE, &more) == 0)
+            return need;
         r.rlim_cur = need < r.rlim_max ? need : r.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &r) != 0)
             r.rlim_cur = had;

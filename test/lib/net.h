@@ -16,13 +16,33 @@ struct net_target {
     char name[160]; /* for messages: "127.0.0.1 port 8082", "[::1] port 8082", "unix:/path" */
 };
 
-#define NET_NO_SPREAD UINT32_MAX
+#define NET_NO_SPREAD   UINT32_MAX
+#define NET_TARGETS_MAX 64u
+
+/* One host and one or several ports of it, or one unix socket. Constant after net_resolve_ports(). */
+struct net_targets {
+    uint32_t count;
+    struct net_target each[NET_TARGETS_MAX];
+    char name[160]; /* as above, "127.0.0.1 ports 8082-8089,9000" */
+};
 
 /* Find HOST PORT: a name, an IPv4 or an IPv6 address (in brackets or not) with a port 1 .. 65535; or
  * unix:/path with port NULL. May ask a name server. Returns NULL, or what is wrong in static or
  * thread-local text. */
 const char *net_resolve(const char *host, const char *port, struct net_target *t)
     __attribute__((warn_unused_result));
+
+/* The same for a list of ports and ranges of ports, "8082,8090-8097": at most NET_TARGETS_MAX. */
+const char *net_resolve_ports(const char *host, const char *ports, struct net_targets *ts)
+    __attribute__((warn_unused_result));
+
+/* How many connections there can be at a time to these targets from this machine: its local ports for each pair
+ * of addresses. UINT64_MAX for a unix socket. */
+uint64_t net_capacity(const struct net_targets *ts);
+
+/* Begin the connection with number k: to target k % count, and so that the pairs of source and target are used
+ * evenly; see net_connect_start(). */
+int net_connect_nth(const struct net_targets *ts, uint32_t k) __attribute__((warn_unused_result));
 
 /* Begin to connect a new non-blocking, close-on-exec socket, without delay of small packets. With spread =
  * k and a target in 127/8 the source address is 127.0.0.(2 + k % 100), so that ports in TIME_WAIT do not
@@ -44,8 +64,8 @@ int net_send_wait(int fd, const void *data, size_t n, uint64_t deadline) __attri
  * than n only at the peer's end; or -1 with errno (ETIMEDOUT), what has arrived is then lost. */
 ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline) __attribute__((warn_unused_result));
 
-/* Raise the soft descriptor limit to at least `need`, as far as the hard one allows. Returns the soft
- * limit now in force. */
+/* Raise the soft descriptor limit to at least `need`, as far as the hard one allows; with the privilege, the
+ * hard one too. Returns the soft limit now in force. */
 uint64_t net_raise_nofile(uint64_t need);
 
 #endif

@@ -64,6 +64,27 @@ int proc_cpu_ns(pid_t pid, uint64_t *ns)
     return *ns != 0 ? 0 : read_stat(pid, ns);
 }
 
+struct proc_kernel proc_kernel(void)
+{
+    struct proc_kernel k = {0};
+    char line[256];
+    uint64_t pages;
+    FILE *f = fopen("/proc/meminfo", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL && k.slab_kb == 0)
+        if (sscanf(line, "Slab: %" SCNu64, &k.slab_kb) != 1)
+            k.slab_kb = 0;
+    if (f != NULL)
+        fclose(f);
+    f = fopen("/proc/net/sockstat", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (sscanf(line, "TCP: inuse %*u orphan %*u tw %" SCNu64 " alloc %" SCNu64 " mem %" SCNu64, &k.time_wait,
+                   &k.tcp_sockets, &pages) == 3)
+            k.tcp_kb = pages * ((uint64_t) sysconf(_SC_PAGESIZE) / 1024);
+    if (f != NULL)
+        fclose(f);
+    return k;
+}
+
 uint64_t proc_rss_kb(pid_t pid)
 {
     char path[64], line[256];

@@ -11,6 +11,15 @@
  * kernel has none, from stat in clock ticks. Returns 0, or -1 when it cannot be read. */
 int proc_cpu_ns(pid_t pid, uint64_t *ns);
 
+/* What the whole machine's kernel holds. 0 where it cannot be read. */
+struct proc_kernel {
+    uint64_t slab_kb; /* objects of the kernel: sockets, descriptors, epoll entries of all processes */
+    uint64_t tcp_kb;  /* data in TCP sockets */
+    uint64_t tcp_sockets;
+    uint64_t time_wait;
+};
+struct proc_kernel proc_kernel(void);
+
 /* Resident memory of pid in KiB, or 0 when it cannot be read. */
 uint64_t proc_rss_kb(pid_t pid);
 

@@ -139,7 +139,7 @@ void conn_push(struct worker *w, struct conn *c)
 
 int conn_start(struct worker *w, struct conn *c, uint64_t now)
 {
-    c->fd = net_connect_start(&w->o->target, c->number);
+    c->fd = net_connect_nth(&w->o->targets, c->number);
     if (c->fd < 0 && errno == EAGAIN)
         return -1;
     c->state = CONN_CONNECTING;

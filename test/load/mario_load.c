@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common.h"
+#include "hold.h"
 #include "mode.h"
 #include "options.h"
 #include "report.h"
@@ -33,21 +35,6 @@ struct run {
     int tty; /* standard error is a terminal */
     struct server_use use;
 };
-
-static volatile sig_atomic_t interrupted;
-
-/* The run ends early, with its report; the wait for outstanding answers is bounded. */
-static void on_signal(int sig)
-{
-    (void) sig;
-    interrupted = 1;
-}
-
-static int cannot(const char *what, const char *why)
-{
-    fprintf(stderr, "mario_load: %s: %s\n", what, why);
-    return 2;
-}
 
 static void status(struct run *run)
 {
@@ -89,9 +76,8 @@ static int hopeless(const struct run *run)
 /* Sleep until `until`, or until all workers have reached `phase`, or the run is to end early. */
 static void watch(struct run *run, uint64_t until, enum worker_phase phase)
 {
-    for (uint64_t now; (now = mono_ns()) < until && !reached(run, phase) && !interrupted && !hopeless(run);) {
-        uint64_t left = until - now < GLANCE_NS ? until - now : GLANCE_NS;
-        nanosleep(&(struct timespec){.tv_nsec = (long) left}, NULL);
+    for (uint64_t now; (now = mono_ns()) < until && !reached(run, phase) && !common_interrupted && !hopeless(run);) {
+        common_nap(until - now < GLANCE_NS ? until - now : GLANCE_NS);
         status(run);
     }
 }
@@ -159,18 +145,19 @@ static int prepare(struct run *run)
     if (args_descriptors((uint64_t) run->o.connections + run->o.idle + run->o.threads + SPARE_FDS) != 0)
         return 2;
     if (run->o.server != 0 && proc_cpu_ns(run->o.server, &cpu) != 0)
-        return cannot("-P", "there is no such process");
+        return common_cannot("-P", "there is no such process");
     int err = make_workers(run);
-    return err == 0 ? 0 : cannot("cannot make the connections", strerror(err));
+    return err == 0 ? 0 : common_cannot("cannot make the connections", strerror(err));
 }
 
-static int write_json(const struct result *r, const char *path)
+static void write_json(const void *r, FILE *out)
 {
-    FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
-    int rc = f == NULL ? -1 : report_json(r, f);
-    if (f != NULL && f != stdout && fclose(f) != 0)
-        rc = -1;
-    return rc == 0 ? 0 : cannot(path, strerror(errno));
+    report_json(r, out);
+}
+
+static void write_histogram(const void *r, FILE *out)
+{
+    hist_write(&((const struct result *) r)->hist, out);
 }
 
 /* The errno of a connect that failed, when none went well. */
@@ -189,12 +176,13 @@ static int finish(struct run *run)
     int err = start_error(run, &r);
     if (err != 0) {
         char what[256];
-        snprintf(what, sizeof what, "cannot connect to %s", run->o.target.name);
-        return cannot(what, strerror(err));
+        snprintf(what, sizeof what, "cannot connect to %s", run->o.targets.name);
+        return common_cannot(what, strerror(err));
     }
-    int to_stdout = run->o.json != NULL && strcmp(run->o.json, "-") == 0;
-    report_print(&r, to_stdout ? stderr : stdout);
-    if (run->o.json != NULL && write_json(&r, run->o.json) != 0)
+    report_print(&r, common_summary(&run->o));
+    if (run->o.json != NULL && common_write(run->o.json, write_json, &r) != 0)
+        return 2;
+    if (run->o.histogram != NULL && common_write(run->o.histogram, write_histogram, &r) != 0)
         return 2;
     return r.errors > 0 || r.ledger.lost > 0 || report_unbalanced(&r) ? 1 : 0;
 }
@@ -207,13 +195,14 @@ int main(int argc, char **argv)
     int code = options_read(argc, argv, &run.o);
     if (code >= 0)
         return code;
+    if (run.o.mode->holds)
+        return hold_run(&run.o, run.tty);
     if ((code = prepare(&run)) != 0)
         return code;
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    common_catch_signals();
     int err = start_workers(&run);
     if (err != 0)
-        return cannot("cannot start a thread", strerror(err));
+        return common_cannot("cannot start a thread", strerror(err));
     conduct(&run);
     for (uint32_t i = 0; i < run.o.threads; i++)
         worker_join(run.workers[i]);

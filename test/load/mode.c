@@ -138,6 +138,10 @@ const struct mode modes[] = {
      .needs_rate = true,
      .turn = open_turn,
      .finish = open_finish},
+    {.name = "hold",
+     .help = "open -c connections, keep them for -t seconds with heartbeat, churn and requests",
+     .inflight = 1,
+     .holds = true},
 };
 const size_t mode_count = sizeof modes / sizeof modes[0];
 

@@ -19,6 +19,7 @@ struct mode {
     bool ask_at_start; /* ask one request as soon as connecting has begun */
     bool reconnects;   /* a connection that broke is made again */
     bool counts_conns; /* connections are what is measured */
+    bool holds;        /* holder.c does it, the rest of this row is not used */
 
     /* The clock has started: for each connection that is open, or for all without connect_first. */
     void (*begin)(struct worker *w, struct conn *c, uint64_t now);

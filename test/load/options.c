@@ -11,10 +11,16 @@
 #include "protocol/mario_protocol.h"
 #include "test/lib/args.h"
 
-#define DAY_S 86400.0
+#define DAY_S           86400.0
+#define CONNECTIONS_MAX 100000000u
+
+/* Options without a letter; in the order of hold_names. */
+enum { OPT_RAMP = 256, OPT_HEARTBEAT, OPT_CHURN, OPT_ACTIVE, OPT_SLOW, OPT_STOPPED, OPT_HISTOGRAM };
+
+static const char *const hold_names[] = {"--ramp", "--heartbeat", "--churn", "--active", "--slow", "--stopped"};
 
 static const char usage[] =
-    "usage: mario_load HOST PORT [options]\n"
+    "usage: mario_load HOST PORTS [options]     PORTS: 8082, or 8082,8090-8097\n"
     "       mario_load unix:/path [options]\n"
     "Load a MarioTCP server, check every reply, and report speed, latency and errors.\n"
     "  -c, --connections N   working connections, spread over the threads (50)\n"
@@ -23,7 +29,7 @@ static const char usage[] =
     "  -a, --akg ID          login, hello, echo or a number (login)\n"
     "  -t, --time S          seconds that are measured (10)\n"
     "  -w, --warmup S        seconds before that, not counted (1)\n"
-    "  -m, --mode MODE       closed, churn or open (closed):\n";
+    "  -m, --mode MODE       closed, churn, open or hold (closed):\n";
 
 static const char usage_rest[] =
     "  -r, --rate N          requests a second in all, for -m open\n"
@@ -34,10 +40,19 @@ static const char usage_rest[] =
     "  -D, --deadline S      a reply or a connection that takes longer is lost (5)\n"
     "  -P, --pid PID         process id of the server: report its CPU and memory\n"
     "  -j, --json FILE       write the result as JSON; - is standard output\n"
+    "      --histogram FILE  write the latencies to plot: microseconds, percentile, count\n"
     "  -v, --verbose         status lines also when standard error is no terminal\n"
+    "For -m hold, where -t counts from when all are open:\n"
+    "      --ramp N          connections opened a second (0: as fast as they are answered)\n"
+    "      --heartbeat S     each connection is asked once in S seconds (60)\n"
+    "      --churn N         connections closed and opened again a second, at random (0)\n"
+    "      --active N        requests a second on random connections, besides (0)\n"
+    "      --slow N          more clients that read 16 bytes a second of what they are sent (0)\n"
+    "      --stopped N       more clients that never read (0)\n"
     "  -h, --help            this text\n"
     "  -V, --version         version\n"
-    "Exit code: 0 no error, 1 a reply was wrong or lost, 2 bad usage or could not start.\n";
+    "Exit code: 0 no error; 1 a reply or a connection was wrong or lost, or a rate of -m hold was not kept;\n"
+    "2 bad usage or could not start.\n";
 
 static const struct option longs[] = {
     {"connections", required_argument, NULL, 'c'},
@@ -55,6 +70,13 @@ static const struct option longs[] = {
     {"deadline", required_argument, NULL, 'D'},
     {"pid", required_argument, NULL, 'P'},
     {"json", required_argument, NULL, 'j'},
+    {"histogram", required_argument, NULL, OPT_HISTOGRAM},
+    {"ramp", required_argument, NULL, OPT_RAMP},
+    {"heartbeat", required_argument, NULL, OPT_HEARTBEAT},
+    {"churn", required_argument, NULL, OPT_CHURN},
+    {"active", required_argument, NULL, OPT_ACTIVE},
+    {"slow", required_argument, NULL, OPT_SLOW},
+    {"stopped", required_argument, NULL, OPT_STOPPED},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -65,7 +87,8 @@ static const struct option longs[] = {
 struct raw {
     uint32_t stx;
     uint64_t connections, idle, inflight, threads, rate, size, uid, pid;
-    bool sized, help, version;
+    bool sized, warmed, help, version;
+    const char *hold_option; /* the last that was given */
 };
 
 static void print_usage(void)
@@ -81,7 +104,7 @@ static int read_mode(const char *text, struct load_options *o)
     o->mode = mode_find(text);
     if (o->mode != NULL)
         return 0;
-    args_complain("-m: '%s' is not closed, churn or open", text);
+    args_complain("-m: '%s' is not closed, churn, open or hold", text);
     return -1;
 }
 
@@ -91,12 +114,33 @@ static int read_size(const char *text, struct raw *r)
     return args_number("-s", text, 0, EXCHANGE_DATA_MAX, &r->size);
 }
 
+/* An option of mode hold; 0, or -1 after a complaint. */
+static int read_hold_option(int opt, const char *arg, struct load_options *o, struct raw *r)
+{
+    const char *name = hold_names[opt - OPT_RAMP];
+    uint64_t n;
+    r->hold_option = name;
+    if (opt == OPT_HEARTBEAT)
+        return args_seconds(name, arg, 0.001, DAY_S, &o->heartbeat_s);
+    if (args_number(name, arg, 0, opt == OPT_SLOW || opt == OPT_STOPPED ? 100000 : 100000000, &n) != 0)
+        return -1;
+    if (opt == OPT_RAMP)
+        o->ramp = (double) n;
+    else if (opt == OPT_CHURN)
+        o->churn = (double) n;
+    else if (opt == OPT_ACTIVE)
+        o->active = (double) n;
+    else
+        *(opt == OPT_SLOW ? &o->slow : &o->stopped) = (uint32_t) n;
+    return 0;
+}
+
 /* One option; 0, or -1 after a complaint. */
 static int read_option(int opt, const char *arg, struct load_options *o, struct raw *r)
 {
     switch (opt) {
     case 'c':
-        return args_number("-c", arg, 0, 1000000, &r->connections);
+        return args_number("-c", arg, 0, CONNECTIONS_MAX, &r->connections);
     case 'p':
         return args_number("-p", arg, 1, 65536, &r->inflight);
     case 's':
@@ -106,13 +150,14 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
     case 't':
         return args_seconds("-t", arg, 0.001, DAY_S * 365, &o->measure_s);
     case 'w':
+        r->warmed = true;
         return args_seconds("-w", arg, 0, DAY_S, &o->warmup_s);
     case 'm':
         return read_mode(arg, o);
     case 'r':
         return args_number("-r", arg, 1, 100000000, &r->rate);
     case 'i':
-        return args_number("-i", arg, 0, 1000000, &r->idle);
+        return args_number("-i", arg, 0, CONNECTIONS_MAX, &r->idle);
     case 'T':
         return args_number("-T", arg, 1, 256, &r->threads);
     case 'x':
@@ -125,14 +170,18 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
         return args_number("-P", arg, 1, INT32_MAX, &r->pid);
     case 'j':
         return o->json = arg, 0;
+    case OPT_HISTOGRAM:
+        return o->histogram = arg, 0;
     case 'v':
         return o->verbose = true, 0;
     case 'h':
         return r->help = true, 0;
     case 'V':
         return r->version = true, 0;
-    default:
+    case '?':
         return -1; /* getopt has said what is wrong */
+    default:
+        return read_hold_option(opt, arg, o, r);
     }
 }
 
@@ -165,6 +214,24 @@ static int make_exchange(struct load_options *o, const struct raw *r)
     return 0;
 }
 
+/* What goes with mode hold, and what with the others. 0, or -1 after a complaint. */
+static int judge_hold(struct load_options *o, const struct raw *r)
+{
+    if (!o->mode->holds) {
+        if (r->hold_option != NULL)
+            return args_complain("%s needs -m hold", r->hold_option), -1;
+        return 0;
+    }
+    if (r->idle != 0)
+        return args_complain("-i does not go with -m hold: there all connections are held"), -1;
+    if (r->warmed)
+        return args_complain("-w does not go with -m hold: -t counts from when all are open"), -1;
+    if (o->exchange.reply_len == 0)
+        return args_complain("-m hold needs -a login, hello or echo, whose answers are known"), -1;
+    o->warmup_s = 0;
+    return 0;
+}
+
 /* What only makes sense together. 0, or -1 after a complaint. */
 static int combine(struct load_options *o, const struct raw *r)
 {
@@ -181,16 +248,20 @@ static int combine(struct load_options *o, const struct raw *r)
         return args_complain(o->mode->needs_rate ? "-m %s needs -r" : "-r does not go with -m %s",
                              o->mode->name),
                -1;
-    if (o->mode->counts_conns && o->inflight != 1)
-        return args_complain("-p does not go with -m %s: each connection asks once", o->mode->name), -1;
-    return make_exchange(o, r);
+    if ((o->mode->counts_conns || o->mode->holds) && o->inflight != 1)
+        return args_complain("-p does not go with -m %s: a connection asks one at a time", o->mode->name), -1;
+    return make_exchange(o, r) != 0 ? -1 : judge_hold(o, r);
 }
 
 int options_read(int argc, char **argv, struct load_options *o)
 {
     struct raw r = {.stx = MARITCP_STX, .connections = 50, .threads = 1};
-    *o = (struct load_options){
-        .mode = &modes[0], .warmup_s = 1, .measure_s = 10, .timeout_s = 5, .akg_name = "login"};
+    *o = (struct load_options){.mode = &modes[0],
+                               .warmup_s = 1,
+                               .measure_s = 10,
+                               .timeout_s = 5,
+                               .heartbeat_s = 60,
+                               .akg_name = "login"};
     for (int opt; (opt = getopt_long(argc, argv, "c:p:s:a:t:w:m:r:i:T:x:u:D:P:j:vhV", longs, NULL)) != -1;)
         if (read_option(opt, optarg, o, &r) != 0)
             return 2;
@@ -204,5 +275,5 @@ int options_read(int argc, char **argv, struct load_options *o)
     }
     if (combine(o, &r) != 0)
         return 2;
-    return args_target(argc - optind, argv + optind, &o->target);
+    return args_targets(argc - optind, argv + optind, &o->targets);
 }

@@ -14,7 +14,7 @@
 struct mode;
 
 struct load_options {
-    struct net_target target;
+    struct net_targets targets;
     const struct mode *mode;
     struct exchange exchange; /* what is asked, over and over */
     struct exchange login;    /* what idle connections ask, once */
@@ -24,8 +24,15 @@ struct load_options {
     uint32_t threads;         /* 1 .. connections + idle */
     double rate;              /* requests a second in all; 0 = as fast as answers come */
     double warmup_s, measure_s, timeout_s;
+    double heartbeat_s; /* hold: each connection is asked once in this time */
+    double ramp;        /* hold: connections opened a second; 0 = as fast as they are answered */
+    double churn;       /* hold: connections closed and opened again a second */
+    double active;      /* hold: requests a second on connections chosen by chance */
+    uint32_t slow;      /* hold: clients that read a few bytes a second, besides */
+    uint32_t stopped;   /* hold: and that do not read */
     pid_t server;         /* whose CPU is measured; 0 = nobody's */
-    const char *json;     /* a path, "-" for standard output, or NULL */
+    const char *json;      /* a path, "-" for standard output, or NULL */
+    const char *histogram; /* the same */
     const char *akg_name; /* as it was given */
     bool verbose;         /* status lines also when standard error is no terminal */
 };

@@ -86,7 +86,7 @@ void report_print(const struct result *r, FILE *out)
 {
     const struct load_options *o = r->o;
     fprintf(out, "%s, %s, %s: %u connections x %u in flight, %u idle, %u bytes of data, %.2f s\n",
-            o->target.name, o->mode->name, o->akg_name, o->connections, o->inflight, o->idle,
+            o->targets.name, o->mode->name, o->akg_name, o->connections, o->inflight, o->idle,
             o->exchange.data_len, r->seconds);
     fprintf(out, "requests    %" PRIu64 ", %.0f a second\n", r->requests,
             per_second(r->requests, r->seconds));
@@ -133,7 +133,7 @@ static void json_setup(const struct result *r, FILE *out)
     const struct load_options *o = r->o;
     json_text(out, "mode", o->mode->name);
     fputc(',', out);
-    json_text(out, "target", o->target.name);
+    json_text(out, "target", o->targets.name);
     fprintf(out, ",\"connections\":%u,\"idle\":%u,\"threads\":%u,\"inflight\":%u,\"payload\":%u,",
             o->connections, o->idle, o->threads, o->inflight, o->exchange.data_len);
     json_text(out, "akg", o->akg_name);

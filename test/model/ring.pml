@@ -178,10 +178,8 @@ inline ring(me, old)
     fi;
 #ifdef LOOK_FIRST
 rung:
-    old = 0
-#else
-    old = 0
 #endif
+    old = 0
 }
 
 inline fill(me)
@@ -284,6 +282,24 @@ inline use(r)
     }
 }
 
+/* doorbell_ring() by the owner, which has taken its share and comes back for the rest. */
+inline ring_myself(r)
+{
+    atomic {
+        t = word;
+        word = t | BIT(r);
+        if
+        :: t == 0 -> writes++; assert(writes <= 1)
+        :: else
+        fi
+    }
+    if
+    :: t == 0 -> edge = true
+    :: else
+    fi;
+    t = 0
+}
+
 /* Read a ring to its end. */
 inline drain(r)
 {
@@ -322,7 +338,10 @@ inline drain(r)
         use(r);
         give_back(r);
 #endif
-#ifdef ONE_A_RING
+#ifdef ONE_A_TURN
+        ring_myself(r);
+#endif
+#if defined(ONE_A_RING) || defined(ONE_A_TURN)
         break
 #endif
     od

@@ -209,6 +209,45 @@ START_TEST(a_flood_is_held_back)
 }
 END_TEST
 
+struct flood {
+    struct log_limit limit;
+    _Atomic uint64_t passed, held, asked;
+    uint64_t end; /* of unit_ms() */
+};
+
+static void *flood_main(void *arg)
+{
+    struct flood *f = arg;
+    while (unit_ms() < f->end) {
+        uint32_t held = 0;
+        f->asked++;
+        if (log_limit_pass(&f->limit, 3, &held)) {
+            f->passed++;
+            f->held += held;
+        }
+    }
+    return NULL;
+}
+
+/* Over some two seconds: a few lines in each, and every line that is missing is told of by a later one. */
+START_TEST(a_flood_from_many_threads_is_held_back)
+{
+    enum { FLOODERS = 3 };
+    pthread_t threads[FLOODERS];
+    struct flood f = {.end = unit_ms() + 2100};
+    uint64_t first = unit_ms() / 1000;
+    for (int i = 0; i < FLOODERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, flood_main, &f), 0);
+    for (int i = 0; i < FLOODERS; i++)
+        pthread_join(threads[i], NULL);
+    uint64_t seconds = unit_ms() / 1000 - first + 1;
+    ck_assert_uint_ge(f.passed, 3 * (seconds - 2));
+    ck_assert_uint_le(f.passed, 3 * (seconds + 1));
+    ck_assert_uint_gt(f.asked, 1000);
+    ck_assert_uint_eq(f.passed + f.held + f.limit.held_back, f.asked);
+}
+END_TEST
+
 /* ---- Where lines go ---- */
 
 START_TEST(appended_and_not_for_everyone)
@@ -398,12 +437,13 @@ START_TEST(a_full_disk_is_survived)
 }
 END_TEST
 
-START_TEST(what_a_queue_holds_is_written_before_it_goes)
+START_TEST(queues_come_and_go)
 {
     start_on_file();
     for (int i = 0; i < 50; i++) {
         LOG_QUEUE *q = queue_make();
         slog_info(q, "%d", i);
+        flush();
         log_queue_destroy(&q);
         ck_assert_ptr_null(q);
     }
@@ -546,6 +586,7 @@ Suite *log_suite(void)
     tcase_add_test(c, raw_text_goes_where_it_is_sent);
     tcase_add_test(c, long_lines_are_cut);
     tcase_add_test(c, a_flood_is_held_back);
+    tcase_add_test(c, a_flood_from_many_threads_is_held_back);
     c = unit_case(s, "targets", 10);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, appended_and_not_for_everyone);
@@ -557,7 +598,7 @@ Suite *log_suite(void)
     tcase_add_test(c, filled_before_the_thread_starts);
     tcase_add_test(c, a_stuck_reader_holds_up_nobody);
     tcase_add_test(c, a_full_disk_is_survived);
-    tcase_add_test(c, what_a_queue_holds_is_written_before_it_goes);
+    tcase_add_test(c, queues_come_and_go);
     tcase_add_test(c, what_a_queue_dropped_is_remembered);
     c = unit_case(s, "threads", 30);
     tcase_add_checked_fixture(c, setup, teardown);

@@ -1,0 +1,27 @@
+/*
+ * common.h: what the conductors of all modes share: complaints, signals, files, what the server's process has used.
+ * Main thread.
+ */
+#ifndef LOAD_COMMON_H
+#define LOAD_COMMON_H
+
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* Set by SIGINT and SIGTERM once they are caught: the run ends early, with its report. */
+extern volatile sig_atomic_t common_interrupted;
+void common_catch_signals(void);
+
+/* "mario_load: WHAT: WHY" on standard error. Returns 2, the exit code of what could not start. */
+int common_cannot(const char *what, const char *why);
+
+/* Let `write` write `what` to the file `path`, "-" for standard output. 0, or 2 after a complaint. */
+typedef void (*common_writer)(const void *what, FILE *out);
+int common_write(const char *path, common_writer write, const void *what);
+
+/* Sleep for `ns`, at most a second; a signal ends it. */
+void common_nap(uint64_t ns);
+
+#endif
