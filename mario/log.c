@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -48,8 +49,8 @@ struct record {
 struct mario_log_queue {
     struct spsc ring;                             /* its thread (w) -> log thread (r) */
     _Alignas(SPSC_LINE) _Atomic uint64_t dropped; /* its thread (w) -> any (r) */
-    unsigned bell_bit;
-    struct mario_log_queue *next; /* under lock */
+    unsigned number;                              /* in the order they were made; also its bit at the bell */
+    struct mario_log_queue *next;                 /* under lock */
 };
 
 static struct {
@@ -100,7 +101,7 @@ static sint32 record_end(LOG_QUEUE *q, struct record *r, int wanted)
     }
     r->len = (uint16_t) len;
     spsc_commit(&q->ring);
-    doorbell_ring(&logger.bell, q->bell_bit);
+    doorbell_ring(&logger.bell, q->number);
     return (sint32) len;
 }
 
@@ -148,7 +149,8 @@ bool log_limit_pass(struct log_limit *l, uint32_t lines_a_second, uint32_t *held
     uint64_t second = (uint64_t) now.tv_sec << 32, next;
     uint64_t old = atomic_load_explicit(&l->state, memory_order_relaxed);
     do {
-        bool same = old >> 32 == second >> 32;
+        bool same =
+            old >> 32 >= second >> 32; /* another thread's clock may be read a little later than ours */
         if (same && (uint32_t) old >= lines_a_second) {
             atomic_fetch_add_explicit(&l->held_back, 1, memory_order_relaxed);
             return false;
@@ -181,7 +183,7 @@ LOG_QUEUE *create_log_queue(void)
     pthread_mutex_lock(&logger.lock);
     bool ok = bell_setup();
     if (ok) {
-        q->bell_bit = logger.queue_count++;
+        q->number = logger.queue_count++;
         q->next = logger.queues;
         logger.queues = q;
     }
@@ -302,6 +304,9 @@ sint32 mario_log_flush(uint32 timeout_ms)
 struct writer {
     int fd; /* the log file */
     int epoll;
+    unsigned below; /* this round: queues from this number on have been seen */
+    unsigned taken; /* this round: records from the queue at hand */
+    uint64_t again; /* bits of queues that had more than a round takes */
     uint64_t dropped_said;
     time_t dropped_when;
     time_t stamp_second;
@@ -375,18 +380,24 @@ static bool out_record(struct writer *w, const struct record *r)
     return true;
 }
 
-/* Fill out from the queues whose bit is set, under lock. True if nothing is left in them. */
+/* Fill out from the queues whose bit is set, each as many records as it can hold, so that one that is written all the
+ * time does not starve the others. Under lock. True when the round is over, false when out must be written first. */
 static bool collect(struct writer *w, uint64_t rung)
 {
-    for (LOG_QUEUE *q = logger.queues; q != NULL; q = q->next) {
-        if ((rung >> (q->bell_bit % 64) & 1) == 0)
+    for (LOG_QUEUE *q = logger.queues; q != NULL; q = q->next) { /* newest first: falling numbers */
+        uint64_t bit = UINT64_C(1) << (q->number % 64);
+        if ((rung & bit) == 0 || q->number >= w->below)
             continue;
         const struct record *r;
-        while ((r = spsc_front(&q->ring)) != NULL) {
-            if (!out_record(w, r))
+        for (; (r = spsc_front(&q->ring)) != NULL && w->taken < QUEUE_RECORDS; w->taken++) {
+            if (!out_record(w, r)) {
+                w->below = q->number + 1;
                 return false;
+            }
             spsc_release(&q->ring);
         }
+        w->again |= r != NULL ? bit : 0;
+        w->taken = 0;
     }
     return true;
 }
@@ -448,12 +459,14 @@ static void *log_main(void *arg)
     bool unsaid = false;
     for (;;) {
         struct epoll_event e;
-        epoll_wait(w->epoll, &e, 1, unsaid ? 1000 : -1);
-        uint64_t rung = doorbell_answer(&logger.bell);
+        epoll_wait(w->epoll, &e, 1, w->again != 0 ? 0 : unsaid ? 1000 : -1);
+        uint64_t rung = doorbell_answer(&logger.bell) | w->again;
         uint64_t ticket = atomic_load_explicit(&logger.flush_wanted, memory_order_acquire);
         if (ticket != logger.flush_done)
             rung = UINT64_MAX;
         bool done;
+        w->again = 0;
+        w->below = UINT_MAX;
         take_target(w);
         do {
             pthread_mutex_lock(&logger.lock);

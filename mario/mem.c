@@ -1,7 +1,7 @@
 /*
  * mem.c: memory that comes and goes. Any thread; each works on its own lists, nothing is shared.
  *
- * Size classes are powers of two from 64 B to 64 KB. A block goes to the class its usable size fills, whoever
+ * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills, whoever
  * allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B is
  * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. Under a
  * sanitizer nothing is kept, so that use after free stays visible.
@@ -29,7 +29,7 @@
 
 enum {
     CLASS_MIN_SHIFT = 6,  /* 64 B */
-    CLASS_MAX_SHIFT = 16, /* 64 KB */
+    CLASS_MAX_SHIFT = 17, /* 128 KB: the chain that libevent takes for the largest packet */
     CLASSES = CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1,
     CLASS_KEEP_BYTES = 256 * 1024 /* kept a class and thread; a burst beyond it pays for malloc */
 };
