@@ -134,7 +134,9 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 	install -m 644 mario.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	install -m 644 conf/maritcp.conf README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
-	cp -r example $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/counter
+	install -m 644 example/counter/Makefile* example/counter/README.md example/counter/*.[ch] \
+	    $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/counter/
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/mario.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/

@@ -18,7 +18,7 @@ extern "C" {
  * the connected hook too; an end hook's answer is not looked at. */
 typedef sint32 (*FUNC_PTR)(CONN *c);
 
-/* The head of every packet on the wire, little-endian, no padding (DESIGN: wire format). */
+/* The head of every packet on the wire, little-endian, no padding (docs/design.md: wire format). */
 typedef struct mario_head {
     uint32 stx;    /* magic, see regist_stx() */
     uint16 pkglen; /* length of the whole packet, head included: 8 .. max_pkglen */

@@ -53,7 +53,7 @@ struct mario_options {
  * entry and what is wrong with it. Any thread. */
 sint32 mario_listen_check(const char *list, char *why, uint32 size);
 
-/* Fill *o with the defaults of DESIGN section 3. */
+/* Fill *o with the defaults of docs/design.md. */
 void mario_options_init(struct mario_options *o);
 
 /* Check the options, raise the soft descriptor limit as far as it may, bind and listen, allocate all pools.

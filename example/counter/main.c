@@ -6,7 +6,7 @@
  */
 #include "count.h"
 
-enum { EXIT_CLEAN = 0, EXIT_FAILED = 1, EXIT_NO_START = 2 };
+enum { EXIT_NO_START = 2 };
 
 static sint32 prepare(void)
 {
@@ -27,10 +27,12 @@ int main(int argc, char **argv)
     if (!server)
         return EXIT_NO_START;
     int code = EXIT_NO_START;
-    if (prepare() == 0)
-        code = start_server(server) ? EXIT_FAILED : EXIT_CLEAN; /* runs until SIGTERM or SIGINT */
-    else
+    if (prepare() == 0) {
+        start_server(server); /* until SIGTERM or SIGINT */
+        code = mario_server_exit_code(server);
+    } else {
         fprintf(stderr, "counter: a function or the log thread was refused\n");
+    }
     mario_free_server(&server);
     return code;
 }
