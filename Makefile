@@ -86,7 +86,13 @@ $(B)/preload/%.so: test/preload/%.c
 	@$(CC) $(filter-out -fsanitize=%,$(CFLAGS_ALL)) $(INC) -fPIC -shared -o $@ $< -ldl
 	@echo "  LD   $@"
 
-APPS = $(patsubst test/apps/%.c,$(B)/apps/%,$(APP_SRC))
+# The public headers fit C++: an application in C++.
+$(B)/apps/cxx: test/apps/cxx.cc $(LIB)
+	@mkdir -p $(@D)
+	@$(CXX) -I. -Wall -Wextra -Werror $(OPT) -g $(filter -fsanitize=%,$(LDFLAGS_ALL)) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
+APPS = $(B)/apps/cxx $(patsubst test/apps/%.c,$(B)/apps/%,$(APP_SRC))
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread

@@ -389,15 +389,21 @@ static void join_workers(SERVER *s)
     s->master.started = 0;
 }
 
+/* All counters that are not 0, in as many lines as they need. */
 static void log_counters(const SERVER *s, LOG_QUEUE *q)
 {
-    char line[800] = "";
+    char line[900] = "";
     size_t used = 0;
-    for (uint32_t i = 0; i < mario_stat_count() && used < sizeof line; i++) {
+    for (uint32_t i = 0; i < mario_stat_count(); i++) {
         uint64_t v = mario_stat_value(s, i);
-        if (v != 0)
-            used += (size_t) snprintf(line + used, sizeof line - used, " %s=%llu", mario_stat_name(i),
-                                      (unsigned long long) v);
+        if (v == 0)
+            continue;
+        if (used > sizeof line - 64) { /* a name and a number have 50 characters at most */
+            slog_info_t(q, "stopped:%s", line);
+            used = 0;
+        }
+        used += (size_t) snprintf(line + used, sizeof line - used, " %s=%llu", mario_stat_name(i),
+                                  (unsigned long long) v);
     }
     slog_info_t(q, "stopped:%s", line);
 }

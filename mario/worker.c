@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
@@ -354,29 +353,20 @@ static void on_due(void *arg, uint32_t index)
         conn_arm(c);
 }
 
-static uint64_t monotonic_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
-}
-
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
     uint64_t expired;
     (void) what;
-    w->tick_due = read(fd, &expired, sizeof expired) > 0; /* reading also arms it again */
+    if (read(fd, &expired, sizeof expired) == (ssize_t) sizeof expired) /* reading also arms it again */
+        w->ticks_due = expired;
 }
 
 /* Time goes on. After the I/O of the turn, so that the sweep sees what has arrived. */
 static void sweep(struct worker *w)
 {
-    uint64_t now = monotonic_ms();
-    uint64_t steps = (now - w->tick_time) / TICK_MS;
-    w->tick_due = false;
-    w->tick_time += steps * TICK_MS;
-    w->shard.tick += steps > TICK_JUMP_MAX ? TICK_JUMP_MAX : (uint32_t) steps;
+    w->shard.tick += w->ticks_due > TICK_JUMP_MAX ? TICK_JUMP_MAX : (uint32_t) w->ticks_due;
+    w->ticks_due = 0;
     wheel_advance(&w->shard.wheel, w->shard.tick, on_due, w);
 }
 
@@ -385,7 +375,7 @@ static void sweep(struct worker *w)
 /* What is due after each turn of the loop. False when the worker's work is over. */
 static bool turn(struct worker *w)
 {
-    if (w->tick_due)
+    if (w->ticks_due > 0)
         sweep(w);
     conn_turn(&w->shard);
     if (!w->stopping)
@@ -402,7 +392,6 @@ static void *worker_main(void *arg)
     if (!mem_thread_init())
         slog_warn_t(w->shard.pub.qlog, "worker %u: no memory for block lists, using malloc",
                     w->shard.pub.ind);
-    w->tick_time = monotonic_ms();
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
         if (event_base_loop(w->shard.pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0) {

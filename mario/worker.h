@@ -27,8 +27,7 @@ struct worker {
     struct event *tick_event;
     int tick_fd; /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
     unsigned char *rx;    /* the receive buffer: RX_FRONT bytes for what was carried over, then RX_SIZE */
-    uint64_t tick_time;   /* monotonic milliseconds of the last tick */
-    bool tick_due;        /* the timer has fired in this turn: sweep after its I/O */
+    uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this turn */
     bool stopping;        /* the word stop has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
     pthread_t thread;

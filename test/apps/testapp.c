@@ -42,11 +42,16 @@ static bool end_writes, with_hooks = true;
 static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
 
 /* The app's own counters: any thread adds, TEST_STATS and the report read. */
-#define OWN(ROW)                                                                 \
-    ROW(hook_connected)                                                          \
-    ROW(hook_end_closed)                                                         \
-    ROW(hook_end_timeout) ROW(hook_end_error) ROW(wrong_thread) ROW(wrong_state) \
-        ROW(err_type) /* of the last end hook */ ROW(functions) ROW(wrong_canary)
+#define OWN(ROW)                             \
+    ROW(hook_connected)                      \
+    ROW(hook_end_closed)                     \
+    ROW(hook_end_timeout)                    \
+    ROW(hook_end_error)                      \
+    ROW(wrong_thread)                        \
+    ROW(wrong_state)                         \
+    ROW(err_type) /* of the last end hook */ \
+    ROW(functions)                           \
+    ROW(wrong_canary)
 
 #define ROW(name) static _Atomic uint64 own_##name;
 OWN(ROW)

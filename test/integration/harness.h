@@ -91,6 +91,7 @@ struct launch {
     const char *const *env;  /* more environment: "NAME=value", ends with NULL; or NULL */
     uint64_t nofile;         /* RLIMIT_NOFILE, soft and hard; 0 = as it is */
     bool bare;               /* give it args alone: no listen, no log.file */
+    bool stop_waits;         /* TERM is blocked and pending from its first instruction on: it starts, then stops */
 };
 
 /* Start it and wait until it listens. The words after program end with NULL and are launch.args. */

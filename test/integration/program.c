@@ -1,6 +1,6 @@
 /*
- * program.c: other programs as children of a test: where they are, how they are started, how they ended. Main thread
- * of a test. A child dies with the test's process.
+ * program.c: other programs as children of a test: where they are, how they are started, how they ended. Main
+ * thread of a test. A child dies with the test's process.
  */
 #include "program.h"
 
@@ -183,9 +183,13 @@ static _Noreturn void become(const struct launch *l, const struct command *c, co
     close_range(3, ~0u, 0); /* the test's own connections are not the server's */
     if (l->nofile != 0 && setrlimit(RLIMIT_NOFILE, &r) != 0)
         _exit(126);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t mask;
+    sigemptyset(&mask);
+    if (l->stop_waits)
+        sigaddset(&mask, SIGTERM);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    if (l->stop_waits)
+        raise(SIGTERM); /* it waits through exec */
     signal(SIGPIPE, SIG_DFL);
     child_env(l, c->preload);
     execv(c->argv[0], (char *const *) (uintptr_t) c->argv);

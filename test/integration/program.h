@@ -13,7 +13,8 @@ void program_remove_dir(const char *dir);
 /* A whole file as text; the caller frees it. Empty when it cannot be read. */
 char *program_slurp(const char *path);
 
-/* Start it. log is the file for -o log.file; standard output and error are appended to the files out and err. */
+/* Start it. log is the file for -o log.file; standard output and error are appended to the files out and
+ * err. */
 pid_t program_start(const struct launch *l, const char *log, const char *out, const char *err);
 
 /* Wait for its end until `deadline`. The exit code, 128 + n after signal n, or -1 if it still runs. */

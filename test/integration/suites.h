@@ -11,7 +11,12 @@
     ROW(wire)       \
     ROW(functions)  \
     ROW(life)       \
-    ROW(api)
+    ROW(api)        \
+    ROW(start)      \
+    ROW(overload)   \
+    ROW(slow)       \
+    ROW(stop)       \
+    ROW(alloc)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

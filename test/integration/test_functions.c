@@ -166,6 +166,30 @@ START_TEST(closes_in_the_middle_of_a_segment)
 }
 END_TEST
 
+/* Goal: a function that closes while a lot lies unread behind its packet: the answer, then a FIN and no
+ * RST. */
+START_TEST(closes_with_much_unread)
+{
+    enum { BEHIND = 100000 };
+    static unsigned char bytes[BEHIND + 100], packet[64];
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=1", NULL);
+    for (int i = 0; i < 20; i++) {
+        uint32_t ms = 10; /* in which all of it arrives */
+        size_t n = client_packet(bytes, TEST_SLEEP, &ms, sizeof ms);
+        size_t last = end_packet(packet, TEST_WRITE_CLOSE, 1, 0);
+        memcpy(bytes + n, packet, last);
+        int fd = client_open(&s);
+        client_send(fd, bytes, n + last + BEHIND);
+        expect_same(fd, bytes, n, 1);
+        expect_same(fd, packet, last, 1);
+        client_expect_fin(fd);
+    }
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_closed"), 20);
+}
+END_TEST
+
 /* Goal: close_err_conn twice ends with the error hook, once. */
 START_TEST(close_err)
 {
@@ -462,6 +486,7 @@ Suite *functions_suite(void)
     tcase_add_test(c, closes_twice_then_writes);
     tcase_add_test(c, writes_closes_writes);
     tcase_add_test(c, closes_in_the_middle_of_a_segment);
+    tcase_add_test(c, closes_with_much_unread);
     tcase_add_test(c, close_err);
     tcase_add_test(c, closing_in_a_loop);
     tcase_add_test(c, closes_another);

@@ -61,11 +61,11 @@ bool ledger_run_to_end(struct ledger *l, unsigned ms);
  * for something. */
 void ledger_turn(struct ledger *l, int wait_ms);
 
-/* Only what is on its way, of all living connections: true if nothing is to be sent or unanswered. */
+/* Whether no living connection has anything to be sent or unanswered. */
 bool ledger_is_quiet(const struct ledger *l);
-/* The same of one connection: shut down our direction once all its requests are sent. */
+/* Shut down our direction of connection i, once all its requests are sent. */
 void ledger_half_close(struct ledger *l, uint32_t i);
-/* End one now: with a FIN, or with an RST. It counts as END_OURS. */
+/* End connection i now: with a FIN, or with an RST. It counts as END_OURS. */
 void ledger_close(struct ledger *l, uint32_t i, bool reset);
 
 /* ---- Bystanders ---- */

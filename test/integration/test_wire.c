@@ -3,7 +3,7 @@
  * and every kind of address a server listens on.
  *
  * To know that a server has read what was sent so far, a test asks an ECHO on another connection of the same
- * worker: sockets are served in the order in which they got readable.
+ * worker, both being served already: sockets are served in the order in which they got readable.
  */
 #include "harness.h"
 
@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "protocol/mario_protocol.h"
 #include "test/apps/testapp.h"
 #include "test/lib/payload.h"
 #include "test_ledger.h"
@@ -72,6 +73,7 @@ START_TEST(cut_at_every_byte)
     struct stream stream = stream_mixed();
     server_start(&s, "testapp", "server.workernum=1", NULL);
     int fd = client_open(&s), other = client_open(&s);
+    client_echo(fd, 1);
     for (size_t cut = 1; cut < stream.len; cut++) {
         client_send(fd, stream.bytes, cut);
         client_echo(other, 0);
@@ -92,6 +94,7 @@ START_TEST(byte_by_byte_and_merged)
     struct stream stream = stream_mixed();
     server_start(&s, "testapp", "server.workernum=1", NULL);
     int fd = client_open(&s), other = client_open(&s);
+    client_echo(fd, 1);
     for (size_t i = 0; i < stream.len; i++) {
         client_send(fd, stream.bytes + i, 1);
         client_echo(other, 0);
@@ -314,7 +317,7 @@ static void reap(const int *fd, int n)
     }
 }
 
-/* Goal: each of the 65,536 akg_ids but LOGIN, SAY_HELLO and ECHO is refused as unknown_akg, the reserved
+/* Goal: each of the 65,536 akg_ids outside maritcp's own block is refused as unknown_akg, the reserved
  * ones too; no function runs; while well-behaved clients lose nothing. Under a sanitizer every 16th, and
  * the last 64. */
 START_TEST(all_akg_ids)
@@ -326,7 +329,7 @@ START_TEST(all_akg_ids)
     server_start(&s, "maritcp", "server.workernum=2", "server.connnum=200", NULL);
     struct bystanders *b = bystanders_start(&s.target, 5, 100, 2);
     for (uint32_t id = 0; id < 65536; id++) {
-        if ((id >= 0x6101 && id <= 0x6103) || (ITEST_SLOW > 1 && id % 16 != 0 && id < 65536 - 64))
+        if ((id > CMD_FUNCTION_BASE && id < 0x61ff) || (ITEST_SLOW > 1 && id % 16 != 0 && id < 65536 - 64))
             continue;
         ITEST_ASSERT((fd[n] = net_connect_start(&s.target, id)) >= 0, "connect: %s", strerror(errno));
         struct pollfd p = {.fd = fd[n++], .events = POLLOUT};
@@ -343,6 +346,21 @@ START_TEST(all_akg_ids)
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_unknown_akg"), asked);
     ck_assert_uint_eq(server_counter(&s, "packets_in"), r.answered);
+}
+END_TEST
+
+/* Goal: in the block that all_akg_ids leaves out, ids next to a registered one are unknown as well. */
+START_TEST(ids_beside_a_known_one)
+{
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=1", NULL);
+    for (uint32_t id = CMD_FUNCTION_BASE; id <= 0x61ff; id++) {
+        if (id != TEST_ECHO)
+            expect_refusal(&s, ITEST_STX, WIRE_HEAD_LEN, (uint16_t) id, false);
+    }
+    ck_assert_uint_eq(server_counter(&s, "functions"), 0);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_unknown_akg"), 255);
 }
 END_TEST
 
@@ -479,6 +497,7 @@ Suite *wire_suite(void)
     tcase_add_test(c, extreme_max_pkglen);
     tcase_add_test(c, bad_before_it_is_whole);
     tcase_add_test(c, all_akg_ids);
+    tcase_add_test(c, ids_beside_a_known_one);
     tcase_add_test(c, flood_of_bad_packets_is_quiet);
     c = itest_case(s, "addresses", 20);
     tcase_add_test(c, several_addresses);

@@ -1,0 +1,304 @@
+/*
+ * test_alloc.c: the heap: none of it in the steady state, and what happens when there is none. The library heap.c counts and fails in
+ * the server; sanitizers have a heap of their own, so with them this suite is empty.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "preloads.h"
+#include "protocol/mario_protocol.h"
+#include "test_ledger.h"
+
+/* maritcp with heap.so and these options. */
+static struct heap_board *start_counted(struct server *s, const char *const *args)
+{
+    char env[PRELOAD_ENV];
+    struct heap_board *b = preload_heap(env);
+    const char *const envs[] = {env, NULL};
+    server_launch(s, &(struct launch){.program = "maritcp", .args = args, .preload = "heap", .env = envs});
+    ck_assert_msg(atomic_load(&b->threads) >= 1, "nothing is counted");
+    return b;
+}
+
+static struct ledger *connect_many(const struct server *s, uint32_t n, uint32_t data_len)
+{
+    struct ledger *l = ledger_create(&s->target, n, data_len);
+    ck_assert_msg(l != NULL && ledger_connect(l, 5000), "%u clients cannot connect", n);
+    return l;
+}
+
+/* ---- The steady state ---- */
+
+/* Calls of the heap by all threads so far. */
+static uint64_t heap_calls(const struct heap_board *b, char *text, size_t size)
+{
+    uint64_t sum = 0;
+    size_t used = 0;
+    for (int i = 0; i < HEAP_THREADS; i++) {
+        const struct heap_thread *t = &b->thread[i];
+        uint64_t allocs = atomic_load(&t->allocs), reallocs = atomic_load(&t->reallocs),
+                 frees = atomic_load(&t->frees);
+        sum += allocs + reallocs + frees;
+        if (atomic_load(&t->tid) != 0 && used < size)
+            used += (size_t) snprintf(
+                text + used, size - used, " thread %d: %llu alloc, %llu realloc, %llu free;", i,
+                (unsigned long long) allocs, (unsigned long long) reallocs, (unsigned long long) frees);
+    }
+    return sum;
+}
+
+static void ask(struct ledger *l, uint32_t each, uint32_t depth)
+{
+    ledger_ask(l, each, depth);
+    ck_assert_msg(ledger_run(l, 20000), "%llu asked, %llu answered", (unsigned long long) l->sent,
+                  (unsigned long long) l->answered);
+}
+
+/* n packets of `len` bytes, each in three pieces that the server reads one after the other: an ECHO on another connection of
+ * the only worker is answered between them. */
+static void ask_in_pieces(int fd, int other, uint32_t n, uint32_t len)
+{
+    static unsigned char packet[65536], answer[65536];
+    struct exchange x = exchange_echo(ITEST_STX, len - WIRE_HEAD_LEN);
+    for (uint32_t i = 0; i < n; i++) {
+        enum fault fault;
+        size_t cut[] = {0, 1 + i * 31 % (len / 2), len / 2 + 1 + i * 17 % (len / 2 - 1), len};
+        exchange_build(&x, 1, i, packet);
+        for (int k = 0; k < 3; k++) {
+            client_send(fd, packet + cut[k], cut[k + 1] - cut[k]);
+            if (k < 2)
+                client_echo(other, 8);
+        }
+        client_recv(fd, answer, len);
+        ITEST_ASSERT(exchange_judge(&x, 1, i, answer, len, &fault) == (int) len, "a wrong answer");
+    }
+}
+
+/* What the steady state consists of; `times` as often as for warming up. */
+static void live(const struct server *s, struct ledger *login, struct ledger *small, struct ledger *big,
+                 int a, int b, uint32_t times)
+{
+    (void) s;
+    ask(login, 250 * times, 1);
+    ask(small, 250 * times, 1);
+    ask(small, 500 * times, 16);
+    ask(big, 100 * times, 4);
+    ask_in_pieces(a, b, 100 * times, 20);
+    ask_in_pieces(a, b, 100 * times, 5000);
+}
+
+/* Goal: over 100,000 requests of all kinds, no thread of the server calls malloc, calloc, realloc or free even once. */
+START_TEST(the_steady_state_allocates_nothing)
+{
+    static const char *const args[] = {"server.workernum=1", NULL};
+    struct server s;
+    char text[1024], before[1024];
+    struct heap_board *b = start_counted(&s, args);
+    struct ledger *login = connect_many(&s, 10, 0), *small = connect_many(&s, 10, 50),
+                  *big = connect_many(&s, 10, 7000);
+    login->exchange = exchange_login(ITEST_STX, 1);
+    int one = client_open(&s), other = client_open(&s);
+    live(&s, login, small, big, one, other, 1);
+    uint64_t calls = heap_calls(b, before, sizeof before);
+    uint64_t answered = login->answered + small->answered + big->answered;
+    live(&s, login, small, big, one, other, 10);
+    uint64_t more = heap_calls(b, text, sizeof text) - calls;
+    answered = login->answered + small->answered + big->answered - answered;
+    ck_assert_msg(answered >= 100000, "only %llu requests", (unsigned long long) answered);
+    ck_assert_msg(more == 0, "%llu calls of the heap; before:%s after:%s", (unsigned long long) more, before,
+                  text);
+    ledger_destroy(&login);
+    ledger_destroy(&small);
+    ledger_destroy(&big);
+    close(one);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: the same for packets of the largest size there is, whole and in pieces. */
+START_TEST(the_largest_packets_allocate_nothing)
+{
+    static const char *const args[] = {"server.workernum=1", "server.max_pkglen=65535", NULL};
+    static const uint32_t lens[] = {20000, 40000, 60000, 65535};
+    struct server s;
+    char text[1024];
+    struct heap_board *b = start_counted(&s, args);
+    int one = client_open(&s), other = client_open(&s);
+    for (size_t i = 0; i < sizeof lens / sizeof lens[0]; i++) {
+        for (int k = 0; k < 20; k++)
+            client_echo(other, lens[i] - WIRE_HEAD_LEN);
+        ask_in_pieces(one, other, 20, lens[i]);
+        uint64_t calls = heap_calls(b, text, sizeof text);
+        for (int k = 0; k < 200; k++)
+            client_echo(other, lens[i] - WIRE_HEAD_LEN);
+        uint64_t whole = heap_calls(b, text, sizeof text) - calls;
+        ask_in_pieces(one, other, 200, lens[i]);
+        uint64_t pieces = heap_calls(b, text, sizeof text) - calls - whole;
+        /* What the kernel does not take at once waits in a backlog, which may need a block more than was ever needed. */
+        ck_assert_msg(whole + pieces <= 20,
+                      "packets of %u bytes: %llu calls of the heap for 200 whole ones, %llu for 200 in "
+                      "pieces",
+                      lens[i], (unsigned long long) whole, (unsigned long long) pieces);
+    }
+    close(one);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: churn: connections come and go; after as many as ever were at once, they cost the heap nothing either. */
+START_TEST(churn_allocates_nothing)
+{
+    static const char *const args[] = {"server.workernum=1", NULL};
+    struct server s;
+    char text[1024];
+    uint64_t calls = 0;
+    struct heap_board *b = start_counted(&s, args);
+    for (int round = 0; round < 12; round++) {
+        if (round == 2)
+            calls = heap_calls(b, text, sizeof text);
+        struct ledger *l = connect_many(&s, 200, 50);
+        ask(l, 2, 1);
+        ledger_destroy(&l);
+        server_wait_fds(&s, s.fds, 5000);
+    }
+    uint64_t more = heap_calls(b, text, sizeof text) - calls;
+    ck_assert_msg(more == 0, "%llu calls of the heap for 2,000 connections:%s", (unsigned long long) more,
+                  text);
+    server_finish(&s);
+}
+END_TEST
+
+/* ---- No memory at the start ---- */
+
+/* Start maritcp with TERM waiting for it, so that it stops as soon as it has started. Its exit code, and what it said in err. */
+static int start_and_stop(const char *env, char *err, size_t size)
+{
+    static const char *const args[] = {"server.workernum=2", NULL};
+    const char *const envs[] = {env, NULL};
+    return itest_run(
+        &(struct launch){
+            .program = "maritcp", .args = args, .preload = "heap", .env = envs, .stop_waits = true},
+        NULL, 0, err, size);
+}
+
+static uint32_t count_lines(const char *text)
+{
+    uint32_t n = 0;
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+/* Goal: each allocation of the start fails, alone or with all behind it: one line and exit 1 or 2, or, if it can be done without,
+ * a start; never a crash, a hang, or silence. */
+START_TEST(each_allocation_of_the_start_fails)
+{
+    char env[PRELOAD_ENV], err[4096];
+    struct heap_board *b = preload_heap(env);
+    ck_assert_msg(start_and_stop(env, err, sizeof err) == 0, "a plain start fails: %s", err);
+    uint32_t all = atomic_load(&b->calls), refused = 0;
+    ck_assert_msg(all > 20, "only %u allocations", all);
+    for (uint32_t n = 1; n <= all; n += all > 300 ? all / 300 : 1) {
+        b = preload_heap(env);
+        heap_set(b, n, _i == 0 ? 1 : HEAP_FOR_EVER);
+        int code = start_and_stop(env, err, sizeof err);
+        ck_assert_msg(code == 0 || code == 1 || code == 2, "allocation %u of %u: exit code %d, with '%s'", n,
+                      all, code, err);
+        ck_assert_msg(code == 0 || count_lines(err) == 1,
+                      "allocation %u of %u: exit code %d, not one line but '%s'", n, all, code, err);
+        refused += code != 0;
+    }
+    ck_assert_msg(refused > 10, "only %u of %u failures were noticed", refused, all);
+}
+END_TEST
+
+/* ---- No memory later ---- */
+
+/* Goal: from some moment on every allocation fails: those who are connected are served from what is there; new ones are
+ * served or closed; when there is memory again all is well. */
+START_TEST(no_memory_for_ever)
+{
+    static const char *const args[] = {"server.workernum=2", NULL};
+    struct server s;
+    struct heap_board *b = start_counted(&s, args);
+    s.log_lines_max = 20;
+    struct ledger *in = connect_many(&s, 50, 50);
+    ask(in, 100, 8);
+    heap_set(b, 1, HEAP_FOR_EVER);
+    ask(in, 500, 8);
+    ck_assert_uint_eq(in->ends[END_OPEN], 50);
+    struct ledger *more = ledger_create(&s.target, 100, 7000);
+    ck_assert(more != NULL && ledger_connect(more, 5000));
+    ledger_ask(more, 5, 4);
+    ck_assert_msg(ledger_run(more, 5000), "a new connection is neither answered nor closed");
+    ck_assert_uint_eq(more->ends[END_WRONG], 0);
+    ledger_destroy(&more);
+    ask(in, 100, 8);
+    ck_assert_uint_eq(in->ends[END_OPEN], 50);
+    heap_set(b, 0, 0);
+    more = connect_many(&s, 100, 7000);
+    ask(more, 5, 4);
+    ck_assert_uint_eq(more->ends[END_OPEN], 100);
+    ledger_destroy(&more);
+    ledger_destroy(&in);
+    server_finish(&s);
+}
+END_TEST
+
+/* One connection that makes the server allocate: many packets, big ones, in pieces, more output than the kernel takes. Whatever
+ * fails, it is answered rightly or closed. */
+static void visit(const struct server *s)
+{
+    struct ledger *l = ledger_create(&s->target, 3, 8000);
+    ck_assert(l != NULL && ledger_connect(l, 5000));
+    ledger_ask(l, 300, 300);
+    ck_assert_msg(ledger_run(l, 5000), "neither answered nor closed");
+    ck_assert_uint_eq(l->ends[END_WRONG], 0);
+    ledger_destroy(&l);
+}
+
+/* Goal: a single allocation fails, the first of a connection, the second ...: that connection may close; nobody else notices. */
+START_TEST(one_allocation_fails)
+{
+    static const char *const args[] = {"server.workernum=1", "output.max=64m", "output.high=32m", NULL};
+    struct server s;
+    struct heap_board *b = start_counted(&s, args);
+    s.log_lines_max = 20;
+    struct bystanders *by = bystanders_start(&s.target, 5, 100, 2);
+    uint32_t hit = 0;
+    for (uint32_t n = 0; n < 60; n++) {
+        uint32_t failed = atomic_load(&b->failed);
+        heap_set(b, atomic_load(&b->calls) + 1 + n, 1);
+        visit(&s);
+        hit += atomic_load(&b->failed) - failed;
+    }
+    heap_set(b, 0, 0);
+    bystanders_finish(&by);
+    ck_assert_msg(hit > 0, "no allocation was made to fail");
+    server_finish(&s);
+}
+END_TEST
+
+Suite *alloc_suite(void)
+{
+    Suite *s = suite_create("alloc");
+    if (ITEST_SLOW > 1) {
+        fprintf(stderr, "alloc: skipped: a sanitizer has a heap of its own\n");
+        return s;
+    }
+    TCase *c = itest_case(s, "steady", 30);
+    tcase_add_test(c, the_steady_state_allocates_nothing);
+    tcase_add_test(c, the_largest_packets_allocate_nothing);
+    tcase_add_test(c, churn_allocates_nothing);
+    c = itest_case(s, "start", 30);
+    tcase_add_loop_test(c, each_allocation_of_the_start_fails, 0, 2);
+    c = itest_case(s, "later", 30);
+    tcase_add_test(c, no_memory_for_ever);
+    tcase_add_test(c, one_allocation_fails);
+    return s;
+}
