@@ -233,7 +233,7 @@ START_TEST(epoll_does_not_take_a_change)
     client_echo(fd, 10);
     inject_next(board, INJECT_epoll_ctl, ENOMEM, INJECT_FOR_EVER);
     client_send_packet(fd, TEST_REPLY, &n, sizeof n);
-    itest_sleep(300); /* until the kernel takes no more */
+    server_wait_fds(&s, s.fds + 5, 5000); /* the kernel takes no more, and then nor does epoll */
     size_t extra;
     ck_assert_int_ne(client_ending(fd, &extra, 5000), END_TIMEOUT);
     ck_assert_uint_lt(extra, n);

@@ -96,7 +96,7 @@ static void check_p99(const struct bystander_report *before, const struct bystan
 static struct bystander_report quiet_report(const struct server *s)
 {
     struct bystanders *b = bystanders_start(&s->target, 100, 100, 5);
-    itest_sleep(1000);
+    itest_sleep(700);
     return bystanders_finish(&b);
 }
 
@@ -106,11 +106,11 @@ static struct bystander_report quiet_report(const struct server *s)
  * packet_timeout after their first byte; 100 good clients lose nothing and are as fast as before. */
 START_TEST(slowloris)
 {
-    const uint32_t n = 4000 / ITEST_SLOW, timeout = 3000;
+    const uint32_t n = 4000 / ITEST_SLOW, timeout = 2000;
     struct server s;
     struct crowd c;
     unsigned char packet[108], data[100] = {0};
-    server_start(&s, "testapp", "server.workernum=2", "server.packet_timeout=3", "server.connnum=3000", NULL);
+    server_start(&s, "testapp", "server.workernum=2", "server.packet_timeout=2", "server.connnum=3000", NULL);
     struct bystander_report before = quiet_report(&s);
     struct bystanders *b = bystanders_start(&s.target, 100, 100, 5);
     crowd_open(&c, &s, n);
@@ -154,7 +154,7 @@ START_TEST(slow_but_whole_packets)
     size_t n = client_packet(packet, TEST_ECHO, data, sizeof data);
     memcpy(packet + n, packet, n);
     client_send(fd, packet, n / 2);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 4; i++) {
         itest_sleep(350);
         client_send(fd, packet + n / 2, n); /* the end of one, the beginning of the next */
         client_recv(fd, answer, n);
@@ -172,12 +172,12 @@ END_TEST
  * who say something now and then stay. */
 START_TEST(silence)
 {
-    const uint32_t n = _i == 0 ? 4900 / ITEST_SLOW : 100, timeout = 2000;
+    const uint32_t n = _i == 0 ? 4900 / ITEST_SLOW : 100, timeout = 1000;
     struct server s;
     struct crowd c;
     unsigned char packet[28];
-    server_start(&s, "testapp", "server.workernum=2", "server.timeout=2", "server.connnum=4000", NULL);
-    struct bystanders *b = bystanders_start(&s.target, 20, 100, 1200);
+    server_start(&s, "testapp", "server.workernum=2", "server.timeout=1", "server.connnum=4000", NULL);
+    struct bystanders *b = bystanders_start(&s.target, 20, 100, 600);
     memset(packet, 0, sizeof packet);
     size_t len = client_packet(packet, TEST_SILENT, NULL, 0);
     crowd_open(&c, &s, n);
@@ -338,7 +338,7 @@ START_TEST(a_reader_pauses)
 {
     struct server s;
     server_start(&s, "testapp", "server.workernum=1", "output.high=64k", "output.max=1m",
-                 "server.packet_timeout=2", NULL);
+                 "server.packet_timeout=1", NULL);
     for (int i = 0; i < 4; i++) {
         int fd = i % 2 ? open_narrow(&s) : client_open(&s);
         uint64_t sent = push_until_stopped(fd);
@@ -369,7 +369,7 @@ START_TEST(a_little_now_and_then)
     client_send_packet(some, TEST_REPLY, &n, sizeof n);
     client_send_packet(none, TEST_REPLY, &n, sizeof n);
     uint64_t got = 0;
-    for (uint64_t end = mono_ns() + 5 * NS_PER_S / 2; mono_ns() < end; itest_sleep(2)) {
+    for (uint64_t end = mono_ns() + 9 * NS_PER_S / 5; mono_ns() < end; itest_sleep(2)) {
         ssize_t k = recv(some, sink, sizeof sink, MSG_DONTWAIT);
         ck_assert_msg(k > 0 || (k < 0 && errno == EAGAIN), "the reader was closed after %llu bytes",
                       (unsigned long long) got);
@@ -390,7 +390,7 @@ START_TEST(a_stalled_loop_loses_nothing)
 {
     enum { CLIENTS = 100 };
     struct server s;
-    uint32_t ms = 2500;
+    uint32_t ms = 2200;
     int fds[CLIENTS];
     unsigned char packet[58], data[50] = {7};
     server_start(&s, "testapp", "server.workernum=1", "server.timeout=1", "server.packet_timeout=1", NULL);
@@ -407,7 +407,7 @@ START_TEST(a_stalled_loop_loses_nothing)
     client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
     for (int i = 0; i < CLIENTS; i++) {
         client_send(fds[i], packet + (i % 2 ? 0 : n / 2), i % 2 ? n : n - n / 2);
-        itest_sleep(24);
+        itest_sleep(21);
     }
     for (int i = 0; i < CLIENTS; i++) {
         client_recv(fds[i], data, WIRE_HEAD_LEN);
@@ -429,7 +429,7 @@ START_TEST(a_loop_that_stalls_again_and_again)
     int busy = client_open(&s), silent = client_open(&s), talks = client_open(&s);
     client_echo(silent, 10);
     uint64_t begin = mono_ns();
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 4; i++) {
         client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
         client_echo(talks, 10);
         client_recv_packet(busy, TEST_SLEEP, &ms, sizeof ms);

@@ -211,6 +211,7 @@ START_TEST(a_unix_socket_is_taken)
     close(fd);
     server_signal(&s, SIGKILL);
     ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGKILL);
+    server_discard(&s);
     server_launch(&t, &(struct launch){.program = "maritcp", .listen = path});
     fd = client_open(&t);
     client_echo(fd, 100);
@@ -434,7 +435,8 @@ static void run_a_daemon(const char *command)
     snprintf(log, sizeof log, "%s/log", dir);
     snprintf(listen, sizeof listen, "server.listen=unix:%s", path);
     snprintf(arg, sizeof arg, "log.file=%s", log);
-    const char *words[] = {"-s", "KILL", "5", "/bin/sh", "-c", command, itest_program("maritcp"), "-d", listen, arg, NULL};
+    const char *words[] = {"-s", "KILL", "5", "/bin/sh", "-c", command, itest_program("maritcp"),
+                           "-d", listen, arg, NULL};
     int code = itest_run(&(struct launch){.program = "/usr/bin/timeout", .args = words, .bare = true}, out,
                          sizeof out, err, sizeof err);
     pid_t pid = find_daemon();

@@ -90,7 +90,8 @@ int args_target(int n, char **args, struct net_target *target)
 int args_targets(int n, char **args, struct net_targets *targets)
 {
     int code = count_target(n, args);
-    return code >= 0 ? code : judge_target(n, args, net_resolve_ports(args[0], n == 2 ? args[1] : NULL, targets));
+    return code >= 0 ? code
+                     : judge_target(n, args, net_resolve_ports(args[0], n == 2 ? args[1] : NULL, targets));
 }
 
 int args_descriptors(uint64_t need)
@@ -98,7 +99,8 @@ int args_descriptors(uint64_t need)
     uint64_t have = net_raise_nofile(need);
     if (have >= need)
         return 0;
-    fprintf(stderr, "%s: needs %" PRIu64 " descriptors, the limit is %" PRIu64
+    fprintf(stderr,
+            "%s: needs %" PRIu64 " descriptors, the limit is %" PRIu64
             ": raise it (ulimit -Hn, LimitNOFILE=, fs.nr_open), or ask for fewer connections\n",
             program, need, have);
     return 2;

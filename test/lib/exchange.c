@@ -86,7 +86,10 @@ enum fault exchange_compare(const unsigned char *right, const unsigned char *in,
     while (right[at + i] == in[i])
         i++;
     size_t where = at + i;
-    return where < 4 ? FAULT_BAD_STX : where < 6 ? FAULT_BAD_LENGTH : where < 8 ? FAULT_BAD_AKG : FAULT_BAD_CONTENT;
+    return where < 4   ? FAULT_BAD_STX
+           : where < 6 ? FAULT_BAD_LENGTH
+           : where < 8 ? FAULT_BAD_AKG
+                       : FAULT_BAD_CONTENT;
 }
 
 static int content_right(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *data)

@@ -77,8 +77,8 @@ struct proc_kernel proc_kernel(void)
         fclose(f);
     f = fopen("/proc/net/sockstat", "re");
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "TCP: inuse %*u orphan %*u tw %" SCNu64 " alloc %" SCNu64 " mem %" SCNu64, &k.time_wait,
-                   &k.tcp_sockets, &pages) == 3)
+        if (sscanf(line, "TCP: inuse %*u orphan %*u tw %" SCNu64 " alloc %" SCNu64 " mem %" SCNu64,
+                   &k.time_wait, &k.tcp_sockets, &pages) == 3)
             k.tcp_kb = pages * ((uint64_t) sysconf(_SC_PAGESIZE) / 1024);
     if (f != NULL)
         fclose(f);

@@ -1,6 +1,6 @@
 /*
  * wire.h: numbers and the packet HEAD as they stand on the wire: little-endian, no padding, on every host
- * (DESIGN: wire format). Pure functions, any thread. Pointers need no alignment.
+ * (docs/design.md: wire format). Pure functions, any thread. Pointers need no alignment.
  */
 #ifndef TEST_WIRE_H
 #define TEST_WIRE_H

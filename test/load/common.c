@@ -4,6 +4,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
@@ -39,6 +40,36 @@ int common_write(const char *path, common_writer write, const void *what)
     if (f != stdout && fclose(f) != 0)
         bad = 1;
     return bad ? common_cannot(path, strerror(errno)) : 0;
+}
+
+static int is_stdout(const char *path)
+{
+    return path != NULL && strcmp(path, "-") == 0;
+}
+
+FILE *common_summary(const struct load_options *o)
+{
+    return is_stdout(o->json) || is_stdout(o->histogram) ? stderr : stdout;
+}
+
+void common_json_text(FILE *out, const char *key, const char *text)
+{
+    fprintf(out, "\"%s\":\"", key);
+    for (; *text != '\0'; text++) {
+        if ((unsigned char) *text < ' ')
+            fprintf(out, "\\u%04x", (unsigned) *text);
+        else
+            fprintf(out, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+    }
+    fputc('"', out);
+}
+
+void common_json_faults(FILE *out, const char *key, const uint64_t *faults)
+{
+    fprintf(out, "\"%s\":{", key);
+    for (int f = 1; f < FAULT_COUNT; f++)
+        fprintf(out, "%s\"%s\":%" PRIu64, f == 1 ? "" : ",", fault_name((enum fault) f), faults[f]);
+    fputc('}', out);
 }
 
 void common_nap(uint64_t ns)

@@ -8,7 +8,8 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/types.h>
+
+#include "options.h"
 
 /* Set by SIGINT and SIGTERM once they are caught: the run ends early, with its report. */
 extern volatile sig_atomic_t common_interrupted;
@@ -20,6 +21,13 @@ int common_cannot(const char *what, const char *why);
 /* Let `write` write `what` to the file `path`, "-" for standard output. 0, or 2 after a complaint. */
 typedef void (*common_writer)(const void *what, FILE *out);
 int common_write(const char *path, common_writer write, const void *what);
+
+/* Where the summary for people goes: standard output, unless a file of -j or --histogram is that. */
+FILE *common_summary(const struct load_options *o);
+
+/* Parts of JSON: "key":"text", and "key":{"refused":0,...}, a count for each kind of fault. */
+void common_json_text(FILE *out, const char *key, const char *text);
+void common_json_faults(FILE *out, const char *key, const uint64_t *faults);
 
 /* Sleep for `ns`, at most a second; a signal ends it. */
 void common_nap(uint64_t ns);

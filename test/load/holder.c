@@ -18,8 +18,8 @@
 #include "test/lib/clock.h"
 
 #define EVENTS       256
-#define OPENING_MAX  512u /* connections without an answered login, of all holders together */
-#define ROLL_MAX     1024u /* requests of the roll call without an answer, of each holder */
+#define OPENING_MAX  512u             /* connections without an answered login, of all holders together */
+#define ROLL_MAX     1024u            /* requests of the roll call without an answer, of each holder */
 #define NAP_NS       (20 * NS_PER_MS) /* the longest wait, so that a changed clock is seen */
 #define SHORT_NAP_NS NS_PER_MS
 
@@ -239,6 +239,7 @@ static uint64_t due_in_hold(const struct holder *h, const struct pace *p)
 static void end_hold(struct holder *h)
 {
     const struct pace *all[] = {&h->beats, &h->active, &h->churn};
+    h->in_row = 0;
     beat(h, h->end - 1);
     ask_some(h, h->end - 1);
     churn_some(h, h->end - 1);
@@ -252,6 +253,11 @@ static void end_hold(struct holder *h)
 static bool nothing_awaited(const struct holder *h)
 {
     return h->called == h->count && h->reopen.head == HELD_NONE && h->waiting.head == HELD_NONE;
+}
+
+static bool nobody_left(const struct holder *h)
+{
+    return h->open == 0 && h->opening == 0 && h->reopen.head == HELD_NONE;
 }
 
 static void end_all(struct holder *h)
@@ -269,7 +275,7 @@ static void advance(struct holder *h, uint64_t now)
 {
     if (h->start == 0)
         h->start = atomic_load_explicit(&h->clock->start, memory_order_acquire);
-    if (h->start != 0)
+    if (h->start != 0 && h->phase <= HOLDER_HOLD)
         h->end = atomic_load_explicit(&h->clock->end, memory_order_relaxed);
     if (h->phase == HOLDER_OPEN && (h->in_row >= HOLDER_GIVE_UP || (h->start != 0 && now >= h->start))) {
         atomic_store_explicit(&h->live.gave_up, h->fresh < h->count, memory_order_relaxed);
@@ -279,6 +285,8 @@ static void advance(struct holder *h, uint64_t now)
         h->phase = HOLDER_READY;
     if (h->phase == HOLDER_READY && h->start != 0 && now >= h->start)
         begin_hold(h);
+    if (h->phase == HOLDER_HOLD && now < h->end && nobody_left(h))
+        h->end = now;
     if (h->phase == HOLDER_HOLD && now >= h->end)
         end_hold(h);
     if (h->phase == HOLDER_ROLL && nothing_awaited(h))

@@ -92,8 +92,8 @@ struct holder {
 
     /* results, for the main thread after holder_join() */
     struct hold_ledger ledger;
-    uint64_t opened_at; /* when the last of the first logins was answered */
-    uint64_t late_max;  /* how late, during the hold, the latest of what was due came */
+    uint64_t opened_at;     /* when the last of the first logins was answered */
+    uint64_t late_max;      /* how late, during the hold, the latest of what was due came */
     uint64_t hold_answered; /* requests of all kinds answered during the hold */
     int first_errno;
     struct hist hist;   /* of requests that fell due during the hold, from that moment */

@@ -76,7 +76,8 @@ static int hopeless(const struct run *run)
 /* Sleep until `until`, or until all workers have reached `phase`, or the run is to end early. */
 static void watch(struct run *run, uint64_t until, enum worker_phase phase)
 {
-    for (uint64_t now; (now = mono_ns()) < until && !reached(run, phase) && !common_interrupted && !hopeless(run);) {
+    for (uint64_t now;
+         (now = mono_ns()) < until && !reached(run, phase) && !common_interrupted && !hopeless(run);) {
         common_nap(until - now < GLANCE_NS ? until - now : GLANCE_NS);
         status(run);
     }

@@ -16,9 +16,9 @@
 #include "test/lib/pace.h"
 #include "test/lib/wire.h"
 
-#define PACKET      (NEIGHBOUR_DATA + WIRE_HEAD_LEN)
-#define SMALL_BUF   4096 /* of the socket that is not read, so that the server soon feels it */
-#define VISITS_MAX  256u /* a turn */
+#define PACKET     (NEIGHBOUR_DATA + WIRE_HEAD_LEN)
+#define SMALL_BUF  4096 /* of the socket that is not read, so that the server soon feels it */
+#define VISITS_MAX 256u /* a turn */
 
 struct neighbour {
     int fd; /* -1 = not opened yet, or over */

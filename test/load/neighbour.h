@@ -12,9 +12,9 @@
 #include "options.h"
 #include "test/lib/fault.h"
 
-#define NEIGHBOUR_READ  16u              /* bytes that a slow reader reads a second */
-#define NEIGHBOUR_BURST (256u * 1024u)   /* bytes that each sends a second, if the kernel takes them */
-#define NEIGHBOUR_DATA  1016u            /* of a request after its HEAD */
+#define NEIGHBOUR_READ  16u            /* bytes that a slow reader reads a second */
+#define NEIGHBOUR_BURST (256u * 1024u) /* bytes that each sends a second, if the kernel takes them */
+#define NEIGHBOUR_DATA  1016u          /* of a request after its HEAD */
 
 /* tried = opened + all of refused; opened = ended + all of left. */
 struct neighbour_ledger {

@@ -17,7 +17,8 @@
 /* Options without a letter; in the order of hold_names. */
 enum { OPT_RAMP = 256, OPT_HEARTBEAT, OPT_CHURN, OPT_ACTIVE, OPT_SLOW, OPT_STOPPED, OPT_HISTOGRAM };
 
-static const char *const hold_names[] = {"--ramp", "--heartbeat", "--churn", "--active", "--slow", "--stopped"};
+static const char *const hold_names[] = {"--ramp",   "--heartbeat", "--churn",
+                                         "--active", "--slow",      "--stopped"};
 
 static const char usage[] =
     "usage: mario_load HOST PORTS [options]     PORTS: 8082, or 8082,8090-8097\n"
@@ -55,32 +56,19 @@ static const char usage_rest[] =
     "2 bad usage or could not start.\n";
 
 static const struct option longs[] = {
-    {"connections", required_argument, NULL, 'c'},
-    {"inflight", required_argument, NULL, 'p'},
-    {"size", required_argument, NULL, 's'},
-    {"akg", required_argument, NULL, 'a'},
-    {"time", required_argument, NULL, 't'},
-    {"warmup", required_argument, NULL, 'w'},
-    {"mode", required_argument, NULL, 'm'},
-    {"rate", required_argument, NULL, 'r'},
-    {"idle", required_argument, NULL, 'i'},
-    {"threads", required_argument, NULL, 'T'},
-    {"stx", required_argument, NULL, 'x'},
-    {"uid", required_argument, NULL, 'u'},
-    {"deadline", required_argument, NULL, 'D'},
-    {"pid", required_argument, NULL, 'P'},
-    {"json", required_argument, NULL, 'j'},
-    {"histogram", required_argument, NULL, OPT_HISTOGRAM},
-    {"ramp", required_argument, NULL, OPT_RAMP},
-    {"heartbeat", required_argument, NULL, OPT_HEARTBEAT},
-    {"churn", required_argument, NULL, OPT_CHURN},
-    {"active", required_argument, NULL, OPT_ACTIVE},
-    {"slow", required_argument, NULL, OPT_SLOW},
-    {"stopped", required_argument, NULL, OPT_STOPPED},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
+    {"connections", required_argument, NULL, 'c'}, {"inflight", required_argument, NULL, 'p'},
+    {"size", required_argument, NULL, 's'},        {"akg", required_argument, NULL, 'a'},
+    {"time", required_argument, NULL, 't'},        {"warmup", required_argument, NULL, 'w'},
+    {"mode", required_argument, NULL, 'm'},        {"rate", required_argument, NULL, 'r'},
+    {"idle", required_argument, NULL, 'i'},        {"threads", required_argument, NULL, 'T'},
+    {"stx", required_argument, NULL, 'x'},         {"uid", required_argument, NULL, 'u'},
+    {"deadline", required_argument, NULL, 'D'},    {"pid", required_argument, NULL, 'P'},
+    {"json", required_argument, NULL, 'j'},        {"histogram", required_argument, NULL, OPT_HISTOGRAM},
+    {"ramp", required_argument, NULL, OPT_RAMP},   {"heartbeat", required_argument, NULL, OPT_HEARTBEAT},
+    {"churn", required_argument, NULL, OPT_CHURN}, {"active", required_argument, NULL, OPT_ACTIVE},
+    {"slow", required_argument, NULL, OPT_SLOW},   {"stopped", required_argument, NULL, OPT_STOPPED},
+    {"verbose", no_argument, NULL, 'v'},           {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},           {NULL, 0, NULL, 0},
 };
 
 /* What is given on the command line and must wait for the rest before it can be judged. */
@@ -242,6 +230,8 @@ static int combine(struct load_options *o, const struct raw *r)
     o->server = (pid_t) r->pid;
     uint32_t all = o->connections + o->idle;
     o->threads = r->threads < all ? (uint32_t) r->threads : all;
+    if (o->mode->holds && o->connections == 0)
+        return args_complain("-c 0: there is no connection to make"), -1;
     if (all == 0)
         return args_complain("-c 0 needs -i: there is no connection to make"), -1;
     if (o->mode->needs_rate != (r->rate != 0))

@@ -24,17 +24,17 @@ struct load_options {
     uint32_t threads;         /* 1 .. connections + idle */
     double rate;              /* requests a second in all; 0 = as fast as answers come */
     double warmup_s, measure_s, timeout_s;
-    double heartbeat_s; /* hold: each connection is asked once in this time */
-    double ramp;        /* hold: connections opened a second; 0 = as fast as they are answered */
-    double churn;       /* hold: connections closed and opened again a second */
-    double active;      /* hold: requests a second on connections chosen by chance */
-    uint32_t slow;      /* hold: clients that read a few bytes a second, besides */
-    uint32_t stopped;   /* hold: and that do not read */
-    pid_t server;         /* whose CPU is measured; 0 = nobody's */
+    double heartbeat_s;    /* hold: each connection is asked once in this time */
+    double ramp;           /* hold: connections opened a second; 0 = as fast as they are answered */
+    double churn;          /* hold: connections closed and opened again a second */
+    double active;         /* hold: requests a second on connections chosen by chance */
+    uint32_t slow;         /* hold: clients that read a few bytes a second, besides */
+    uint32_t stopped;      /* hold: and that do not read */
+    pid_t server;          /* whose CPU is measured; 0 = nobody's */
     const char *json;      /* a path, "-" for standard output, or NULL */
     const char *histogram; /* the same */
-    const char *akg_name; /* as it was given */
-    bool verbose;         /* status lines also when standard error is no terminal */
+    const char *akg_name;  /* as it was given */
+    bool verbose;          /* status lines also when standard error is no terminal */
 };
 
 /* Read the command line. Returns -1 to go on, or the exit code after a complaint, -h or -V. Main thread. */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common.h"
 #include "mode.h"
 #include "test/lib/clock.h"
 
@@ -116,27 +117,15 @@ static void json_per(FILE *out, const char *key, double total_s, uint64_t n)
         fprintf(out, ",\"%s\":null", key);
 }
 
-static void json_text(FILE *out, const char *key, const char *text)
-{
-    fprintf(out, "\"%s\":\"", key);
-    for (; *text != '\0'; text++) {
-        if ((unsigned char) *text < ' ')
-            fprintf(out, "\\u%04x", (unsigned) *text);
-        else
-            fprintf(out, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
-    }
-    fputc('"', out);
-}
-
 static void json_setup(const struct result *r, FILE *out)
 {
     const struct load_options *o = r->o;
-    json_text(out, "mode", o->mode->name);
+    common_json_text(out, "mode", o->mode->name);
     fputc(',', out);
-    json_text(out, "target", o->targets.name);
+    common_json_text(out, "target", o->targets.name);
     fprintf(out, ",\"connections\":%u,\"idle\":%u,\"threads\":%u,\"inflight\":%u,\"payload\":%u,",
             o->connections, o->idle, o->threads, o->inflight, o->exchange.data_len);
-    json_text(out, "akg", o->akg_name);
+    common_json_text(out, "akg", o->akg_name);
     if (o->mode->needs_rate)
         fprintf(out, ",\"rate\":%.0f", o->rate);
 }
@@ -144,10 +133,9 @@ static void json_setup(const struct result *r, FILE *out)
 static void json_counts(const struct result *r, FILE *out)
 {
     const struct ledger *l = &r->ledger;
-    fprintf(out, ",\"seconds\":%.6f,\"requests\":%" PRIu64 ",\"errors\":{", r->seconds, r->requests);
-    for (int f = 1; f < FAULT_COUNT; f++)
-        fprintf(out, "%s\"%s\":%" PRIu64, f == 1 ? "" : ",", fault_name((enum fault) f), l->faults[f]);
-    fprintf(out, "},\"sent\":%" PRIu64 ",\"answered\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"not_sent\":%" PRIu64,
+    fprintf(out, ",\"seconds\":%.6f,\"requests\":%" PRIu64 ",", r->seconds, r->requests);
+    common_json_faults(out, "errors", l->faults);
+    fprintf(out, ",\"sent\":%" PRIu64 ",\"answered\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"not_sent\":%" PRIu64,
             l->sent, l->answered, l->lost, r->not_sent);
     fprintf(out, ",\"req_per_s\":%.1f,\"connects\":%" PRIu64 ",\"conn_per_s\":%.1f",
             per_second(r->requests, r->seconds), r->connects, per_second(r->connects, r->seconds));
@@ -174,14 +162,13 @@ static void json_costs(const struct result *r, FILE *out)
         fputs(",\"rss_kb\":null", out);
 }
 
-int report_json(const struct result *r, FILE *out)
+void report_json(const struct result *r, FILE *out)
 {
     fputc('{', out);
     json_setup(r, out);
     json_counts(r, out);
     json_costs(r, out);
     fputs("}\n", out);
-    return fflush(out) == 0 && !ferror(out) ? 0 : -1;
 }
 
 void report_live(const struct load_options *o, struct worker *const *workers, FILE *out, int tty)

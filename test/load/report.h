@@ -43,10 +43,6 @@ void report_print(const struct result *r, FILE *out);
 /* One JSON object on one line. */
 void report_json(const struct result *r, FILE *out);
 
-/* Parts of it that all modes share: a text as JSON has it; a count for each kind of fault. */
-void report_json_text(FILE *out, const char *name, const char *text);
-void report_json_faults(FILE *out, const char *name, const uint64_t *faults);
-
 /* The status line while it runs; reads only what workers publish. Rates are those since the last call. */
 void report_live(const struct load_options *o, struct worker *const *workers, FILE *out, int tty);
 
