@@ -44,6 +44,7 @@ struct mem_lists {
 };
 
 static _Thread_local struct mem_lists *lists;
+static _Thread_local bool failed;
 
 static unsigned floor_shift(size_t n)
 {
@@ -72,13 +73,27 @@ void mem_thread_fini(void)
     lists = NULL;
 }
 
+static void *plain_alloc(size_t n)
+{
+    void *p = malloc(n);
+    if (p == NULL) {
+        errno = ENOMEM;
+        failed = true;
+    }
+    return p;
+}
+
+bool mem_take_failure(void)
+{
+    bool answer = failed;
+    failed = false;
+    return answer;
+}
+
 void *mem_alloc(size_t n)
 {
     if (lists == NULL || n < (size_t) 1 << CLASS_MIN_SHIFT || n > (size_t) 1 << CLASS_MAX_SHIFT) {
-        void *p = malloc(n);
-        if (p == NULL)
-            errno = ENOMEM;
-        return p;
+        return plain_alloc(n);
     }
     unsigned shift = floor_shift(n - 1) + 1;
     unsigned class = shift - CLASS_MIN_SHIFT;
@@ -88,10 +103,7 @@ void *mem_alloc(size_t n)
         lists->kept[class]--;
         return b;
     }
-    b = malloc((size_t) 1 << shift);
-    if (b == NULL)
-        errno = ENOMEM;
-    return b;
+    return plain_alloc((size_t) 1 << shift);
 }
 
 void mem_free(void *p)

@@ -27,4 +27,8 @@ void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);
 size_t mem_room(void *p);
 
+/* Whether an allocation of this thread has failed since the last call. What a function writes goes through
+ * libevent, whose error it may not look at: an answer that is missing must not go unnoticed. */
+bool mem_take_failure(void);
+
 #endif

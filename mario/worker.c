@@ -45,6 +45,7 @@ static struct worker *worker_of(struct shard *s)
 static void begin_turn(struct shard *s, struct conn *c)
 {
     ASSERT(s->running == NULL);
+    mem_take_failure();
     s->running = c;
     c->pub.bufev = s->pen;
     c->pub.out_buf_len = (uint16) s->set->codec.max_pkglen;
@@ -68,9 +69,12 @@ static bool finish_turn(struct shard *s, struct conn *c)
     c->pub.bufev = NULL;
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
+    bool incomplete = mem_take_failure();
+    if (incomplete)
+        s->ink_keep = 0; /* an answer may be missing: send none, whoever wrote them */
     enum output o = output_send(c);
     s->running = NULL;
-    after_output(c, o);
+    after_output(c, incomplete ? OUTPUT_NO_MEMORY : o);
     return !conn_settle(c);
 }
 
@@ -86,6 +90,11 @@ static bool room_for_more(struct shard *s, struct conn *c)
 {
     if (evbuffer_get_length(s->ink) <= s->set->output_high)
         return true;
+    if (mem_take_failure()) {
+        s->ink_keep = 0;
+        conn_close(c, REASON_no_memory);
+        return false;
+    }
     after_output(c, output_send(c));
     return c->reason == REASON_NONE && output_pending(c) <= s->set->output_high;
 }

@@ -12,7 +12,9 @@
 #include "shard.h"
 #include "spsc.h"
 
-#define WORKER_RING 1024 /* accepted connections that may wait for a worker */
+/* Accepted connections that may wait for a worker: a quarter of a second of the fastest accepting, so that a
+ * worker that does not get its core for a while refuses nobody. */
+#define WORKER_RING 8192u
 
 enum worker_bell { BELL_ACCEPTED = 0, BELL_STOP = 1 }; /* bits of the worker's doorbell */
 

@@ -86,7 +86,7 @@ static void check_times(const struct crowd *c, uint32_t ms)
 /* The bystanders' p99 must be near what it was without the fault; a floor for what a busy machine does anyway. */
 static void check_p99(const struct bystander_report *before, const struct bystander_report *during)
 {
-    uint64_t most = before->p99_ns * 12 / 10 + 5 * NS_PER_MS * ITEST_SLOW;
+    uint64_t most = before->p99_ns * 12 / 10 + 10 * NS_PER_MS * ITEST_SLOW;
     ck_assert_msg(during->p99_ns <= most,
                   "p99 of bystanders: %.2f ms without the slow ones, %.2f ms with them",
                   (double) before->p99_ns / NS_PER_MS, (double) during->p99_ns / NS_PER_MS);
@@ -285,14 +285,15 @@ START_TEST(they_send_and_never_read)
     struct server s;
     int fds[READERS];
     uint64_t sent[READERS] = {0};
-    server_start(&s, "testapp", "server.workernum=2", "output.high=64k", "output.max=1m",
-                 "server.write_timeout=2", NULL);
+    char timeout[32];
+    snprintf(timeout, sizeof timeout, "server.write_timeout=%d", 2 * ITEST_SLOW);
+    server_start(&s, "testapp", "server.workernum=2", "output.high=64k", "output.max=1m", timeout, NULL);
     struct bystander_report before = quiet_report(&s);
     struct bystanders *b = bystanders_start(&s.target, 100, 100, 5);
     uint64_t rss = server_rss_kb(&s), stopped = 0;
     for (int i = 0; i < READERS; i++)
         fds[i] = open_narrow(&s);
-    for (int round = 0; round < 50; round++) { /* all at once, not one after the other */
+    for (uint64_t end = mono_ns() + 600 * NS_PER_MS * ITEST_SLOW; mono_ns() < end;) { /* all at once */
         for (int i = 0; i < READERS; i++) {
             uint64_t more = push(fds[i], sent[i]);
             if (more > sent[i])
@@ -307,7 +308,7 @@ START_TEST(they_send_and_never_read)
     ck_assert_uint_ge(server_counter(&s, "output_paused"), READERS);
     check_growth(&s, rss, 64 + 2 * 64 + 64);
     server_wait_counter(&s, "closed_write_timeout", READERS, 6000);
-    ck_assert_uint_gt(mono_ns() - stopped, 2 * NS_PER_S - 200 * NS_PER_MS);
+    ck_assert_uint_gt(mono_ns() - stopped, ITEST_SLOW * (2 * NS_PER_S - 200 * NS_PER_MS));
     for (int i = 0; i < READERS; i++)
         close(fds[i]);
     struct bystander_report during = bystanders_finish(&b);
@@ -344,9 +345,9 @@ START_TEST(a_reader_pauses)
         uint64_t sent = push_until_stopped(fd);
         if (i >= 2)
             shutdown(fd, SHUT_WR);
-        itest_sleep(
-            i == 1 ? 2500
-                   : 0); /* longer than packet_timeout: the cut packet waits for the server, not for us */
+        if (i == 1)
+            itest_sleep(
+                1500); /* longer than packet_timeout: the cut packet waits for the server, not for us */
         read_all(fd, sent);
         close(fd);
     }
@@ -356,8 +357,8 @@ START_TEST(a_reader_pauses)
 }
 END_TEST
 
-/* Goal: SIGSTOP of the reader: a process that holds 10 connections and is stopped; its connections end with write_timeout. A
- * reader that takes a little now and then stays. */
+/* Goal: of two readers with 8 MB to come and nothing to say, the one that takes a little now and then stays, beyond `timeout`
+ * too; the one that takes nothing ends with write_timeout. */
 START_TEST(a_little_now_and_then)
 {
     struct server s;
@@ -369,7 +370,7 @@ START_TEST(a_little_now_and_then)
     client_send_packet(some, TEST_REPLY, &n, sizeof n);
     client_send_packet(none, TEST_REPLY, &n, sizeof n);
     uint64_t got = 0;
-    for (uint64_t end = mono_ns() + 9 * NS_PER_S / 5; mono_ns() < end; itest_sleep(2)) {
+    for (uint64_t end = mono_ns() + 5 * NS_PER_S / 2; mono_ns() < end; itest_sleep(2)) {
         ssize_t k = recv(some, sink, sizeof sink, MSG_DONTWAIT);
         ck_assert_msg(k > 0 || (k < 0 && errno == EAGAIN), "the reader was closed after %llu bytes",
                       (unsigned long long) got);

@@ -24,7 +24,7 @@
 #define SHORT_NAP_NS NS_PER_MS
 
 /* What one turn of the loop does at most, so that answers are read in between. */
-#define OPEN_BATCH 64u
+#define OPEN_BATCH 256u
 #define ASK_BATCH  256u
 #define LOOK_BATCH 4096u
 
@@ -131,8 +131,12 @@ static bool open_one(struct holder *h, struct held *c, uint64_t now)
     return false;
 }
 
+/* The window is filled when half of it is free: opening one for each that was answered would cost both ends a wake-up
+ * for each. */
 static uint64_t open_fresh(struct holder *h, uint64_t now)
 {
+    if (h->o->ramp <= 0 && h->opening > h->window / 2)
+        return UINT64_MAX;
     for (uint32_t n = 0; h->fresh < h->count && h->opening < h->window; n++) {
         uint64_t due = h->o->ramp > 0 ? pace_due(&h->ramp) : now;
         if (due < h->next_try)
