@@ -110,8 +110,15 @@ model: deps-check ## model-check the ring and the doorbell with spin
 check-style: deps-check ## format, static checks, file map, generated texts
 	@scripts/check-style
 
-bench: deps-check all bench/ceiling ## measure against a bare epoll server; ARGS=--quick
+bench: deps-bench all bench/ceiling ## measure against a bare epoll server; ARGS=--quick
 	@python3 bench/bench.py $(ARGS)
+
+bench-models: deps-bench all ## measure every way to write a server side by side; ARGS=--quick
+	@$(MAKE) --no-print-directory -C bench/models
+	@python3 bench/models.py $(ARGS)
+
+million: deps-million all ## a million connections, in a guest if this machine cannot: N=1000000 HOLD=60
+	@N=$(or $(N),1000000) HOLD=$(or $(HOLD),60) bench/million/run
 
 demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop it
 	@$(MAKE) --no-print-directory all
@@ -121,7 +128,7 @@ demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop i
 
 deps: ## install the Debian packages that building needs
 	@scripts/deps build
-deps-build deps-test deps-check: deps-%:
+deps-build deps-test deps-check deps-bench deps-million: deps-%:
 	@scripts/deps $*
 
 mario.pc: mario.pc.in FORCE
@@ -158,5 +165,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build fuzz model check-style bench demo deps deps-build deps-test deps-check install \
+.PHONY: FORCE all lib clients test test-build fuzz model check-style bench bench-models million demo deps deps-build deps-test \
+	deps-check deps-bench deps-million install \
 	clean help

@@ -44,7 +44,7 @@ def maritcp_args(path, port, conns, log):
     options = {
         "server.listen": f"127.0.0.1:{port}",
         "server.workernum": 1,
-        "server.connnum": conns + 64,
+        "server.connnum": conns + conns // 20 + 64,
         "server.timeout": 0,
         "log.file": log,
         "log.level": "warn",

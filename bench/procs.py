@@ -17,6 +17,7 @@ from report import complain
 STX = 0x8EB69AF7
 PR_SET_PDEATHSIG = 1
 TRIES = 3
+FEW = 16  # descriptors that a server may open for itself after it listens
 LIBC = ctypes.CDLL(None)
 
 children = []  # every process that runs
@@ -83,13 +84,15 @@ class Server:
         self.kind = kind
         self.port = free_port()
         self.said = os.path.join(setup.tmp, f"server-{self.port}.out")
-        argv = kind.args(path, self.port, conns, os.path.join(setup.tmp, "server.log"))
+        self.log = os.path.join(setup.tmp, f"server-{self.port}.log")
+        argv = kind.args(path, self.port, conns, self.log)
         with open(self.said, "wb") as out:
             self.process = start_process(argv, setup.server_core, stdout=out, stderr=subprocess.STDOUT,
                                          cwd=setup.tmp)
         self.pid = self.process.pid
         try:
             self.wait_until_it_listens()
+            self.own_fds = len(os.listdir(f"/proc/{self.pid}/fd"))
         except BaseException:
             end_process(self.process, 1)
             raise
@@ -106,6 +109,14 @@ class Server:
                     said = last_line(self.said)
                     raise BenchError(f"{self.name} does not listen after 10 s: {said}") from error
             time.sleep(0.005)
+
+    def wait_until_quiet(self):
+        """Until it has closed what the last load left behind: those connections still take places of its pool."""
+        deadline = time.monotonic() + 20
+        while (still := len(os.listdir(f"/proc/{self.pid}/fd")) - self.own_fds) > FEW:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.name} holds {still} connections 20 s after their clients have gone")
+            time.sleep(0.01)
 
     def check_alive(self):
         code = self.process.poll()
@@ -228,13 +239,16 @@ def run_load_once(server, load, seconds, warmup, setup):
         end_process(process, 1)
     server.check_alive()
     foreign = watch.foreign()
+    server.wait_until_quiet()
     if not os.path.exists(report):
         raise BenchError(f"mario_load failed against {server.name} (exit code {code}): {last_line(said)}")
     with open(report, encoding="utf-8") as stream:
         result = json.load(stream)
     errors = {name: count for name, count in result["errors"].items() if count}
     if code != 0 or errors:
-        raise BenchError(f"mario_load against {server.name}: exit code {code}, errors {errors or 'none'}")
+        log = last_line(server.log) if os.path.exists(server.log) else "there is none"
+        raise BenchError(f"mario_load against {server.name}: exit code {code}, errors {errors or 'none'}; "
+                         f"the server's log: {log}")
     result["foreign"] = foreign
     return result
 

@@ -54,7 +54,8 @@ const struct row conf_rows[] = {
     {"server", "prefault", ROW_BOOL, "off", 0, 1, NULL, AT(server.prefault),
      "on touches the memory of all connections at start, off when it is first used."},
     {"output", "high", ROW_SIZE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_high),
-     "Bytes of pending output above which a connection is not read. At most output.max; left out, it follows a smaller output.max."},
+     "Bytes of pending output above which a connection is not read. At most output.max; "
+     "left out, it follows a smaller output.max."},
     {"output", "max", ROW_SIZE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
      "Bytes of pending output above which a connection is closed."},
     {"log", "file", ROW_STRING, "-", 1, 180, NULL, AT(log_file),

@@ -284,6 +284,13 @@ static void discard_input(struct shard *s, const struct conn *c)
     }
 }
 
+/* A peer that does not read would keep what the kernel holds for it for minutes after a FIN. */
+static void reset_on_close(const struct conn *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(c->pub.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 static void run_end_hook(struct shard *s, struct conn *c, enum reason r)
 {
     if (c->pub.err_type == 0)
@@ -316,6 +323,8 @@ void conn_end(struct conn *c, enum reason reason)
     log_end(s, c, reason);
     if (!is_beyond_sending(reason) && reason != REASON_peer_closed)
         discard_input(s, c);
+    if (reason == REASON_write_timeout || reason == REASON_output_limit)
+        reset_on_close(c);
     close(c->pub.fd);
     c->pub.fd = -1;
     conn_carry_drop(c);

@@ -380,8 +380,9 @@ static bool out_record(struct writer *w, const struct record *r)
     return true;
 }
 
-/* Fill out from the queues whose bit is set, each as many records as it can hold, so that one that is written all the
- * time does not starve the others. Under lock. True when the round is over, false when out must be written first. */
+/* Fill out from the queues whose bit is set, each as many records as it can hold, so that one that is written
+ * all the time does not starve the others. Under lock. True when the round is over, false when out must be
+ * written first. */
 static bool collect(struct writer *w, uint64_t rung)
 {
     for (LOG_QUEUE *q = logger.queues; q != NULL; q = q->next) { /* newest first: falling numbers */

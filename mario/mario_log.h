@@ -25,9 +25,10 @@ LOG_QUEUE *create_log_queue(void);
 /* Start the log thread, once; queues may be filled before. 0, or -1 (no thread, no memory). */
 sint32 start_log_thread(void);
 
-/* Where log lines go: a path, opened for appending and created with mode 0640, or "-" for standard output (the
- * default). What was recorded before still goes to the old target; that may take up to a second, so not from a business
- * function. Any other thread. 0, or -1 with errno set when it cannot be opened; the old target then stays. */
+/* Where log lines go: a path, opened for appending and created with mode 0640, or "-" for standard output
+ * (the default). What was recorded before still goes to the old target; that may take up to a second, so not
+ * from a business function. Any other thread. 0, or -1 with errno set when it cannot be opened; the old
+ * target then stays. */
 sint32 mario_log_open(const char *path);
 
 /* Lines above this level are not recorded. Any thread. Default MARIO_LOG_INFO. */

@@ -1,8 +1,8 @@
 /*
  * mem.c: memory that comes and goes. Any thread; each works on its own lists, nothing is shared.
  *
- * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills, whoever
- * allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B is
+ * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills,
+ * whoever allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B is
  * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. Under a
  * sanitizer nothing is kept, so that use after free stays visible.
  */

@@ -3,10 +3,10 @@
  *
  * How: the kernel tells once when something changes. So each connection is registered once, for reading and
  * writing, and each event is used up: what waits is sent, then recv is called until it says EAGAIN. Limits: that
- * last recv is paid on every wake-up (with one small request at a time a half more calls than level-triggered); a
- * client that sends without a pause keeps the loop to itself; an event not used up is a connection that hangs.
- * Right when connections move between reading and writing all the time (proxies, large replies), where it saves
- * the epoll_ctl calls; and with a queue of one's own for those that were cut short.
+ * last recv is paid on every wake-up (with one small request at a time the fourth call where level-triggered
+ * has three); a client that sends without a pause keeps the loop to itself; an event not used up is a connection
+ * that hangs. Right when connections move between reading and writing all the time (proxies, large replies),
+ * where it saves the epoll_ctl calls; and with a queue of one's own for those that were cut short.
  */
 #include "model.h"
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -20,11 +21,15 @@ enum { POOL = 4, EVENTS = 512 };
 
 static int epoll_fd; /* any thread */
 
-/* Those that are ready; main thread (w) -> workers (r), linked through `next`. */
+/* A connection. A worker that arms it gives it to the main thread by way of the kernel. The kernel's locks put
+ * that in order, but C does not know; `turns` says so in C. */
 struct job {
     struct job *next;
     struct stream *stream;
+    atomic_uint turns;
 };
+
+/* Those that are ready; main thread (w) -> workers (r), linked through `next`. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t filled;
@@ -40,6 +45,7 @@ static int watch(int op, int fd, uint32_t events, struct job *job)
 
 static void queue_put(struct job *job)
 {
+    (void) atomic_load_explicit(&job->turns, memory_order_acquire);
     job->next = NULL;
     pthread_mutex_lock(&queue.lock);
     *queue.last = job;
@@ -68,6 +74,7 @@ static void on_job(struct job *job, struct wire_scratch *scratch)
     enum stream_state state = stream_drain(s, scratch);
     uint32_t events = state == STREAM_FULL ? EPOLLOUT : EPOLLIN;
 
+    atomic_fetch_add_explicit(&job->turns, 1, memory_order_release);
     if (state != STREAM_END && watch(EPOLL_CTL_MOD, s->fd, events | EPOLLET | EPOLLONESHOT, job) == 0)
         return; /* another thread may have it by now */
     stream_close(s);

@@ -39,7 +39,7 @@ int model_accept(int listener, int type);
 void model_serve(int fd);
 
 /* Stack for a thread that calls it. */
-#define MODEL_STACK ((size_t) (384 * 1024))
+#define MODEL_STACK ((size_t) (1024 * 1024))
 
 /* ---- A non-blocking connection: models with a loop; one thread at a time ---- */
 

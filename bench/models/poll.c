@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-static struct pollfd *polled;    /* [0] is the listener */
-static struct stream **streams;  /* side by side with polled; [0] is NULL */
+static struct pollfd *polled;   /* [0] is the listener */
+static struct stream **streams; /* side by side with polled; [0] is NULL */
 static nfds_t count, room;
 static struct wire_scratch scratch;
 

@@ -106,7 +106,8 @@ int main(int argc, char **argv)
         }
         close(fd);
         if (!said)
-            fprintf(stderr, "select: full: select() cannot watch descriptors from %d on; refused\n", FD_SETSIZE);
+            fprintf(stderr, "select: full: select() cannot watch descriptors from %d on; refused\n",
+                    FD_SETSIZE);
         said = 1;
     }
 }

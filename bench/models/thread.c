@@ -2,10 +2,10 @@
  * thread.c: a thread for each connection.
  *
  * How: the main thread accepts and makes a detached thread, which serves its client with plain blocking calls
- * and ends. Limits: each request is a context switch; each thread holds two pages of stack or more here and
- * 16 KiB in the kernel; making and ending one costs tens of microseconds a connection; anything shared needs a
- * lock. Right up to some thousand connections when what a request does is long, blocking or hard to cut into
- * steps: databases (MySQL), application servers.
+ * and ends. Limits: each request is a context switch; each thread holds 16 KiB of stack here and as much in the
+ * kernel; making and ending one costs tens of microseconds a connection; anything shared needs a lock. Right up
+ * to some thousand connections when what a request does is long, blocking or hard to cut into steps: databases
+ * (MySQL), application servers.
  */
 #include "model.h"
 

@@ -10,15 +10,15 @@
 #include "mario/mario_akg.h"
 #include "protocol/mario_protocol.h"
 
-#define WIRE_PACKET_MAX ((size_t) 8192)       /* maritcp's default server.max_pkglen */
-#define WIRE_RECV       ((size_t) (64 * 1024)) /* asked from one recv() */
+#define WIRE_PACKET_MAX ((size_t) 8192)               /* maritcp's default server.max_pkglen */
+#define WIRE_RECV       ((size_t) (64 * 1024))        /* asked from one recv() */
 #define WIRE_IN         (WIRE_PACKET_MAX + WIRE_RECV) /* an unfinished packet and what one recv() adds */
 
 #define WIRE_HELLO     "hello"
 #define WIRE_HELLO_LEN (sizeof WIRE_HELLO - 1)
 
 /* The most bytes that n bytes of packets can have as replies: bare SAY_HELLOs grow most. */
-#define WIRE_REPLIES(n) ((n) / sizeof(HEAD) * (sizeof(HEAD) + WIRE_HELLO_LEN))
+#define WIRE_REPLIES(n) ((n) + (n) / sizeof(HEAD) * WIRE_HELLO_LEN)
 
 /* One thread's room for a wake-up's input and replies. */
 struct wire_scratch {

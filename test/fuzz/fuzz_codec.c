@@ -1,11 +1,12 @@
 /*
- * fuzz_codec.c: a libFuzzer target for the codec, driven as a worker drives it: bytes come in chunks, packets are walked in
- * place, the unfinished rest is carried to the next chunk. Built and run by ./run.
+ * fuzz_codec.c: a libFuzzer target for the codec, driven as a worker drives it: bytes come in chunks, packets
+ * are walked in place, the unfinished rest is carried to the next chunk. Built and run by ./run.
  *
- * Input: byte 0 chooses max_pkglen, byte 1 how the rest is cut into chunks; then the stream itself. Every call of the codec
- * sees a heap block of exactly the bytes it was told of, so that the address sanitizer hears of any byte beyond.
- * What must hold: the answers are those of a second, plainer reading of DESIGN section 2; they do not depend on the
- * chunks; every OK moves on by 8 .. max_pkglen bytes; what a prefix was refused for, the whole is refused for.
+ * Input: byte 0 chooses max_pkglen, byte 1 how the rest is cut into chunks; then the stream itself. Every
+ * call of the codec sees a heap block of exactly the bytes it was told of, so that the address sanitizer
+ * hears of any byte beyond. What must hold: the answers are those of a second, plainer reading of DESIGN
+ * section 2; they do not depend on the chunks; every OK moves on by 8 .. max_pkglen bytes; what a prefix was
+ * refused for, the whole is refused for.
  */
 #include "mario/codec.h"
 

@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -27,6 +28,15 @@ int client_open_at(const struct net_target *t)
 int client_open(const struct server *s)
 {
     return client_open_at(&s->target);
+}
+
+int client_open_narrow(const struct server *s)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 1;
+    ck_assert(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == 0);
+    ck_assert(connect(fd, (const struct sockaddr *) &s->target.addr, s->target.len) == 0);
+    ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    return fd;
 }
 
 size_t client_packet(unsigned char *out, uint16_t akg_id, const void *data, size_t n)

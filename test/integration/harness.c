@@ -291,7 +291,7 @@ static void check_log_rate(const struct server *s)
     unsigned lines = 0;
     bool between = false;
     for (char *line = strtok(log, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        if (strstr(line, " INFO  stopping: ") != NULL || strstr(line, " INFO  signal ") != NULL)
+        if (strstr(line, " INFO  stopping: ") != NULL || strstr(line, ": stopping (") != NULL)
             break;
         if (between && strlen(line) > 19) {
             lines = strncmp(line, second, 19) == 0 ? lines + 1 : 1;

@@ -91,7 +91,7 @@ struct launch {
     const char *const *env;  /* more environment: "NAME=value", ends with NULL; or NULL */
     uint64_t nofile;         /* RLIMIT_NOFILE, soft and hard; 0 = as it is */
     bool bare;               /* give it args alone: no listen, no log.file */
-    bool stop_waits;         /* TERM is blocked and pending from its first instruction on: it starts, then stops */
+    bool stop_waits; /* TERM is blocked and pending from its first instruction on: it starts, then stops */
 };
 
 /* Start it and wait until it listens. The words after program end with NULL and are launch.args. */
@@ -159,6 +159,8 @@ enum ending {
 /* Connect to the server's first address, or to t. Returns a non-blocking descriptor; the caller closes it. */
 int client_open(const struct server *s);
 int client_open_at(const struct net_target *t);
+/* The same with as small a receive buffer as there is, for clients that do not read. TCP over IPv4. */
+int client_open_narrow(const struct server *s);
 /* A packet with ITEST_STX at out[0 .. 8+n-1]. Returns its length. Any thread. */
 size_t client_packet(unsigned char *out, uint16_t akg_id, const void *data, size_t n);
 /* Send all bytes; send a packet. */

@@ -1,6 +1,6 @@
 /*
- * preloads.c: the boards that a test shares with preloaded libraries: memory without a name, which the server opens by way of the
- * test's own descriptor. Main thread of a test.
+ * preloads.c: the boards that a test shares with preloaded libraries: memory without a name, which the server
+ * opens by way of the test's own descriptor. Main thread of a test.
  */
 #include "preloads.h"
 

@@ -1,6 +1,6 @@
 /*
- * preloads.h: the boards that a test shares with the libraries of test/preload/. Main thread of a test; a board lives until the
- * test's process ends.
+ * preloads.h: the boards that a test shares with the libraries of test/preload/. Main thread of a test; a
+ * board lives until the test's process ends.
  */
 #ifndef ITEST_PRELOADS_H
 #define ITEST_PRELOADS_H
@@ -10,12 +10,13 @@
 
 #define PRELOAD_ENV 64
 
-/* A new board, all zero, and in env the "NAME=value" to start the server with (launch.env). Start it with launch.preload
- * "inject" or "heap". Fails the test when it cannot be made. */
+/* A new board, all zero, and in env the "NAME=value" to start the server with (launch.env). Start it with
+ * launch.preload "inject" or "heap". Fails the test when it cannot be made. */
 struct inject_board *preload_inject(char env[PRELOAD_ENV]);
 struct heap_board *preload_heap(char env[PRELOAD_ENV]);
 
-/* Let call number `from` (from 1, since the start) and those behind it fail, `times` of them; from 0: let nothing fail. */
+/* Let call number `from` (from 1, since the start) and those behind it fail, `times` of them; from 0: let
+ * nothing fail. */
 void inject_set(struct inject_board *b, enum inject_call call, int error, uint32_t from, uint32_t times);
 /* The same, beginning with the next call. */
 void inject_next(struct inject_board *b, enum inject_call call, int error, uint32_t times);

@@ -1,6 +1,7 @@
 /*
- * test_overload.c: more of everything than there is: descriptors, places in pools, room in rings; and accept and epoll that fail in every
- * way. The server refuses by name or waits, never spins, and those it serves do not notice.
+ * test_overload.c: more of everything than there is: descriptors, places in pools, room in rings; and accept
+ * and epoll that fail in every way. The server refuses by name or waits, never spins, and those it serves do
+ * not notice.
  */
 #include <errno.h>
 #include <signal.h>
@@ -54,8 +55,8 @@ static void limit_to(const struct server *s, unsigned more)
     ck_assert_msg(prlimit(s->pid, RLIMIT_NOFILE, &r, NULL) == 0, "prlimit: %s", strerror(errno));
 }
 
-/* Goal: 256 descriptors and 400 clients: connnum fits under the limit whatever the number of workers, so the rest is refused and
- * counted, EMFILE never happens, and CPU and log stay quiet. */
+/* Goal: 256 descriptors and 400 clients: connnum fits under the limit whatever the number of workers, so the
+ * rest is refused and counted, EMFILE never happens, and CPU and log stay quiet. */
 START_TEST(the_limit_is_known)
 {
     static const char *const workers[] = {"server.workernum=2", "server.workernum=16"};
@@ -74,8 +75,8 @@ START_TEST(the_limit_is_known)
 }
 END_TEST
 
-/* Goal: descriptors run out in accept: no spin, a line a second, those inside are served; a descriptor that gets free is used
- * within 100 ms. */
+/* Goal: descriptors run out in accept: no spin, a line a second, those inside are served; a descriptor that
+ * gets free is used within 100 ms. */
 START_TEST(descriptors_run_out)
 {
     static const char *const args[] = {"server.workernum=2", "server.connnum=1000", NULL};
@@ -147,7 +148,8 @@ static const struct errno_row {
     {EOPNOTSUPP, "accept_other"},
 };
 
-/* Goal: accept fails once, then for ever, with each errno: counted under its name, no spin, served again when it is over. */
+/* Goal: accept fails once, then for ever, with each errno: counted under its name, no spin, served again when
+ * it is over. */
 START_TEST(accept_fails)
 {
     const struct errno_row *row = &errno_rows[_i];
@@ -186,7 +188,8 @@ START_TEST(accept_fails)
 }
 END_TEST
 
-/* Goal: epoll will not watch a new connection: it closes, counted, no hook; the others go on, and so does the next one. */
+/* Goal: epoll will not watch a new connection: it closes, counted, no hook; the others go on, and so does the
+ * next one. */
 START_TEST(epoll_does_not_take_a_connection)
 {
     char env[PRELOAD_ENV];
@@ -217,7 +220,8 @@ START_TEST(epoll_does_not_take_a_connection)
 }
 END_TEST
 
-/* Goal: epoll fails when a connection's output is to be watched: that connection closes with its end hook, the others go on. */
+/* Goal: epoll fails when a connection's output is to be watched: that connection closes with its end hook,
+ * the others go on. */
 START_TEST(epoll_does_not_take_a_change)
 {
     char env[PRELOAD_ENV];
@@ -249,7 +253,8 @@ END_TEST
 
 /* ---- Pools ---- */
 
-/* Goal: pools for 1,000 and 1,200 clients: exactly 200 are refused, at once and counted; the 1,000 lose nothing. */
+/* Goal: pools for 1,000 and 1,200 clients: exactly 200 are refused, at once and counted; the 1,000 lose
+ * nothing. */
 START_TEST(all_pools_are_full)
 {
     struct server s;
@@ -286,7 +291,8 @@ static uint32_t worker_of(int fd)
     return who.worker;
 }
 
-/* Goal: round-robin while all have room; with one worker's pool full the next one with room takes it, until none has. */
+/* Goal: round-robin while all have room; with one worker's pool full the next one with room takes it, until
+ * none has. */
 START_TEST(one_pool_is_full)
 {
     enum { WORKERS = 4, EACH = 10, ALL = WORKERS * EACH };
@@ -321,8 +327,8 @@ START_TEST(one_pool_is_full)
 }
 END_TEST
 
-/* Goal: when_full = wait: nobody is refused; those outside wait in the backlog without costing CPU, and come in as places get
- * free, within 100 ms. */
+/* Goal: when_full = wait: nobody is refused; those outside wait in the backlog without costing CPU, and come
+ * in as places get free, within 100 ms. */
 START_TEST(the_full_pool_lets_wait)
 {
     struct server s;
@@ -356,8 +362,8 @@ END_TEST
 
 enum { RING = 8192 }; /* places in a worker's ring: WORKER_RING in mario/worker.h */
 
-/* Goal: one of three workers is stuck while 10,000 connect: the master does not wait for it; the others serve theirs at once, who
- * is handed to the stuck one is served later, no descriptor is lost. */
+/* Goal: one of three workers is stuck while 10,000 connect: the master does not wait for it; the others serve
+ * theirs at once, who is handed to the stuck one is served later, no descriptor is lost. */
 START_TEST(a_stopped_worker)
 {
     const uint32_t n = 9000 / ITEST_SLOW;
@@ -384,7 +390,8 @@ START_TEST(a_stopped_worker)
 }
 END_TEST
 
-/* Goal: the only worker is stuck while 10,000 connect: what its ring cannot hold is refused and counted, the rest served later. */
+/* Goal: the only worker is stuck while 10,000 connect: what its ring cannot hold is refused and counted, the
+ * rest served later. */
 START_TEST(the_only_worker_is_stopped)
 {
     const uint32_t n = 9000 / ITEST_SLOW;

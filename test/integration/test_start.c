@@ -1,6 +1,7 @@
 /*
- * test_start.c: starting, and above all not starting: bad configuration, a port that is taken, limits, every system call of the
- * start made to fail, daemons. A start that fails says why in one line, with the right exit code, and leaves nothing behind.
+ * test_start.c: starting, and above all not starting: bad configuration, a port that is taken, limits, every
+ * system call of the start made to fail, daemons. A start that fails says why in one line, with the right
+ * exit code, and leaves nothing behind.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +109,8 @@ static void refuse_file(const char *dir, const char *what, const char *file, con
     must_refuse(what, &(struct launch){.program = "maritcp", .args = args, .bare = true}, EXIT_CONF, word);
 }
 
-/* Goal: a configuration file that is missing, a directory, endless or wrong: one line with file and line, exit 1. */
+/* Goal: a configuration file that is missing, a directory, endless or wrong: one line with file and line,
+ * exit 1. */
 START_TEST(a_bad_file)
 {
     static const struct {
@@ -175,7 +177,8 @@ END_TEST
 
 /* ---- Ports ---- */
 
-/* Goal: a port that is taken: exit 2, one line with the address and how to mend it, as a daemon too; what was open is gone. */
+/* Goal: a port that is taken: exit 2, one line with the address and how to mend it, as a daemon too; what was
+ * open is gone. */
 START_TEST(a_port_is_taken)
 {
     struct server s;
@@ -230,7 +233,8 @@ START_TEST(the_log_file_cannot_be_opened)
 }
 END_TEST
 
-/* Goal: a log file that is a pipe without a reader is refused or waited for without ignoring signals: no hang for ever. */
+/* Goal: a log file that is a pipe without a reader is refused or waited for without ignoring signals: no hang
+ * for ever. */
 START_TEST(the_log_file_is_a_pipe_without_reader)
 {
     char dir[64], fifo[80], arg[96], out[TEXT], err[TEXT];
@@ -250,7 +254,8 @@ END_TEST
 
 /* ---- Limits ---- */
 
-/* Goal: a connnum that no limit can carry: refused with the numbers and the way out, or clamped, as strict_limits says. */
+/* Goal: a connnum that no limit can carry: refused with the numbers and the way out, or clamped, as
+ * strict_limits says. */
 START_TEST(strict_limits)
 {
     static const char *const on[] = {"server.connnum=16777215", "server.workernum=1", NULL};
@@ -290,7 +295,8 @@ static void start_with_limit(unsigned nofile)
     check_one_line(what, err, "descriptor");
 }
 
-/* Goal: whatever the descriptor limit is, the start succeeds or says in one line that there are too few descriptors. */
+/* Goal: whatever the descriptor limit is, the start succeeds or says in one line that there are too few
+ * descriptors. */
 START_TEST(a_low_descriptor_limit)
 {
     for (unsigned nofile = 8; nofile < 130; nofile += nofile < 70 ? 12 : 5)
@@ -352,7 +358,8 @@ static const struct call_row {
     {INJECT_pipe2, EMFILE},          {INJECT_mmap, ENOMEM},
 };
 
-/* Goal: each call of the start fails once, the first, the second ...: one line that says which error, exit 2, nothing left. */
+/* Goal: each call of the start fails once, the first, the second ...: one line that says which error, exit 2,
+ * nothing left. */
 START_TEST(each_call_fails)
 {
     const struct call_row *row = &call_rows[_i];
@@ -424,8 +431,8 @@ static void look_at_daemon(pid_t pid, char *wrong, size_t size)
     }
 }
 
-/* Start a daemon by this shell command, whose arguments are maritcp's: it must be ready when that returns 0, serve, log,
- * stop. The daemon is ended before anything is judged, so that none stays behind. */
+/* Start a daemon by this shell command, whose arguments are maritcp's: it must be ready when that returns 0,
+ * serve, log, stop. The daemon is ended before anything is judged, so that none stays behind. */
 static void run_a_daemon(const char *command)
 {
     char dir[64], path[80], listen[128], log[80], arg[96], out[TEXT], err[TEXT], wrong[512];
@@ -457,14 +464,16 @@ static void run_a_daemon(const char *command)
     scratch_remove(dir);
 }
 
-/* Goal: -d returns 0 when the daemon serves; the daemon has its own session, / and /dev/null, logs, and stops on TERM. */
+/* Goal: -d returns 0 when the daemon serves; the daemon has its own session, / and /dev/null, logs, and stops
+ * on TERM. */
 START_TEST(a_daemon)
 {
     run_a_daemon("exec \"$0\" \"$@\"");
 }
 END_TEST
 
-/* Goal: the same when whoever starts it has closed its standard descriptors: none of the server's own takes their place. */
+/* Goal: the same when whoever starts it has closed its standard descriptors: none of the server's own takes
+ * their place. */
 START_TEST(a_daemon_without_standard_descriptors)
 {
     run_a_daemon("exec \"$0\" \"$@\" <&- >&- 2>&-");

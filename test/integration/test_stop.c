@@ -1,6 +1,6 @@
 /*
- * test_stop.c: stopping, under requests, floods of signals, a backlog, a log that hangs; and HUP. What has arrived is answered, every
- * end hook runs once, and the process is gone in time with exit code 0.
+ * test_stop.c: stopping, under requests, floods of signals, a backlog, a log that hangs; and HUP. What has
+ * arrived is answered, every end hook runs once, and the process is gone in time with exit code 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,16 +33,6 @@ static struct ledger *connect_many(const struct server *s, uint32_t n, uint32_t 
     return l;
 }
 
-/* A client with as small a receive buffer as there is. */
-static int open_narrow(const struct server *s)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 1;
-    ck_assert(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == 0);
-    ck_assert(connect(fd, (const struct sockaddr *) &s->target.addr, s->target.len) == 0);
-    ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-    return fd;
-}
-
 /* All answered, all closed by a FIN. */
 static void check_all_answered(const struct ledger *l)
 {
@@ -54,7 +44,8 @@ static void check_all_answered(const struct ledger *l)
 
 /* ---- Requests in flight ---- */
 
-/* Goal: 5,000 connections with requests on their way, then TERM: all that arrived are answered, each end hook runs once. */
+/* Goal: 5,000 connections with requests on their way, then TERM: all that arrived are answered, each end hook
+ * runs once. */
 START_TEST(five_thousand_in_flight)
 {
     const uint32_t n = 5000 / ITEST_SLOW;
@@ -80,8 +71,8 @@ START_TEST(five_thousand_in_flight)
 }
 END_TEST
 
-/* Goal: 3,000 clients connected and sent while the server was stalled; TERM before it accepted them: it accepts, answers. With
- * one worker its ring is smaller than the backlog. */
+/* Goal: 3,000 clients connected and sent while the server was stalled; TERM before it accepted them: it
+ * accepts, answers. With one worker its ring is smaller than the backlog. */
 START_TEST(a_backlog_at_the_stop)
 {
     const uint32_t n = 3000 / ITEST_SLOW;
@@ -102,7 +93,8 @@ START_TEST(a_backlog_at_the_stop)
 }
 END_TEST
 
-/* Goal: the last bytes of a packet come after TERM: it had not arrived, so it is not answered, and nobody waits for it. */
+/* Goal: the last bytes of a packet come after TERM: it had not arrived, so it is not answered, and nobody
+ * waits for it. */
 START_TEST(half_a_packet_at_the_stop)
 {
     struct server s;
@@ -129,12 +121,13 @@ START_TEST(half_a_packet_at_the_stop)
 }
 END_TEST
 
-/* Goal: a client that does not read its megabyte holds up a stop for drain_timeout at most; a reader gets it whole. */
+/* Goal: a client that does not read its megabyte holds up a stop for drain_timeout at most; a reader gets it
+ * whole. */
 START_TEST(a_reader_and_a_sleeper_at_the_stop)
 {
     struct server s;
     server_start(&s, "testapp", "server.drain_timeout=2", NULL);
-    int reader = client_open(&s), sleeper = open_narrow(&s);
+    int reader = client_open(&s), sleeper = client_open_narrow(&s);
     client_send_packet(reader, TEST_MEGABYTE, NULL, 0);
     for (int i = 0; i < 3; i++)
         client_send_packet(sleeper, TEST_MEGABYTE, NULL, 0);
@@ -158,7 +151,7 @@ START_TEST(a_second_term_stops_at_once)
 {
     struct server s;
     server_start(&s, "testapp", "server.drain_timeout=60", NULL);
-    int fd = open_narrow(&s);
+    int fd = client_open_narrow(&s);
     for (int i = 0; i < 3; i++) /* more than the kernel takes */
         client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
     server_wait_counter(&s, "bytes_in", 24, 2000);
@@ -207,7 +200,8 @@ static void flood_stop(struct flood *f)
     close(f->pidfd);
 }
 
-/* Goal: HUP and PIPE 100 times a second for two seconds and through the stop: nothing is lost, the log is not flooded. */
+/* Goal: HUP and PIPE 100 times a second for two seconds and through the stop: nothing is lost, the log is not
+ * flooded. */
 START_TEST(a_flood_of_hup_and_pipe)
 {
     static const int signals[] = {SIGHUP, SIGPIPE, 0};
@@ -234,7 +228,8 @@ START_TEST(a_flood_of_hup_and_pipe)
 }
 END_TEST
 
-/* Goal: TERM, INT, HUP and PIPE in turn, 100 a second: the second stop ends at once; exit 0, and the accounts are exact. */
+/* Goal: TERM, INT, HUP and PIPE in turn, 100 a second: the second stop ends at once; exit 0, and the accounts
+ * are exact. */
 START_TEST(a_flood_of_everything)
 {
     static const int signals[] = {SIGHUP, SIGPIPE, SIGTERM, SIGINT, 0};
@@ -275,7 +270,8 @@ static pid_t start_blocked(const char *log)
     _exit(127);
 }
 
-/* Goal: TERM or INT at any moment of a start, from the first on: exit 0 after a clean stop, never lost, never a crash. */
+/* Goal: TERM or INT at any moment of a start, from the first on: exit 0 after a clean stop, never lost, never
+ * a crash. */
 START_TEST(a_signal_during_the_start)
 {
     char dir[80], log[96];
@@ -302,7 +298,8 @@ START_TEST(a_signal_during_the_start)
 }
 END_TEST
 
-/* Goal: connections that wait in a worker's ring when a stop ends everything at once are closed and counted like others. */
+/* Goal: connections that wait in a worker's ring when a stop ends everything at once are closed and counted
+ * like others. */
 START_TEST(newcomers_at_a_sudden_stop)
 {
     struct server s;
@@ -406,7 +403,8 @@ START_TEST(hup_without_a_place_for_the_log)
 }
 END_TEST
 
-/* Goal: the disk of the log is full: service goes on; once there is room the log says how many lines were dropped, and no more. */
+/* Goal: the disk of the log is full: service goes on; once there is room the log says how many lines were
+ * dropped, and no more. */
 START_TEST(the_log_is_full)
 {
     struct server s;
@@ -472,8 +470,8 @@ static bool read_until(int pipe, const char *text, unsigned ms)
     return false;
 }
 
-/* Goal: the log is a pipe that nobody reads: every request is answered; when it is read again, lines come, and the count of those
- * that did not. */
+/* Goal: the log is a pipe that nobody reads: every request is answered; when it is read again, lines come,
+ * and the count of those that did not. */
 START_TEST(the_log_is_not_read)
 {
     struct server s;
@@ -497,7 +495,8 @@ START_TEST(the_log_is_not_read)
 }
 END_TEST
 
-/* Goal: TERM while the log is a pipe that nobody reads: the process is gone within drain_timeout all the same. */
+/* Goal: TERM while the log is a pipe that nobody reads: the process is gone within drain_timeout all the
+ * same. */
 START_TEST(a_stop_while_the_log_is_not_read)
 {
     struct server s;

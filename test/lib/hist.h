@@ -48,8 +48,8 @@ void hist_merge(struct hist *into, const struct hist *from);
 /* The time that percent (0 .. 100) of all times do not exceed; 0 when empty. */
 uint64_t hist_percentile(const struct hist *h, double percent);
 
-/* Write it to plot: a comment line, then a line for each bucket that is not empty: the time in microseconds, the
- * percentile up to and with it, the count in it. */
+/* Write it to plot: a comment line, then a line for each bucket that is not empty: the time in microseconds,
+ * the percentile up to and with it, the count in it. */
 void hist_write(const struct hist *h, FILE *out);
 
 /* 0 when empty. */

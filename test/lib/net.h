@@ -36,12 +36,12 @@ const char *net_resolve(const char *host, const char *port, struct net_target *t
 const char *net_resolve_ports(const char *host, const char *ports, struct net_targets *ts)
     __attribute__((warn_unused_result));
 
-/* How many connections there can be at a time to these targets from this machine: its local ports for each pair
- * of addresses. UINT64_MAX for a unix socket. */
+/* How many connections there can be at a time to these targets from this machine: its local ports for each
+ * pair of addresses. UINT64_MAX for a unix socket. */
 uint64_t net_capacity(const struct net_targets *ts);
 
-/* Begin the connection with number k: to target k % count, and so that the pairs of source and target are used
- * evenly; see net_connect_start(). */
+/* Begin the connection with number k: to target k % count, and so that the pairs of source and target are
+ * used evenly; see net_connect_start(). */
 int net_connect_nth(const struct net_targets *ts, uint32_t k) __attribute__((warn_unused_result));
 
 /* Begin to connect a new non-blocking, close-on-exec socket, without delay of small packets. With spread =

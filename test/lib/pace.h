@@ -1,6 +1,6 @@
 /*
- * pace.h: what falls due at a fixed rate, whether anyone comes in time or not. Pure functions over the caller's
- * struct, one thread at a time. Times are those of mono_ns().
+ * pace.h: what falls due at a fixed rate, whether anyone comes in time or not. Pure functions over the
+ * caller's struct, one thread at a time. Times are those of mono_ns().
  */
 #ifndef TEST_PACE_H
 #define TEST_PACE_H

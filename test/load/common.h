@@ -1,6 +1,6 @@
 /*
- * common.h: what the conductors of all modes share: complaints, signals, files, what the server's process has used.
- * Main thread.
+ * common.h: what the conductors of all modes share: complaints, signals, files, what the server's process has
+ * used. Main thread.
  */
 #ifndef LOAD_COMMON_H
 #define LOAD_COMMON_H

@@ -1,6 +1,6 @@
 /*
- * held.c: one connection of mode hold. Runs on the thread of the holder that owns it; nothing here may be called from
- * elsewhere. No allocation.
+ * held.c: one connection of mode hold. Runs on the thread of the holder that owns it; nothing here may be
+ * called from elsewhere. No allocation.
  */
 #include "held.h"
 
@@ -143,8 +143,8 @@ static int held_watch(struct holder *h, struct held *c, bool want_out, int op)
     return epoll_ctl(h->epoll, op, c->fd, &e);
 }
 
-/* Send what the kernel takes of the request, built anew from its numbers, and wait for the rest with epoll (op: how c
- * is known to it). c may be gone afterwards. */
+/* Send what the kernel takes of the request, built anew from its numbers, and wait for the rest with epoll
+ * (op: how c is known to it). c may be gone afterwards. */
 static void held_send(struct holder *h, struct held *c, int op)
 {
     const struct exchange *x = exchange_of(h, c);

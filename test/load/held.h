@@ -1,9 +1,9 @@
 /*
- * held.h: one connection of mode hold: it is opened, logs in, is quiet, is asked now and then, and is closed. A million
- * of them stand in one array, so each is small and has nothing beside it on the heap.
+ * held.h: one connection of mode hold: it is opened, logs in, is quiet, is asked now and then, and is closed.
+ * A million of them stand in one array, so each is small and has nothing beside it on the heap.
  *
- * Each belongs to one holder and only its thread touches it. At most one request is without an answer, so request
- * and right reply can be built from numbers at any time and no bytes are stored.
+ * Each belongs to one holder and only its thread touches it. At most one request is without an answer, so
+ * request and right reply can be built from numbers at any time and no bytes are stored.
  */
 #ifndef LOAD_HELD_H
 #define LOAD_HELD_H
@@ -46,8 +46,8 @@ struct held_list {
     uint32_t head, tail; /* indices, HELD_NONE = empty */
 };
 
-/* Begin to connect c, which is new or stands in h->reopen, and log in. Returns 0, also when it failed and that is
- * counted; -1 when a unix socket's backlog is full and c stays as it was. */
+/* Begin to connect c, which is new or stands in h->reopen, and log in. Returns 0, also when it failed and
+ * that is counted; -1 when a unix socket's backlog is full and c stays as it was. */
 int held_start(struct holder *h, struct held *c, uint64_t now);
 
 /* Ask the next request on c, which is quiet; it was due at `since`. c may be gone afterwards. */

@@ -1,6 +1,6 @@
 /*
- * hold.c: the conductor of mode hold: it checks what the machine can carry, makes the holders, sets the clock for them,
- * looks at both ends before, between and after, and reports. Main thread.
+ * hold.c: the conductor of mode hold: it checks what the machine can carry, makes the holders, sets the clock
+ * for them, looks at both ends before, between and after, and reports. Main thread.
  */
 #include "hold.h"
 

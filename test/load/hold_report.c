@@ -1,6 +1,6 @@
 /*
- * hold_report.c: what a run of mode hold gave. Main thread. hold_report_live may run beside the holders, the rest only
- * after them.
+ * hold_report.c: what a run of mode hold gave. Main thread. hold_report_live may run beside the holders, the
+ * rest only after them.
  */
 #include "hold_report.h"
 

@@ -1,6 +1,6 @@
 /*
- * hold_report.h: what a run of mode hold gave, for people and as JSON. Main thread, after the holders have ended;
- * hold_report_live while they run.
+ * hold_report.h: what a run of mode hold gave, for people and as JSON. Main thread, after the holders have
+ * ended; hold_report_live while they run.
  */
 #ifndef LOAD_HOLD_REPORT_H
 #define LOAD_HOLD_REPORT_H
@@ -53,8 +53,8 @@ void hold_report_advise(const struct hold_result *r);
 /* One JSON object on one line. */
 void hold_report_json(const struct hold_result *r, FILE *out);
 
-/* The status line while it runs; reads only what holders publish. Rates are those since the last call. end: when the
- * hold ends, 0 = not known yet. */
+/* The status line while it runs; reads only what holders publish. Rates are those since the last call. end:
+ * when the hold ends, 0 = not known yet. */
 void hold_report_live(const struct load_options *o, struct holder *const *holders, uint64_t end, int tty);
 
 #endif

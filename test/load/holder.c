@@ -1,11 +1,11 @@
 /*
- * holder.c: one thread of mode hold: its loop, its phases, and what falls due in them. holder_main and all it calls run
- * on that thread; create, start, join and destroy are called by the main thread.
+ * holder.c: one thread of mode hold: its loop, its phases, and what falls due in them. holder_main and all it
+ * calls run on that thread; create, start, join and destroy are called by the main thread.
  *
  *     OPEN -> READY -> HOLD -> ROLL -> QUIET -> DONE
  *
- * Heartbeats need no timers: the array of connections is the ring. Beat number k falls due at k * T / count and belongs
- * to connection k % count, so each is asked once in T seconds and all are spread evenly.
+ * Heartbeats need no timers: the array of connections is the ring. Beat number k falls due at k * T / count
+ * and belongs to connection k % count, so each is asked once in T seconds and all are spread evenly.
  */
 #include "holder.h"
 
@@ -131,8 +131,8 @@ static bool open_one(struct holder *h, struct held *c, uint64_t now)
     return false;
 }
 
-/* The window is filled when half of it is free: opening one for each that was answered would cost both ends a wake-up
- * for each. */
+/* The window is filled when half of it is free: opening one for each that was answered would cost both ends a
+ * wake-up for each. */
 static uint64_t open_fresh(struct holder *h, uint64_t now)
 {
     if (h->o->ramp <= 0 && h->opening > h->window / 2)

@@ -1,8 +1,8 @@
 /*
  * holder.h: one thread of mode hold with its own epoll and its own connections.
  *
- * The main thread makes it, starts it, sets the clock when all are ready, reads `live`, joins it, and only then looks
- * at the results.
+ * The main thread makes it, starts it, sets the clock when all are ready, reads `live`, joins it, and only
+ * then looks at the results.
  */
 #ifndef LOAD_HOLDER_H
 #define LOAD_HOLDER_H
@@ -100,8 +100,8 @@ struct holder {
     struct hist logins; /* from connect to the login's answer, of the whole run */
 };
 
-/* Make one for connections index, index + threads, ... Main thread. NULL without memory or descriptors, errno is
- * set. */
+/* Make one for connections index, index + threads, ... Main thread. NULL without memory or descriptors, errno
+ * is set. */
 struct holder *holder_create(const struct load_options *o, struct hold_clock *clock, uint32_t index);
 
 /* Start its thread. 0, or an errno. */

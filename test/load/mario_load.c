@@ -185,7 +185,12 @@ static int finish(struct run *run)
         return 2;
     if (run->o.histogram != NULL && common_write(run->o.histogram, write_histogram, &r) != 0)
         return 2;
-    return r.errors > 0 || r.ledger.lost > 0 || report_unbalanced(&r) ? 1 : 0;
+    if (report_rate_missed(&r))
+        fprintf(
+            stderr,
+            "mario_load: -r %.0f was not kept, %.0f a second were answered: lower it, or raise -p, -c or -T\n",
+            run->o.rate, r.seconds > 0 ? (double) r.requests / r.seconds : 0);
+    return r.errors > 0 || r.ledger.lost > 0 || report_unbalanced(&r) || report_rate_missed(&r) ? 1 : 0;
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,6 @@
 /*
- * neighbour.c: slow and stopped readers. Runs on the thread of the holder that owns them. They are not known to epoll:
- * their sockets are readable all the time, so they are visited by the clock.
+ * neighbour.c: slow and stopped readers. Runs on the thread of the holder that owns them. They are not known
+ * to epoll: their sockets are readable all the time, so they are visited by the clock.
  */
 #include "neighbour.h"
 

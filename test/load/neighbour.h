@@ -1,8 +1,10 @@
 /*
- * neighbour.h: bad neighbours of mode hold: clients that send echo requests and read the answers a few bytes a second,
- * or never. What the server does with them is its right; that the bytes it sends are right is checked.
+ * neighbour.h: bad neighbours of mode hold: clients that send echo requests and read the answers a few bytes
+ * a second, or never. What the server does with them is its right; that the bytes it sends are right is
+ * checked.
  *
- * They belong to one holder and only its thread calls this; main makes and frees them and reads the book afterwards.
+ * They belong to one holder and only its thread calls this; main makes and frees them and reads the book
+ * afterwards.
  */
 #ifndef LOAD_NEIGHBOUR_H
 #define LOAD_NEIGHBOUR_H

@@ -47,6 +47,11 @@ int report_unbalanced(const struct result *r)
     return l->sent != l->answered + l->lost || l->asked != l->sent + l->unsent;
 }
 
+int report_rate_missed(const struct result *r)
+{
+    return r->not_sent > (r->requests + r->not_sent) / 100;
+}
+
 /* n a second, or 0 without time. */
 static double per_second(uint64_t n, double seconds)
 {

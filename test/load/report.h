@@ -37,6 +37,9 @@ void report_sum(struct result *r, const struct load_options *o, struct worker *c
 /* True when the book of requests does not balance, which is a fault of this program. */
 int report_unbalanced(const struct result *r);
 
+/* True when more than one in a hundred of what fell due in mode open was not sent when the time was over. */
+int report_rate_missed(const struct result *r);
+
 /* A few lines for people. */
 void report_print(const struct result *r, FILE *out);
 

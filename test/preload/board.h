@@ -1,6 +1,6 @@
 /*
- * board.h: how a preloaded library finds the board it shares with the test: a file that both have mapped, named in the
- * environment. Before main, on the program's first thread.
+ * board.h: how a preloaded library finds the board it shares with the test: a file that both have mapped,
+ * named in the environment. Before main, on the program's first thread.
  */
 #ifndef PRELOAD_BOARD_H
 #define PRELOAD_BOARD_H
@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The board of `size` bytes in the file that the environment variable names, or NULL. It stays mapped. The variable is taken out, so
- * that no program started later gets the faults too. */
+/* The board of `size` bytes in the file that the environment variable names, or NULL. It stays mapped. The
+ * variable is taken out, so that no program started later gets the faults too. */
 static inline void *board_find(const char *variable, size_t size)
 {
     const char *path = getenv(variable);

@@ -1,7 +1,7 @@
 /*
- * heap.c: preloaded into a server, counts what each thread asks of the heap, and makes a chosen allocation fail. Every
- * function runs on whatever thread calls it. The board is shared with the test, see heap.h. Not for sanitizer builds, which
- * have a heap of their own.
+ * heap.c: preloaded into a server, counts what each thread asks of the heap, and makes a chosen allocation
+ * fail. Every function runs on whatever thread calls it. The board is shared with the test, see heap.h. Not
+ * for sanitizer builds, which have a heap of their own.
  */
 #include "test/preload/heap.h"
 

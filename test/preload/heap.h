@@ -1,5 +1,6 @@
 /*
- * heap.h: the board of heap.c: what each thread of a server has asked of the heap, and which allocation is to fail.
+ * heap.h: the board of heap.c: what each thread of a server has asked of the heap, and which allocation is to
+ * fail.
  */
 #ifndef PRELOAD_HEAP_H
 #define PRELOAD_HEAP_H
@@ -21,7 +22,8 @@ struct heap_thread {
 };
 
 struct heap_board {
-    /* Allocation number n (from 1 in main's first line, all threads) fails if from != 0 and from <= n < from + times. */
+    /* Allocation number n (from 1 in main's first line, all threads) fails if from != 0 and from <= n < from
+     * + times. */
     _Atomic uint32_t from;  /* test (w): written last, with release */
     _Atomic uint32_t times; /* test (w) */
     _Atomic uint32_t calls; /* server (w): allocations of all threads, reallocs among them */

@@ -1,6 +1,7 @@
 /*
- * inject.c: preloaded into a server, makes chosen system calls fail: the n-th, the next ones, or all. Every function runs on
- * whatever thread calls it. What is to fail stands on a board shared with the test, see inject.h.
+ * inject.c: preloaded into a server, makes chosen system calls fail: the n-th, the next ones, or all. Every
+ * function runs on whatever thread calls it. What is to fail stands on a board shared with the test, see
+ * inject.h.
  */
 #include "test/preload/inject.h"
 
@@ -20,8 +21,8 @@
 static struct inject_board *board; /* NULL: nothing fails */
 static void *real[INJECT_COUNT];
 
-/* libevent tries an older call when one fails: epoll_create() after epoll_create1(), pipe() and socketpair() after pipe2(). A fault
- * holds for those too, or it would be none. */
+/* libevent tries an older call when one fails: epoll_create() after epoll_create1(), pipe() and socketpair()
+ * after pipe2(). A fault holds for those too, or it would be none. */
 static _Thread_local int epoll_error, pipe_error;
 
 /* The next function of that name behind this library: libc's, or a sanitizer's. */

@@ -1,6 +1,6 @@
 /*
- * inject.h: the board of inject.c: which system calls of a server are to fail, when, with which errno, and how often they were
- * called. The test writes what is to fail, at any time; the server counts.
+ * inject.h: the board of inject.c: which system calls of a server are to fail, when, with which errno, and
+ * how often they were called. The test writes what is to fail, at any time; the server counts.
  */
 #ifndef PRELOAD_INJECT_H
 #define PRELOAD_INJECT_H

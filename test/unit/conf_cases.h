@@ -78,7 +78,7 @@ static const struct {
 };
 
 #define TEXT(literal) literal, sizeof(literal) - 1
-#define FIFTY "01234567890123456789012345678901234567890123456789"
+#define FIFTY         "01234567890123456789012345678901234567890123456789"
 
 /* Files that are wrong in their form. */
 static const struct {

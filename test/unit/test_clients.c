@@ -16,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "clients.h"
 #include "protocol/mario_protocol.h"
 #include "test/lib/args.h"
 #include "test/lib/clock.h"
@@ -24,7 +25,6 @@
 #include "test/lib/hist.h"
 #include "test/lib/net.h"
 #include "test/lib/payload.h"
-#include "test/lib/proc.h"
 #include "test/lib/wire.h"
 
 /* ---- hist ---- */
@@ -519,22 +519,7 @@ START_TEST(net_raises_nofile)
 }
 END_TEST
 
-/* ---- proc, args ---- */
-
-/* Goal: our own CPU time and memory agree with the kernel; a process that is not there is said to be none. */
-START_TEST(proc_reads_itself)
-{
-    uint64_t before, after, from = thread_cpu_ns();
-    ck_assert_int_eq(proc_cpu_ns(getpid(), &before), 0);
-    while (thread_cpu_ns() - from < 60 * NS_PER_MS)
-        ;
-    ck_assert_int_eq(proc_cpu_ns(getpid(), &after), 0);
-    ck_assert_uint_ge(after - before, 30 * NS_PER_MS);
-    ck_assert_uint_ge(proc_rss_kb(getpid()), 500);
-    ck_assert_int_eq(proc_cpu_ns(0x7fffffff, &before), -1);
-    ck_assert_uint_eq(proc_rss_kb(0x7fffffff), 0);
-}
-END_TEST
+/* ---- args ---- */
 
 /* Goal: numbers are taken whole and in their range, or not at all. Complaints go to standard error. */
 START_TEST(args_numbers)
@@ -570,6 +555,7 @@ Suite *clients_suite(void)
 {
     Suite *s = suite_create("clients");
     TCase *data = unit_case(s, "data", 10), *sockets = unit_case(s, "sockets", 20);
+    clients_hold_cases(s);
     tcase_add_test(data, hist_single_value_within_one_percent);
     tcase_add_test(data, hist_percentiles_agree_with_sorted);
     tcase_add_test(data, hist_buckets_cover_all);
@@ -593,7 +579,6 @@ Suite *clients_suite(void)
     tcase_add_test(sockets, net_spreads_sources);
     tcase_add_test(sockets, net_unix_backlog);
     tcase_add_test(sockets, net_raises_nofile);
-    tcase_add_test(sockets, proc_reads_itself);
     tcase_add_test(sockets, args_numbers);
     return s;
 }

@@ -1,6 +1,6 @@
 /*
- * test_codec.c: HEAD+Data. Every answer at every length of a prefix, as early as the bytes allow and never from a byte
- * beyond them: what is looked at ends where a page begins that may not be touched.
+ * test_codec.c: HEAD+Data. Every answer at every length of a prefix, as early as the bytes allow and never
+ * from a byte beyond them: what is looked at ends where a page begins that may not be touched.
  */
 #include "mario/codec.h"
 #include "unit.h"

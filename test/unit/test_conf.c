@@ -246,7 +246,8 @@ START_TEST(test_defaults_are_the_librarys)
 }
 END_TEST
 
-/* Goal: an override wins over the file, the last of two wins, also of port and listen; blanks do not count. */
+/* Goal: an override wins over the file, the last of two wins, also of port and listen; blanks do not count.
+ */
 START_TEST(test_override_wins)
 {
     char *first[] = {"server.timeout=5", "server.timeout = 6 ", " server.listen=[::1]:1, unix:/a"};

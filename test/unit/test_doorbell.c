@@ -1,6 +1,7 @@
 /*
- * test_doorbell.c: the doorbell. What one ring does, then real producers and owners that sleep in epoll, edge-triggered:
- * a lost ring would leave a sleeper asleep for good, as everybody waits for an answer before going on.
+ * test_doorbell.c: the doorbell. What one ring does, then real producers and owners that sleep in epoll,
+ * edge-triggered: a lost ring would leave a sleeper asleep for good, as everybody waits for an answer before
+ * going on.
  */
 #include "mario/doorbell.h"
 #include "mario/spsc.h"
@@ -345,8 +346,8 @@ START_TEST(a_crowd_writes_once_an_answer)
 }
 END_TEST
 
-/* What a producer wrote before it rang is there when the owner has its bit: the word alone carries it, nobody sleeps.
- * A thread sanitizer sees the missing order even where the machine does not need it. */
+/* What a producer wrote before it rang is there when the owner has its bit: the word alone carries it, nobody
+ * sleeps. A thread sanitizer sees the missing order even where the machine does not need it. */
 struct parcel {
     struct doorbell bell, back;
     uint64_t content; /* plain memory, handed to and fro */
@@ -406,7 +407,8 @@ static void ring_on_signal(int sig)
     doorbell_ring(rung_by_signal, 63);
 }
 
-/* The signal falls anywhere, also between another ring's two halves; each one is heard before the next is sent. */
+/* The signal falls anywhere, also between another ring's two halves; each one is heard before the next is
+ * sent. */
 START_TEST(ringing_from_a_signal_handler)
 {
     struct doorbell d;

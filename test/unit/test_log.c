@@ -1,6 +1,6 @@
 /*
- * test_log.c: the log. What a line looks like, that every line is either written once, whole and in order, or counted
- * as dropped, and that whoever writes one never waits: not for a stuck reader, not for a full disk.
+ * test_log.c: the log. What a line looks like, that every line is either written once, whole and in order, or
+ * counted as dropped, and that whoever writes one never waits: not for a stuck reader, not for a full disk.
  *
  * A process has one log, so each test here needs a process of its own (check's fork mode).
  */

@@ -1,7 +1,8 @@
 /*
- * test_pool.c: a worker's pool of connections and their lives, without a worker: the shard is made by hand, sockets are
- * pairs, the loop turns when the test says so. The next on a slot finds nothing of the one before; nobody gets a slot
- * before the loop has turned; each connection that was greeted is said goodbye to once.
+ * test_pool.c: a worker's pool of connections and their lives, without a worker: the shard is made by hand,
+ * sockets are pairs, the loop turns when the test says so. The next on a slot finds nothing of the one
+ * before; nobody gets a slot before the loop has turned; each connection that was greeted is said goodbye to
+ * once.
  */
 #include "mario/conn.h"
 #include "unit.h"
@@ -338,7 +339,8 @@ START_TEST(another_thread_may_not_close)
 }
 END_TEST
 
-/* Write more than the socket takes, close, then read it all at the other end: everything comes, then the end. */
+/* Write more than the socket takes, close, then read it all at the other end: everything comes, then the end.
+ */
 START_TEST(pending_output_is_sent_before_the_end)
 {
     enum { MUCH = 1000000 };

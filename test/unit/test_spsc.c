@@ -1,6 +1,7 @@
 /*
- * test_spsc.c: the ring. Its answers one by one on one thread, then two real threads: everything arrives once, in order
- * and whole, whatever the capacity, whoever is faster, and also when the indices run over 2^32.
+ * test_spsc.c: the ring. Its answers one by one on one thread, then two real threads: everything arrives
+ * once, in order and whole, whatever the capacity, whoever is faster, and also when the indices run over
+ * 2^32.
  */
 #include "mario/spsc.h"
 #include "unit.h"

@@ -1,6 +1,7 @@
 /*
- * test_wheel.c: the timer wheel against a model that is too simple to be wrong: an array of deadlines that is searched
- * from end to end. Every object comes up exactly once, never before its tick and never in a later advance.
+ * test_wheel.c: the timer wheel against a model that is too simple to be wrong: an array of deadlines that is
+ * searched from end to end. Every object comes up exactly once, never before its tick and never in a later
+ * advance.
  */
 #include "unit.h"
 #include "mario/wheel.h"
@@ -34,7 +35,8 @@ static uint32_t draw(struct model *m, uint32_t below)
     return (uint32_t) (unit_random(&m->random) % below);
 }
 
-/* A distance to a deadline: soon, within a turn, on a turn's edge, some turns away, very far, or in the past. */
+/* A distance to a deadline: soon, within a turn, on a turn's edge, some turns away, very far, or in the past.
+ */
 static uint32_t draw_distance(struct model *m)
 {
     switch (draw(m, 8)) {

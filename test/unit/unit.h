@@ -1,8 +1,10 @@
 /*
- * unit.h: what the unit tests share. One file tests one module and gives one suite; unit_main.c lists them all.
+ * unit.h: what the unit tests share. One file tests one module and gives one suite; unit_main.c lists them
+ * all.
  *
- * Each test runs in a process of its own (check's fork mode), so a test may leave threads and descriptors behind when
- * it fails. Threads that a test starts count what they find wrong; the test itself asserts after joining them.
+ * Each test runs in a process of its own (check's fork mode), so a test may leave threads and descriptors
+ * behind when it fails. Threads that a test starts count what they find wrong; the test itself asserts after
+ * joining them.
  */
 #ifndef MARIO_UNIT_H
 #define MARIO_UNIT_H
@@ -41,11 +43,13 @@ Suite *clients_suite(void);
 #define UNIT_SLOW 1
 #endif
 
-/* As ck_assert() where it runs a million times: check tells its parent of every assert, with a system call. */
+/* As ck_assert() where it runs a million times: check tells its parent of every assert, with a system call.
+ */
 #define UNIT_ASSERT(x) ((x) ? (void) 0 : (void) unit_failed(__FILE__, __LINE__, #x))
 _Noreturn void unit_failed(const char *file, int line, const char *what);
 
-/* A test case in s that may take `seconds` a test in a plain build on a busy machine, then is killed as failed. */
+/* A test case in s that may take `seconds` a test in a plain build on a busy machine, then is killed as
+ * failed. */
 TCase *unit_case(Suite *s, const char *name, unsigned seconds);
 
 /* The next number of a sequence that depends on *state alone (splitmix64). */
@@ -57,8 +61,8 @@ uint64_t unit_ms(void);
 /* True as soon as cond(arg) is, false if it is still not after limit_ms. */
 bool unit_wait(bool (*cond)(void *arg), void *arg, unsigned limit_ms);
 
-/* `size` bytes that end where a page begins that may not be touched: reading byte [size] is a crash. *base and *mapped
- * are for munmap(). NULL without memory. */
+/* `size` bytes that end where a page begins that may not be touched: reading byte [size] is a crash. *base
+ * and *mapped are for munmap(). NULL without memory. */
 unsigned char *unit_guarded(size_t size, void **base, size_t *mapped);
 
 #endif

@@ -1,0 +1,12 @@
+/*
+ * clients.h: the parts of the clients suite; test_clients.c puts them together.
+ */
+#ifndef MARIO_UNIT_CLIENTS_H
+#define MARIO_UNIT_CLIENTS_H
+
+#include <check.h>
+
+/* Mode hold of mario_load and what it is built of, in test_clients_hold.c. */
+void clients_hold_cases(Suite *s);
+
+#endif

@@ -1,0 +1,481 @@
+/*
+ * test_clients_hold.c: mode hold of mario_load, and what it is built of. That it says all is well counts only
+ * if it finds each kind of fault: so it is run against a small server, a process of its own, that misbehaves
+ * as it is told. Run by the unit test runner.
+ */
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clients.h"
+#include "protocol/mario_protocol.h"
+#include "test/lib/clock.h"
+#include "test/lib/exchange.h"
+#include "test/lib/hist.h"
+#include "test/lib/net.h"
+#include "test/lib/pace.h"
+#include "test/lib/proc.h"
+#include "test/lib/wire.h"
+
+/* ---- What it is built of ---- */
+
+/* Goal: the one right reply is what the judge takes, and the first wrong byte names its kind. */
+START_TEST(exchange_compares)
+{
+    const struct exchange kinds[] = {exchange_login(MARITCP_STX, 7), exchange_hello(MARITCP_STX, 3),
+                                     exchange_echo(MARITCP_STX, 40)};
+    unsigned char right[64], in[64];
+    enum fault fault;
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        const struct exchange *x = &kinds[k];
+        exchange_reply(x, 5, 6, right);
+        ck_assert_int_eq(exchange_judge(x, 5, 6, right, x->reply_len, &fault), x->reply_len);
+        for (size_t at = 0; at < x->reply_len; at++) {
+            static const enum fault of[] = {FAULT_BAD_STX,    FAULT_BAD_STX,    FAULT_BAD_STX, FAULT_BAD_STX,
+                                            FAULT_BAD_LENGTH, FAULT_BAD_LENGTH, FAULT_BAD_AKG, FAULT_BAD_AKG};
+            memcpy(in, right, sizeof in);
+            ck_assert_int_eq(exchange_compare(right, in + at, at, x->reply_len - at), FAULT_NONE);
+            in[at] ^= 0x40;
+            ck_assert_int_eq(exchange_compare(right, in, 0, x->reply_len),
+                             at < 8 ? of[at] : FAULT_BAD_CONTENT);
+            ck_assert_int_eq(exchange_compare(right, in, 0, at), FAULT_NONE);
+        }
+    }
+}
+END_TEST
+
+/* Goal: at any rate, as many fall due as belong to the time, evenly, and none is counted twice. */
+START_TEST(pace_counts)
+{
+    static const double rates[] = {0.5, 1, 3, 1000, 33333, 1e6};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        struct pace p = pace_make(1000, rates[i]);
+        uint64_t seconds = rates[i] < 1000 ? 10 : 1, end = 1000 + seconds * NS_PER_S, last = 0;
+        uint64_t all = (uint64_t) ((double) seconds * rates[i]);
+        ck_assert_uint_eq(pace_due(&p), 1000);
+        ck_assert_uint_eq(pace_behind(&p, 1000), 0);
+        ck_assert_uint_ge(pace_behind(&p, end) + 1, all);
+        ck_assert_uint_le(pace_behind(&p, end), all + 1);
+        while (pace_due(&p) < end) {
+            UNIT_ASSERT(pace_due(&p) >= last);
+            last = pace_due(&p);
+            p.done++;
+        }
+        ck_assert_uint_ge(p.done + 1, all);
+        ck_assert_uint_le(p.done, all + 1);
+        ck_assert_uint_eq(pace_behind(&p, end), 0);
+    }
+    struct pace never = pace_make(1, 0);
+    ck_assert_uint_eq(pace_due(&never), UINT64_MAX);
+    ck_assert_uint_eq(pace_behind(&never, UINT64_MAX), 0);
+}
+END_TEST
+
+/* Goal: lists of ports are taken whole, or refused with a reason. */
+START_TEST(net_takes_port_lists)
+{
+    static const char *const bad[] = {",",   "1,",      "1,,2", "1-",   "-1",           "2-1",       "1-2-3",
+                                      "0-1", "1-65536", "1,x",  "1 ,2", "1-65,100-165", "9000-9064", ""};
+    static struct net_targets ts;
+    ck_assert_ptr_null(net_resolve_ports("127.0.0.1", "9000,9002-9004", &ts));
+    ck_assert_uint_eq(ts.count, 4);
+    ck_assert_str_eq(ts.name, "127.0.0.1 ports 9000,9002-9004");
+    static const uint16_t ports[] = {9000, 9002, 9003, 9004};
+    for (uint32_t i = 0; i < ts.count; i++)
+        ck_assert_uint_eq(ntohs(((struct sockaddr_in *) (void *) &ts.each[i].addr)->sin_port), ports[i]);
+    ck_assert_ptr_null(net_resolve_ports("127.0.0.1", "9000-9063", &ts));
+    ck_assert_uint_eq(ts.count, NET_TARGETS_MAX);
+    ck_assert_ptr_null(net_resolve_ports("::1", "80", &ts));
+    ck_assert_str_eq(ts.name, "[::1] port 80");
+    ck_assert_ptr_null(net_resolve_ports("unix:/x", NULL, &ts));
+    ck_assert_uint_eq(net_capacity(&ts), UINT64_MAX);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(net_resolve_ports("127.0.0.1", bad[i], &ts) != NULL, "'%s'", bad[i]);
+}
+END_TEST
+
+/* Goal: there is room for a million from one machine to itself, and each further port adds as much again. */
+START_TEST(net_counts_ports)
+{
+    static struct net_targets one, two, far;
+    ck_assert_ptr_null(net_resolve_ports("127.0.0.1", "9000", &one));
+    ck_assert_ptr_null(net_resolve_ports("127.0.0.1", "9000,9001", &two));
+    ck_assert_ptr_null(net_resolve_ports("192.0.2.1", "9000", &far));
+    ck_assert_uint_eq(net_capacity(&two), 2 * net_capacity(&one));
+    ck_assert_uint_eq(net_capacity(&one), 100 * net_capacity(&far));
+    ck_assert_uint_ge(net_capacity(&far), 1);
+    ck_assert_uint_le(net_capacity(&far), 65536);
+}
+END_TEST
+
+/* Goal: the file to plot holds every time, in order, and ends at 100. */
+START_TEST(hist_is_written)
+{
+    static struct hist h;
+    char *text = NULL;
+    size_t size = 0;
+    uint64_t state = 5, count = 0;
+    hist_clear(&h);
+    for (int i = 0; i < 1000; i++)
+        hist_add(&h, unit_random(&state) >> (34 + i % 20), 1 + (uint64_t) i % 3);
+    FILE *f = open_memstream(&text, &size);
+    hist_write(&h, f);
+    fclose(f);
+    double value, percentile = 0, last_value = -1, last = 0;
+    uint64_t n;
+    const char *line = strchr(text, '\n') + 1;
+    ck_assert(text[0] == '#');
+    for (; sscanf(line, "%lf %lf %" SCNu64, &value, &percentile, &n) == 3; line = strchr(line, '\n') + 1) {
+        ck_assert_double_gt(value, last_value);
+        ck_assert_double_gt(percentile, last);
+        last_value = value;
+        last = percentile;
+        count += n;
+    }
+    ck_assert_uint_eq(count, h.count);
+    ck_assert_double_eq(percentile, 100);
+    free(text);
+}
+END_TEST
+
+/* Goal: our own CPU time and memory agree with the kernel; a process that is not there is said to be none. */
+START_TEST(proc_reads_itself)
+{
+    uint64_t before, after, from = thread_cpu_ns();
+    ck_assert_int_eq(proc_cpu_ns(getpid(), &before), 0);
+    while (thread_cpu_ns() - from < 60 * NS_PER_MS)
+        ;
+    ck_assert_int_eq(proc_cpu_ns(getpid(), &after), 0);
+    ck_assert_uint_ge(after - before, 30 * NS_PER_MS);
+    ck_assert_uint_ge(proc_rss_kb(getpid()), 500);
+    ck_assert_int_eq(proc_cpu_ns(0x7fffffff, &before), -1);
+    ck_assert_uint_eq(proc_rss_kb(0x7fffffff), 0);
+}
+END_TEST
+
+/* Goal: the kernel's memory is read, and an open connection is seen in it. */
+START_TEST(proc_reads_kernel)
+{
+    int fds[64];
+    struct proc_kernel before = proc_kernel();
+    ck_assert_uint_gt(before.slab_kb, 100);
+    for (int i = 0; i < 64; i++)
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct proc_kernel after = proc_kernel();
+    for (int i = 0; i < 64; i++)
+        close(fds[i]);
+    ck_assert_uint_gt(after.slab_kb, 100);
+    ck_assert_uint_ge(after.tcp_sockets, 64);
+}
+END_TEST
+
+/* ---- A server that misbehaves ---- */
+
+enum misdeed {
+    DEED_NONE,
+    DEED_TWICE,   /* an echo is answered twice */
+    DEED_WRONG,   /* a byte of an echo is changed */
+    DEED_STX,     /* the stx of an echo is */
+    DEED_PART,    /* half an echo, then the end */
+    DEED_SILENT,  /* no echo */
+    DEED_CLOSE,   /* closed instead of an echo */
+    DEED_RESET,   /* reset instead of an echo */
+    DEED_UNASKED, /* a second login reply, to no request */
+    DEED_FULL     /* the connections beyond 10 are closed at once */
+};
+
+#define CLIENTS   20
+#define CULPRIT   3 /* the connection, counted from 0, on which it happens */
+#define FULL      10
+#define PEERS_MAX 64
+
+struct peer {
+    unsigned char in[256];
+    uint32_t have;
+};
+
+static void say(int fd, const unsigned char *p, size_t n)
+{
+    if (send(fd, p, n, MSG_NOSIGNAL) != (ssize_t) n)
+        return; /* the client may have closed; its ledger is what is judged */
+}
+
+/* Answer one packet, well or badly. Returns false when the connection is to be closed. */
+static bool serve(enum misdeed deed, bool culprit, int fd, unsigned char *p, size_t n)
+{
+    struct wire_head h = wire_get_head(p);
+    if (h.akg_id == CMD_FUNCTION_LOGIN) {
+        wire_put_head(p, (struct wire_head){h.stx, WIRE_HEAD_LEN, h.akg_id});
+        say(fd, p, WIRE_HEAD_LEN);
+        if (culprit && deed == DEED_UNASKED)
+            say(fd, p, WIRE_HEAD_LEN);
+        return true;
+    }
+    if (!culprit) {
+        say(fd, p, n);
+        return true;
+    }
+    struct linger reset = {.l_onoff = 1};
+    switch (deed) {
+    case DEED_TWICE:
+        say(fd, p, n);
+        break;
+    case DEED_WRONG:
+        p[n - 1] ^= 1;
+        break;
+    case DEED_STX:
+        p[0] ^= 1;
+        break;
+    case DEED_PART:
+        say(fd, p, n / 2);
+        return false;
+    case DEED_SILENT:
+        return true;
+    case DEED_RESET:
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        return false;
+    case DEED_CLOSE:
+        return false;
+    default:
+        break;
+    }
+    say(fd, p, n);
+    return true;
+}
+
+/* What has come on fd. False when it is to be closed. */
+static bool take(enum misdeed deed, bool culprit, int fd, struct peer *c)
+{
+    ssize_t n = recv(fd, c->in + c->have, sizeof c->in - c->have, MSG_DONTWAIT);
+    if (n <= 0)
+        return n < 0 && errno == EAGAIN;
+    c->have += (uint32_t) n;
+    while (c->have >= WIRE_HEAD_LEN && c->have >= wire_get_head(c->in).pkglen) {
+        uint32_t len = wire_get_head(c->in).pkglen;
+        unsigned char packet[256];
+        memcpy(packet, c->in, len);
+        c->have -= len;
+        memmove(c->in, c->in + len, c->have);
+        if (!serve(deed, culprit, fd, packet, len))
+            return false;
+    }
+    return true;
+}
+
+/* Serve for ever, dying with the test. */
+_Noreturn static void misbehave(enum misdeed deed, int listener)
+{
+    static struct peer peers[PEERS_MAX];
+    struct pollfd p[PEERS_MAX + 1] = {{.fd = listener, .events = POLLIN}};
+    nfds_t count = 1;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+        poll(p, count, -1);
+        for (nfds_t i = 1; i < count; i++)
+            if (p[i].fd >= 0 && p[i].revents != 0 && !take(deed, i == CULPRIT + 1, p[i].fd, &peers[i - 1])) {
+                close(p[i].fd);
+                p[i].fd = -1;
+            }
+        if ((p[0].revents & POLLIN) == 0)
+            continue;
+        int fd = accept(listener, NULL, NULL);
+        if (fd >= 0 && (count > PEERS_MAX || (deed == DEED_FULL && count > FULL)))
+            close(fd);
+        else if (fd >= 0)
+            p[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+}
+
+static pid_t start_server(enum misdeed deed, uint16_t *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *) (void *) &a, n), 0);
+    ck_assert_int_eq(listen(fd, 128), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *) (void *) &a, &n), 0);
+    *port = ntohs(a.sin_port);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        misbehave(deed, fd);
+    close(fd);
+    return pid;
+}
+
+/* Run mario_load in mode hold with more options, and read its JSON. Returns its exit code. */
+static int run_hold(uint16_t port, const char *options, char *json, size_t size)
+{
+    char command[512];
+    const char *program = getenv("MARIO_LOAD");
+    snprintf(command, sizeof command,
+             "%s 127.0.0.1 %u -m hold -a echo -c %d -t 1 --heartbeat 0.4 -D 0.8 %s -j - 2>/dev/null",
+             program != NULL ? program : "test/mario_load", port, CLIENTS, options);
+    FILE *f = popen(command, "re"); // NOLINT: a command of our own
+    ck_assert_ptr_nonnull(f);
+    size_t n = fread(json, 1, size - 1, f);
+    json[n] = '\0';
+    int status = pclose(f);
+    ck_assert(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* The number behind "key": that comes after "part" in the text; -1 if there is none. */
+static long number_in(const char *json, const char *part, const char *key)
+{
+    char name[64];
+    long value = -1;
+    snprintf(name, sizeof name, "\"%s\":", key);
+    const char *at = strstr(json, part);
+    at = at != NULL ? strstr(at, name) : NULL;
+    if (at != NULL && sscanf(at + strlen(name), "%ld", &value) != 1)
+        value = -1;
+    return value;
+}
+
+static const struct {
+    enum misdeed deed;
+    int code;
+    const char *part, *key; /* where it is counted */
+    long count, missing;    /* and how often; requests without an answer */
+} deeds[] = {
+    {DEED_NONE, 0, "", "behind", 0, 0},
+    {DEED_TWICE, 1, "lost_connections", "bad_content", 1, 1},
+    {DEED_WRONG, 1, "lost_connections", "bad_content", 1, 1},
+    {DEED_STX, 1, "lost_connections", "bad_stx", 1, 1},
+    {DEED_PART, 1, "lost_connections", "closed", 1, 1},
+    {DEED_SILENT, 1, "lost_connections", "timeout", 1, 1},
+    {DEED_CLOSE, 1, "lost_connections", "closed", 1, 1},
+    {DEED_RESET, 1, "lost_connections", "reset", 1, 1},
+};
+
+/* Goal: each misdeed on one connection is found, named and counted once, and the other connections lose
+ * nothing. */
+START_TEST(hold_finds_misdeeds)
+{
+    char json[8192];
+    uint16_t port;
+    pid_t pid = start_server(deeds[_i].deed, &port);
+    int code = run_hold(port, "", json, sizeof json);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    bool bad = deeds[_i].deed != DEED_NONE;
+    ck_assert_msg(code == deeds[_i].code, "exit code %d: %s", code, json);
+    ck_assert_int_eq(number_in(json, deeds[_i].part, deeds[_i].key), deeds[_i].count);
+    ck_assert_int_eq(number_in(json, "", "established"), CLIENTS);
+    ck_assert_int_eq(number_in(json, "", "closed_by_us"), CLIENTS - bad);
+    ck_assert_int_eq(number_in(json, "", "heard"), CLIENTS - bad);
+    /* An answer that came twice may have come in two pieces: then the first answered, and the second is a
+     * stranger. */
+    long missing = number_in(json, "", "lost");
+    ck_assert_int_le(missing, deeds[_i].missing);
+    ck_assert_int_ge(missing, deeds[_i].deed == DEED_TWICE ? 0 : deeds[_i].missing);
+    ck_assert_int_eq(number_in(json, "", "sent"), number_in(json, "", "answered") + missing);
+}
+END_TEST
+
+/* Goal: a reply to no request is a fault, whether it comes with the right one or after it. */
+START_TEST(hold_finds_unasked)
+{
+    char json[8192];
+    uint16_t port;
+    pid_t pid = start_server(DEED_UNASKED, &port);
+    int code = run_hold(port, "", json, sizeof json);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    ck_assert_int_eq(code, 1);
+    ck_assert_int_eq(
+        number_in(json, "refused", "bad_content") + number_in(json, "lost_connections", "bad_content"), 1);
+}
+END_TEST
+
+/* Goal: a full server: those beyond its room are counted as refused, the others are held and lose nothing. */
+START_TEST(hold_counts_refused)
+{
+    char json[8192];
+    uint16_t port;
+    pid_t pid = start_server(DEED_FULL, &port);
+    int code = run_hold(port, "", json, sizeof json);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    ck_assert_int_eq(code, 1);
+    ck_assert_int_eq(number_in(json, "", "established"), FULL);
+    ck_assert_int_eq(number_in(json, "", "heard"), FULL);
+    ck_assert_int_eq(number_in(json, "refused", "closed") + number_in(json, "refused", "reset"),
+                     CLIENTS - FULL);
+    ck_assert_int_eq(number_in(json, "lost_connections", "closed"), 0);
+}
+END_TEST
+
+/* Goal: reopened connections balance, and heartbeats alone do not hide that each is heard. */
+START_TEST(hold_reopens)
+{
+    char json[8192];
+    uint16_t port;
+    pid_t pid = start_server(DEED_NONE, &port);
+    int code = run_hold(port, "--churn 20 --active 500 -T 3 --heartbeat 60", json, sizeof json);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    long churned = number_in(json, "", "churned");
+    ck_assert_msg(code == 0, "exit code %d: %s", code, json);
+    ck_assert_int_ge(churned, 15);
+    ck_assert_int_eq(number_in(json, "", "tried"), CLIENTS + churned);
+    ck_assert_int_eq(number_in(json, "", "opened"), CLIENTS + churned);
+    ck_assert_int_eq(number_in(json, "", "heard"), CLIENTS);
+    ck_assert_int_ge(number_in(json, "", "actives"), 450);
+}
+END_TEST
+
+/* Goal: what cannot go well is refused before anything is opened: exit code 2. */
+START_TEST(hold_refuses)
+{
+    static const char *const bad[] = {"-c 0",  "-w 1",          "-i 1",           "-p 2",
+                                      "-a 99", "--heartbeat 0", "--churn x",      "--ramp -1",
+                                      "-r 5",  "-c 99999999",   "--slow 1000000", "--active"};
+    char json[8192];
+    struct net_target t;
+    char port[8];
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int fd =
+        socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound, but it does not listen: nobody is there */
+    ck_assert_int_eq(bind(fd, (struct sockaddr *) (void *) &a, n), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *) (void *) &a, &n), 0);
+    snprintf(port, sizeof port, "%u", ntohs(a.sin_port));
+    ck_assert_ptr_null(net_resolve("127.0.0.1", port, &t));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(run_hold(ntohs(a.sin_port), bad[i], json, sizeof json) == 2, "%s", bad[i]);
+    ck_assert_int_eq(run_hold(ntohs(a.sin_port), "", json, sizeof json), 2);
+    ck_assert_str_eq(json, "");
+    close(fd);
+}
+END_TEST
+
+void clients_hold_cases(Suite *s)
+{
+    TCase *parts = unit_case(s, "hold parts", 10), *hold = unit_case(s, "hold", 30);
+    tcase_add_test(parts, exchange_compares);
+    tcase_add_test(parts, pace_counts);
+    tcase_add_test(parts, net_takes_port_lists);
+    tcase_add_test(parts, net_counts_ports);
+    tcase_add_test(parts, hist_is_written);
+    tcase_add_test(parts, proc_reads_itself);
+    tcase_add_test(parts, proc_reads_kernel);
+    tcase_add_loop_test(hold, hold_finds_misdeeds, 0, (int) (sizeof deeds / sizeof deeds[0]));
+    tcase_add_test(hold, hold_finds_unasked);
+    tcase_add_test(hold, hold_counts_refused);
+    tcase_add_test(hold, hold_reopens);
+    tcase_add_test(hold, hold_refuses);
+}
