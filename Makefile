@@ -126,8 +126,8 @@ demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop i
 
 # ---- Installing ----
 
-deps: ## install the Debian packages that building needs
-	@scripts/deps build
+deps: ## install the Debian packages that building and testing need
+	@scripts/deps test
 deps-build deps-test deps-check deps-bench deps-million: deps-%:
 	@scripts/deps $*
 

@@ -30,7 +30,8 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 LOGIN = 0x6101
 IP_BIND_ADDRESS_NO_PORT = 24
-BLOCK = 5  # rounds for which the servers stay: long enough to pay for the start, short enough to average its luck
+OPEN_INFLIGHT = 64  # so many may wait on a connection before the clock's pace cannot be kept
+BLOCK = 5  # rounds for which the servers stay: enough to pay for the start, few enough to average its luck
 
 
 # --- what there is to measure -------------------------------------------------------------------------------
@@ -148,9 +149,9 @@ class Setup:
 
 
 def half_rate(scenario, left, seconds, warmup, setup):
-    """The scenario's load, sent by the clock at half of what the left server manages in a closed loop just now."""
+    """The scenario's load, sent by the clock at half of what the left server manages in a closed loop now."""
     found = run_load(left, scenario.load, seconds, warmup, setup)
-    return dataclasses.replace(scenario.load, mode="open", rate=found["req_per_s"] / 2)
+    return dataclasses.replace(scenario.load, mode="open", inflight=OPEN_INFLIGHT, rate=found["req_per_s"] / 2)
 
 
 def measure_block(scenario, rounds, setup):
@@ -264,7 +265,7 @@ RUNNERS = {"ratio": run_ratio, "memory": run_memory}
 
 def arguments():
     parser = argparse.ArgumentParser(description="Measure maritcp against a bare epoll server.")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, about a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, a minute or two")
     parser.add_argument("--list", action="store_true", help="list the scenarios and servers, measure nothing")
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each scenario")
@@ -328,7 +329,7 @@ def measure(args, setup):
                 continue
             try:
                 results.append((scenario, RUNNERS[scenario.runner](scenario, setup)))
-            except BenchError as error:
+            except (BenchError, OSError) as error:
                 failures[scenario.name] = str(error)
                 complain(f"{scenario.name}: {error}")
                 code = 1

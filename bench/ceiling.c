@@ -3,8 +3,8 @@
  *
  * One thread runs everything in this file. Level-triggered epoll, one recv() into one buffer, packets parsed
  * in place, all replies of a wake-up sent with one send(). It checks what the wire format asks to be checked
- * and keeps what the kernel does not take, so its answers are right; it has no timeouts, no log, no limits and
- * no statistics: what a server adds to these system calls is what the benchmarks measure against it.
+ * and keeps what the kernel does not take, so its answers are right; it has no timeouts, no log, no limits
+ * and no statistics: what a server adds to these system calls is what the benchmarks measure against it.
  *
  *     ceiling PORT     listen on 127.0.0.1:PORT, 0 = any free one; prints "listening PORT"; SIGTERM ends it
  */

@@ -37,10 +37,10 @@ enum fault fault_of_errno(int err)
         int err;
         enum fault fault;
     } map[] = {
-        {ECONNRESET, FAULT_RESET}, {EPIPE, FAULT_RESET},         {ETIMEDOUT, FAULT_TIMEOUT},
-        {EMFILE, FAULT_LOCAL},     {ENFILE, FAULT_LOCAL},        {ENOMEM, FAULT_LOCAL},
-        {ENOBUFS, FAULT_LOCAL},    {EADDRINUSE, FAULT_LOCAL},    {EACCES, FAULT_LOCAL},
-        {EPERM, FAULT_LOCAL},      {EADDRNOTAVAIL, FAULT_LOCAL},
+        {ECONNRESET, FAULT_RESET}, {EPIPE, FAULT_RESET},  {ETIMEDOUT, FAULT_TIMEOUT},
+        {EMFILE, FAULT_LOCAL},     {ENFILE, FAULT_LOCAL}, {ENOMEM, FAULT_LOCAL},
+        {ENOBUFS, FAULT_LOCAL},    {ENOSPC, FAULT_LOCAL}, {EADDRINUSE, FAULT_LOCAL},
+        {EACCES, FAULT_LOCAL},     {EPERM, FAULT_LOCAL},  {EADDRNOTAVAIL, FAULT_LOCAL},
     };
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++)
         if (map[i].err == err)

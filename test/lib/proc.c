@@ -64,6 +64,13 @@ int proc_cpu_ns(pid_t pid, uint64_t *ns)
     return *ns != 0 ? 0 : read_stat(pid, ns);
 }
 
+uint64_t proc_number(const char *path)
+{
+    char line[64];
+    uint64_t n;
+    return read_line(path, line, sizeof line) == 0 && sscanf(line, "%" SCNu64, &n) == 1 ? n : UINT64_MAX;
+}
+
 struct proc_kernel proc_kernel(void)
 {
     struct proc_kernel k = {0};

@@ -20,6 +20,9 @@ struct proc_kernel {
 };
 struct proc_kernel proc_kernel(void);
 
+/* The number that the file at path begins with, such as one of /proc/sys; UINT64_MAX when it cannot be read. */
+uint64_t proc_number(const char *path);
+
 /* Resident memory of pid in KiB, or 0 when it cannot be read. */
 uint64_t proc_rss_kb(pid_t pid);
 

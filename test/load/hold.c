@@ -50,6 +50,14 @@ static int check_machine(const struct load_options *o)
                 wanted(o), o->targets.name, room);
         return 2;
     }
+    room = proc_number("/proc/sys/fs/epoll/max_user_watches");
+    if (wanted(o) > room) {
+        fprintf(stderr,
+                "mario_load: %" PRIu64 " connections: fs.epoll.max_user_watches lets a user watch %" PRIu64
+                ", of which a server on this machine takes its part; raise it\n",
+                wanted(o), room);
+        return 2;
+    }
     return args_descriptors(wanted(o) + o->threads + SPARE_FDS);
 }
 
@@ -139,6 +147,8 @@ static void watch(struct hold *hold, uint64_t until, enum holder_phase phase, bo
     for (uint64_t now;
          (now = mono_ns()) < until && !reached(hold, phase) && !(stoppable && common_interrupted);) {
         common_nap(until - now < GLANCE_NS ? until - now : GLANCE_NS);
+        if (common_interrupted)
+            atomic_store_explicit(&hold->clock.hurry, true, memory_order_relaxed);
         status(hold);
     }
 }

@@ -132,7 +132,8 @@ static void advise_refused(const struct hold_result *r)
     else if (why[FAULT_TIMEOUT] > 0)
         fputs("; lower --ramp, raise server.backlog and net.core.somaxconn, or raise -D", stderr);
     else if (why[FAULT_LOCAL] > 0)
-        fputs("; raise fs.file-max, net.ipv4.tcp_mem or the range of local ports", stderr);
+        fputs("; raise fs.file-max, fs.epoll.max_user_watches, net.ipv4.tcp_mem or the range of local ports",
+              stderr);
     fputc('\n', stderr);
 }
 

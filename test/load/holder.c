@@ -220,7 +220,7 @@ static void call_roll(struct holder *h, uint64_t now)
         h->ledger.roll_calls++;
         n++;
     }
-    if (h->in_row >= HOLDER_GIVE_UP)
+    if (h->in_row >= HOLDER_GIVE_UP || atomic_load_explicit(&h->clock->hurry, memory_order_relaxed))
         h->called = h->count;
 }
 

@@ -25,6 +25,7 @@
 struct hold_clock {
     _Atomic uint64_t start; /* the hold begins */
     _Atomic uint64_t end;   /* and ends; with end <= start there is none */
+    _Atomic bool hurry;     /* the user does not want to wait: no roll call */
     _Atomic bool close;     /* the main thread has looked at everything: connections may be closed */
 };
 
