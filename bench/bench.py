@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Measure maritcp against bench/ceiling, a bare epoll server for the same wire format.
 
-Both servers are pinned to one core and started afresh for every few rounds; the load generator and this program
-share another. A round measures both, in the order A B, the next one B A, and gives one ratio; the median of the
-ratios is the result, so a machine that gets slower or faster for a while does not matter. Nothing here is a
-test: the exit code is 0 when all that was asked for was measured, 1 when something could not run, 130 after
-Ctrl-C.
+Both servers are pinned to one core and started afresh for every few rounds; the load generator and this
+program share another. A round measures both, in the order A B, the next one B A, and gives one ratio; the
+median of the ratios is the result, so a machine that gets slower or faster for a while does not matter.
+Nothing here is a test: the exit code is 0 when all that was asked for was measured, 1 when something could
+not run, 130 after Ctrl-C.
 
 What can be measured is in two tables: SERVERS and SCENARIOS. bench/README.md explains how to read the result.
 """
@@ -24,10 +24,11 @@ import time
 sys.dont_write_bytecode = True  # no __pycache__ in the tree
 
 from procs import STX, BenchError, Server, end_all_processes, metric_of, run_load
-from report import DISTURBED, complain, number, print_report, progress, write_json
+from report import DISTURBED, complain, number, print_moved, print_report, progress, record, write_json
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
+RECORDED = os.path.join(BENCH, "recorded.json")  # the figures that later runs are compared with
 LOGIN = 0x6101
 IP_BIND_ADDRESS_NO_PORT = 24
 OPEN_INFLIGHT = 64  # so many may wait on a connection before the clock's pace cannot be kept
@@ -122,7 +123,8 @@ SCENARIOS = [
     Scenario("scale-base", "the same of the base: what so many sockets cost the kernel",
              "ratio", CPU_REQUEST, "us", None, Load(10000), Load(50), "base", "base", rounds=15, seconds=0.6),
     Scenario("idle-10000", "server CPU per LOGIN, 50 busy and 9,950 idle connections against 50, subject",
-             "ratio", CPU_REQUEST, "us", 1.15, Load(50, idle=9950), Load(50), "subject", rounds=15, seconds=0.4),
+             "ratio", CPU_REQUEST, "us", 1.15, Load(50, idle=9950), Load(50), "subject",
+             rounds=15, seconds=0.4),
 ]
 
 
@@ -149,9 +151,9 @@ class Setup:
 
 
 def half_rate(scenario, left, seconds, warmup, setup):
-    """The scenario's load, sent by the clock at half of what the left server manages in a closed loop now."""
-    found = run_load(left, scenario.load, seconds, warmup, setup)
-    return dataclasses.replace(scenario.load, mode="open", inflight=OPEN_INFLIGHT, rate=found["req_per_s"] / 2)
+    """The scenario's load, by the clock at half of what the left server manages in a closed loop now."""
+    rate = run_load(left, scenario.load, seconds, warmup, setup)["req_per_s"] / 2
+    return dataclasses.replace(scenario.load, mode="open", inflight=OPEN_INFLIGHT, rate=rate)
 
 
 def measure_block(scenario, rounds, setup):
@@ -176,9 +178,9 @@ def measure_block(scenario, rounds, setup):
 
 
 def measure_pairs(scenario, setup):
-    """The rounds of one scenario, see measure_block(). For each disturbed one there is another, up to twice as
-    many in all; the least disturbed count. How much others took says nothing about the ratio, so this favours
-    nobody."""
+    """The rounds of one scenario, see measure_block(). For each disturbed one there is another, up to twice
+    as many in all; the least disturbed count. How much others took says nothing about the ratio, so this
+    favours nobody."""
     rounds = setup.length(scenario)[0]
     pairs = []
     while len(pairs) < 2 * rounds:
@@ -270,6 +272,8 @@ def arguments():
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each scenario")
     parser.add_argument("--seconds", type=float, metavar="S", help="seconds measured in each half of a round")
+    parser.add_argument("--record", action="store_true",
+                        help="write the figures to bench/recorded.json, which later runs are compared with")
     parser.add_argument("--json", metavar="FILE", help="write everything measured to FILE")
     parser.add_argument("--server", default="maritcp", metavar="WHO",
                         help="the subject: a name of --list, or the path of a maritcp (default maritcp)")
@@ -338,6 +342,11 @@ def measure(args, setup):
         code = 130
     end_all_processes()
     print_report(results, setup)
+    own = setup.roles["base"][0] == "ceiling" and setup.roles["subject"][0] == "maritcp"
+    if own:
+        print_moved(results, RECORDED)
+    if own and args.record:
+        record(results, RECORDED)
     if args.json:
         try:
             write_json(args.json, results, failures, setup)

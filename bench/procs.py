@@ -211,9 +211,9 @@ def load_command(server, load, seconds, warmup, setup, report):
 
 
 def run_load(server, load, seconds, warmup, setup):
-    """Run mario_load against server. Returns its JSON object, and in it as "foreign" the share of a core that others
-    had. Where no reply at all came in time it says so and tries again: a crowded machine can do that to a short
-    run, and so can a stalled server."""
+    """Run mario_load against server. Returns its JSON object, and in it as "foreign" the share of a core that
+    others had. Where no reply at all came in time it says so and tries again: a crowded machine can do that
+    to a short run, and so can a stalled server."""
     for _ in range(TRIES):
         result = run_load_once(server, load, seconds, warmup, setup)
         if result["requests"]:

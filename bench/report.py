@@ -72,6 +72,44 @@ def print_report(results, setup):
         print(f"Other programs had {share} of a core meanwhile: these figures are rough.")
 
 
+MOVED = 0.05  # a figure that differs by more from the recorded one is pointed out
+
+
+def figure(result):
+    """What is compared from run to run: the ratio, or where there is none the subject's value."""
+    return result["right"] if result["ratio"] is None else result["ratio"]
+
+
+def print_moved(results, path):
+    """Say which figures have moved since they were recorded in `path`, a file of one JSON object."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            recorded = json.load(stream)
+    except FileNotFoundError:
+        return
+    moved = []
+    for scenario, result in results:
+        before = recorded["figures"].get(scenario.name)
+        now = figure(result)
+        if before and abs(now / before - 1) > MOVED:
+            moved.append(f"{scenario.name} {before:.3f} -> {now:.3f} ({now / before - 1:+.0%})")
+    print(f"Against what was recorded on {recorded['date']}: "
+          + ("; ".join(moved) if moved else "nothing moved by more than 5 %") + ".")
+
+
+def record(results, path):
+    """Write this run's figures to `path`, over what was recorded of the same scenarios before."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            figures = json.load(stream)["figures"]
+    except FileNotFoundError:
+        figures = {}
+    figures.update({scenario.name: round(figure(result), 4) for scenario, result in results})
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump({"date": time.strftime("%Y-%m-%d"), "machine": cpu_model(), "figures": figures}, stream, indent=2)
+        stream.write("\n")
+
+
 def cpu_model():
     with open("/proc/cpuinfo", encoding="utf-8") as stream:
         for line in stream:
