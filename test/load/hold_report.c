@@ -130,7 +130,9 @@ static void advise_refused(const struct hold_result *r)
     if (why[FAULT_CLOSED] + why[FAULT_RESET] > 0)
         fputs("; the server is full or refuses: raise its server.connnum and descriptor limit", stderr);
     else if (why[FAULT_TIMEOUT] > 0)
-        fputs("; lower --ramp, raise server.backlog and net.core.somaxconn, or raise -D", stderr);
+        fputs(
+            "; lower --ramp, raise server.backlog and net.core.somaxconn, give the machine more memory, or raise -D",
+            stderr);
     else if (why[FAULT_LOCAL] > 0)
         fputs("; raise fs.file-max, fs.epoll.max_user_watches, net.ipv4.tcp_mem or the range of local ports",
               stderr);
