@@ -13,7 +13,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include <event2/event.h>
 
@@ -46,7 +45,6 @@ struct mem_lists {
 
 static _Thread_local struct mem_lists *lists;
 static _Thread_local bool failed;
-static _Thread_local bool is_worker; /* between mem_thread_init() and mem_thread_fini() */
 
 static unsigned floor_shift(size_t n)
 {
@@ -55,7 +53,6 @@ static unsigned floor_shift(size_t n)
 
 bool mem_thread_init(void)
 {
-    is_worker = true;
     if (lists == NULL && KEEP_BLOCKS)
         lists = calloc(1, sizeof *lists);
     return lists != NULL || !KEEP_BLOCKS;
@@ -63,7 +60,6 @@ bool mem_thread_init(void)
 
 void mem_thread_fini(void)
 {
-    is_worker = false;
     if (lists == NULL)
         return;
     for (unsigned i = 0; i < CLASSES; i++) {
@@ -134,21 +130,10 @@ size_t mem_room(void *p)
     return p == NULL ? 0 : malloc_usable_size(p);
 }
 
-/* What libevent asks for when an epoll_wait() has filled its 32 places: twice as many, and so on up to 4,096.
- * In such a batch each socket is touched once to be listed and, thousands of others later, once more to be
- * read, when the cache has long lost it: with 10,000 busy connections a request costs a seventh more than
- * with batches of 32. libevent goes on with what it has when this fails. Nothing else in it grows to this
- * size: its tables are powers of two. */
-#define EPOLL_GROWTH (2 * 32 * sizeof(struct epoll_event))
-
 void *mem_realloc(void *p, size_t n)
 {
     if (p == NULL)
         return mem_alloc(n);
-    if (n == EPOLL_GROWTH && is_worker) {
-        errno = ENOMEM;
-        return NULL;
-    }
     size_t room = malloc_usable_size(p);
     if (n <= room && n > room / 2)
         return p;
