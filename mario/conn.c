@@ -73,33 +73,6 @@ static struct conn *take_slot(struct shard *s)
     return c;
 }
 
-static void enter_limbo(struct shard *s, struct conn *c)
-{
-    c->state = CONN_LIMBO;
-    c->next = s->limbo;
-    s->limbo = c->pub.ind + 1;
-    s->in_use--;
-}
-
-void conn_turn(struct shard *s)
-{
-    uint32_t n = 0;
-    while (s->limbo != 0) {
-        struct conn *c = &s->conns[s->limbo - 1];
-        s->limbo = c->next;
-        c->state = CONN_FREE;
-        c->magic = 0;
-        c->generation++;
-        c->next = s->free_head;
-        s->free_head = c->pub.ind + 1;
-        n++;
-    }
-    if (n > 0) {
-        uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
-        atomic_store_explicit(&s->released, released + n, memory_order_release);
-    }
-}
-
 /* ---- Beginning ---- */
 
 struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event)
@@ -107,18 +80,19 @@ struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback
     struct conn *c = take_slot(s);
     c->pub = (CONN){.fd = n->fd,
                     .ind = c->pub.ind,
-                    .owner = &s->pub,
+                    .owner = &seat_here->pub,
                     .cip = n->cip,
                     .cport = n->cport,
-                    .out_buf = s->out_buf};
+                    .out_buf = seat_here->out_buf};
     c->magic = CONN_MAGIC;
     c->state = CONN_OPEN;
     c->reason = REASON_NONE;
+    c->held = 0;
     c->paused = c->greeted = c->stopping = false;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
-    if (event_assign(&c->event, s->pub.base, n->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
+    if (event_assign(&c->event, seat_here->pub.base, n->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
         event_add(&c->event, NULL) != 0) {
         conn_end(c, REASON_watch_failed);
         return NULL;
@@ -236,8 +210,7 @@ void conn_watch(struct conn *c)
 
 /* ---- Ending ---- */
 
-/* Whether nothing can be sent any more, or nobody is there to take it. */
-static bool is_beyond_sending(enum reason r)
+bool conn_is_beyond_sending(enum reason r)
 {
     switch (r) {
     case REASON_reset:
@@ -253,7 +226,74 @@ static bool is_beyond_sending(enum reason r)
     }
 }
 
-static void log_end(struct shard *s, const struct conn *c, enum reason r)
+uint64_t conn_id(const struct conn *c)
+{
+    return (uint64_t) c->pub.owner->ind << 56 | (uint64_t) c->pub.ind << 32 | c->generation;
+}
+
+/* Behind the others: end hooks run in the order of the ends. */
+static void enter_limbo(struct shard *s, struct conn *c)
+{
+    uint32_t link = c->pub.ind + 1;
+    c->next = 0;
+    if (s->limbo == 0)
+        s->limbo = link;
+    else
+        s->conns[s->limbo_last - 1].next = link;
+    s->limbo_last = link;
+}
+
+void conn_end(struct conn *c, enum reason reason)
+{
+    struct shard *s = conn_shard(c);
+    ASSERT_ON_WORKER(s);
+    ASSERT(c->magic == CONN_MAGIC && (c->state == CONN_OPEN || c->state == CONN_DRAINING));
+    if (c->reason != REASON_NONE && !conn_is_beyond_sending(reason))
+        reason = c->reason;
+    c->reason = (uint8_t) reason;
+    c->state = CONN_LIMBO;
+    wheel_clear(&s->wheel, c->pub.ind);
+    event_del(&c->event); /* before close(): another thread may get this descriptor at once */
+    conn_carry_drop(c);
+    output_drop(c);
+    stats_add(s->stats, STAT_closed, 1);
+    stats_add(s->stats, stats_of_reason(reason), 1);
+    if (c->held == 0)
+        enter_limbo(s, c);
+    else
+        shutdown(c->pub.fd, SHUT_RDWR); /* the peer learns it now; the number stays until nobody uses it */
+}
+
+void conn_release(struct conn *c)
+{
+    ASSERT(c->magic == CONN_MAGIC && c->held > 0);
+    c->held--;
+    if (c->held == 0 && c->state == CONN_LIMBO)
+        enter_limbo(conn_shard(c), c);
+}
+
+void conn_close(struct conn *c, enum reason reason)
+{
+    ASSERT_ON_WORKER(conn_shard(c));
+    ASSERT(c->magic == CONN_MAGIC);
+    if (c->state == CONN_LIMBO)
+        return;
+    if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
+        c->reason = (uint8_t) reason;
+    if (c->backlog == NULL || conn_is_beyond_sending(reason)) {
+        conn_end(c, reason);
+        return;
+    }
+    if (c->state == CONN_DRAINING)
+        return;
+    c->state = CONN_DRAINING;
+    conn_carry_drop(c);
+    conn_watch(c);
+}
+
+/* ---- The last things ---- */
+
+static void log_end(const struct conn *c, enum reason r)
 {
     char name[INET6_ADDRSTRLEN + 8] = "unix";
     struct sockaddr_storage peer = {0};
@@ -270,16 +310,17 @@ static void log_end(struct shard *s, const struct conn *c, enum reason r)
         inet_ntop(AF_INET6, &((struct sockaddr_in6 *) &peer)->sin6_addr, name, sizeof name);
     if (held_back > 0)
         snprintf(more, sizeof more, " (%u more were not shown)", held_back);
-    mario_slog(s->pub.qlog, reasons[r].level, 1, NULL, "worker %u: connection %u from %s:%u closed: %s%s",
-               s->pub.ind, c->pub.ind, name, ntohs(c->pub.cport), reasons[r].name, more);
+    mario_slog(c->pub.owner->qlog, reasons[r].level, 1, NULL,
+               "worker %u: connection %u from %s:%u closed: %s%s", c->pub.owner->ind, c->pub.ind, name,
+               ntohs(c->pub.cport), reasons[r].name, more);
 }
 
 /* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can
  * destroy answers on their way. */
-static void discard_input(struct shard *s, const struct conn *c)
+static void discard_input(const struct conn *c)
 {
     for (int i = 0; i < DISCARD_ROUNDS; i++) {
-        if (recv(c->pub.fd, s->out_buf, OUT_BUF_SIZE, MSG_DONTWAIT | MSG_TRUNC) <= 0)
+        if (recv(c->pub.fd, c->pub.out_buf, OUT_BUF_SIZE, MSG_DONTWAIT | MSG_TRUNC) <= 0)
             return;
     }
 }
@@ -291,82 +332,56 @@ static void reset_on_close(const struct conn *c)
     setsockopt(c->pub.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-static void run_end_hook(struct shard *s, struct conn *c, enum reason r)
+static void run_end_hook(struct seat *t, struct conn *c, enum reason r)
 {
     if (c->pub.err_type == 0)
         c->pub.err_type = reasons[r].hook;
     uint16 hook = reasons[r].hook;
     if (r == REASON_function_closed && c->pub.err_type == g_akg_timeout_id)
         hook = g_akg_timeout_id;
+    c->greeted = false; /* it is said once, whatever becomes of it */
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
-    c->pub.out_buf_len = (uint16) s->set->codec.max_pkglen;
-    c->pub.bufev = s->sink;
+    c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
+    c->pub.bufev = t->sink;
+    seat_begin(t, &c->pub, conn_id(c));
+    seat_beat(t, BEAT_END, hook);
     akg_run_hook(hook, &c->pub);
+    seat_end(t);
     c->pub.bufev = NULL;
-    output_wipe_sink(s);
+    output_wipe_sink(t);
 }
 
-void conn_end(struct conn *c, enum reason reason)
+/* Say goodbye, close the socket, give the slot back. */
+static void finish(struct shard *s, struct conn *c)
 {
-    struct shard *s = conn_shard(c);
-    ASSERT_ON_WORKER(s);
-    ASSERT(c->magic == CONN_MAGIC && (c->state == CONN_OPEN || c->state == CONN_DRAINING));
-    if (c->reason != REASON_NONE && !is_beyond_sending(reason))
-        reason = c->reason;
-    c->reason = (uint8_t) reason;
-    enter_limbo(s, c); /* first: whatever the hook calls finds it closed */
-    wheel_clear(&s->wheel, c->pub.ind);
-    event_del(&c->event); /* before close(): another thread may get this descriptor at once */
+    enum reason r = c->reason;
     if (c->greeted)
-        run_end_hook(s, c, reason);
-    log_end(s, c, reason);
-    if (!is_beyond_sending(reason) && reason != REASON_peer_closed)
-        discard_input(s, c);
-    if (reason == REASON_write_timeout || reason == REASON_output_limit)
+        run_end_hook(conn_seat(c), c, r);
+    log_end(c, r);
+    if (!conn_is_beyond_sending(r) && r != REASON_peer_closed)
+        discard_input(c);
+    if (r == REASON_write_timeout || r == REASON_output_limit)
         reset_on_close(c);
     close(c->pub.fd);
     c->pub.fd = -1;
-    conn_carry_drop(c);
-    output_drop(c);
-    stats_add(s->stats, STAT_closed, 1);
-    stats_add(s->stats, stats_of_reason(reason), 1);
+    c->state = CONN_FREE;
+    c->magic = 0;
+    c->generation++;
+    c->next = s->free_head;
+    s->free_head = c->pub.ind + 1;
+    s->in_use--;
 }
 
-bool conn_settle(struct conn *c)
+void conn_turn(struct shard *s)
 {
-    if (c->state != CONN_OPEN)
-        return true;
-    if (c->reason == REASON_NONE)
-        return false;
-    if (c->backlog == NULL || is_beyond_sending((enum reason) c->reason)) {
-        conn_end(c, (enum reason) c->reason);
-        return true;
+    while (s->limbo != 0) {
+        struct conn *c = &s->conns[s->limbo - 1];
+        s->limbo = c->next;
+        finish(s, c);
+        uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
+        atomic_store_explicit(&s->released, released + 1, memory_order_release);
     }
-    c->state = CONN_DRAINING;
-    conn_carry_drop(c);
-    conn_watch(c);
-    return true;
-}
-
-void conn_close(struct conn *c, enum reason reason)
-{
-    struct shard *s = conn_shard(c);
-    ASSERT_ON_WORKER(s);
-    ASSERT(c->magic == CONN_MAGIC);
-    if (c->state == CONN_LIMBO)
-        return;
-    if (c->state == CONN_DRAINING) {
-        if (is_beyond_sending(reason))
-            conn_end(c, reason);
-        return;
-    }
-    if (c->reason == REASON_NONE || is_beyond_sending(reason))
-        c->reason = (uint8_t) reason;
-    if (s->running == c)
-        output_cut(s);
-    else
-        conn_settle(c);
 }
 
 /* ---- Public ---- */
@@ -374,18 +389,31 @@ void conn_close(struct conn *c, enum reason reason)
 static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
 {
     struct conn *c = (struct conn *) (void *) pub;
-    struct shard *s = shard_here;
-    if (s == NULL || pub->owner != &s->pub) {
-        if (s != NULL)
-            slog_err_t(s->pub.qlog, "close_conn: not this worker's connection, nothing done");
+    struct seat *t = seat_here;
+    if (t == NULL || pub->owner != &t->pub) {
+        if (t != NULL)
+            slog_err_t(t->pub.qlog, "close_conn: not this worker's connection, nothing done");
         else
             fprintf(stderr, "close_conn: called outside the connection's worker, nothing done\n");
         return;
     }
+    if (t->conn == pub) { /* only noted: it ends when its function has returned */
+        if (t->closing == REASON_NONE) {
+            pub->err_type = reason_id;
+            t->closing = reason;
+            output_cut(t);
+        }
+        return;
+    }
+    bool in_function = t->conn != NULL;
+    if (in_function && !seat_leave(t))
+        return; /* the shard is another's by now */
     if (c->state == CONN_OPEN && c->reason == REASON_NONE)
-        c->pub.err_type = reason_id;
+        pub->err_type = reason_id;
     if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
         conn_close(c, reason);
+    if (in_function)
+        seat_enter(t);
 }
 
 void close_conn(CONN *c, uint16 reason_id)

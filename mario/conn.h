@@ -4,9 +4,9 @@
  *
  *     FREE -> OPEN -> (DRAINING) -> LIMBO -> FREE
  *
- * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, socket
- * closed, end hook run; the object waits until the loop has turned, so that nothing of this turn can touch
- * its successor.
+ * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, what it
+ * held dropped. When the loop has turned, so that nothing of this turn can touch its successor, and no function
+ * holds it any more, its end hook runs, the socket is closed and the slot is free.
  */
 #ifndef MARIO_CONN_PRIVATE_H
 #define MARIO_CONN_PRIVATE_H
@@ -39,9 +39,10 @@ struct conn {
     uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
     uint8_t state;         /* enum conn_state */
     uint8_t reason;        /* enum reason, once it is to end */
-    bool paused : 1;       /* not read because of output.high */
-    bool greeted : 1;      /* the connected hook ran: an end hook is due */
-    bool stopping : 1;     /* the stop has seen it */
+    uint8_t held;     /* functions that run with it on other threads: it outlives its end until they return */
+    bool paused : 1;  /* not read because of output.high */
+    bool greeted : 1; /* the connected hook ran: an end hook is due */
+    bool stopping : 1; /* the stop has seen it */
 };
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
 
@@ -62,17 +63,19 @@ void conn_pool_fini(struct shard *s);
  * free slot. NULL when the socket cannot be watched: it is closed and counted, no hook runs. */
 struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event);
 
-/* The one way out. While a function of c runs, it is only noted, and carried out when worker.c calls
- * conn_settle(). Pending output is sent first (DRAINING), unless the reason says the socket or the peer is
- * beyond that. Once a connection is to end, only a reason of that last kind changes anything. */
+/* The one way out; not while a function of c runs. Pending output is sent first (DRAINING), unless the reason
+ * says the socket or the peer is beyond that. Once a connection is to end, only a reason of that last kind
+ * changes anything. */
 void conn_close(struct conn *c, enum reason reason);
 
-/* After a function of c has returned: carry out a close that was noted. True if c is no longer OPEN. */
-bool conn_settle(struct conn *c);
-
-/* End it now whatever is pending, with the reason noted before, else this one. Runs the end hook; then LIMBO.
- */
+/* End it now whatever is pending, with the reason noted before, else this one: LIMBO. */
 void conn_end(struct conn *c, enum reason reason);
+
+/* Nothing can be sent any more after this reason, or nobody is there to take it. */
+bool conn_is_beyond_sending(enum reason r);
+
+/* A function that ran with c on another thread has returned: c->held counted it. */
+void conn_release(struct conn *c);
 
 /* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next
  * deadline. */
@@ -87,12 +90,20 @@ enum reason conn_overdue(const struct conn *c);
 __attribute__((warn_unused_result)) bool conn_carry(struct conn *c, const unsigned char *data, size_t n);
 void conn_carry_drop(struct conn *c);
 
-/* Once after each turn of the loop: limbo becomes free. */
+/* Once after each turn of the loop: end hooks run, limbo becomes free. */
 void conn_turn(struct shard *s);
+
+/* Names this connection and none before or after it: worker, slot, generation. */
+uint64_t conn_id(const struct conn *c);
+
+static inline struct seat *conn_seat(const struct conn *c)
+{
+    return (struct seat *) (void *) c->pub.owner;
+}
 
 static inline struct shard *conn_shard(const struct conn *c)
 {
-    return (struct shard *) (void *) c->pub.owner;
+    return conn_seat(c)->shard;
 }
 
 #endif

@@ -17,15 +17,15 @@
 #include "akg.h"
 #include "assert.h"
 #include "mem.h"
-#include "shard.h"
+#include "seat.h"
 
 /* What libevent has to say is about a system call that failed; we count and answer that ourselves. So: debug.
  */
 static void on_message(int severity, const char *text)
 {
     (void) severity;
-    if (shard_here != NULL)
-        mario_slog(shard_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
+    if (seat_here != NULL)
+        mario_slog(seat_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
 }
 
 /* libevent does not come back from here. While the server is being made it is a refusal like any other: one

@@ -1,6 +1,6 @@
 /*
- * output.c: pen, one send, backlog, limits. Runs on the worker that owns the shard; nothing here may be
- * called from elsewhere.
+ * output.c: pen, one send, backlog, limits. Runs on the thread whose seat it is; nothing here may be called from
+ * elsewhere, but setup and teardown, which are for whoever makes the seat.
  *
  * The pen is a bufferevent without a socket: it only collects what functions write. Its output is libevent's,
  * frozen for draining at birth; unfrozen here, since otherwise draining fails and leaves one client's bytes
@@ -34,25 +34,25 @@ static struct bufferevent *pen_create(struct event_base *base)
     return b;
 }
 
-bool output_setup(struct shard *s)
+bool output_setup(struct seat *t)
 {
-    s->pen = pen_create(s->pub.base);
-    s->sink = pen_create(s->pub.base);
-    if (s->pen == NULL || s->sink == NULL)
+    t->pen = pen_create(t->pub.base);
+    t->sink = pen_create(t->pub.base);
+    if (t->pen == NULL || t->sink == NULL)
         return false;
-    s->ink = bufferevent_get_output(s->pen);
-    s->ink_keep = SIZE_MAX;
+    t->ink = bufferevent_get_output(t->pen);
+    t->ink_keep = SIZE_MAX;
     return true;
 }
 
-void output_teardown(struct shard *s)
+void output_teardown(struct seat *t)
 {
-    if (s->pen != NULL)
-        bufferevent_free(s->pen);
-    if (s->sink != NULL)
-        bufferevent_free(s->sink);
-    s->pen = s->sink = NULL;
-    s->ink = NULL;
+    if (t->pen != NULL)
+        bufferevent_free(t->pen);
+    if (t->sink != NULL)
+        bufferevent_free(t->sink);
+    t->pen = t->sink = NULL;
+    t->ink = NULL;
 }
 
 static void wipe(struct evbuffer *b)
@@ -63,16 +63,17 @@ static void wipe(struct evbuffer *b)
     ASSERT(evbuffer_get_length(b) == 0);
 }
 
-void output_wipe_sink(struct shard *s)
+void output_wipe_sink(struct seat *t)
 {
-    wipe(bufferevent_get_output(s->sink));
+    wipe(bufferevent_get_output(t->sink));
+    t->ink_keep = SIZE_MAX; /* a close in an end hook changes nothing */
 }
 
-void output_cut(struct shard *s)
+void output_cut(struct seat *t)
 {
-    size_t n = evbuffer_get_length(s->ink);
-    if (n < s->ink_keep)
-        s->ink_keep = n;
+    size_t n = evbuffer_get_length(t->ink);
+    if (n < t->ink_keep)
+        t->ink_keep = n;
 }
 
 size_t output_pending(const struct conn *c)
@@ -146,19 +147,19 @@ static enum output keep(struct conn *c, struct evbuffer *ink, size_t left)
 
 enum output output_send(struct conn *c)
 {
-    struct shard *s = conn_shard(c);
-    size_t len = evbuffer_get_length(s->ink);
-    size_t wanted = len < s->ink_keep ? len : s->ink_keep;
-    s->ink_keep = SIZE_MAX;
+    struct seat *t = conn_seat(c);
+    size_t len = evbuffer_get_length(t->ink);
+    size_t wanted = len < t->ink_keep ? len : t->ink_keep;
+    t->ink_keep = SIZE_MAX;
     size_t left = wanted;
     enum output answer = c->backlog == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
     if (len == 0)
         return answer;
-    if (c->backlog == NULL && !send_from(c, s->ink, wanted, &left))
+    if (c->backlog == NULL && !send_from(c, t->ink, wanted, &left))
         answer = OUTPUT_BROKEN;
     else if (left > 0)
-        answer = keep(c, s->ink, left);
-    wipe(s->ink);
+        answer = keep(c, t->ink, left);
+    wipe(t->ink);
     return answer;
 }
 

@@ -1,5 +1,5 @@
 /*
- * output.h: from the pen to the socket. Everything here is for the worker that owns the shard.
+ * output.h: from the pen to the socket. Everything here is for the thread whose seat it is.
  */
 #ifndef MARIO_OUTPUT_H
 #define MARIO_OUTPUT_H
@@ -14,9 +14,9 @@ enum output {
     OUTPUT_NO_MEMORY
 };
 
-/* Make the shard's pen and sink on its base. False without memory. */
-__attribute__((warn_unused_result)) bool output_setup(struct shard *s);
-void output_teardown(struct shard *s);
+/* Make the seat's pen and sink on its base. False without memory. */
+__attribute__((warn_unused_result)) bool output_setup(struct seat *t);
+void output_teardown(struct seat *t);
 
 /* Send what c's functions have written: one send() if the kernel takes it all. The pen is empty afterwards
  * whatever happens. */
@@ -26,7 +26,7 @@ enum output output_send(struct conn *c);
 enum output output_flush(struct conn *c);
 
 /* What c's function writes from here on is dropped: it has closed. */
-void output_cut(struct shard *s);
+void output_cut(struct seat *t);
 
 /* Bytes in the backlog. */
 size_t output_pending(const struct conn *c);
@@ -35,6 +35,6 @@ size_t output_pending(const struct conn *c);
 void output_drop(struct conn *c);
 
 /* Drop what an end hook wrote. */
-void output_wipe_sink(struct shard *s);
+void output_wipe_sink(struct seat *t);
 
 #endif

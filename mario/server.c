@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -44,6 +45,7 @@ struct mario_server {
     uint32_t connnum;
     uint32_t workers_made;
     struct stats *stats; /* [workernum + 1], the last is the master's; they live as long as the server */
+    struct beat *beats;  /* [workernum] */
     _Atomic int state;   /* enum server_state */
     int exit_code;       /* see mario_server_exit_code() */
 };
@@ -247,7 +249,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     for (uint32_t i = 0; i < s->workernum; i++) {
         s->workers_made = i + 1;
         if (!worker_setup(&s->workers[i], i, s->connnum, o->prefault != 0, &s->settings, &s->stats[i],
-                          &s->master.bell))
+                          &s->beats[i], &s->master.bell))
             return complain("cannot make worker %u with %u connections: %s", i, s->connnum, strerror(errno));
     }
     return true;
@@ -272,6 +274,8 @@ static void destroy(SERVER *s)
 {
     doorbell_fini(&s->master.bell);
     free(s->stats);
+    if (s->beats != NULL)
+        munmap(s->beats, s->workernum * sizeof *s->beats);
     free(s);
 }
 
@@ -300,7 +304,11 @@ static bool make_stats(SERVER *s)
     }
     memset(s->stats, 0, size);
     s->master.stats = &s->stats[s->workernum];
-    return true;
+    s->beats = mmap(NULL, s->workernum * sizeof *s->beats, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                    -1, 0);
+    if (s->beats == MAP_FAILED)
+        s->beats = NULL;
+    return s->beats != NULL;
 }
 
 static bool make(SERVER *s, const struct mario_options *o)
@@ -385,7 +393,7 @@ static bool start_workers(SERVER *s)
 static void join_workers(SERVER *s)
 {
     for (uint32_t i = 0; i < s->master.started; i++)
-        pthread_join(s->workers[i].thread, NULL);
+        worker_join(&s->workers[i]);
     s->master.started = 0;
 }
 

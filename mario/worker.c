@@ -4,8 +4,9 @@
  * master).
  *
  * A packet's way: on_socket -> receive -> consume -> the function -> finish_turn -> output_send. While a
- * function of c runs, shard.running is c and c->bufev is the pen; a close is then only noted and carried out
- * by finish_turn.
+ * function of c runs, seat.conn is c and c->bufev is the pen; a close is then only noted in the seat and carried
+ * out by finish_turn. Wherever user code is called the shard is in order, as if that connection had just been
+ * given to somebody else: another thread may take it over right there (seat.h).
  */
 #include "worker.h"
 
@@ -33,49 +34,58 @@ enum {
     ADOPT_BATCH = 256
 };
 
-_Thread_local struct shard *shard_here;
-
-static struct worker *worker_of(struct shard *s)
-{
-    return (struct worker *) (void *) s;
-}
-
 /* ---- A function's turn ---- */
 
-static void begin_turn(struct shard *s, struct conn *c)
+static void begin_turn(struct seat *t, struct conn *c)
 {
-    ASSERT(s->running == NULL);
     mem_take_failure();
-    s->running = c;
-    c->pub.bufev = s->pen;
-    c->pub.out_buf_len = (uint16) s->set->codec.max_pkglen;
+    c->pub.bufev = t->pen;
+    c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
+    seat_begin(t, &c->pub, conn_id(c));
+}
+
+/* During a turn: c is to end, unless it is already for a reason that weighs as much. */
+static void note_close(struct seat *t, enum reason r)
+{
+    if (t->closing == REASON_NONE || conn_is_beyond_sending(r))
+        t->closing = r;
+    output_cut(t);
 }
 
 /* What an attempt to send means for the connection. */
-static void after_output(struct conn *c, enum output o)
+static enum reason reason_of_output(enum output o)
 {
-    if (o == OUTPUT_BROKEN)
-        conn_close(c, REASON_reset);
-    else if (o == OUTPUT_LIMIT)
-        conn_close(c, REASON_output_limit);
-    else if (o == OUTPUT_NO_MEMORY)
-        conn_close(c, REASON_no_memory);
+    return o == OUTPUT_BROKEN      ? REASON_reset
+           : o == OUTPUT_LIMIT     ? REASON_output_limit
+           : o == OUTPUT_NO_MEMORY ? REASON_no_memory
+                                   : REASON_NONE;
+}
+
+/* Send what the functions of c wrote. If an allocation failed in one an answer may be missing: then none is
+ * sent, whoever wrote them. */
+static enum reason send_ink(struct seat *t, struct conn *c)
+{
+    bool incomplete = mem_take_failure();
+    if (incomplete)
+        t->ink_keep = 0;
+    enum reason r = reason_of_output(output_send(c));
+    return incomplete ? REASON_no_memory : r;
 }
 
 /* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted. True
- * if the connection is still open. */
-static bool finish_turn(struct shard *s, struct conn *c)
+ * if the connection is still open. Does not return if the shard is another's by now. */
+static bool finish_turn(struct seat *t, struct conn *c)
 {
+    seat_end(t);
     c->pub.bufev = NULL;
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
-    bool incomplete = mem_take_failure();
-    if (incomplete)
-        s->ink_keep = 0; /* an answer may be missing: send none, whoever wrote them */
-    enum output o = output_send(c);
-    s->running = NULL;
-    after_output(c, incomplete ? OUTPUT_NO_MEMORY : o);
-    return !conn_settle(c);
+    enum reason r = send_ink(t, c);
+    if (r == REASON_NONE)
+        r = t->closing;
+    if (r != REASON_NONE)
+        conn_close(c, r);
+    return c->state == CONN_OPEN;
 }
 
 /* Too much is pending: stop reading this connection; what it has sent waits in its carry. */
@@ -86,17 +96,18 @@ static void pause_reading(struct shard *s, struct conn *c)
 }
 
 /* Between two packets: do not let the pen grow beyond output.high. True to go on with the next packet. */
-static bool room_for_more(struct shard *s, struct conn *c)
+static bool room_for_more(struct seat *t, struct conn *c, size_t high)
 {
-    if (evbuffer_get_length(s->ink) <= s->set->output_high)
+    if (evbuffer_get_length(t->ink) <= high)
         return true;
-    if (mem_take_failure()) {
-        s->ink_keep = 0;
-        conn_close(c, REASON_no_memory);
-        return false;
-    }
-    after_output(c, output_send(c));
-    return c->reason == REASON_NONE && output_pending(c) <= s->set->output_high;
+    if (!seat_leave(t))
+        seat_vanish();
+    enum reason r = send_ink(t, c);
+    bool room = r == REASON_NONE && output_pending(c) <= high;
+    seat_enter(t);
+    if (r != REASON_NONE)
+        note_close(t, r);
+    return room;
 }
 
 static enum reason reason_of(enum codec_fault f)
@@ -106,35 +117,45 @@ static enum reason reason_of(enum codec_fault f)
                                      : REASON_unknown_akg;
 }
 
-/* Hand out the whole packets in data[0 .. n-1]; keep the rest. `since` is when its first byte came. */
-static void consume(struct shard *s, struct conn *c, unsigned char *data, size_t n, uint32_t since)
+/* One packet to its function. True to go on with the next one. */
+static bool dispatch(struct seat *t, struct conn *c, FUNC_PTR f, const struct packet *p, unsigned char *data)
 {
-    const struct codec *codec = &s->set->codec;
+    c->pub.in_buf = (char *) data;
+    c->pub.in_buf_len = (uint16) p->len;
+    seat_beat(t, BEAT_PACKET, p->akg_id);
+    sint32 rc = f(&c->pub);
+    if (rc != 0 && t->closing == REASON_NONE)
+        note_close(t, REASON_function_error);
+    return t->closing == REASON_NONE;
+}
+
+/* Hand out the whole packets in data[0 .. n-1]; keep the rest. `since` is when its first byte came. */
+static void consume(struct seat *t, struct conn *c, unsigned char *data, size_t n, uint32_t since)
+{
+    struct shard *s = t->shard;
+    const struct settings *set = s->set;
     const unsigned char *start = data;
     struct packet p;
     uint64_t packets = 0;
-    begin_turn(s, c);
+    begin_turn(t, c);
     while (n > 0) {
-        enum codec_answer answer = codec_next(codec, data, n, &p);
+        enum codec_answer answer = codec_next(&set->codec, data, n, &p);
         if (answer == CODEC_MORE)
             break;
         if (answer == CODEC_BAD) {
-            conn_close(c, reason_of(p.fault));
+            note_close(t, reason_of(p.fault));
             break;
         }
-        c->pub.in_buf = (char *) data;
-        c->pub.in_buf_len = (uint16) p.len;
         packets++;
-        sint32 rc = codec->funcs[p.akg_id](&c->pub);
+        bool more = dispatch(t, c, set->codec.funcs[p.akg_id], &p, data);
         data += p.len;
         n -= p.len;
-        if (rc != 0 && c->reason == REASON_NONE)
-            conn_close(c, REASON_function_error);
-        if (c->reason != REASON_NONE || !room_for_more(s, c))
+        if (!more || seat_is_lost(t) || !room_for_more(t, c, set->output_high))
             break;
     }
+    bool open = finish_turn(t, c);
     stats_add(s->stats, STAT_packets_in, packets);
-    if (!finish_turn(s, c))
+    if (!open)
         return;
     if (n > 0) {
         c->packet_since = data == start ? since : s->tick;
@@ -143,7 +164,7 @@ static void consume(struct shard *s, struct conn *c, unsigned char *data, size_t
             return;
         }
     }
-    if (output_pending(c) > s->set->output_high)
+    if (output_pending(c) > set->output_high)
         pause_reading(s, c);
     if (n > 0 || c->backlog != NULL)
         conn_watch(c);
@@ -159,10 +180,10 @@ static size_t carry_lacks(const struct shard *s, const struct conn *c)
 }
 
 /* n bytes have come into the receive buffer, behind its front. */
-static void received(struct worker *w, struct conn *c, size_t n)
+static void received(struct seat *t, struct conn *c, size_t n)
 {
-    struct shard *s = &w->shard;
-    unsigned char *data = w->rx + RX_FRONT;
+    struct shard *s = t->shard;
+    unsigned char *data = t->rx + RX_FRONT;
     uint32_t since = s->tick;
     c->last_rx = s->tick;
     stats_add(s->stats, STAT_bytes_in, n);
@@ -182,15 +203,15 @@ static void received(struct worker *w, struct conn *c, size_t n)
         memcpy(data, c->carry, len);
         conn_carry_drop(c);
     }
-    consume(s, c, data, n, since);
+    consume(t, c, data, n, since);
 }
 
 /* One receive buffer's worth. True if something came. */
-static bool receive(struct worker *w, struct conn *c)
+static bool receive(struct seat *t, struct conn *c)
 {
-    ssize_t n = io_read(c->pub.fd, w->rx + RX_FRONT, RX_SIZE);
+    ssize_t n = io_read(c->pub.fd, t->rx + RX_FRONT, RX_SIZE);
     if (n > 0) {
-        received(w, c, (size_t) n);
+        received(t, c, (size_t) n);
         return true;
     }
     if (n == 0)
@@ -201,28 +222,31 @@ static bool receive(struct worker *w, struct conn *c)
 }
 
 /* Pending output went below output.high: hand out what waited in the carry, then read again. */
-static void resume_reading(struct worker *w, struct conn *c)
+static void resume_reading(struct seat *t, struct conn *c)
 {
+    uint32_t now = t->shard->tick;
     c->paused = false;
-    c->last_rx = w->shard.tick; /* we did not listen: silence starts now */
+    c->last_rx = now; /* we did not listen: silence starts now */
     size_t len = c->carry_len;
     if (len == 0)
         return;
     ASSERT(len <= RX_FRONT + RX_SIZE);
-    memcpy(w->rx, c->carry, len);
+    memcpy(t->rx, c->carry, len);
     conn_carry_drop(c);
-    consume(&w->shard, c, w->rx, len, w->shard.tick);
+    consume(t, c, t->rx, len, now);
 }
 
-static void send_more(struct worker *w, struct conn *c)
+static void send_more(struct seat *t, struct conn *c)
 {
-    after_output(c, output_flush(c));
+    enum reason r = reason_of_output(output_flush(c));
+    if (r != REASON_NONE)
+        conn_close(c, r);
     if (c->state == CONN_DRAINING && c->backlog == NULL)
         conn_end(c, (enum reason) c->reason);
     if (c->state == CONN_LIMBO)
         return;
-    if (c->paused && output_pending(c) <= w->shard.set->output_high)
-        resume_reading(w, c);
+    if (c->paused && output_pending(c) <= t->shard->set->output_high)
+        resume_reading(t, c);
     if (c->state != CONN_LIMBO)
         conn_watch(c);
 }
@@ -236,12 +260,13 @@ static void adopt(struct worker *w, const struct newcomer *n)
     struct conn *c = conn_open(&w->shard, n, on_socket);
     if (c == NULL)
         return;
-    begin_turn(&w->shard, c);
     c->greeted = true;
+    begin_turn(seat_here, c);
+    seat_beat(seat_here, BEAT_CONNECTED, g_akg_connected_id);
     sint32 rc = akg_run_hook(g_akg_connected_id, &c->pub);
-    if (rc != 0)
-        conn_close(c, REASON_function_error);
-    if (finish_turn(&w->shard, c) && c->backlog != NULL) {
+    if (rc != 0 && seat_here->closing == REASON_NONE)
+        note_close(seat_here, REASON_function_error);
+    if (finish_turn(seat_here, c) && c->backlog != NULL) {
         if (output_pending(c) > w->shard.set->output_high)
             pause_reading(&w->shard, c);
         conn_watch(c);
@@ -268,17 +293,17 @@ static bool adopt_some(struct worker *w)
 /* ---- Stopping ---- */
 
 /* Answer what had arrived when the stop came, then end. Called again whenever c has made progress. */
-static void stop_conn(struct worker *w, struct conn *c)
+static void stop_conn(struct seat *t, struct conn *c)
 {
     while (c->state == CONN_OPEN && !c->paused && c->stop_bytes > 0) {
-        if (!receive(w, c))
+        if (!receive(t, c))
             c->stop_bytes = 0;
     }
     if (c->state == CONN_OPEN && !c->paused)
         conn_close(c, REASON_stop);
 }
 
-static void stop_begin_conn(struct worker *w, struct conn *c)
+static void stop_begin_conn(struct seat *t, struct conn *c)
 {
     int arrived = 0;
     if (c->state != CONN_OPEN || c->stopping)
@@ -287,14 +312,14 @@ static void stop_begin_conn(struct worker *w, struct conn *c)
         arrived = 0;
     c->stopping = true;
     c->stop_bytes = (uint32_t) arrived;
-    stop_conn(w, c);
+    stop_conn(t, c);
 }
 
 static void stop_some(struct worker *w)
 {
     struct shard *s = &w->shard;
     for (int i = 0; i < STOP_BATCH && w->stop_cursor < s->fresh; i++)
-        stop_begin_conn(w, &s->conns[w->stop_cursor++]);
+        stop_begin_conn(seat_here, &s->conns[w->stop_cursor++]);
 }
 
 static void end_all(struct worker *w)
@@ -316,15 +341,14 @@ static void end_all(struct worker *w)
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    struct shard *s = conn_shard(c);
-    struct worker *w = worker_of(s);
-    ASSERT(c->magic == CONN_MAGIC && c->pub.fd == fd && shard_here == s);
+    struct seat *t = conn_seat(c);
+    ASSERT(c->magic == CONN_MAGIC && c->pub.fd == fd && seat_here == t);
     if (what & EV_WRITE)
-        send_more(w, c);
+        send_more(t, c);
     if ((what & EV_READ) && c->state == CONN_OPEN && !c->paused)
-        receive(w, c);
+        receive(t, c);
     if (c->stopping && c->state == CONN_OPEN)
-        stop_conn(w, c);
+        stop_conn(t, c);
 }
 
 static void on_bell(evutil_socket_t fd, short what, void *arg)
@@ -348,16 +372,16 @@ static void on_due(void *arg, uint32_t index)
     ASSERT(c->magic == CONN_MAGIC);
     enum reason late = conn_overdue(c);
     if (late == REASON_write_timeout)
-        send_more(w, c);
+        send_more(seat_here, c);
     else if (late != REASON_NONE)
-        receive(w, c);
+        receive(seat_here, c);
     if (c->state == CONN_LIMBO)
         return;
     late = late == REASON_NONE ? REASON_NONE : conn_overdue(c);
     if (late != REASON_NONE)
         conn_close(c, late);
     else if (c->stopping && c->state == CONN_OPEN)
-        stop_conn(w, c);
+        stop_conn(seat_here, c);
     else
         conn_arm(c);
 }
@@ -397,55 +421,64 @@ static bool turn(struct worker *w)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    shard_here = &w->shard;
+    struct seat *t = seat_here = w->seat;
     if (!mem_thread_init())
-        slog_warn_t(w->shard.pub.qlog, "worker %u: no memory for block lists, using malloc",
-                    w->shard.pub.ind);
+        slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
-        if (event_base_loop(w->shard.pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0) {
-            slog_err_t(w->shard.pub.qlog, "worker %u: the event loop failed: %s", w->shard.pub.ind,
-                       strerror(errno));
+        if (event_base_loop(t->pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0) {
+            slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));
             end_all(w);
         }
     } while (turn(w));
-    output_teardown(&w->shard); /* here, so that what libevent frees goes to this thread's lists */
+    output_teardown(t); /* here, so that what libevent frees goes to this thread's lists */
     mem_thread_fini();
-    shard_here = NULL;
+    seat_here = NULL;
     atomic_store_explicit(&w->finished, true, memory_order_release);
-    doorbell_ring(w->master_bell, w->shard.pub.ind);
+    doorbell_ring(w->master_bell, t->pub.ind);
     return NULL;
 }
 
 /* ---- Before and after the thread ---- */
 
-static bool watch_setup(struct worker *w)
+/* A seat of w: what its thread alone touches. Nobody sits there yet. */
+static struct seat *seat_create(struct worker *w, struct beat *beat)
+{
+    struct seat *t;
+    errno = posix_memalign((void **) &t, SPSC_LINE, sizeof *t);
+    if (errno != 0)
+        return NULL;
+    memset(t, 0, sizeof *t);
+    t->shard = &w->shard;
+    if (!seat_setup(t, w->shard.ind, beat) || (t->rx = malloc(RX_FRONT + RX_SIZE)) == NULL ||
+        (t->bell_event = event_new(t->pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w)) ==
+            NULL ||
+        (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL)
+        seat_destroy(&t);
+    return t;
+}
+
+static bool tick_setup(struct worker *w)
 {
     struct itimerspec step = {.it_interval = {.tv_nsec = TICK_MS * 1000000L},
                               .it_value = {.tv_nsec = TICK_MS * 1000000L}};
     w->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (w->tick_fd < 0 || timerfd_settime(w->tick_fd, 0, &step, NULL) != 0)
-        return false;
-    w->bell_event = event_new(w->shard.pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w);
-    w->tick_event = event_new(w->shard.pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w);
-    return w->bell_event != NULL && w->tick_event != NULL && event_add(w->bell_event, NULL) == 0 &&
-           event_add(w->tick_event, NULL) == 0;
+    return w->tick_fd >= 0 && timerfd_settime(w->tick_fd, 0, &step, NULL) == 0;
 }
 
 bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefault, const struct settings *set,
-                  struct stats *stats, struct doorbell *master_bell)
+                  struct stats *stats, struct beat *beat, struct doorbell *master_bell)
 {
     struct shard *s = &w->shard;
     w->bell.fd = w->tick_fd = -1;
     w->master_bell = master_bell;
-    s->pub.ind = ind;
+    s->ind = ind;
     s->set = set;
     s->stats = stats;
-    return (s->pub.qlog = create_log_queue()) != NULL && (s->pub.base = loop_base_create()) != NULL &&
-           (s->out_buf = malloc(OUT_BUF_SIZE)) != NULL && (w->rx = malloc(RX_FRONT + RX_SIZE)) != NULL &&
-           conn_pool_init(s, connnum, prefault) && output_setup(s) &&
+    return conn_pool_init(s, connnum, prefault) &&
            spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
-           watch_setup(w);
+           tick_setup(w) && (w->seat = seat_create(w, beat)) != NULL &&
+           event_add(w->seat->bell_event, NULL) == 0 && event_add(w->seat->tick_event, NULL) == 0;
 }
 
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
@@ -463,30 +496,24 @@ static void refuse_rest(struct worker *w)
 
 void worker_teardown(struct worker *w)
 {
-    struct shard *s = &w->shard;
     refuse_rest(w);
-    output_teardown(s);
-    if (w->bell_event != NULL)
-        event_free(w->bell_event);
-    if (w->tick_event != NULL)
-        event_free(w->tick_event);
-    if (s->pub.base != NULL) {
-        event_base_loop(s->pub.base, EVLOOP_NONBLOCK); /* bufferevents are freed in a pass of the loop */
-        event_base_free(s->pub.base);
-    }
+    if (w->seat != NULL)
+        seat_destroy(&w->seat);
     if (w->tick_fd >= 0)
         close(w->tick_fd);
     doorbell_fini(&w->bell);
     spsc_fini(&w->accepted);
-    conn_pool_fini(s);
-    free(s->out_buf);
-    free(w->rx);
-    log_queue_destroy(&s->pub.qlog);
+    conn_pool_fini(&w->shard);
 }
 
 int worker_start(struct worker *w)
 {
-    return pthread_create(&w->thread, NULL, worker_main, w);
+    return pthread_create(&w->seat->thread, NULL, worker_main, w);
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->seat->thread, NULL);
 }
 
 void worker_stop_now(struct worker *w)

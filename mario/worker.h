@@ -19,31 +19,31 @@
 enum worker_bell { BELL_ACCEPTED = 0, BELL_STOP = 1 }; /* bits of the worker's doorbell */
 
 struct worker {
-    struct shard shard;           /* first: see shard.h */
+    struct shard shard;           /* first: worker_of() */
+    struct seat *seat;            /* who serves the shard */
     struct spsc accepted;         /* master (w) -> worker (r): struct newcomer, and at last the word stop */
     struct doorbell bell;         /* master, any thread -> worker */
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell; /* worker -> master: finished */
-    struct event *bell_event;
-    struct event *tick_event;
     int tick_fd; /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
-    unsigned char *rx;    /* the receive buffer: RX_FRONT bytes for what was carried over, then RX_SIZE */
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this turn */
     bool stopping;        /* the word stop has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
-    pthread_t thread;
 };
 
-/* Everything a worker needs, allocated. set and stats must outlive it. False with errno (ENOMEM, EMFILE ...);
+/* Everything a worker needs, allocated. set, stats and beat must outlive it. False with errno (ENOMEM, EMFILE ...);
  * then teardown. */
 __attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum,
                                                       bool prefault, const struct settings *set,
-                                                      struct stats *stats, struct doorbell *master_bell);
+                                                      struct stats *stats, struct beat *beat,
+                                                      struct doorbell *master_bell);
 void worker_teardown(struct worker *w);
 
 /* Start the thread. 0 or an errno value. */
 __attribute__((warn_unused_result)) int worker_start(struct worker *w);
+/* Once it has finished. */
+void worker_join(struct worker *w);
 
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);

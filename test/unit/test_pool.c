@@ -27,6 +27,8 @@
 enum { PLACES = 40, MAX_PKGLEN = 8192 };
 
 static struct shard shard;
+static struct seat *seat;
+static struct beat beat;
 static struct settings settings;
 static struct stats stats;
 static FUNC_PTR functions[AKG_IDS];
@@ -93,14 +95,13 @@ static void setup(void)
         .output_high = 256 * 1024,
         .output_max = 4 * 1024 * 1024,
     };
-    shard_here = &shard;
+    ck_assert_int_eq(posix_memalign((void **) &seat, 64, sizeof *seat), 0);
+    memset(seat, 0, sizeof *seat);
+    ck_assert(seat_setup(seat, 0, &beat));
+    seat->shard = &shard;
+    seat_here = seat;
     shard.set = &settings;
     shard.stats = &stats;
-    shard.pub.base = loop_base_create();
-    shard.pub.qlog = create_log_queue();
-    shard.out_buf = malloc(OUT_BUF_SIZE);
-    ck_assert(shard.pub.base != NULL && shard.pub.qlog != NULL && shard.out_buf != NULL);
-    ck_assert(output_setup(&shard));
     ck_assert(conn_pool_init(&shard, PLACES, false));
     ck_assert_int_eq(regist_closed_func(closed_hook), 0);
     ck_assert_int_eq(regist_timeout_func(timeout_hook), 0);
@@ -118,12 +119,8 @@ static void teardown(void)
     }
     conn_turn(&shard);
     ck_assert_uint_eq(shard.in_use, 0);
-    output_teardown(&shard);
-    event_base_loop(shard.pub.base, EVLOOP_NONBLOCK);
-    event_base_free(shard.pub.base);
+    seat_destroy(&seat);
     conn_pool_fini(&shard);
-    free(shard.out_buf);
-    log_queue_destroy(&shard.pub.qlog);
     mem_thread_fini();
 }
 
@@ -159,7 +156,7 @@ static unsigned descriptors(void)
 static void check_fresh(const struct conn *c)
 {
     UNIT_ASSERT(c->state == CONN_OPEN && c->magic == CONN_MAGIC && c->reason == REASON_NONE);
-    UNIT_ASSERT(c->pub.owner == &shard.pub && conn_shard(c) == &shard && &shard.conns[c->pub.ind] == c);
+    UNIT_ASSERT(c->pub.owner == &seat->pub && conn_shard(c) == &shard && &shard.conns[c->pub.ind] == c);
     UNIT_ASSERT(c->pub.user == NULL && c->pub.bufev == NULL && c->pub.in_buf == NULL &&
                 c->pub.in_buf_len == 0);
     UNIT_ASSERT(c->pub.err_type == 0 && c->pub.cip == 0x0100007f && c->pub.cport == 0x1234);
@@ -193,14 +190,14 @@ START_TEST(nobody_gets_a_slot_before_the_loop_has_turned)
     conn_end(a, REASON_peer_closed);
     ck_assert_uint_eq(a->state, CONN_LIMBO);
     ck_assert_uint_eq(a->magic, CONN_MAGIC);
-    ck_assert_int_eq(a->pub.fd, -1);
-    ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
-    ck_assert_uint_eq(ends_seen(), 0); /* who was not greeted is not said goodbye to */
     ck_assert_uint_eq(atomic_load(&shard.released), 0);
     struct conn *b = open_one();
     ck_assert_uint_ne(b->pub.ind, slot);
     conn_turn(&shard);
     ck_assert_uint_eq(a->state, CONN_FREE);
+    ck_assert_int_eq(a->pub.fd, -1);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+    ck_assert_uint_eq(ends_seen(), 0); /* who was not greeted is not said goodbye to */
     ck_assert_uint_eq(a->magic, 0);
     ck_assert_uint_ne(a->generation, generation);
     ck_assert_uint_eq(atomic_load(&shard.released), 1);
@@ -240,6 +237,7 @@ START_TEST(what_cannot_be_watched_is_closed)
     ck_assert_int_ge(n.fd, 0);
     unlink(name);
     ck_assert_ptr_null(conn_open(&shard, &n, on_event));
+    conn_turn(&shard);
     ck_assert_int_eq(fcntl(n.fd, F_GETFD), -1);
     ck_assert_uint_eq(shard.in_use, 0);
     ck_assert_uint_eq(stat_of(STAT_opened), 1);
@@ -279,17 +277,19 @@ START_TEST(each_reason_has_its_hook)
     c->greeted = true;
     seen.closes = seen.writes = true;
     conn_close(c, (enum reason) _i);
+    conn_close(c, REASON_reset); /* the first one counts */
+    close_conn(&c->pub, 5);
     ck_assert_uint_eq(c->state, CONN_LIMBO);
+    ck_assert_uint_eq(ends_seen(), 0); /* not before the loop has turned */
+    conn_turn(&shard);
     ck_assert_uint_eq(runs_of(hook_of(_i)), 1);
     ck_assert_uint_eq(ends_seen(), 1);
     ck_assert_ptr_eq(seen.conn, &c->pub);
     ck_assert_uint_eq(seen.err_type, hook_of(_i));
     ck_assert_uint_eq(stat_of(stats_of_reason((enum reason) _i)), 1);
     ck_assert_int_eq(recv(peer, &got, 1, MSG_DONTWAIT), 0); /* what the hook wrote is not sent */
-    ck_assert_uint_eq(evbuffer_get_length(bufferevent_get_output(shard.sink)), 0);
-    conn_close(c, REASON_reset);
-    close_conn(&c->pub, 5);
-    close_err_conn(&c->pub);
+    ck_assert_uint_eq(evbuffer_get_length(bufferevent_get_output(seat->sink)), 0);
+    conn_turn(&shard);
     ck_assert_uint_eq(ends_seen(), 1);
     ck_assert_uint_eq(stat_of(STAT_closed), 1);
 }
@@ -300,20 +300,60 @@ START_TEST(a_functions_close_is_only_noted)
     static const uint16 ids[] = {0, 42, g_akg_closed_id, g_akg_timeout_id, g_akg_error_id};
     struct conn *c = open_one();
     c->greeted = true;
-    shard.running = c;
+    seat_begin(seat, &c->pub, conn_id(c));
     close_conn(&c->pub, ids[_i]);
     close_conn(&c->pub, 4711); /* the first one counts */
     close_err_conn(&c->pub);
     ck_assert_uint_eq(c->state, CONN_OPEN);
-    ck_assert_uint_eq(ends_seen(), 0);
+    seat_end(seat);
     ck_assert_uint_eq(output_send(c), OUTPUT_CLEAN);
-    shard.running = NULL;
-    ck_assert(conn_settle(c));
-    ck_assert(conn_settle(c));
+    conn_close(c, seat->closing);
     ck_assert_uint_eq(c->state, CONN_LIMBO);
+    conn_turn(&shard);
     ck_assert_uint_eq(runs_of(ids[_i]), 1);
     ck_assert_uint_eq(ends_seen(), 1);
     ck_assert_uint_eq(seen.err_type, ids[_i] == 0 ? g_akg_closed_id : ids[_i]);
+}
+END_TEST
+
+/* A function on another thread still uses it: its socket and its place stay, its end hook waits. */
+START_TEST(who_is_held_is_not_said_goodbye_to)
+{
+    struct conn *c = open_one();
+    char got;
+    c->greeted = true;
+    c->held = 2;
+    conn_close(c, REASON_reset);
+    conn_turn(&shard);
+    ck_assert_uint_eq(c->state, CONN_LIMBO);
+    ck_assert_int_eq(recv(peers[c->pub.ind], &got, 1, MSG_DONTWAIT), 0); /* the peer knows */
+    ck_assert_int_ge(fcntl(c->pub.fd, F_GETFD), 0);
+    conn_release(c);
+    conn_turn(&shard);
+    ck_assert_uint_eq(ends_seen(), 0);
+    ck_assert_uint_eq(shard.in_use, 1);
+    conn_release(c);
+    conn_turn(&shard);
+    ck_assert_uint_eq(seen.error, 1);
+    ck_assert_uint_eq(c->state, CONN_FREE);
+    ck_assert_uint_eq(shard.in_use, 0);
+}
+END_TEST
+
+/* A function closes another connection of its worker: that one ends, its own goes on. */
+START_TEST(a_function_closes_another)
+{
+    struct conn *a = open_one(), *b = open_one();
+    a->greeted = b->greeted = true;
+    seat_begin(seat, &a->pub, conn_id(a));
+    close_conn(&b->pub, 9);
+    ck_assert_uint_eq(b->state, CONN_LIMBO);
+    ck_assert_uint_eq(seat->closing, REASON_NONE);
+    seat_end(seat);
+    conn_turn(&shard);
+    ck_assert_ptr_eq(seen.conn, &b->pub);
+    ck_assert_uint_eq(seen.err_type, 9);
+    ck_assert_uint_eq(a->state, CONN_OPEN);
 }
 END_TEST
 
@@ -353,13 +393,13 @@ START_TEST(pending_output_is_sent_before_the_end)
     for (size_t i = 0; i < MUCH; i++)
         data[i] = (unsigned char) unit_random(&random);
     c->greeted = true;
-    shard.running = c;
-    ck_assert_int_eq(bufferevent_write(shard.pen, data, MUCH), 0);
+    seat_begin(seat, &c->pub, conn_id(c));
+    ck_assert_int_eq(bufferevent_write(seat->pen, data, MUCH), 0);
     close_conn(&c->pub, 0);
-    ck_assert_int_eq(bufferevent_write(shard.pen, "behind", 6), 0); /* dropped: it had closed */
+    ck_assert_int_eq(bufferevent_write(seat->pen, "behind", 6), 0); /* dropped: it had closed */
+    seat_end(seat);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
-    shard.running = NULL;
-    ck_assert(conn_settle(c));
+    conn_close(c, seat->closing);
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     ck_assert_uint_eq(seen.closed, 0);
     for (ssize_t one; (one = recv(peer, got + n, MUCH + 1 - n, MSG_DONTWAIT)) != 0;) {
@@ -367,6 +407,8 @@ START_TEST(pending_output_is_sent_before_the_end)
             n += (size_t) one;
         else if (c->state == CONN_DRAINING && output_flush(c) == OUTPUT_CLEAN)
             conn_end(c, REASON_stop); /* the reason noted before stands */
+        else
+            conn_turn(&shard);
     }
     ck_assert_uint_eq(n, MUCH);
     ck_assert_mem_eq(got, data, MUCH);
@@ -382,7 +424,7 @@ START_TEST(a_dead_socket_does_not_drain)
     static char data[1000000];
     struct conn *c = open_one();
     c->greeted = true;
-    ck_assert_int_eq(bufferevent_write(shard.pen, data, sizeof data), 0);
+    ck_assert_int_eq(bufferevent_write(seat->pen, data, sizeof data), 0);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
     conn_close(c, REASON_function_closed);
     ck_assert_uint_eq(c->state, CONN_DRAINING);
@@ -391,6 +433,7 @@ START_TEST(a_dead_socket_does_not_drain)
     conn_close(c, REASON_reset);
     ck_assert_uint_eq(c->state, CONN_LIMBO);
     ck_assert_ptr_null(c->backlog);
+    conn_turn(&shard);
     ck_assert_uint_eq(seen.error, 1);
     ck_assert_uint_eq(stat_of(stats_of_reason(REASON_reset)), 1);
 }
@@ -492,7 +535,7 @@ START_TEST(output_that_does_not_shrink)
     static char data[1000000];
     enum reason why;
     struct conn *c = open_one();
-    ck_assert_int_eq(bufferevent_write(shard.pen, data, sizeof data), 0);
+    ck_assert_int_eq(bufferevent_write(seat->pen, data, sizeof data), 0);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
     conn_watch(c);
     ck_assert_uint_eq(ticks_until(c, 50, &why), 0);
@@ -518,15 +561,15 @@ END_TEST
 
 /* ---- Everything at random ---- */
 
-static void check_sums(uint32_t open, uint32_t ended)
+static void check_sums(uint32_t open, uint32_t ended, uint32_t waiting)
 {
     uint64_t sum = 0;
     for (int r = REASON_NONE + 1; r < REASON_COUNT; r++)
         sum += stat_of(stats_of_reason((enum reason) r));
-    UNIT_ASSERT(shard.in_use == open);
+    UNIT_ASSERT(shard.in_use == open + waiting);
     UNIT_ASSERT(stat_of(STAT_opened) == (uint64_t) open + ended);
     UNIT_ASSERT(stat_of(STAT_closed) == ended && sum == ended);
-    UNIT_ASSERT(ends_seen() == ended);
+    UNIT_ASSERT(ends_seen() == ended - waiting);
 }
 
 START_TEST(as_the_model)
@@ -558,7 +601,7 @@ START_TEST(as_the_model)
             waiting = 0;
             UNIT_ASSERT(atomic_load(&shard.released) == ended);
         }
-        check_sums(opened - ended, ended);
+        check_sums(opened - ended, ended, waiting);
     }
     ck_assert_uint_gt(ended, 1000);
     for (uint32_t i = 0; i < PLACES; i++) {
@@ -567,6 +610,7 @@ START_TEST(as_the_model)
         close(peers[i]);
         peers[i] = -1;
     }
+    conn_turn(&shard);
     ck_assert_uint_eq(descriptors(), before);
 }
 END_TEST
@@ -584,6 +628,8 @@ Suite *pool_suite(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_loop_test(c, each_reason_has_its_hook, REASON_NONE + 1, REASON_COUNT);
     tcase_add_loop_test(c, a_functions_close_is_only_noted, 0, 5);
+    tcase_add_test(c, who_is_held_is_not_said_goodbye_to);
+    tcase_add_test(c, a_function_closes_another);
     tcase_add_test(c, another_thread_may_not_close);
     tcase_add_test(c, pending_output_is_sent_before_the_end);
     tcase_add_test(c, a_dead_socket_does_not_drain);

@@ -1,0 +1,118 @@
+/*
+ * seat.h: a thread that runs business functions, and what it alone touches: its libevent base, pen, buffers
+ * and log queue, what it runs, and the notes that the running function makes. A worker's seat serves a shard;
+ * when a function never returns, another seat takes the shard over, and this one keeps only itself.
+ *
+ * The fence decides whose the shard is. The thread opens it before user code runs (seat_enter) and closes it
+ * behind (seat_leave); in between it touches nothing but the seat and the public part of the connection whose
+ * function runs. Only while it is open a successor may take over, with the same word and one compare-and-swap
+ * (seat_take): so exactly one of the two goes on. What the thread wrote before seat_enter (release) the
+ * successor sees after seat_take (acquire).
+ *
+ *     LIBRARY <-> FUNCTION -> TAKEN          a thread that ends in a function or while it waits: -> DIED -> TAKEN
+ */
+#ifndef MARIO_SEAT_H
+#define MARIO_SEAT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "assert.h"
+#include "beat.h"
+#include "log.h"
+#include "mario_conn.h"
+#include "reason.h"
+
+#define OUT_BUF_SIZE 65536u /* c->out_buf: at least the largest max_pkglen */
+
+enum seat_state { SEAT_LIBRARY, SEAT_FUNCTION, SEAT_TAKEN, SEAT_DIED };
+#define SEAT_STATES 4u /* the fence is turns * SEAT_STATES + enum seat_state */
+
+struct shard;
+
+struct seat {
+    WORKER pub;               /* first, so that c->owner is the seat */
+    struct shard *shard;      /* whom it serves */
+    CONN *conn;               /* whose function or hook runs now, or NULL */
+    struct bufferevent *pen;  /* c->bufev while a function runs; empty between connections */
+    struct bufferevent *sink; /* c->bufev while an end hook runs; what it gets is dropped */
+    struct evbuffer *ink;     /* the pen's output */
+    size_t ink_keep;          /* bytes of ink written before the function closed; SIZE_MAX if it did not */
+    enum reason closing;      /* the running function's connection is to end, and why; or REASON_NONE */
+    char *out_buf;            /* c->out_buf of all connections */
+    struct beat *beat;        /* what it runs (w), see beat.h */
+    uint64_t turns;           /* times the fence was opened, * SEAT_STATES */
+    unsigned char
+        *rx; /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
+    struct event *bell_event; /* of a worker */
+    struct event *tick_event; /* of a worker */
+    pthread_t thread;
+    _Alignas(64) _Atomic uint64_t fence; /* this thread, a successor (w) */
+};
+
+/* Whose thread this is; NULL on threads that run no functions. */
+extern _Thread_local struct seat *seat_here;
+
+/* Give it queue, base, buffer, pen and sink. False with errno; then teardown. */
+__attribute__((warn_unused_result)) bool seat_setup(struct seat *t, uint32 ind, struct beat *beat);
+/* Once its thread has ended, or none was started: free it with all it has, and null the pointer. */
+void seat_destroy(struct seat **t);
+
+/* Its thread: another has taken the shard over. Ends the thread without touching anything else. */
+_Noreturn void seat_vanish(void);
+
+/* Its thread: user code runs from here on. */
+static inline void seat_enter(struct seat *t)
+{
+    t->turns += SEAT_STATES;
+    atomic_store_explicit(&t->fence, t->turns + SEAT_FUNCTION, memory_order_release);
+}
+
+/* Its thread: user code has returned. False when the shard is another's by now. */
+__attribute__((warn_unused_result)) static inline bool seat_leave(struct seat *t)
+{
+    uint64_t open = t->turns + SEAT_FUNCTION;
+    return atomic_compare_exchange_strong_explicit(&t->fence, &open, t->turns + SEAT_LIBRARY,
+                                                   memory_order_acq_rel, memory_order_acquire);
+}
+
+/* Its thread, between two functions of one turn: whether the shard is another's. A hint, not the fence. */
+static inline bool seat_is_lost(const struct seat *t)
+{
+    return atomic_load_explicit(&t->fence, memory_order_relaxed) != t->turns + SEAT_FUNCTION;
+}
+
+/* Its thread: say which function comes next. */
+static inline void seat_beat(struct seat *t, enum beat_kind kind, uint16_t akg)
+{
+    uint64_t before = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
+    atomic_store_explicit(&t->beat->what, ((before >> 24) + 1) << 24 | (uint64_t) akg << 8 | kind,
+                          memory_order_relaxed);
+}
+
+/* Its thread: a function's turn on c begins; id is c's. Then seat_beat() for each function. */
+static inline void seat_begin(struct seat *t, CONN *c, uint64_t id)
+{
+    ASSERT(t->conn == NULL);
+    t->conn = c;
+    t->closing = REASON_NONE;
+    atomic_store_explicit(&t->beat->conn, id, memory_order_relaxed);
+    atomic_store_explicit(&t->beat->peer, (uint64_t) c->cip << 16 | c->cport, memory_order_relaxed);
+    seat_enter(t);
+}
+
+/* Its thread: the turn is over. Comes back only if the shard is still its own. t->closing holds what the
+ * functions noted. */
+static inline void seat_end(struct seat *t)
+{
+    if (!seat_leave(t))
+        seat_vanish();
+    uint64_t what = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
+    atomic_store_explicit(&t->beat->what, what & ~UINT64_C(0xff), memory_order_relaxed);
+    t->conn = NULL;
+}
+
+#endif
