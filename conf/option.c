@@ -58,6 +58,14 @@ const struct row conf_rows[] = {
      "left out, it follows a smaller output.max."},
     {"output", "max", ROW_SIZE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
      "Bytes of pending output above which a connection is closed."},
+    {"watch", "warn_ms", ROW_NUMBER, "100", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_warn_ms),
+     "Milliseconds that a function may run until it is reported, with a backtrace; its worker gets no new "
+     "connections meanwhile. 0 is no watch at all."},
+    {"watch", "replace_ms", ROW_NUMBER, "5000", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_replace_ms),
+     "Milliseconds that a function may run until another thread takes its worker's place; its own connection "
+     "ends, the others go on. 0 is never. Not below watch.warn_ms."},
+    {"watch", "replace_max", ROW_NUMBER, "10", 0, MARIO_REPLACE_MAX, NULL, AT(server.watch_replace_max),
+     "How many threads may be replaced within a minute, in all."},
     {"log", "file", ROW_STRING, "-", 1, 180, NULL, AT(log_file),
      "The file that log lines are appended to. - is standard output. A HUP signal opens it anew."},
     {"log", "level", ROW_ENUM, "info", 0, 3, level_names, AT(log_level),
@@ -253,6 +261,18 @@ static sint32 conf_check(const struct maritcp_conf *conf, const char *file, char
         return conf_fail(
             err, &place, row->section, row->key, range, "%s is %s %s", blame_max ? max_text : high_text,
             blame_max ? "below output.high" : "above output.max", blame_max ? high_text : max_text);
+    }
+    if (o->watch_replace_ms != 0 && o->watch_replace_ms < o->watch_warn_ms) {
+        const struct row *warn = row_find("watch", "warn_ms"), *replace = row_find("watch", "replace_ms");
+        bool blame_warn = row_is_later(conf, warn, replace);
+        struct place place = place_of(conf, blame_warn ? warn : replace, file, overrides);
+        if (blame_warn)
+            snprintf(range, sizeof(range), "0 .. %u", o->watch_replace_ms);
+        else
+            snprintf(range, sizeof(range), "0, %u .. %u", o->watch_warn_ms, MARIO_WATCH_MAX);
+        return conf_fail(err, &place, "watch", blame_warn ? "warn_ms" : "replace_ms", range, "%u is %s",
+                         blame_warn ? o->watch_warn_ms : o->watch_replace_ms,
+                         blame_warn ? "above watch.replace_ms" : "below watch.warn_ms");
     }
     uint64 total = (uint64) (o->workernum ? o->workernum : 1) * o->connnum;
     if (total > DESCRIPTORS_MAX) {

@@ -208,6 +208,30 @@ void conn_watch(struct conn *c)
     conn_arm(c);
 }
 
+/* ---- Moving to another seat ---- */
+
+void conn_move(struct conn *c)
+{
+    short wanted = event_get_events(&c->event);
+    event_callback_fn f = event_get_callback(&c->event);
+    bool watched = c->state == CONN_OPEN || c->state == CONN_DRAINING;
+    bool ok = !watched || event_del(&c->event) == 0;
+    c->pub.owner = &seat_here->pub;
+    c->pub.out_buf = seat_here->out_buf;
+    if (watched && (!ok || event_assign(&c->event, seat_here->pub.base, c->pub.fd, wanted, f, c) != 0 ||
+                    event_add(&c->event, NULL) != 0))
+        conn_end(c, REASON_watch_failed);
+}
+
+void conn_strand(struct conn *c, enum reason reason)
+{
+    c->held++;
+    if (c->state == CONN_LIMBO)
+        shutdown(c->pub.fd, SHUT_RDWR); /* it was in its end hook */
+    else
+        conn_end(c, reason);
+}
+
 /* ---- Ending ---- */
 
 bool conn_is_beyond_sending(enum reason r)
@@ -220,6 +244,8 @@ bool conn_is_beyond_sending(enum reason r)
     case REASON_output_limit:
     case REASON_no_memory:
     case REASON_watch_failed:
+    case REASON_function_stuck:
+    case REASON_function_died:
         return true;
     default:
         return false;
@@ -268,8 +294,11 @@ void conn_release(struct conn *c)
 {
     ASSERT(c->magic == CONN_MAGIC && c->held > 0);
     c->held--;
-    if (c->held == 0 && c->state == CONN_LIMBO)
-        enter_limbo(conn_shard(c), c);
+    if (c->held > 0 || c->state != CONN_LIMBO)
+        return;
+    c->pub.owner = &seat_here->pub; /* not yet, if it was stranded */
+    c->pub.out_buf = seat_here->out_buf;
+    enter_limbo(conn_shard(c), c);
 }
 
 void conn_close(struct conn *c, enum reason reason)

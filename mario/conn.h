@@ -46,10 +46,11 @@ struct conn {
 };
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
 
-/* What the master hands over: an accepted socket. */
+/* What the master hands over: an accepted socket, or a word. */
+enum { NEWCOMER_STOP = -1, NEWCOMER_RELEASE = -2 };
 struct newcomer {
-    int fd; /* the connection's from now on; -1: no socket, but the word `stop` */
-    uint32_t cip;
+    int fd;       /* the connection's from now on; below 0: one of these words */
+    uint32_t cip; /* with NEWCOMER_RELEASE: the slot of a connection that a thread held which has ended */
     uint16_t cport;
 };
 
@@ -76,6 +77,12 @@ bool conn_is_beyond_sending(enum reason r);
 
 /* A function that ran with c on another thread has returned: c->held counted it. */
 void conn_release(struct conn *c);
+
+/* The calling thread has taken the shard over from another seat: c is watched by it from here on. */
+void conn_move(struct conn *c);
+/* The calling thread has taken the shard over while the other one ran a function or hook of c, and may do so for
+ * ever: c ends with this reason, but is held. Its public part is left alone until conn_release(). */
+void conn_strand(struct conn *c, enum reason reason);
 
 /* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next
  * deadline. */

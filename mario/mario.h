@@ -25,5 +25,6 @@
 #include "mario_server.h"
 #include "mario_types.h"
 #include "mario_util.h"
+#include "mario_watch.h"
 
 #endif

@@ -30,6 +30,8 @@ enum mario_when_full {
 #define MARIO_BACKLOG_MAX      65535u
 #define MARIO_OUTPUT_MIN       1024u
 #define MARIO_OUTPUT_MAX       1073741824u
+#define MARIO_WATCH_MAX        3600000u /* an hour, milliseconds */
+#define MARIO_REPLACE_MAX      1000u
 
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. */
 struct mario_options {
@@ -46,7 +48,14 @@ struct mario_options {
     uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
     uint32 output_high;   /* bytes of pending output above which a connection is not read */
     uint32 output_max;    /* bytes of pending output above which it is closed; >= output_high */
-    int prefault;         /* 1: touch all pool pages at start instead of at first use */
+    uint32
+        watch_warn_ms; /* a function that runs longer is reported, its worker gets no new connections; 0 = no
+                             watch, nobody is replaced */
+    uint32
+        watch_replace_ms; /* a worker whose function runs longer is replaced; 0 = never; >= watch_warn_ms */
+    uint32
+        watch_replace_max; /* workers replaced within a minute, .. MARIO_REPLACE_MAX; 0 = none, whatever happens */
+    int prefault;          /* 1: touch all pool pages at start instead of at first use */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the

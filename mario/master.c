@@ -58,6 +58,18 @@ static void arm_ms(struct event *e, uint32_t ms)
 
 /* ---- Assigning ---- */
 
+/* A worker whose function is stuck gets nobody, unless all are. */
+static bool is_avoided(const struct master *m, uint32_t i)
+{
+    if (!watch_avoids(&m->watch, i))
+        return false;
+    for (uint32_t k = 0; k < m->workernum; k++) {
+        if (!watch_avoids(&m->watch, k))
+            return true;
+    }
+    return false;
+}
+
 static bool has_room(const struct master *m, uint32_t i)
 {
     uint32_t released = atomic_load_explicit(&m->workers[i].shard.released, memory_order_acquire);
@@ -68,7 +80,7 @@ static bool has_room(const struct master *m, uint32_t i)
 static bool anyone_takes(struct master *m)
 {
     for (uint32_t i = 0; i < m->workernum; i++) {
-        if (has_room(m, i) && spsc_reserve(&m->workers[i].accepted) != NULL)
+        if (has_room(m, i) && !is_avoided(m, i) && spsc_reserve(&m->workers[i].accepted) != NULL)
             return true;
     }
     return false;
@@ -100,7 +112,7 @@ static void assign(struct master *m, const struct newcomer *n)
     for (uint32_t tried = 0; tried < m->workernum; tried++) {
         uint32_t i = m->turn;
         m->turn = m->turn + 1 == m->workernum ? 0 : m->turn + 1;
-        if (!has_room(m, i))
+        if (!has_room(m, i) || is_avoided(m, i))
             continue;
         struct newcomer *slot = spsc_reserve(&m->workers[i].accepted);
         if (slot == NULL) {
@@ -260,7 +272,7 @@ static void tell_workers_to_stop(struct master *m)
     for (uint32_t i = 0; i < m->started; i++) {
         struct newcomer *slot = m->told[i] ? NULL : spsc_reserve(&m->workers[i].accepted);
         if (slot != NULL) {
-            *slot = (struct newcomer){.fd = -1};
+            *slot = (struct newcomer){.fd = NEWCOMER_STOP};
             spsc_commit(&m->workers[i].accepted);
             doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
             m->told[i] = true;
@@ -382,6 +394,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     doorbell_answer(&m->bell);
+    watch_look(&m->watch);
     look_at_stop_requests(m);
     uint32_t finished = count_finished(m);
     if (finished > 0 && m->stage == STAGE_ACCEPTING) {
@@ -488,7 +501,11 @@ bool master_setup(struct master *m)
         if (l->event == NULL || event_add(l->event, NULL) != 0)
             return false;
     }
-    return event_add(m->bell_event, NULL) == 0;
+    m->watch.workers = m->workers;
+    m->watch.workernum = m->workernum;
+    m->watch.qlog = m->qlog;
+    m->watch.stats = m->stats;
+    return watch_setup(&m->watch, m->base) && event_add(m->bell_event, NULL) == 0;
 }
 
 void master_teardown(struct master *m)
@@ -507,6 +524,7 @@ void master_teardown(struct master *m)
         if (m->timer_events[i] != NULL)
             event_free(m->timer_events[i]);
     }
+    watch_teardown(&m->watch);
     if (m->base != NULL)
         event_base_free(m->base);
     m->base = NULL;

@@ -11,6 +11,7 @@
 #include "listen.h"
 #include "log.h"
 #include "stats.h"
+#include "watch.h"
 #include "worker.h"
 
 enum { MASTER_SIGNALS = 3, MASTER_TIMERS = 8 };
@@ -55,6 +56,8 @@ struct master {
     enum mario_when_full when_full;
     uint32_t drain_timeout; /* seconds */
     uint32_t backlog;
+
+    struct watch watch; /* over the workers */
 
     enum master_stage stage;
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */

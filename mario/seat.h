@@ -30,6 +30,10 @@
 
 enum seat_state { SEAT_LIBRARY, SEAT_FUNCTION, SEAT_TAKEN, SEAT_DIED };
 #define SEAT_STATES 4u /* the fence is turns * SEAT_STATES + enum seat_state */
+#define SEAT_FRAMES 24 /* of a backtrace */
+
+/* A successor's: it is being made; it serves the shard; it found the worker alive and has ended. */
+enum successor { SUCCESSOR_COMES, SUCCESSOR_SITS, SUCCESSOR_LATE };
 
 struct shard;
 
@@ -50,6 +54,19 @@ struct seat {
     struct event *bell_event; /* of a worker */
     struct event *tick_event; /* of a worker */
     pthread_t thread;
+    void *frames[SEAT_FRAMES]; /* where it was when it was asked; its thread (w) -> master (r) by `traced` */
+    int frame_count;
+    _Atomic bool traced;
+
+    struct seat *predecessor; /* whom this one is to succeed; the master's until the thread starts */
+    uint64_t fence_seen;      /* the predecessor's fence when it was found stuck */
+    _Atomic int arrival;      /* enum successor: its thread (w) -> master (r) */
+
+    uint32_t stranded; /* 1 + slot of the connection it was stuck with, 0 = none; as `last` */
+    struct beat last;  /* what it ran when it was taken over: successor (w) -> master (r) by `arrival` */
+    _Atomic bool gone; /* its thread has ended otherwise than by finishing: thread (w) -> master (r) */
+    bool died;         /* the master's: its thread ended in a function */
+    struct seat *next; /* the master's: among those that were taken over */
     _Alignas(64) _Atomic uint64_t fence; /* this thread, a successor (w) */
 };
 
@@ -85,7 +102,31 @@ static inline bool seat_is_lost(const struct seat *t)
     return atomic_load_explicit(&t->fence, memory_order_relaxed) != t->turns + SEAT_FUNCTION;
 }
 
-/* Its thread: say which function comes next. */
+/* A successor: take the shard over from t, whose fence was `seen` when it was found stuck or dead. True for
+ * exactly one of t's thread and all successors. */
+__attribute__((warn_unused_result)) static inline bool seat_take(struct seat *t, uint64_t seen)
+{
+    return atomic_compare_exchange_strong_explicit(&t->fence, &seen, seen - seen % SEAT_STATES + SEAT_TAKEN,
+                                                   memory_order_acq_rel, memory_order_acquire);
+}
+
+/* Its thread is about to end, in a function or while it waited: a successor may take over. Not if one has. */
+static inline void seat_die(struct seat *t)
+{
+    uint64_t seen = atomic_load_explicit(&t->fence, memory_order_acquire);
+    if (seen % SEAT_STATES != SEAT_TAKEN)
+        atomic_compare_exchange_strong_explicit(&t->fence, &seen, t->turns + SEAT_DIED, memory_order_acq_rel,
+                                                memory_order_acquire);
+}
+
+/* Any thread. */
+static inline bool seat_has_died(struct seat *t)
+{
+    return atomic_load_explicit(&t->fence, memory_order_acquire) % SEAT_STATES == SEAT_DIED;
+}
+
+/* Its thread: say which function comes next. All seats of a worker share its beat: one that has been taken over
+ * may write it once more before it finds out, which misleads whoever watches for one function. */
 static inline void seat_beat(struct seat *t, enum beat_kind kind, uint16_t akg)
 {
     uint64_t before = atomic_load_explicit(&t->beat->what, memory_order_relaxed);

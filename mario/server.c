@@ -22,6 +22,7 @@
 #include "mario_util.h"
 #include "master.h"
 #include "util.h"
+#include "watch.h"
 
 enum {
     FDS_A_WORKER = 5, /* epoll, doorbell, tick, libevent's pair for signals */
@@ -64,7 +65,10 @@ void mario_options_init(struct mario_options *o)
                                 .backlog = 4096,
                                 .drain_timeout = 10,
                                 .output_high = 256 * 1024,
-                                .output_max = 4 * 1024 * 1024};
+                                .output_max = 4 * 1024 * 1024,
+                                .watch_warn_ms = 100,
+                                .watch_replace_ms = 5000,
+                                .watch_replace_max = 10};
 }
 
 /* ---- Saying no ---- */
@@ -92,6 +96,9 @@ static bool check(const struct mario_options *o)
 {
     if (o->output_high > o->output_max)
         return complain("output_high = %u is above output_max = %u", o->output_high, o->output_max);
+    if (o->watch_replace_ms != 0 && o->watch_replace_ms < o->watch_warn_ms)
+        return complain("watch_replace_ms = %u is below watch_warn_ms = %u", o->watch_replace_ms,
+                        o->watch_warn_ms);
     return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
            in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
            in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
@@ -101,7 +108,10 @@ static bool check(const struct mario_options *o)
            in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
            in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
            in_range("output_high", o->output_high, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
-           in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX);
+           in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
+           in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX);
 }
 
 /* ---- Descriptors ---- */
@@ -197,6 +207,8 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->master.when_full = o->when_full;
     s->master.drain_timeout = o->drain_timeout;
     s->master.backlog = o->backlog;
+    s->master.watch.limits = (struct watch_limits){
+        .warn_ms = o->watch_warn_ms, .replace_ms = o->watch_replace_ms, .replace_max = o->watch_replace_max};
 }
 
 static bool parse_listeners(SERVER *s, const char *list)
@@ -267,6 +279,7 @@ static void take_down(SERVER *s)
     s->workers_made = 0;
     free(s->workers);
     s->workers = NULL;
+    watch_forget();
     akg_thaw();
 }
 
@@ -427,8 +440,10 @@ static void log_start(const SERVER *s)
 static void *lose(SERVER *s)
 {
     for (uint32_t i = 0; i < s->master.started; i++) {
-        if (!atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
-            complain("worker %u did not return from a function in time", i);
+        if (atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
+            worker_join(&s->workers[i]);
+        else
+            watch_name(&s->master.watch, i);
     }
     s->exit_code = EXIT_FAILED;
     mario_log_flush(LAST_LINES_MS);
@@ -462,6 +477,8 @@ void *start_server(void *server)
         for (uint32_t i = 0; i < s->master.started; i++)
             worker_stop_now(&s->workers[i]);
     }
+    if (!watch_end(&s->master.watch))
+        return lose(s);
     join_workers(s);
     master_final_timers(&s->master);
     log_counters(s, s->master.qlog);

@@ -34,6 +34,11 @@ enum {
     ADOPT_BATCH = 256
 };
 
+static struct worker *worker_of(struct shard *s)
+{
+    return (struct worker *) (void *) s;
+}
+
 /* ---- A function's turn ---- */
 
 static void begin_turn(struct seat *t, struct conn *c)
@@ -282,10 +287,12 @@ static bool adopt_some(struct worker *w)
             return false;
         struct newcomer n = *slot;
         spsc_release(&w->accepted);
-        if (n.fd < 0)
-            w->stopping = true;
-        else
+        if (n.fd >= 0)
             adopt(w, &n);
+        else if (n.fd == NEWCOMER_RELEASE)
+            conn_release(&w->shard.conns[n.cip]);
+        else
+            w->stopping = true;
     }
     return true;
 }
@@ -418,15 +425,27 @@ static bool turn(struct worker *w)
     return w->stop_cursor < w->shard.fresh || w->shard.in_use > 0;
 }
 
-static void *worker_main(void *arg)
+/* The thread ends, but not because its work is over: it was fenced off, or a function ended it, or it was
+ * cancelled. Then a successor finds the shard in order: cancelling is possible only where it is. */
+static void on_thread_end(void *arg)
 {
     struct worker *w = arg;
-    struct seat *t = seat_here = w->seat;
-    if (!mem_thread_init())
-        slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);
+    struct seat *t = seat_here;
+    seat_die(t);
+    mem_thread_fini();
+    atomic_store_explicit(&t->gone, true, memory_order_release);
+    doorbell_ring(w->master_bell, t->pub.ind);
+}
+
+/* The loop. Functions may be cancelled, and so may waiting; what the library does in between must not. */
+static void serve(struct worker *w, struct seat *t)
+{
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
-        if (event_base_loop(t->pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE) < 0) {
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+        int rc = event_base_loop(t->pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+        if (rc < 0) {
             slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));
             end_all(w);
         }
@@ -436,6 +455,75 @@ static void *worker_main(void *arg)
     seat_here = NULL;
     atomic_store_explicit(&w->finished, true, memory_order_release);
     doorbell_ring(w->master_bell, t->pub.ind);
+}
+
+static void sit_down(struct seat *t)
+{
+    seat_here = t;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    if (!mem_thread_init())
+        slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    sit_down(w->seat);
+    pthread_cleanup_push(on_thread_end, w);
+    serve(w, w->seat);
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+/* ---- Taking over ---- */
+
+/* The shard is ours as it was when the other thread went into a function or hook, or fell asleep: every
+ * connection in order, but the one whose function it was. What the other one may still touch is that
+ * connection's public part and its own seat; its base is not among that, so its events can be taken off. */
+static void take_over(struct worker *w, struct seat *old)
+{
+    struct shard *s = &w->shard;
+    struct conn *stuck = (struct conn *) (void *) old->conn;
+    bool died = seat_here->fence_seen % SEAT_STATES == SEAT_DIED;
+    atomic_store_explicit(&old->last.what, atomic_load_explicit(&old->beat->what, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&old->last.conn, atomic_load_explicit(&old->beat->conn, memory_order_relaxed),
+                          memory_order_relaxed);
+    atomic_store_explicit(&old->last.peer, atomic_load_explicit(&old->beat->peer, memory_order_relaxed),
+                          memory_order_relaxed);
+    old->stranded = stuck != NULL ? stuck->pub.ind + 1 : 0;
+    event_del(old->bell_event);
+    event_del(old->tick_event);
+    if (stuck != NULL)
+        conn_strand(stuck, died ? REASON_function_died : REASON_function_stuck);
+    for (uint32_t i = 0; i < s->fresh; i++) {
+        if (s->conns[i].state != CONN_FREE && &s->conns[i] != stuck)
+            conn_move(&s->conns[i]);
+    }
+}
+
+/* A successor's thread. */
+static void *successor_main(void *arg)
+{
+    struct seat *t = arg;
+    struct worker *w = worker_of(t->shard);
+    sit_down(t);
+    pthread_cleanup_push(on_thread_end, w);
+    if (event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0 &&
+        seat_take(t->predecessor, t->fence_seen)) {
+        take_over(w, t->predecessor);
+        atomic_store_explicit(&t->arrival, SUCCESSOR_SITS, memory_order_release);
+        doorbell_ring(w->master_bell, t->pub.ind);
+        for (unsigned bit = 0; bit < BELLS; bit++) /* what the other one had answered and not yet done */
+            doorbell_ring(&w->bell, bit);
+        serve(w, t);
+    } else {
+        mem_thread_fini();
+        seat_here = NULL;
+        atomic_store_explicit(&t->arrival, SUCCESSOR_LATE, memory_order_release);
+        doorbell_ring(w->master_bell, t->pub.ind);
+    }
+    pthread_cleanup_pop(0);
     return NULL;
 }
 
@@ -479,6 +567,40 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
            spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
            tick_setup(w) && (w->seat = seat_create(w, beat)) != NULL &&
            event_add(w->seat->bell_event, NULL) == 0 && event_add(w->seat->tick_event, NULL) == 0;
+}
+
+struct seat *worker_send_successor(struct worker *w, uint64_t what)
+{
+    struct seat *old = w->seat;
+    uint64_t seen = atomic_load_explicit(&old->fence, memory_order_acquire);
+    bool stuck = seen % SEAT_STATES == SEAT_FUNCTION &&
+                 atomic_load_explicit(&old->beat->what, memory_order_relaxed) == what;
+    struct seat *t = stuck || seen % SEAT_STATES == SEAT_DIED ? seat_create(w, old->beat) : NULL;
+    if (t == NULL)
+        return NULL;
+    t->predecessor = old;
+    t->fence_seen = seen;
+    if (pthread_create(&t->thread, NULL, successor_main, t) != 0)
+        seat_destroy(&t);
+    return t;
+}
+
+enum successor worker_successor_state(struct seat *t)
+{
+    return (enum successor) atomic_load_explicit(&t->arrival, memory_order_acquire);
+}
+
+bool worker_release(struct worker *w, const struct seat *former)
+{
+    if (former->stranded == 0)
+        return true;
+    struct newcomer *slot = spsc_reserve(&w->accepted);
+    if (slot == NULL)
+        return false;
+    *slot = (struct newcomer){.fd = NEWCOMER_RELEASE, .cip = former->stranded - 1};
+    spsc_commit(&w->accepted);
+    doorbell_ring(&w->bell, BELL_ACCEPTED);
+    return true;
 }
 
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */

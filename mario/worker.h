@@ -16,11 +16,11 @@
  * worker that does not get its core for a while refuses nobody. */
 #define WORKER_RING 8192u
 
-enum worker_bell { BELL_ACCEPTED = 0, BELL_STOP = 1 }; /* bits of the worker's doorbell */
+enum worker_bell { BELL_ACCEPTED, BELL_STOP, BELLS }; /* bits of the worker's doorbell */
 
 struct worker {
     struct shard shard;           /* first: worker_of() */
-    struct seat *seat;            /* who serves the shard */
+    struct seat *seat;            /* who serves the shard; the master's, after start */
     struct spsc accepted;         /* master (w) -> worker (r): struct newcomer, and at last the word stop */
     struct doorbell bell;         /* master, any thread -> worker */
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
@@ -47,5 +47,14 @@ void worker_join(struct worker *w);
 
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);
+
+/* Master: start a thread that takes w's shard over from w->seat, whose thread has died or still runs the
+ * function of this beat. Returns its seat, or NULL when it cannot be made or the worker is alive after all. */
+struct seat *worker_send_successor(struct worker *w, uint64_t what);
+/* Master: what became of it. When it sits it becomes w->seat. */
+enum successor worker_successor_state(struct seat *t);
+/* Master: tell w that the thread of a former seat has ended, so that the connection it was stuck with may end
+ * too. False if the ring is full: try again. */
+bool worker_release(struct worker *w, const struct seat *former);
 
 #endif

@@ -3,7 +3,8 @@
  * should not do, and that check what it may rely on. testapp.h has its commands.
  *
  *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
- *         test.connected = none | greet | refuse | close | big     what the connected hook does
+ *         test.connected = none | greet | refuse | close | big | stick   what the connected hook does; stick:
+ *                                                                        blocks until TEST_UNSTICK, the first time
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
  *
@@ -23,11 +24,22 @@
 #define TRACK_MAGIC 0x7ac4u
 #define SLOTS       20000 /* connections a worker that can be looked up by port */
 
-enum connected_mode { CONNECTED_NONE, CONNECTED_GREET, CONNECTED_REFUSE, CONNECTED_CLOSE, CONNECTED_BIG };
+enum connected_mode {
+    CONNECTED_NONE,
+    CONNECTED_GREET,
+    CONNECTED_REFUSE,
+    CONNECTED_CLOSE,
+    CONNECTED_BIG,
+    CONNECTED_STICK
+};
+
+enum at_end { END_QUIET, END_STICKS, END_DIES };
 
 struct track {
-    uint32 magic; /* TRACK_MAGIC while the connection lives */
+    uint32 magic;        /* TRACK_MAGIC while the connection lives */
+    const WORKER *owner; /* whose thread it was */
     pthread_t thread;
+    sint32 at_end; /* enum at_end: what its end hook does besides */
     uint32 cip;
     uint16 cport;
     bool has_token;
@@ -51,6 +63,12 @@ static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
     ROW(wrong_state)                         \
     ROW(err_type) /* of the last end hook */ \
     ROW(functions)                           \
+    ROW(alarm_stuck)                         \
+    ROW(alarm_back)                          \
+    ROW(alarm_replaced)                      \
+    ROW(alarm_died)                          \
+    ROW(alarm_limit)                         \
+    ROW(alarm_akg) /* of the last alarm */   \
     ROW(wrong_canary)
 
 #define ROW(name) static _Atomic uint64 own_##name;
@@ -68,9 +86,17 @@ static bool track_is_wrong(const CONN *c)
         own_wrong_state++;
         return true;
     }
-    if (!pthread_equal(t->thread, pthread_self()))
+    if (t->owner == c->owner && !pthread_equal(t->thread, pthread_self()))
         own_wrong_thread++;
     return false;
+}
+
+static _Atomic uint32 unstuck; /* times TEST_UNSTICK came */
+
+static void stick(void)
+{
+    for (uint32 then = unstuck; unstuck == then;)
+        susleep(0, 1000);
 }
 
 /* A packet with n bytes of data, all `fill`, which need not fit into c->out_buf. */
@@ -95,14 +121,15 @@ static void write_bytes(CONN *c, uint16 akg_id, uint32 n)
 
 static sint32 on_connected(CONN *c)
 {
-    own_hook_connected++;
+    bool first = own_hook_connected++ == 0;
     if (c->user != NULL || c->in_buf_len != 0 || c->bufev == NULL || c->err_type != 0 ||
         (c->ind < SLOTS && alive[c->owner->ind][c->ind] != NULL))
         own_wrong_state++;
     struct track *t = calloc(1, sizeof *t);
     if (t == NULL)
         return -1;
-    *t = (struct track){.magic = TRACK_MAGIC, .thread = pthread_self(), .cip = c->cip, .cport = c->cport};
+    *t = (struct track){
+        .magic = TRACK_MAGIC, .owner = c->owner, .thread = pthread_self(), .cip = c->cip, .cport = c->cport};
     c->user = t;
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = c;
@@ -112,6 +139,8 @@ static sint32 on_connected(CONN *c)
         write_bytes(c, TEST_REPLY, 1024 * 1024);
     else if (connected_mode == CONNECTED_CLOSE)
         close_conn(c, 7);
+    else if (connected_mode == CONNECTED_STICK && first)
+        stick();
     return connected_mode == CONNECTED_REFUSE ? -1 : 0;
 }
 
@@ -127,8 +156,13 @@ static sint32 on_end(CONN *c, _Atomic uint64 *counter)
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = NULL;
     struct track *t = c->user;
+    sint32 at_end = t->at_end;
     t->magic = 0;
     free(t);
+    if (at_end == END_STICKS)
+        stick();
+    else if (at_end == END_DIES)
+        pthread_exit(NULL);
     return 0;
 }
 
@@ -330,6 +364,42 @@ static sint32 do_register(CONN *c)
     return answer(c, rc, sizeof rc);
 }
 
+static sint32 close_to(CONN *c, sint32 at_end)
+{
+    struct track *t = c->user;
+    t->at_end = at_end;
+    close_conn(c, 1);
+    return 0;
+}
+
+static sint32 do_stick(CONN *c)
+{
+    if (number_in(c) == TEST_IN_END_HOOK)
+        return close_to(c, END_STICKS);
+    stick();
+    return do_echo(c);
+}
+
+static sint32 do_unstick(CONN *c)
+{
+    unstuck++;
+    return do_echo(c);
+}
+
+static sint32 do_die(CONN *c)
+{
+    if (number_in(c) == TEST_IN_END_HOOK)
+        return close_to(c, END_DIES);
+    pthread_exit(NULL);
+}
+
+static sint32 do_cancel(CONN *c)
+{
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return do_echo(c);
+}
+
 static sint32 do_silent(CONN *c)
 {
     (void) c;
@@ -357,6 +427,10 @@ static const struct {
     {TEST_STOP, do_stop},
     {TEST_REGISTER, do_register},
     {TEST_SILENT, do_silent},
+    {TEST_STICK, do_stick},
+    {TEST_UNSTICK, do_unstick},
+    {TEST_DIE, do_die},
+    {TEST_CANCEL, do_cancel},
 };
 
 /* ---- Options ---- */
@@ -391,6 +465,9 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"server.drain_timeout", &o->drain_timeout},
         {"output.high", &o->output_high},
         {"output.max", &o->output_max},
+        {"watch.warn_ms", &o->watch_warn_ms},
+        {"watch.replace_ms", &o->watch_replace_ms},
+        {"watch.replace_max", &o->watch_replace_max},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(numbers[i].key, key) == 0) {
@@ -403,7 +480,7 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
 
 static bool set_connected(const char *value)
 {
-    static const char *const names[] = {"none", "greet", "refuse", "close", "big"};
+    static const char *const names[] = {"none", "greet", "refuse", "close", "big", "stick"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], value) == 0) {
             connected_mode = (enum connected_mode) i;
@@ -461,9 +538,21 @@ static void report(LOG_QUEUE *q, void *arg)
     slog_info_t(q, "testapp:%s", text);
 }
 
+static void on_alarm(const ALARM *a)
+{
+    _Atomic uint64 *counters[] = {
+        [MARIO_ALARM_STUCK] = &own_alarm_stuck,       [MARIO_ALARM_BACK] = &own_alarm_back,
+        [MARIO_ALARM_REPLACED] = &own_alarm_replaced, [MARIO_ALARM_DIED] = &own_alarm_died,
+        [MARIO_ALARM_LIMIT] = &own_alarm_limit,
+    };
+    ++*counters[a->kind];
+    own_alarm_akg = a->akg_id;
+}
+
 static bool register_all(void)
 {
-    bool ok = regist_stx(STX) == 0 && mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0;
+    bool ok = regist_stx(STX) == 0 && regist_alarm_func(on_alarm) == 0 &&
+              mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
     if (with_hooks)
@@ -488,6 +577,8 @@ int main(int argc, char **argv)
     }
     bool clean = start_server(server) == NULL;
     mario_log_flush(2000);
+    if (mario_server_exit_code(server) == 3)
+        _exit(3); /* a function still runs: there is nothing to be tidied up */
     mario_free_server(&server);
     return clean ? 0 : 3;
 }

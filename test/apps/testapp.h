@@ -24,7 +24,16 @@ enum testapp_cmd {
     TEST_WHO = 0x700b,      /* -> test_who */
     TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
     TEST_REGISTER = 0x700d, /* tries every regist_ function; -> int32 each: all must be -1 */
-    TEST_SILENT = 0x700e    /* anything; returns 0 and answers nothing */
+    TEST_SILENT = 0x700e,   /* anything; returns 0 and answers nothing */
+    TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
+    TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
+    TEST_DIE = 0x7022,     /* uint32 test_place; ends its thread there with pthread_exit() */
+    TEST_CANCEL = 0x7023   /* cancels its thread; if it lives on, echoes */
+};
+
+enum test_place {
+    TEST_IN_FUNCTION,
+    TEST_IN_END_HOOK /* closes, and does it in the end hook of its connection */
 };
 
 struct test_end {

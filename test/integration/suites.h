@@ -16,6 +16,7 @@
     ROW(overload)   \
     ROW(slow)       \
     ROW(stop)       \
+    ROW(watch)      \
     ROW(alloc)
 
 #define ROW(name) Suite *name##_suite(void);

@@ -44,6 +44,9 @@ static const struct {
     {"output.high", "256kb", "behind the number", "1k .. 1g"},
     {"output.high", "k", "not a number", "1k .. 1g"},
     {"output.high", "8m", "above output.max 4m", "1k .. 4m"},
+    {"watch.warn_ms", "-1", "negative", "0 .. 3600000"},
+    {"watch.replace_ms", "99", "below watch.warn_ms", "0, 100 .. 3600000"},
+    {"watch.replace_max", "1001", "out of range", "0 .. 1000"},
     {"log.level", "verbose", "not one of the words", "err, warn, info, debug"},
     {"log.file", "", "no value", "1 .. 180 bytes"},
     {"log.file", "a;b", "';'", "1 .. 180 bytes"},
@@ -87,7 +90,7 @@ static const struct {
     int line;
     const char *says;
 } bad_files[] = {
-    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, output, log, collect)"},
+    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, output, watch, log, collect)"},
     {TEXT("[]\n"), 1, "unknown section"},
     {TEXT("\n[nonsense]\nport = 1\n"), 2, "unknown section 'nonsense' ("},
     {TEXT("[server\nport = 1\n"), 1, "missing ']'"},
@@ -117,6 +120,10 @@ static const struct {
     {TEXT("[server]\nconnnum = 16777215\nworkernum = 256\n"), 3, "workernum * connnum up to 2147483584"},
     {TEXT("[output]\nmax = 16k\nhigh = 32k\n"), 3, "output.high: 32k is above output.max 16k"},
     {TEXT("[output]\nhigh = 32k\nmax = 16k\n"), 3, "output.max: 16k is below output.high 32k"},
+    {TEXT("[watch]\nwarn_ms = 700\nreplace_ms = 500\n"), 3,
+     "watch.replace_ms: 500 is below watch.warn_ms (allowed: 0, 700 .. 3600000)"},
+    {TEXT("[watch]\nreplace_ms = 500\nwarn_ms = 700\n"), 3,
+     "watch.warn_ms: 700 is above watch.replace_ms (allowed: 0 .. 500)"},
     {TEXT("[nonsense]\n[server]\nport = x\n"), 1, "unknown section"},
 };
 

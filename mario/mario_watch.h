@@ -1,0 +1,44 @@
+/*
+ * mario_watch.h: hearing of functions that block, stall or die. The watch itself needs nothing of the
+ * application: see watch_warn_ms in mario_server.h.
+ */
+#ifndef MARIO_WATCH_H
+#define MARIO_WATCH_H
+
+#include "mario_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum mario_alarm {
+    MARIO_ALARM_STUCK,    /* a function has been running for watch_warn_ms */
+    MARIO_ALARM_BACK,     /* it returned after all */
+    MARIO_ALARM_REPLACED, /* it has been running for watch_replace_ms: another thread serves the worker's other
+                           * connections, its own one ends with function_stuck */
+    MARIO_ALARM_DIED,     /* a thread ended in a function; another takes its place */
+    MARIO_ALARM_LIMIT /* a worker is not replaced: that was done watch_replace_max times within a minute, or
+                           * there was no memory for it. It is tried again */
+};
+
+/* What happened to a worker. Valid during the call. */
+typedef struct mario_alarm_record {
+    enum mario_alarm kind;
+    uint32 worker; /* its index */
+    uint16 akg_id; /* the function, or g_akg_*_id for a hook */
+    uint16 cport;  /* the connection's peer, as in CONN */
+    uint32 cip;
+    uint64 conn;           /* the connection's id: worker << 56 | slot << 32 | generation */
+    uint32 ms;             /* for how long the function has been running, or ran */
+    const char *backtrace; /* of the stuck thread, innermost first, " < " between; "" when there is none */
+} ALARM;
+
+/* Call f for each of these, on the master thread: it must not block. Before start; NULL takes it back. 0, or -1
+ * once the server runs. */
+sint32 regist_alarm_func(void (*f)(const ALARM *));
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,443 @@
+/*
+ * test_watch.c: functions that block, stall or die. The function's own connection may suffer; its worker's
+ * others lose nothing, the other workers notice nothing, and what happened is said and counted.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "program.h"
+#include "test/apps/testapp.h"
+#include "test_ledger.h"
+
+#define WARN_MS    (100u * ITEST_SLOW)
+#define REPLACE_MS (400u * ITEST_SLOW)
+#define BACK_MS    20000u /* how long a condition may take on a busy machine */
+
+static char warn_option[64], replace_option[64];
+
+static void watch_start(struct server *s, const char *more, const char *and_more)
+{
+    snprintf(warn_option, sizeof warn_option, "watch.warn_ms=%u", WARN_MS);
+    snprintf(replace_option, sizeof replace_option, "watch.replace_ms=%u", REPLACE_MS);
+    server_start(s, "testapp", warn_option, more != NULL ? more : replace_option, and_more, NULL);
+}
+
+static struct test_who who_of(int fd)
+{
+    struct test_who who;
+    ck_assert_uint_eq(client_ask(fd, TEST_WHO, NULL, 0, &who, sizeof who), sizeof who);
+    return who;
+}
+
+/* A connection of this worker. */
+static int open_at_worker(const struct server *s, uint32_t worker)
+{
+    for (;;) {
+        int fd = client_open(s);
+        if (who_of(fd).worker == worker)
+            return fd;
+        close(fd);
+    }
+}
+
+static void send_number(int fd, uint16_t akg, uint32_t number)
+{
+    client_send_packet(fd, akg, &number, sizeof number);
+}
+
+static void stick(int fd)
+{
+    send_number(fd, TEST_STICK, TEST_IN_FUNCTION);
+}
+
+/* A stuck function's worker cannot be asked for counters, so they are asked on this connection of the other. */
+static uint64_t counter_on(int fd, const char *name)
+{
+    char text[8192], key[64];
+    size_t n = client_ask(fd, TEST_STATS, NULL, 0, text, sizeof text - 1);
+    text[n] = '\0';
+    snprintf(key, sizeof key, " %s=", name);
+    const char *at = strstr(text, key);
+    return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10);
+}
+
+static void wait_counter(int fd, const char *name, uint64_t least)
+{
+    for (uint64_t end = itest_deadline(BACK_MS); counter_on(fd, name) < least;) {
+        ITEST_ASSERT(mono_ns() < end, "%s is %llu, not %llu", name, (unsigned long long) counter_on(fd, name),
+                     (unsigned long long) least);
+        itest_sleep(2);
+    }
+}
+
+static void unstick(int fd)
+{
+    ck_assert_uint_eq(client_ask(fd, TEST_UNSTICK, NULL, 0, NULL, 0), 0);
+}
+
+/* ---- Warning ---- */
+
+START_TEST(short_ones_are_not_reported)
+{
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int fd = client_open(&s);
+    uint32_t ms = WARN_MS / 4, back;
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(client_ask(fd, TEST_SLEEP, &ms, sizeof ms, &back, sizeof back), sizeof back);
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "watch_stuck"), 0);
+}
+END_TEST
+
+START_TEST(one_that_blocks_is_reported_and_comes_back)
+{
+    struct server s;
+    watch_start(&s, "watch.replace_ms=0", NULL);
+    int stuck = open_at_worker(&s, 0), other = open_at_worker(&s, 1);
+    uint64_t began = mono_ns();
+    stick(stuck);
+    wait_counter(other, "watch_stuck", 1);
+    uint64_t took_ms = (mono_ns() - began) / NS_PER_MS;
+    ITEST_ASSERT(took_ms >= WARN_MS - WARN_MS / 2 && took_ms < WARN_MS + 100 * ITEST_SLOW + 200,
+                 "reported after %llu ms", (unsigned long long) took_ms);
+    ck_assert_uint_eq(counter_on(other, "alarm_stuck"), 1);
+    ck_assert_uint_eq(counter_on(other, "alarm_akg"), TEST_STICK);
+    for (int i = 0; i < 10; i++) { /* newcomers go elsewhere */
+        int fd = client_open(&s);
+        ck_assert_uint_eq(who_of(fd).worker, 1);
+        close(fd);
+    }
+    itest_sleep(REPLACE_MS);
+    unstick(other);
+    ck_assert_uint_eq(client_recv_packet(stuck, TEST_STICK, &(uint32_t){0}, 4), 4);
+    wait_counter(other, "alarm_back", 1);
+    close(open_at_worker(&s, 0));
+    close(stuck);
+    close(other);
+    ck_assert_uint_eq(server_log_count(&s, "function 0x7020 of connection 0."), 2);
+    ck_assert_uint_ge(server_log_count(&s, "susleep+0x"), 1); /* the backtrace */
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "watch_replaced"), 0);
+}
+END_TEST
+
+/* A process that is stopped, or a machine that sleeps, makes nobody guilty. */
+START_TEST(a_stopped_process_accuses_nobody)
+{
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int fd = client_open(&s);
+    send_number(fd, TEST_SLEEP, WARN_MS / 2);
+    itest_sleep(WARN_MS / 8);
+    server_signal(&s, SIGSTOP);
+    itest_sleep(3 * REPLACE_MS);
+    server_signal(&s, SIGCONT);
+    ck_assert_uint_eq(client_recv_packet(fd, TEST_SLEEP, &(uint32_t){0}, 4), 4);
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "watch_replaced"), 0);
+}
+END_TEST
+
+START_TEST(all_workers_stuck_still_take_newcomers)
+{
+    struct server s;
+    watch_start(&s, NULL, "server.workernum=1");
+    int stuck = client_open(&s);
+    stick(stuck);
+    server_wait_log(&s, "has been running", BACK_MS);
+    int fd = client_open(&s);
+    client_echo(fd, 100); /* once it was replaced */
+    unstick(fd);
+    client_expect_fin(stuck);
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "refused_full"), 0);
+    ck_assert_uint_eq(server_counter(&s, "watch_replaced"), 1);
+}
+END_TEST
+
+/* ---- Replacing ---- */
+
+/* Where the function of a connection blocks. */
+static void stick_function(const struct server *s, int *fd)
+{
+    *fd = open_at_worker(s, 0);
+    stick(*fd);
+}
+
+static void stick_end_hook(const struct server *s, int *fd)
+{
+    *fd = open_at_worker(s, 0);
+    send_number(*fd, TEST_STICK, TEST_IN_END_HOOK);
+}
+
+static void die_in_function(const struct server *s, int *fd)
+{
+    *fd = open_at_worker(s, 0);
+    send_number(*fd, TEST_DIE, TEST_IN_FUNCTION);
+}
+
+static void die_in_end_hook(const struct server *s, int *fd)
+{
+    *fd = open_at_worker(s, 0);
+    send_number(*fd, TEST_DIE, TEST_IN_END_HOOK);
+}
+
+static void cancel(const struct server *s, int *fd)
+{
+    *fd = open_at_worker(s, 0);
+    client_send_packet(*fd, TEST_CANCEL, NULL, 0);
+}
+
+static const struct {
+    void (*strike)(const struct server *s, int *fd);
+    const char *counter; /* goes up when the worker has another thread */
+    const char *reason;  /* counted for the connection */
+} strikes[] = {
+    {stick_function, "alarm_replaced", "closed_function_stuck"},
+    {stick_end_hook, "alarm_replaced", "closed_function_closed"},
+    {die_in_function, "alarm_died", "closed_function_died"},
+    {die_in_end_hook, "alarm_died", "closed_function_closed"},
+    {cancel, "alarm_died", "closed_function_died"},
+};
+#define STRIKES (int) (sizeof strikes / sizeof strikes[0])
+
+/* One with an unfinished packet, one with a megabyte of answers on the way: nothing of either is lost. */
+struct delicate {
+    unsigned char packet[300];
+    size_t len;
+    int half, reader;
+};
+
+static void delicate_begin(struct delicate *d, const struct server *s)
+{
+    d->len = client_packet(d->packet, TEST_ECHO, "an unfinished packet, whose end comes later", 43);
+    d->half = open_at_worker(s, 0);
+    d->reader = open_at_worker(s, 0);
+    client_send(d->half, d->packet, 20);
+    for (int i = 0; i < 3; i++)
+        client_send_packet(d->reader, TEST_MEGABYTE, NULL, 0);
+}
+
+static void delicate_end(struct delicate *d)
+{
+    static unsigned char got[8192];
+    client_send(d->half, d->packet + 20, d->len - 20);
+    ck_assert_uint_eq(client_recv_packet(d->half, TEST_ECHO, got, sizeof got), d->len - 8);
+    ck_assert_mem_eq(got, d->packet + 8, d->len - 8);
+    for (int i = 0; i < 3 * 128; i++) {
+        size_t n = client_recv_packet(d->reader, TEST_MEGABYTE, got, sizeof got);
+        for (size_t k = 0; k < n; k++)
+            ITEST_ASSERT(got[k] == 'r', "a wrong byte");
+    }
+    close(d->half);
+    close(d->reader);
+}
+
+START_TEST(another_thread_takes_its_place)
+{
+    enum { CLIENTS = 200 };
+    struct server s;
+    struct delicate d;
+    watch_start(&s, NULL, NULL);
+    struct ledger *l = ledger_create(&s.target, CLIENTS, 200);
+    ck_assert_ptr_nonnull(l);
+    ck_assert(ledger_connect(l, 10000));
+    ledger_ask(l, 5, 2);
+    ck_assert(ledger_run(l, 10000));
+    int other = open_at_worker(&s, 1), fd;
+    delicate_begin(&d, &s);
+    strikes[_i].strike(&s, &fd);
+    ledger_ask(l, 20, 4); /* half of them ask the worker that does not answer */
+    ck_assert(ledger_run(l, BACK_MS));
+    wait_counter(other, strikes[_i].counter, 1);
+    ck_assert_uint_eq(l->ends[END_OPEN], CLIENTS);
+    ck_assert_uint_eq(l->answered, l->sent);
+    delicate_end(&d);
+    ck_assert_int_ne(client_ending(fd, NULL, BACK_MS), END_OPEN);
+    close(fd);
+    unstick(other);
+    ledger_ask(l, 20, 4);
+    ck_assert(ledger_run(l, BACK_MS));
+    ck_assert_uint_eq(l->answered, l->sent);
+    close(open_at_worker(&s, 0)); /* newcomers are served there again */
+    close(other);
+    ledger_destroy(&l);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, strikes[_i].reason), 1);
+    ck_assert_uint_eq(server_counter(&s, "alarm_replaced") + server_counter(&s, "alarm_died"), 1);
+}
+END_TEST
+
+START_TEST(stuck_in_the_connected_hook)
+{
+    struct server s;
+    watch_start(&s, NULL, "test.connected=stick");
+    int stuck = client_open(&s), fds[20];
+    for (int i = 0; i < 20; i++) /* half of them wait behind it in the ring */
+        fds[i] = client_open(&s);
+    for (int i = 0; i < 20; i++)
+        client_echo(fds[i], 10);
+    ck_assert_int_ne(client_ending(stuck, NULL, BACK_MS), END_OPEN);
+    unstick(fds[0]);
+    for (int i = 0; i < 20; i++)
+        close(fds[i]);
+    close(stuck);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
+}
+END_TEST
+
+/* Ten in a row under load: the ledger is exact each time, and all come back at the end. */
+START_TEST(ten_in_a_row)
+{
+    enum { CLIENTS = 400, ROUNDS = 10 };
+    struct server s;
+    int stuck[ROUNDS];
+    watch_start(&s, NULL, "watch.replace_max=20");
+    struct bystanders *by = bystanders_start(&s.target, 20, 64, 5);
+    struct ledger *l = ledger_create(&s.target, CLIENTS, 100);
+    ck_assert_ptr_nonnull(l);
+    ck_assert(ledger_connect(l, 10000));
+    int other = open_at_worker(&s, 1);
+    for (int i = 0; i < ROUNDS; i++) {
+        stuck[i] = open_at_worker(&s, 0);
+        stick(stuck[i]);
+        ledger_ask(l, 10, 2);
+        ITEST_ASSERT(ledger_run(l, REPLACE_MS + BACK_MS), "round %d: %llu sent, %llu answered", i,
+                     (unsigned long long) l->sent, (unsigned long long) l->answered);
+        ck_assert_uint_eq(l->answered, l->sent);
+        ck_assert_int_ne(client_ending(stuck[i], NULL, BACK_MS), END_OPEN);
+        close(stuck[i]);
+    }
+    unstick(other);
+    close(other);
+    ck_assert_uint_eq(l->ends[END_OPEN], CLIENTS);
+    ledger_destroy(&l);
+    bystanders_finish(&by);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), ROUNDS);
+    ck_assert_uint_eq(server_counter(&s, "alarm_replaced"), ROUNDS);
+}
+END_TEST
+
+START_TEST(not_too_many_a_minute)
+{
+    struct server s;
+    watch_start(&s, NULL, "watch.replace_max=1");
+    int other = open_at_worker(&s, 1), first = open_at_worker(&s, 0), second = open_at_worker(&s, 0);
+    stick(first);
+    wait_counter(other, "alarm_replaced", 1);
+    stick(second);
+    wait_counter(other, "alarm_limit", 1);
+    ck_assert_uint_eq(counter_on(other, "alarm_replaced"), 1);
+    unstick(other);
+    ck_assert_uint_eq(client_recv_packet(second, TEST_STICK, &(uint32_t){0}, 4), 4);
+    client_expect_fin(first);
+    close(second);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Whether an answer comes, or else the end. */
+static bool is_answered(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char got[64];
+    ITEST_ASSERT(poll(&p, 1, BACK_MS) == 1, "neither an answer nor an end");
+    return recv(fd, got, sizeof got, 0) > 0;
+}
+
+/* It returns just when it is to be replaced, over and over: either it goes on or it is gone, never both. */
+START_TEST(it_returns_in_that_moment)
+{
+    enum { ROUNDS = 40 };
+    struct server s;
+    unsigned ended = 0;
+    server_start(&s, "testapp", "watch.warn_ms=10", "watch.replace_ms=20", "watch.replace_max=1000", NULL);
+    s.log_lines_max = 20; /* two kinds of line, each with its limit */
+    struct bystanders *by = bystanders_start(&s.target, 10, 64, 1);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        int fd = open_at_worker(&s, 0);
+        send_number(fd, TEST_SLEEP, 18 + i % 15);
+        ended += is_answered(fd) ? 0 : 1;
+        close(fd);
+    }
+    bystanders_stop(&by);
+    server_finish(&s);
+    ck_assert_uint_le(server_counter(&s, "closed_function_stuck"), server_counter(&s, "alarm_replaced"));
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), ended);
+}
+END_TEST
+
+/* ---- Stopping ---- */
+
+START_TEST(a_stop_does_not_wait_for_ever)
+{
+    struct server s;
+    char *err;
+    snprintf(replace_option, sizeof replace_option, "watch.replace_ms=%u", _i == 0 ? 0 : REPLACE_MS);
+    server_start(&s, "testapp", "watch.warn_ms=100", replace_option, "server.drain_timeout=2", NULL);
+    int stuck = open_at_worker(&s, 0), fd = open_at_worker(&s, 0), other = open_at_worker(&s, 1);
+    stick(stuck);
+    client_echo(other, 10);
+    if (_i == 1)
+        client_echo(fd, 10); /* it has been replaced */
+    uint64_t began = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 8000), 3);
+    ck_assert_uint_lt((mono_ns() - began) / NS_PER_MS, 4000 * ITEST_SLOW);
+    err = program_slurp(s.err);
+    ITEST_ASSERT(strstr(err, "function 0x7020 of connection 0.") != NULL, "it says: %s", err);
+    free(err);
+    close(stuck);
+    close(fd);
+    close(other);
+    server_discard(&s);
+}
+END_TEST
+
+/* ---- Master ---- */
+
+START_TEST(watching_can_be_switched_off)
+{
+    struct server s;
+    server_start(&s, "testapp", "watch.warn_ms=0", NULL);
+    int fd = open_at_worker(&s, 0);
+    uint32_t ms = 400, back;
+    ck_assert_uint_eq(client_ask(fd, TEST_SLEEP, &ms, sizeof ms, &back, sizeof back), sizeof back);
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "watch_stuck"), 0);
+}
+END_TEST
+
+Suite *watch_suite(void)
+{
+    Suite *s = suite_create("watch");
+    TCase *c = itest_case(s, "warning", 30);
+    tcase_add_test(c, short_ones_are_not_reported);
+    tcase_add_test(c, one_that_blocks_is_reported_and_comes_back);
+    tcase_add_test(c, a_stopped_process_accuses_nobody);
+    tcase_add_test(c, all_workers_stuck_still_take_newcomers);
+    tcase_add_test(c, watching_can_be_switched_off);
+    c = itest_case(s, "replacing", 40);
+    tcase_add_loop_test(c, another_thread_takes_its_place, 0, STRIKES);
+    tcase_add_test(c, stuck_in_the_connected_hook);
+    tcase_add_test(c, ten_in_a_row);
+    tcase_add_test(c, not_too_many_a_minute);
+    tcase_add_test(c, it_returns_in_that_moment);
+    c = itest_case(s, "stopping", 20);
+    tcase_add_loop_test(c, a_stop_does_not_wait_for_ever, 0, 2);
+    return s;
+}
