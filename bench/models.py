@@ -33,7 +33,7 @@ sys.path.insert(1, os.path.join(BENCH, "models"))
 
 from bench import SERVERS, Load, ServerKind, check_program, hold_connections, interrupt
 from model_report import BASE, print_tables, write_plots, write_table
-from procs import (BenchError, CoreWatch, Server, end_all_processes, end_process, last_line, load_command,
+from procs import (BenchError, CoreWatch, Server, clock_of, end_all_processes, end_process, last_line, load_command,
                    metric_of, start_process)
 from report import complain, cpu_model, progress
 from wire_check import WireError, check_wall, check_wire
@@ -129,14 +129,6 @@ def children_of(pid):
     """Those that the main thread has forked, which is where these servers do it."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
         return [int(word) for word in stream.read().split()]
-
-
-def clock_of(pid):
-    """Seconds of CPU time of a process: nanoseconds exact, and with the threads that have ended."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED of that process
-    except OSError:
-        return 0.0  # it has just ended and been reaped
 
 
 def reaped_seconds(pid):

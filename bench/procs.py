@@ -64,6 +64,14 @@ def end_all_processes():
         children.remove(process)
 
 
+def clock_of(pid):
+    """Seconds of CPU time of a process: nanoseconds exact, and with the threads that have ended."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED of that process
+    except OSError:
+        return 0.0  # it has just ended and been reaped
+
+
 def last_line(path):
     with open(path, "rb") as stream:
         lines = stream.read().decode(errors="replace").strip().splitlines()
@@ -133,11 +141,7 @@ class Server:
 
     def cpu_seconds(self):
         """CPU time of all its threads."""
-        total = 0
-        for thread in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as stream:
-                total += int(stream.read().split()[0])
-        return total / 1e9
+        return clock_of(self.pid)
 
     def __enter__(self):
         return self

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,27 @@ START_TEST(proc_reads_itself)
     ck_assert_uint_ge(proc_rss_kb(getpid()), 500);
     ck_assert_int_eq(proc_cpu_ns(0x7fffffff, &before), -1);
     ck_assert_uint_eq(proc_rss_kb(0x7fffffff), 0);
+}
+END_TEST
+
+static void *burn(void *arg)
+{
+    uint64_t from = thread_cpu_ns();
+    while (thread_cpu_ns() - from < 60 * NS_PER_MS)
+        ;
+    return arg;
+}
+
+/* Goal: the CPU time of a thread that has ended stays in the sum. */
+START_TEST(proc_counts_ended_threads)
+{
+    uint64_t before, after;
+    pthread_t thread;
+    ck_assert_int_eq(proc_cpu_ns(getpid(), &before), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, burn, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(proc_cpu_ns(getpid(), &after), 0);
+    ck_assert_uint_ge(after - before, 59 * NS_PER_MS);
 }
 END_TEST
 
@@ -472,6 +494,7 @@ void clients_hold_cases(Suite *s)
     tcase_add_test(parts, net_counts_ports);
     tcase_add_test(parts, hist_is_written);
     tcase_add_test(parts, proc_reads_itself);
+    tcase_add_test(parts, proc_counts_ended_threads);
     tcase_add_test(parts, proc_reads_kernel);
     tcase_add_loop_test(hold, hold_finds_misdeeds, 0, (int) (sizeof deeds / sizeof deeds[0]));
     tcase_add_test(hold, hold_finds_unasked);
