@@ -30,7 +30,8 @@ int common_cannot(const char *what, const char *why)
     return 2;
 }
 
-const char *common_cure(enum fault fault)
+/* How to mend what faults of this kind have in common. */
+static const char *cure_of(enum fault fault)
 {
     switch (fault) {
     case FAULT_REFUSED:
@@ -64,14 +65,14 @@ void common_complain_faults(const uint64_t *faults)
     for (int f = FAULT_NONE + 1; f < FAULT_COUNT; f++)
         if (faults[f] > 0)
             fprintf(stderr, ", %" PRIu64 ": %s", faults[f], fault_text((enum fault) f));
-    fprintf(stderr, "; %s\n", common_cure(most_of(faults)));
+    fprintf(stderr, "; %s\n", cure_of(most_of(faults)));
 }
 
 int common_nobody(const char *what, int err, const uint64_t *faults)
 {
     enum fault most = err != 0 ? fault_of_errno(err) : most_of(faults);
     fprintf(stderr, "mario_load: cannot %s: %s; %s\n", what, err != 0 ? strerror(err) : fault_text(most),
-            common_cure(most));
+            cure_of(most));
     return 2;
 }
 
