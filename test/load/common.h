@@ -18,12 +18,12 @@ void common_catch_signals(void);
 /* "mario_load: WHAT: WHY" on standard error. Returns 2, the exit code of what could not start. */
 int common_cannot(const char *what, const char *why);
 
-/* ", N: what it is" on standard error for each kind of fault that was counted, then "; " and how to mend the
- * most frequent one. */
+/* ", N: what it is" on standard error for each kind of fault that was counted, then "; " and how to mend the most
+ * frequent one. */
 void common_complain_faults(const uint64_t *faults);
 
-/* "mario_load: cannot WHAT: why; how to mend it" on standard error, after no connection at all could be made: err is the
- * errno of the first, or 0; then the most frequent fault tells. Returns 2. */
+/* "mario_load: cannot WHAT: why; how to mend it" on standard error, after no connection at all could be made:
+ * err is the errno of the first, or 0; then the most frequent fault tells. Returns 2. */
 int common_nobody(const char *what, int err, const uint64_t *faults);
 
 /* Let `write` write `what` to the file `path`, "-" for standard output. 0, or 2 after a complaint. */
