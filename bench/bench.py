@@ -3,7 +3,8 @@
 
 Both servers are pinned to one core and started afresh for every few rounds; the load generator and this
 program share another. A round measures both, in the order A B, the next one B A, and gives one ratio; the
-median of the ratios is the result, so a machine that gets slower or faster for a while does not matter.
+median of the ratios is the result, so a machine that gets slower or faster for a while does not matter. Latencies
+are judged by the calm rounds of each side.
 Nothing here is a test: the exit code is 0 when all that was asked for was measured, 1 when something could
 not run, 130 after Ctrl-C.
 
@@ -12,18 +13,18 @@ What can be measured is in two tables: SERVERS and SCENARIOS. bench/README.md ex
 import argparse
 import dataclasses
 import os
+import random
 import resource
 import signal
 import socket
 import statistics
 import struct
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True  # no __pycache__ in the tree
 
-from procs import STX, BenchError, Server, end_all_processes, metric_of, run_load
+from procs import STX, BenchError, Server, end_all_processes, metric_of, run_load, run_program
 from report import DISTURBED, complain, number, print_moved, print_report, progress, record, write_json
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
@@ -32,6 +33,8 @@ RECORDED = os.path.join(BENCH, "recorded.json")  # the figures that later runs a
 LOGIN = 0x6101
 IP_BIND_ADDRESS_NO_PORT = 24
 OPEN_INFLIGHT = 64  # so many may wait on a connection before the clock's pace cannot be kept
+DRAWS = 1000
+CALM = 0.1  # of the rounds are taken to be free of what others do, whatever happens
 BLOCK = 5  # rounds for which the servers stay: enough to pay for the start, few enough to average its luck
 
 
@@ -104,6 +107,8 @@ class Scenario:
 
 CPU_REQUEST = "server_cpu_us_per_request"
 CPU_CONNECTION = "server_cpu_us_per_connection"
+CPU_CLIENT = "client_cpu_us_per_request"
+CORES, CONNECTIONS_LEAST = 2, 40000  # so many a second are to be possible on so many cores of the server
 
 SCENARIOS = [
     Scenario("login-50x1", "server CPU per LOGIN, 50 connections, 1 in flight",
@@ -113,18 +118,28 @@ SCENARIOS = [
     Scenario("login-50x16", "server CPU per LOGIN, 50 connections, 16 in flight",
              "ratio", CPU_REQUEST, "us", 1.15, Load(50, inflight=16)),
     Scenario("churn", "server CPU per accept + LOGIN + close",
-             "ratio", CPU_CONNECTION, "us", 1.30, Load(50, mode="churn")),
-    Scenario("p99-half", "p99 latency at half of the base's throughput",
-             "ratio", "latency_us.p99", "us", 1.20, Load(50), half_rate=True, seconds=0.4),
+             "churn", CPU_CONNECTION, "us", 1.30, Load(50, mode="churn")),
+    Scenario("p99-half", "p99 latency at half of the base's throughput, calm rounds",
+             "latency", "latency_us.p99", "us", 1.20, Load(50), half_rate=True, rounds=120, seconds=0.12),
+    Scenario("p999-half", "p99.9 latency in the same rounds",
+             "latency", "latency_us.p999", "us", 1.30, Load(50), half_rate=True, rounds=120, seconds=0.12),
     Scenario("memory", "growth of RSS per idle, logged-in connection, 15,000 of them",
              "memory", "rss", "B", 400, Load(15000), rounds=1),
     Scenario("scale-10000", "server CPU per LOGIN, 10,000 busy connections against 50, subject",
              "ratio", CPU_REQUEST, "us", 1.15, Load(10000), Load(50), "subject", rounds=15, seconds=0.6),
     Scenario("scale-base", "the same of the base: what so many sockets cost the kernel",
              "ratio", CPU_REQUEST, "us", None, Load(10000), Load(50), "base", "base", rounds=15, seconds=0.6),
-    Scenario("idle-10000", "server CPU per LOGIN, 50 busy and 9,950 idle connections against 50, subject",
-             "ratio", CPU_REQUEST, "us", 1.15, Load(50, idle=9950), Load(50), "subject",
-             rounds=15, seconds=0.4),
+    Scenario("idle-15000", "server CPU per LOGIN, 50 busy and 15,000 idle connections against 50, subject",
+             "ratio", CPU_REQUEST, "us", 1.05, Load(50, idle=15000), Load(50), "subject",
+             rounds=25, seconds=0.4),
+    Scenario("load-50x1", "mario_load's CPU per LOGIN against the subject's, the load of login-50x1",
+             "load", CPU_CLIENT, "us", 1.00, Load(50), left="subject", rounds=15),
+    Scenario("load-1000x1", "the same with the load of login-1000x1",
+             "load", CPU_CLIENT, "us", 1.00, Load(1000), left="subject", rounds=15),
+    Scenario("load-50x16", "the same with the load of login-50x16",
+             "load", CPU_CLIENT, "us", 1.00, Load(50, inflight=16), left="subject", rounds=15),
+    Scenario("load-open", "the same with the load of p99-half; what it pays for is the waking of both, see README",
+             "load", CPU_CLIENT, "us", None, Load(50), left="subject", half_rate=True, rounds=15),
 ]
 
 
@@ -143,6 +158,7 @@ class Setup:
     quick: bool
     rounds: int = None
     seconds: float = None
+    measured: dict = dataclasses.field(default_factory=dict)  # rounds that a later scenario shares
 
     def length(self, scenario):
         """rounds, seconds, warm-up of this run."""
@@ -150,22 +166,26 @@ class Setup:
         return self.rounds or rounds, self.seconds or scenario.seconds, scenario.warmup
 
 
-def half_rate(scenario, left, seconds, warmup, setup):
-    """The scenario's load, by the clock at half of what the left server manages in a closed loop now."""
-    rate = run_load(left, scenario.load, seconds, warmup, setup)["req_per_s"] / 2
-    return dataclasses.replace(scenario.load, mode="open", inflight=OPEN_INFLIGHT, rate=rate)
+def half_rate(scenario, server, setup):
+    """The scenario's load, by the clock at half of what this server manages in a closed loop: the best of three runs,
+    since a disturbance only takes away."""
+    rates = [run_load(server, scenario.load, 0.25, scenario.warmup, setup)["req_per_s"] for _ in range(3)]
+    return dataclasses.replace(scenario.load, mode="open", inflight=OPEN_INFLIGHT,
+                               rate=max(rates) / 2)
 
 
-def measure_block(scenario, rounds, setup):
+def measure_block(scenario, rounds, setup, rate):
     """Start both servers and measure some rounds, every other one with the right server first. Yields
-    {"left": JSON, "right": JSON, "ratio": r, "foreign": share, "rate": requests a second or 0}."""
+    {"left": JSON, "right": JSON, "ratio": r, "foreign": share, "rate": requests a second or 0}. rate: of a scenario
+    at half of the left server's throughput, once it is known."""
     _, seconds, warmup = setup.length(scenario)
     left_load, right_load = scenario.left_load or scenario.load, scenario.load
     conns = max(load.conns + load.idle for load in (left_load, right_load))
     with Server(*setup.roles[scenario.left], conns, setup) as left, \
             Server(*setup.roles[scenario.right], conns, setup) as right:
         if scenario.half_rate:
-            left_load = right_load = half_rate(scenario, left, seconds, warmup, setup)
+            by_clock = dataclasses.replace(scenario.load, mode="open", inflight=OPEN_INFLIGHT, rate=rate)
+            left_load = right_load = by_clock if rate else half_rate(scenario, left, setup)
         halves = [("left", left, left_load), ("right", right, right_load)]
         for _ in range(rounds):
             pair = {side: run_load(server, load, seconds, warmup, setup) for side, server, load in halves}
@@ -182,32 +202,107 @@ def measure_pairs(scenario, setup):
     as many in all; the least disturbed count. How much others took says nothing about the ratio, so this
     favours nobody."""
     rounds = setup.length(scenario)[0]
-    pairs = []
+    pairs, block = [], 0
     while len(pairs) < 2 * rounds:
         missing = rounds - sum(pair["foreign"] <= DISTURBED for pair in pairs)
         if missing <= 0:
             break
-        for pair in measure_block(scenario, min(BLOCK, missing, 2 * rounds - len(pairs)), setup):
-            pairs.append(pair)
+        rate = pairs[0]["rate"] if pairs else 0
+        for pair in measure_block(scenario, min(BLOCK, missing, 2 * rounds - len(pairs)), setup, rate):
+            pairs.append({**pair, "block": block})
             said = f"round {len(pairs)} of {rounds}: {pair['ratio']:.3f}, others {pair['foreign']:.0%}"
             progress(scenario, said)
+        block += 1
     return sorted(pairs, key=lambda pair: pair["foreign"])[:rounds]
 
 
+def quantile(values, share):
+    return sorted(values)[int(share * (len(values) - 1))]
+
+
+def middle(values):
+    """Lower quartile, median, upper quartile."""
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+
+
+def result_of(scenario, pairs, left, right, spread):
+    """spread: the ratio, and between what it may lie: (from, ratio, to)."""
+    low, ratio, high = spread
+    return {"left": left, "right": right, "ratio": ratio, "q1": low, "q3": high, "limit": scenario.limit,
+            "ok": None if scenario.limit is None else ratio <= scenario.limit, "rounds": pairs}
+
+
 def run_ratio(scenario, setup):
+    """The median of the rounds' ratios."""
     pairs = measure_pairs(scenario, setup)
-    ratios = [pair["ratio"] for pair in pairs]
-    q1, median, q3 = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
-    sides = {side: statistics.median(metric_of(pair[side], scenario.metric, side) for pair in pairs)
-             for side in ("left", "right")}
-    result = {**sides, "ratio": median, "q1": q1, "q3": q3, "limit": scenario.limit,
-              "ok": None if scenario.limit is None else median <= scenario.limit, "rounds": pairs}
-    if scenario.half_rate:
-        rate = statistics.median(pair["rate"] for pair in pairs)
-        result["note"] = f"at {rate:.0f} requests/s"
-        for side in ("left", "right"):
-            if statistics.median(pair[side]["req_per_s"] / pair["rate"] for pair in pairs) < 0.97:
-                result["note"] += f", which is too much for {setup.roles[getattr(scenario, side)][0]}"
+    sides = [statistics.median(metric_of(pair[side], scenario.metric, side) for pair in pairs)
+             for side in ("left", "right")]
+    return result_of(scenario, pairs, *sides, middle([pair["ratio"] for pair in pairs]))
+
+
+def run_churn(scenario, setup):
+    result = run_ratio(scenario, setup)
+    per_s = CORES / result["right"] * 1e6
+    result["note"] = (f"{CORES} cores / {result['right']:.1f} us = {per_s:.0f} connections/s, "
+                      f"wanted more than {CONNECTIONS_LEAST}")
+    result["ok"] = result["ok"] and per_s > CONNECTIONS_LEAST
+    return result
+
+
+def calm(scenario, pairs, side):
+    """What calm rounds gave: the lowest tenth of one side's rounds ends here."""
+    return quantile([metric_of(pair[side], scenario.metric, side) for pair in pairs], CALM)
+
+
+def calm_ratio(scenario, pairs):
+    return calm(scenario, pairs, "right") / calm(scenario, pairs, "left")
+
+
+def bootstrap(scenario, pairs):
+    """Between what the ratio lies in nine of ten draws of as many blocks, with repeats. Blocks, not rounds, are
+    drawn: those of one start have the same luck."""
+    blocks = {}
+    for pair in pairs:
+        blocks.setdefault(pair["block"], []).append(pair)
+    chance = random.Random(1)
+    drawn = [calm_ratio(scenario, [pair for block in chance.choices(list(blocks.values()), k=len(blocks))
+                                   for pair in block]) for _ in range(DRAWS)]
+    return quantile(drawn, 0.05), quantile(drawn, 0.95)
+
+
+def run_latency(scenario, setup):
+    """The ratio of both sides' calm rounds. Scenarios with the same load look at the same rounds."""
+    key = (scenario.load, scenario.left, scenario.right, *setup.length(scenario))
+    if key not in setup.measured:
+        setup.measured[key] = measure_pairs(scenario, setup)
+    pairs = setup.measured[key]
+    low, high = bootstrap(scenario, pairs)
+    result = result_of(scenario, pairs, calm(scenario, pairs, "left"), calm(scenario, pairs, "right"),
+                       (low, calm_ratio(scenario, pairs), high))
+    rate = pairs[0]["rate"]
+    result["note"] = f"at {rate:.0f} requests/s"
+    for side in ("left", "right"):
+        if statistics.median(pair[side]["req_per_s"] / rate for pair in pairs) < 0.97:
+            result["note"] += f", which is too much for {setup.roles[getattr(scenario, side)][0]}"
+    return result
+
+
+def run_own_load(scenario, setup):
+    """mario_load's CPU for each request against the server's, both in the same runs."""
+    rounds, seconds, warmup = setup.length(scenario)
+    pairs = []
+    while len(pairs) < rounds:
+        with Server(*setup.roles[scenario.left], scenario.load.conns, setup) as server:
+            load = half_rate(scenario, server, setup) if scenario.half_rate else scenario.load
+            for _ in range(min(BLOCK, rounds - len(pairs))):
+                run = run_load(server, load, seconds, warmup, setup)
+                costs = metric_of(run, CPU_REQUEST, server.name), metric_of(run, CPU_CLIENT, server.name)
+                pairs.append({"left": run, "right": run, "ratio": costs[1] / costs[0], "costs": costs,
+                              "foreign": run["foreign"], "rate": load.rate})
+                progress(scenario, f"round {len(pairs)} of {rounds}: {pairs[-1]['ratio']:.3f}")
+    sides = [statistics.median(pair["costs"][side] for pair in pairs) for side in (0, 1)]
+    result = result_of(scenario, pairs, *sides, middle([pair["ratio"] for pair in pairs]))
+    result["note"] = "columns: server, mario_load"
     return result
 
 
@@ -259,7 +354,8 @@ def run_memory(scenario, setup):
             "ok": right <= scenario.limit, "rounds": []}
 
 
-RUNNERS = {"ratio": run_ratio, "memory": run_memory}
+RUNNERS = {"ratio": run_ratio, "churn": run_churn, "latency": run_latency, "load": run_own_load,
+           "memory": run_memory}
 
 
 # --- the program --------------------------------------------------------------------------------------------
@@ -355,31 +451,17 @@ def measure(args, setup):
     return code
 
 
-def interrupt(signum, frame):
-    raise KeyboardInterrupt
+def list_all():
+    for scenario in SCENARIOS:
+        limit = "-" if scenario.limit is None else f"{scenario.limit:g}"
+        print(f"{scenario.name:<14} limit {limit:<5} {scenario.what}")
+    print("servers: " + ", ".join(SERVERS))
+    return 0
 
 
 def main():
     args = arguments()
-    if args.list:
-        for scenario in SCENARIOS:
-            limit = "-" if scenario.limit is None else f"{scenario.limit:g}"
-            print(f"{scenario.name:<14} limit {limit:<5} {scenario.what}")
-        print("servers: " + ", ".join(SERVERS))
-        return 0
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, interrupt)
-    try:
-        with tempfile.TemporaryDirectory(prefix="mario-bench-") as tmp:
-            return measure(args, settle(args, tmp))
-    except BenchError as error:
-        complain(error)
-        return 1
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return 130
-    finally:
-        end_all_processes()
+    return list_all() if args.list else run_program("bench", lambda tmp: measure(args, settle(args, tmp)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
@@ -31,10 +30,10 @@ ROOT = os.path.dirname(BENCH)
 sys.dont_write_bytecode = True  # no __pycache__ in the tree
 sys.path.insert(1, os.path.join(BENCH, "models"))
 
-from bench import SERVERS, Load, ServerKind, check_program, hold_connections, interrupt
+from bench import SERVERS, Load, ServerKind, check_program, hold_connections
 from model_report import BASE, print_tables, write_plots, write_table
-from procs import (BenchError, CoreWatch, Server, end_all_processes, end_process, last_line, load_command,
-                   metric_of, start_process)
+from procs import (BenchError, CoreWatch, Server, clock_of, end_process, last_line, load_command, metric_of,
+                   run_program, start_process)
 from report import complain, cpu_model, progress
 from wire_check import WireError, check_wall, check_wire
 
@@ -129,14 +128,6 @@ def children_of(pid):
     """Those that the main thread has forked, which is where these servers do it."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
         return [int(word) for word in stream.read().split()]
-
-
-def clock_of(pid):
-    """Seconds of CPU time of a process: nanoseconds exact, and with the threads that have ended."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED of that process
-    except OSError:
-        return 0.0  # it has just ended and been reaped
 
 
 def reaped_seconds(pid):
@@ -555,24 +546,7 @@ def plot_again(out):
 
 def main():
     args = arguments()
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, interrupt)
-    try:
-        if args.plot_only:
-            return plot_again(args.out)
-        with tempfile.TemporaryDirectory(prefix="mario-models-") as tmp:
-            return run(args, tmp)
-    except BenchError as error:
-        complain(error)
-        return 1
-    except OSError as error:
-        complain(f"{error.filename or ''}: {error.strerror or error}")
-        return 1
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return 130
-    finally:
-        end_all_processes()
+    return run_program("models", lambda tmp: plot_again(args.out) if args.plot_only else run(args, tmp))
 
 
 if __name__ == "__main__":

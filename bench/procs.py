@@ -1,4 +1,4 @@
-"""Processes for bench.py: start them on a core, know what they cost, leave none behind.
+"""Processes for bench.py and models.py: start them on a core, know what they cost, leave none behind.
 
 There is one thread. Whatever is started dies with this program, even if this program is killed.
 """
@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from report import complain
@@ -25,6 +26,31 @@ children = []  # every process that runs
 
 class BenchError(Exception):
     """Something could not run; the text is one clear line for the user."""
+
+
+def interrupt(signum, frame):
+    raise KeyboardInterrupt
+
+
+def run_program(name, work):
+    """Call work(a directory of its own) and return the exit code: work's; 1 after an error, which is said; 130 when
+    interrupted. However it ends, no process and no directory stays behind."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, interrupt)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"mario-{name}-") as tmp:
+            return work(tmp)
+    except BenchError as error:
+        complain(error)
+        return 1
+    except OSError as error:
+        complain(f"{error.filename or ''}: {error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return 130
+    finally:
+        end_all_processes()
 
 
 def start_process(argv, core, **streams):
@@ -62,6 +88,14 @@ def end_all_processes():
         process.kill()
         process.wait()
         children.remove(process)
+
+
+def clock_of(pid):
+    """Seconds of CPU time of a process: nanoseconds exact, and with the threads that have ended."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED of that process
+    except OSError:
+        return 0.0  # it has just ended and been reaped
 
 
 def last_line(path):
@@ -133,11 +167,7 @@ class Server:
 
     def cpu_seconds(self):
         """CPU time of all its threads."""
-        total = 0
-        for thread in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as stream:
-                total += int(stream.read().split()[0])
-        return total / 1e9
+        return clock_of(self.pid)
 
     def __enter__(self):
         return self

@@ -34,7 +34,7 @@ def verdict(result):
         return "not judged"
     text = "ok" if result["ok"] else "OVER"
     if result["ratio"] is not None and result["q1"] <= result["limit"] <= result["q3"]:
-        text += ", but the limit lies within the quartiles: take more --rounds"
+        text += ", but the limit lies within the brackets: take more --rounds"
     return text
 
 
@@ -48,7 +48,7 @@ def row_of(scenario, result, names):
     notes = [verdict(result)]
     if "note" in result:
         notes.append(result["note"])
-    if scenario.left == scenario.right:
+    if scenario.left == scenario.right and scenario.runner != "load":
         notes.append(f"both columns {names[scenario.left]}")
     return scenario.name, left, right, ratio, limit, "; ".join(notes)
 
@@ -60,7 +60,7 @@ def print_report(results, setup):
     names = {role: server[0] for role, server in setup.roles.items()}
     if names["base"] == names["subject"]:
         names = {"base": names["base"] + " A", "subject": names["subject"] + " B"}
-    rows = [("scenario", names["base"], names["subject"], "ratio median [q1 q3]", "limit", "")]
+    rows = [("scenario", names["base"], names["subject"], "ratio [from to]", "limit", "")]
     rows += [row_of(scenario, result, names) for scenario, result in results]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for row in rows:

@@ -102,7 +102,7 @@ void server_start(struct server *s, const char *program, ...) __attribute__((sen
  * with a NUL). Returns the exit code, 128 + n after signal n. For client programs and for servers that
  * must not start. */
 int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size);
-/* The path of an app, of maritcp, or of mario_test; a path stays as it is. Static text. */
+/* The path of an app, of maritcp, mario_test or mario_load; a path stays as it is. Static text. */
 const char *itest_program(const char *name);
 /* The root of the source tree: the tests lie in build/VARIANT/ below it. Static text. */
 const char *itest_root(void);

@@ -57,6 +57,8 @@ const char *itest_program(const char *name)
         return (given = getenv("MARITCP")) != NULL ? given : beside_or_root(name);
     if (strcmp(name, "mario_test") == 0)
         return (given = getenv("MARIO_TEST")) != NULL ? given : beside_or_root("test/mario_test");
+    if (strcmp(name, "mario_load") == 0)
+        return (given = getenv("MARIO_LOAD")) != NULL ? given : beside_or_root("test/mario_load");
     if (name[0] == '/')
         return name;
     if ((given = getenv("APPS")) != NULL)

@@ -274,6 +274,39 @@ ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline)
     return (ptrdiff_t) have;
 }
 
+int net_stamp(int fd)
+{
+    int on = 1, domain = AF_UNIX;
+    socklen_t n = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) != 0 || domain == AF_UNIX)
+        return -1;
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+}
+
+ptrdiff_t net_recv_stamped(int fd, void *data, size_t n, uint64_t *stamp)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(struct timespec))];
+    } control;
+    struct iovec vec = {.iov_base = data, .iov_len = n};
+    struct msghdr m = {
+        .msg_iov = &vec, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    *stamp = 0;
+#ifdef SYS_recvmsg
+    ssize_t k = syscall(SYS_recvmsg, fd, &m, MSG_DONTWAIT);
+#else
+    ssize_t k = recvmsg(fd, &m, MSG_DONTWAIT);
+#endif
+    const struct cmsghdr *c = k > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec t;
+        memcpy(&t, CMSG_DATA(c), sizeof t);
+        *stamp = (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
+    }
+    return k;
+}
+
 uint64_t net_raise_nofile(uint64_t need)
 {
     struct rlimit r;

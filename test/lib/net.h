@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 /* Where a server listens. Constant after net_resolve(). */
 struct net_target {
@@ -63,6 +66,33 @@ int net_send_wait(int fd, const void *data, size_t n, uint64_t deadline) __attri
 /* Receive until n bytes are there, the peer has closed, or `deadline`. Returns the bytes received, less
  * than n only at the peer's end; or -1 with errno (ETIMEDOUT), what has arrived is then lost. */
 ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline) __attribute__((warn_unused_result));
+
+/* As recv() and send() of a non-blocking socket, without SIGPIPE. In a process with threads those of glibc are
+ * points of cancellation, which costs some atomic operations a call; no thread of a client is ever cancelled. */
+static inline ssize_t net_recv(int fd, void *data, size_t n)
+{
+#ifdef SYS_recvfrom
+    return syscall(SYS_recvfrom, fd, data, n, MSG_DONTWAIT, NULL, NULL);
+#else
+    return recv(fd, data, n, MSG_DONTWAIT);
+#endif
+}
+
+static inline ssize_t net_send(int fd, const void *data, size_t n)
+{
+#ifdef SYS_sendto
+    return syscall(SYS_sendto, fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+#else
+    return send(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+#endif
+}
+
+/* Let the kernel note when what is received arrives, for net_recv_stamped(). 0, or -1: this socket cannot. */
+int net_stamp(int fd);
+
+/* As net_recv(). When the last of these bytes reached this machine, in CLOCK_REALTIME's nanoseconds, stands in
+ * *stamp; 0 = not known. */
+ptrdiff_t net_recv_stamped(int fd, void *data, size_t n, uint64_t *stamp);
 
 /* Raise the soft descriptor limit to at least `need`, as far as the hard one allows; with the privilege, the
  * hard one too. Returns the soft limit now in force. */

@@ -1,5 +1,5 @@
 /*
- * proc.h: what another process of this machine has used, from /proc. Any thread.
+ * proc.h: what another process of this machine has used: /proc and its CPU clock. Any thread.
  */
 #ifndef TEST_PROC_H
 #define TEST_PROC_H
@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* CPU time of all living threads of pid in nanoseconds, user and system: from schedstat, or, where the
- * kernel has none, from stat in clock ticks. Returns 0, or -1 when it cannot be read. */
+/* CPU time of all threads of pid in nanoseconds, user and system, those that have ended included; no privilege is
+ * needed. A thread that runs at this moment lags by up to a tick. Returns 0, or -1: there is no such process. */
 int proc_cpu_ns(pid_t pid, uint64_t *ns);
 
 /* What the whole machine's kernel holds. 0 where it cannot be read. */

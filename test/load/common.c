@@ -30,6 +30,52 @@ int common_cannot(const char *what, const char *why)
     return 2;
 }
 
+/* How to mend what faults of this kind have in common. */
+static const char *cure_of(enum fault fault)
+{
+    switch (fault) {
+    case FAULT_REFUSED:
+        return "start the server, or check host and port";
+    case FAULT_RESET:
+    case FAULT_CLOSED:
+        return "the server is full or refuses: raise its server.connnum and descriptor limit; its log says why";
+    case FAULT_BAD_STX:
+        return "no MarioTCP server, or one with another magic: check the port, or give -x";
+    case FAULT_TIMEOUT:
+        return "lower the load or --ramp, raise server.backlog and net.core.somaxconn, give the machine more "
+               "memory, or raise -D";
+    case FAULT_LOCAL:
+        return "raise fs.file-max, fs.epoll.max_user_watches, net.ipv4.tcp_mem or the range of local ports";
+    default:
+        return "the server's answers are wrong, or it does not know what -a asks";
+    }
+}
+
+static enum fault most_of(const uint64_t *faults)
+{
+    int most = FAULT_NONE + 1;
+    for (int f = most; f < FAULT_COUNT; f++)
+        if (faults[f] > faults[most])
+            most = f;
+    return (enum fault) most;
+}
+
+void common_complain_faults(const uint64_t *faults)
+{
+    for (int f = FAULT_NONE + 1; f < FAULT_COUNT; f++)
+        if (faults[f] > 0)
+            fprintf(stderr, ", %" PRIu64 ": %s", faults[f], fault_text((enum fault) f));
+    fprintf(stderr, "; %s\n", cure_of(most_of(faults)));
+}
+
+int common_nobody(const char *what, int err, const uint64_t *faults)
+{
+    enum fault most = err != 0 ? fault_of_errno(err) : most_of(faults);
+    fprintf(stderr, "mario_load: cannot %s: %s; %s\n", what, err != 0 ? strerror(err) : fault_text(most),
+            cure_of(most));
+    return 2;
+}
+
 int common_write(const char *path, common_writer write, const void *what)
 {
     FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");

@@ -16,12 +16,15 @@
 #include "test/lib/net.h"
 #include "worker.h"
 
-/* Tell epoll what c waits for. 0, or -1 with errno. */
+/* Tell epoll what c waits for: edges, so that a socket that was read is not looked at again by the next wait.
+ * 0, or -1 with errno. */
 static int conn_watch(struct worker *w, struct conn *c, bool want_out)
 {
     if (c->watched && c->want_out == want_out)
         return 0;
-    struct epoll_event e = {.events = EPOLLIN | (want_out ? (uint32_t) EPOLLOUT : 0u), .data.ptr = c};
+    struct epoll_event e = {.events = (uint32_t) EPOLLET | EPOLLIN | EPOLLRDHUP, .data.ptr = c};
+    if (want_out)
+        e.events |= EPOLLOUT;
     int op = c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
     c->watched = true;
     c->want_out = want_out;
@@ -98,7 +101,7 @@ static int conn_send_some(struct worker *w, struct conn *c)
     for (uint32_t i = 0; i < n; i++)
         exchange_build(c->exchange, c->number, c->sent + i, w->out + (size_t) i * len);
     size_t bytes = (size_t) n * len - c->part;
-    ssize_t k = send(c->fd, w->out + c->part, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t k = net_send(c->fd, w->out + c->part, bytes);
     if (k < 0 && errno != EAGAIN && errno != EINTR) {
         conn_fail(w, c, errno);
         return -1;
@@ -149,13 +152,15 @@ int conn_start(struct worker *w, struct conn *c, uint64_t now)
         conn_fail(w, c, errno);
         return 0;
     }
+    c->stamped = c->mode->stamps && net_stamp(c->fd) == 0;
     if (c->mode->ask_at_start)
         conn_ask(w, c, 1, now);
     conn_push(w, c);
     return 0;
 }
 
-/* Times of n replies that came now; runs of requests asked together are counted together. */
+/* Times of n replies that came now; runs of requests asked together are counted together. A stamp is in another
+ * clock's time, and one that was set meanwhile must not make a time negative. */
 static void conn_count_times(struct worker *w, const struct conn *c, uint32_t n, uint64_t now)
 {
     for (uint32_t i = 0, run; i < n; i += run) {
@@ -163,7 +168,7 @@ static void conn_count_times(struct worker *w, const struct conn *c, uint32_t n,
         for (run = 1; i + run < n && c->since[(c->done + i + run) & w->since_mask] == since;)
             run++;
         if (c->mode != &mode_idle && since >= w->begin && since < w->end)
-            hist_add(&w->hist, now - since, run);
+            hist_add(&w->hist, now > since ? now - since : 0, run);
     }
 }
 
@@ -189,11 +194,11 @@ static size_t conn_check(const struct conn *c, const unsigned char *in, size_t n
     return used;
 }
 
-static void conn_take(struct worker *w, struct conn *c, size_t n)
+/* n bytes of replies are in w->in; they came at `now`. */
+static void conn_take(struct worker *w, struct conn *c, size_t n, uint64_t now)
 {
     enum fault fault;
     uint32_t replies;
-    uint64_t now = mono_ns();
     size_t used = conn_check(c, w->in, n, &replies, &fault);
     if (replies > 0) {
         conn_count_times(w, c, replies, now);
@@ -212,16 +217,33 @@ static void conn_take(struct worker *w, struct conn *c, size_t n)
         c->mode->answered(w, c, replies, now);
 }
 
-static void conn_read(struct worker *w, struct conn *c)
+/* Read once and handle it. True when there may be more: the buffer was filled, or `to_end` and it is not the end
+ * yet. */
+static bool conn_read_some(struct worker *w, struct conn *c, bool to_end)
 {
     memcpy(w->in, c->keep, c->kept);
-    ssize_t n = recv(c->fd, w->in + c->kept, WORKER_IN_SIZE - c->kept, MSG_DONTWAIT);
+    size_t room = WORKER_IN_SIZE - c->kept;
+    uint64_t stamp = 0;
+    ssize_t n = c->stamped ? net_recv_stamped(c->fd, w->in + c->kept, room, &stamp)
+                           : net_recv(c->fd, w->in + c->kept, room);
     if (n > 0)
-        conn_take(w, c, c->kept + (size_t) n);
+        conn_take(w, c, c->kept + (size_t) n, stamp != 0 ? stamp - w->day : mono_ns());
     else if (n == 0)
         conn_fault(w, c, FAULT_CLOSED);
-    else if (errno != EAGAIN && errno != EINTR)
+    else if (errno == EINTR)
+        return true;
+    else if (errno != EAGAIN)
         conn_fail(w, c, errno);
+    return n > 0 && c->state == CONN_OPEN && (to_end || (size_t) n == room);
+}
+
+/* A read that leaves room in the buffer has emptied the socket, and what comes later is another edge. Not so the
+ * end of the stream, when it was there with this edge. */
+static void conn_read(struct worker *w, struct conn *c, uint32_t events)
+{
+    bool to_end = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    while (conn_read_some(w, c, to_end))
+        continue;
 }
 
 void conn_event(struct worker *w, struct conn *c, uint32_t events)
@@ -239,5 +261,5 @@ void conn_event(struct worker *w, struct conn *c, uint32_t events)
     if (c->state == CONN_OPEN && (events & EPOLLOUT) != 0)
         conn_flush(w, c);
     if (c->state == CONN_OPEN && (events & ~(uint32_t) EPOLLOUT) != 0)
-        conn_read(w, c);
+        conn_read(w, c, events);
 }

@@ -29,6 +29,7 @@ struct conn {
     uint8_t state;
     bool watched;  /* epoll knows fd */
     bool want_out; /* and reports when it is writable */
+    bool stamped;  /* the kernel notes when replies arrive */
     uint32_t number;
     uint32_t asked;      /* number of the next request to be made */
     uint32_t sent;       /* the first request not wholly handed to the kernel */

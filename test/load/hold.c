@@ -186,17 +186,11 @@ static void write_histogram(const void *r, FILE *out)
     hist_write(&((const struct hold_result *) r)->hist, out);
 }
 
-/* Nobody could log in: say what the first, or the most, met. */
 static int none_opened(const struct hold_result *r)
 {
     char what[256];
-    int most = FAULT_NONE;
-    for (int f = 1; f < FAULT_COUNT; f++)
-        if (r->ledger.refused[f] > r->ledger.refused[most])
-            most = f;
-    snprintf(what, sizeof what, "cannot log in to %s", r->o->targets.name);
-    return common_cannot(what,
-                         r->first_errno != 0 ? strerror(r->first_errno) : fault_text((enum fault) most));
+    snprintf(what, sizeof what, "log in to %s", r->o->targets.name);
+    return common_nobody(what, r->first_errno, r->ledger.refused);
 }
 
 static int finish(struct hold *hold)

@@ -120,23 +120,12 @@ bool hold_report_failed(const struct hold_result *r)
 
 static void advise_refused(const struct hold_result *r)
 {
-    const uint64_t *why = r->ledger.refused;
-    fprintf(stderr, "mario_load: %" PRIu64 " of %u connections are open", r->open_first, r->o->connections);
-    for (int f = 1; f < FAULT_COUNT; f++)
-        if (why[f] > 0)
-            fprintf(stderr, ", %" PRIu64 " failed: %s", why[f], fault_text((enum fault) f));
-    if (r->gave_up)
-        fputs("; gave up", stderr);
-    if (why[FAULT_CLOSED] + why[FAULT_RESET] > 0)
-        fputs("; the server is full or refuses: raise its server.connnum and descriptor limit", stderr);
-    else if (why[FAULT_TIMEOUT] > 0)
-        fputs(
-            "; lower --ramp, raise server.backlog and net.core.somaxconn, give the machine more memory, or raise -D",
-            stderr);
-    else if (why[FAULT_LOCAL] > 0)
-        fputs("; raise fs.file-max, fs.epoll.max_user_watches, net.ipv4.tcp_mem or the range of local ports",
-              stderr);
-    fputc('\n', stderr);
+    fprintf(stderr, "mario_load: %" PRIu64 " of %u connections are open%s", r->open_first, r->o->connections,
+            r->gave_up ? "; gave up" : "");
+    if (r->refused > 0)
+        common_complain_faults(r->ledger.refused);
+    else
+        fputc('\n', stderr);
 }
 
 static void advise_lost(const struct hold_result *r)

@@ -161,35 +161,30 @@ static void write_histogram(const void *r, FILE *out)
     hist_write(&((const struct result *) r)->hist, out);
 }
 
-/* The errno of a connect that failed, when none went well. */
-static int start_error(const struct run *run, const struct result *r)
+/* The errno of a connect that failed, or 0. */
+static int first_errno(const struct run *run)
 {
-    for (uint32_t i = 0; r->ledger.connects == 0 && i < run->o.threads; i++)
+    for (uint32_t i = 0; i < run->o.threads; i++)
         if (run->workers[i]->first_errno != 0)
             return run->workers[i]->first_errno;
-    return r->ledger.connects == 0 && r->errors > 0 ? ETIMEDOUT : 0;
+    return 0;
 }
 
 static int finish(struct run *run)
 {
     static struct result r;
     report_sum(&r, &run->o, run->workers, run->use);
-    int err = start_error(run, &r);
-    if (err != 0) {
+    if (r.ledger.connects == 0 && r.errors > 0) {
         char what[256];
-        snprintf(what, sizeof what, "cannot connect to %s", run->o.targets.name);
-        return common_cannot(what, strerror(err));
+        snprintf(what, sizeof what, "connect to %s", run->o.targets.name);
+        return common_nobody(what, first_errno(run), r.ledger.faults);
     }
     report_print(&r, common_summary(&run->o));
+    report_advise(&r);
     if (run->o.json != NULL && common_write(run->o.json, write_json, &r) != 0)
         return 2;
     if (run->o.histogram != NULL && common_write(run->o.histogram, write_histogram, &r) != 0)
         return 2;
-    if (report_rate_missed(&r))
-        fprintf(
-            stderr,
-            "mario_load: -r %.0f was not kept, %.0f a second were answered: lower it, or raise -p, -c or -T\n",
-            run->o.rate, r.seconds > 0 ? (double) r.requests / r.seconds : 0);
     return r.errors > 0 || r.ledger.lost > 0 || report_unbalanced(&r) || report_rate_missed(&r) ? 1 : 0;
 }
 

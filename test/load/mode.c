@@ -10,6 +10,13 @@
 #include "test/lib/clock.h"
 #include "worker.h"
 
+#define REST_MIN     20u  /* replies handled at a time, for fewer there is no rest */
+#define REST_EACH_NS 250u /* rest for each */
+
+/* Open loop: what is due within one tick is due at its beginning. */
+#define TICK_NS     (50 * NS_PER_US)
+#define LONG_GAP_NS NS_PER_MS /* replies are left alone no longer than this */
+
 #define FINISH_STEPS 100000.0 /* a bound for the work at the end, far finer than the histogram */
 
 /* ---- closed: a new request for each reply ---- */
@@ -26,6 +33,17 @@ static void closed_answered(struct worker *w, struct conn *c, uint32_t n, uint64
         return;
     conn_ask(w, c, n, now);
     conn_push(w, c);
+}
+
+/* A loop that is at the server's heels wakes, or is woken, for a few replies at a time and shares the lines of
+ * every socket with it: both pay. So it falls back a little after each round, by less than the server needs for
+ * what it was just given. Few connections get no rest: their times would show it. */
+static uint64_t closed_rest(const struct worker *w, uint64_t now, uint64_t until)
+{
+    if (w->handled < REST_MIN)
+        return 0;
+    uint64_t end = now + w->handled * REST_EACH_NS;
+    return end < until ? end : until;
 }
 
 /* ---- churn: connect, ask, check, close, over and over ---- */
@@ -47,12 +65,16 @@ static void churn_answered(struct worker *w, struct conn *c, uint32_t n, uint64_
 
 /* ---- open: requests fall due at a fixed rate, whether answers come or not ---- */
 
-/* When this worker's k-th request is due: the workers that have connections take turns. */
+/* When this worker's k-th request is due: the workers that have connections take turns. Those that one tick holds
+ * are due together, at its beginning. */
 static uint64_t open_due(const struct worker *w, uint64_t k)
 {
+    if (w->active == 0)
+        return UINT64_MAX;
     double every = (double) NS_PER_S / w->o->rate;
     uint32_t workers = w->o->threads < w->o->connections ? w->o->threads : w->o->connections;
-    return w->active == 0 ? UINT64_MAX : w->start + (uint64_t) (((double) k * workers + w->index) * every);
+    uint64_t after = (uint64_t) (((double) k * workers + w->index) * every);
+    return w->start + (every < (double) TICK_NS ? after - after % TICK_NS : after);
 }
 
 /* The next connection that may take one more request, or NULL. */
@@ -100,14 +122,20 @@ static uint64_t open_turn(struct worker *w, uint64_t now)
     return due;
 }
 
+/* Where the kernel notes when replies arrive nobody needs to wait for them: they are read when the next requests
+ * are sent. One wake-up then serves both, and is not one for each. */
+static uint64_t open_rest(const struct worker *w, uint64_t now, uint64_t until)
+{
+    return w->conns[0].stamped && until < now + LONG_GAP_NS ? until : 0;
+}
+
 /* What was due and could not be sent counts with the time it has waited so far, which is less than the
  * truth. It may be very many: then neighbours are counted together. */
 static void open_finish(struct worker *w, uint64_t now)
 {
     uint64_t until = now < w->end ? now : w->end, due = open_due(w, w->next_due);
-    double every = (double) (open_due(w, w->next_due + 1) - due);
-    uint64_t step =
-        due < until && every > 0 ? 1 + (uint64_t) ((double) (until - due) / every / FINISH_STEPS) : 1;
+    uint64_t waited = due < until ? until - due : 0;
+    uint64_t step = 1 + (uint64_t) ((double) waited * w->o->rate / (double) NS_PER_S / FINISH_STEPS);
     for (; due < until; due = open_due(w, w->next_due)) {
         w->not_sent += step;
         w->next_due += step;
@@ -122,7 +150,8 @@ const struct mode modes[] = {
      .inflight = 1,
      .connect_first = true,
      .begin = closed_begin,
-     .answered = closed_answered},
+     .answered = closed_answered,
+     .rest = closed_rest},
     {.name = "churn",
      .help = "each of -c slots connects, asks once, checks the reply, closes, over and over",
      .inflight = 1,
@@ -136,7 +165,9 @@ const struct mode modes[] = {
      .inflight = 64,
      .connect_first = true,
      .needs_rate = true,
+     .stamps = true,
      .turn = open_turn,
+     .rest = open_rest,
      .finish = open_finish},
     {.name = "hold",
      .help = "open -c connections, keep them for -t seconds with heartbeat, churn and requests",

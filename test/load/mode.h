@@ -19,6 +19,7 @@ struct mode {
     bool ask_at_start; /* ask one request as soon as connecting has begun */
     bool reconnects;   /* a connection that broke is made again */
     bool counts_conns; /* connections are what is measured */
+    bool stamps;       /* a reply's time is that of its arrival in the kernel, not that of being read */
     bool holds;        /* holder.c does it, the rest of this row is not used */
 
     /* The clock has started: for each connection that is open, or for all without connect_first. */
@@ -29,6 +30,9 @@ struct mode {
     /* Each turn of the loop while sending, and once at its end. Returns when to be called again, if not
      * earlier. */
     uint64_t (*turn)(struct worker *w, uint64_t now);
+    /* While sending, before each wait until `until`: how long to leave replies alone, so that more gather; at
+     * most until then, 0 = do not. */
+    uint64_t (*rest)(const struct worker *w, uint64_t now, uint64_t until);
     /* Sending has ended. */
     void (*finish)(struct worker *w, uint64_t now);
 };

@@ -84,8 +84,6 @@ static void print_errors(const struct result *r, FILE *out)
         fprintf(out,
                 "behind      %" PRIu64 " requests were due and had found no room when the time was over\n",
                 r->not_sent);
-    if (report_unbalanced(r))
-        fprintf(out, "the ledger does not balance: this is a fault of mario_load\n");
 }
 
 void report_print(const struct result *r, FILE *out)
@@ -111,6 +109,21 @@ void report_print(const struct result *r, FILE *out)
         print_cost(out, "server     ", r->server.cpu_s, r);
     if (r->server.rss_kb >= 0)
         fprintf(out, "server      RSS %" PRId64 " KiB\n", r->server.rss_kb);
+}
+
+void report_advise(const struct result *r)
+{
+    if (r->errors > 0) {
+        fprintf(stderr, "mario_load: %" PRIu64 " errors", r->errors);
+        common_complain_faults(r->ledger.faults);
+    }
+    if (report_rate_missed(r))
+        fprintf(
+            stderr,
+            "mario_load: -r %.0f was not kept, %.0f a second were answered: lower it, or raise -p, -c or -T\n",
+            r->o->rate, per_second(r->requests, r->seconds));
+    if (report_unbalanced(r))
+        fputs("mario_load: the ledger does not balance: this is a fault of mario_load\n", stderr);
 }
 
 /* total / n in microseconds, or null when one of them is not known. */

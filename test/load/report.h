@@ -43,6 +43,9 @@ int report_rate_missed(const struct result *r);
 /* A few lines for people. */
 void report_print(const struct result *r, FILE *out);
 
+/* A line on standard error for each thing that went wrong, with how to mend it. */
+void report_advise(const struct result *r);
+
 /* One JSON object on one line. */
 void report_json(const struct result *r, FILE *out);
 

@@ -295,15 +295,29 @@ static void publish(struct worker *w)
     atomic_store_explicit(&w->live.phase, (int) w->phase, memory_order_release);
 }
 
+static struct timespec timespec_of(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
+}
+
 /* Wait until something is ready or `until`, and handle it. */
 static void wait_and_handle(struct worker *w, uint64_t now, uint64_t until)
 {
     struct epoll_event events[EVENTS];
-    uint64_t left = until > now ? until - now : 0;
-    struct timespec t = {.tv_sec = (time_t) (left / NS_PER_S), .tv_nsec = (long) (left % NS_PER_S)};
+    const struct mode *mode = w->o->mode;
+    uint64_t rest = w->sending && mode->rest != NULL ? mode->rest(w, now, until) : 0;
+    if (rest > now) {
+        struct timespec t = timespec_of(rest);
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        now = rest;
+    }
+    struct timespec t = timespec_of(until > now ? until - now : 0);
     int n = epoll_pwait2(w->epoll, events, EVENTS, &t, NULL);
+    if (n > 0 && mode->stamps)
+        w->day = real_ns() - mono_ns();
     for (int i = 0; i < n; i++)
         conn_event(w, events[i].data.ptr, events[i].events);
+    w->handled = n > 0 ? (uint32_t) n : 0;
 }
 
 static void *worker_main(void *arg)

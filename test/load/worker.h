@@ -71,6 +71,8 @@ struct worker {
     uint32_t open;         /* in CONN_OPEN */
     uint32_t gone;         /* working connections that ended for good */
     uint32_t head, queued; /* ring of connections to be started */
+    uint32_t handled;      /* events of the last wait */
+    uint64_t day;          /* the time of day less that of mono_ns(), at the last wait */
     uint64_t next_start;   /* when the next connect may begin */
     uint32_t *queue;       /* their indices, count of them */
     struct conn *conns;

@@ -1,7 +1,7 @@
 /*
- * test_clients_hold.c: mode hold of mario_load, and what it is built of. That it says all is well counts only
- * if it finds each kind of fault: so it is run against a small server, a process of its own, that misbehaves
- * as it is told. Run by the unit test runner.
+ * test_clients_hold.c: the modes of mario_load, above all hold, and what it is built of. That it says all is
+ * well counts only if it finds each kind of fault: so it is run against a small server, a process of its own,
+ * that misbehaves as it is told. Run by the unit test runner.
  */
 #include "unit.h"
 
@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,27 @@ START_TEST(proc_reads_itself)
 }
 END_TEST
 
+static void *burn(void *arg)
+{
+    uint64_t from = thread_cpu_ns();
+    while (thread_cpu_ns() - from < 60 * NS_PER_MS)
+        ;
+    return arg;
+}
+
+/* Goal: the CPU time of a thread that has ended stays in the sum. */
+START_TEST(proc_counts_ended_threads)
+{
+    uint64_t before, after;
+    pthread_t thread;
+    ck_assert_int_eq(proc_cpu_ns(getpid(), &before), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, burn, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(proc_cpu_ns(getpid(), &after), 0);
+    ck_assert_uint_ge(after - before, 59 * NS_PER_MS);
+}
+END_TEST
+
 /* Goal: the kernel's memory is read, and an open connection is seen in it. */
 START_TEST(proc_reads_kernel)
 {
@@ -315,13 +337,12 @@ static pid_t start_server(enum misdeed deed, uint16_t *port)
     return pid;
 }
 
-/* Run mario_load in mode hold with more options, and read its JSON. Returns its exit code. */
-static int run_hold(uint16_t port, const char *options, char *json, size_t size)
+/* Run mario_load, asking echoes on CLIENTS connections, and read its JSON. Returns its exit code. */
+static int run_load(uint16_t port, const char *options, char *json, size_t size)
 {
     char command[512];
     const char *program = getenv("MARIO_LOAD");
-    snprintf(command, sizeof command,
-             "%s 127.0.0.1 %u -m hold -a echo -c %d -t 1 --heartbeat 0.4 -D 0.8 %s -j - 2>/dev/null",
+    snprintf(command, sizeof command, "%s 127.0.0.1 %u -a echo -c %d -D 0.8 %s -j - 2>/dev/null",
              program != NULL ? program : "test/mario_load", port, CLIENTS, options);
     FILE *f = popen(command, "re"); // NOLINT: a command of our own
     ck_assert_ptr_nonnull(f);
@@ -330,6 +351,13 @@ static int run_hold(uint16_t port, const char *options, char *json, size_t size)
     int status = pclose(f);
     ck_assert(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+static int run_hold(uint16_t port, const char *options, char *json, size_t size)
+{
+    char all[256];
+    snprintf(all, sizeof all, "-m hold -t 1 --heartbeat 0.4 %s", options);
+    return run_load(port, all, json, size);
 }
 
 /* The number behind "key": that comes after "part" in the text; -1 if there is none. */
@@ -383,6 +411,59 @@ START_TEST(hold_finds_misdeeds)
     ck_assert_int_le(missing, deeds[_i].missing);
     ck_assert_int_ge(missing, deeds[_i].deed == DEED_TWICE ? 0 : deeds[_i].missing);
     ck_assert_int_eq(number_in(json, "", "sent"), number_in(json, "", "answered") + missing);
+}
+END_TEST
+
+/* Goal: modes closed and open find the same; above all the end of a stream that comes with its last bytes. */
+START_TEST(load_finds_misdeeds)
+{
+    static const char *const options[] = {"-w 0 -t 0.5", "-w 0 -t 0.5 -T 2", "-w 0 -t 0.5 -m open -r 2000",
+                                          "-w 0 -t 0.5 -m open -r 40000"};
+    char json[8192];
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        uint16_t port;
+        pid_t pid = start_server(deeds[_i].deed, &port);
+        int code = run_load(port, options[i], json, sizeof json);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        ck_assert_msg(code == deeds[_i].code, "%s: exit code %d: %s", options[i], code, json);
+        ck_assert_int_eq(number_in(json, "", "sent"),
+                         number_in(json, "", "answered") + number_in(json, "", "lost"));
+        if (deeds[_i].deed != DEED_NONE)
+            ck_assert_msg(number_in(json, "errors", deeds[_i].key) == 1, "%s: %s", options[i], json);
+        ck_assert_int_gt(number_in(json, "", "requests"), 500);
+    }
+}
+END_TEST
+
+/* Goal: a stamp tells when bytes came, not when they are read; a unix socket has none and says so. */
+START_TEST(net_stamps_arrivals)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof a;
+    int pair[2], in, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint64_t stamp = 0, before = 0, after = 0, seen = 0;
+    char byte = 'x';
+    ck_assert_int_eq(bind(listener, (struct sockaddr *) (void *) &a, n), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *) (void *) &a, &n), 0);
+    ck_assert_int_eq(connect(out, (struct sockaddr *) (void *) &a, n), 0);
+    ck_assert_int_ge(in = accept(listener, NULL, NULL), 0);
+    ck_assert_int_eq(net_stamp(in), 0);
+    for (int i = 0; i < 100 && stamp == 0; i++) { /* the kernel begins to stamp some time later */
+        before = real_ns();
+        ck_assert_int_eq(net_send(out, &byte, 1), 1);
+        after = real_ns();
+        nanosleep(&(struct timespec){.tv_nsec = 2 * (long) NS_PER_MS}, NULL);
+        ck_assert_int_eq(net_recv_stamped(in, &byte, 1, &stamp), 1);
+        seen = real_ns();
+    }
+    ck_assert_uint_ge(stamp, before);
+    ck_assert_uint_lt(stamp, after + NS_PER_MS);
+    ck_assert_uint_gt(seen, after + NS_PER_MS);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    ck_assert_int_eq(net_stamp(pair[0]), -1);
 }
 END_TEST
 
@@ -471,9 +552,12 @@ void clients_hold_cases(Suite *s)
     tcase_add_test(parts, net_takes_port_lists);
     tcase_add_test(parts, net_counts_ports);
     tcase_add_test(parts, hist_is_written);
+    tcase_add_test(parts, net_stamps_arrivals);
     tcase_add_test(parts, proc_reads_itself);
+    tcase_add_test(parts, proc_counts_ended_threads);
     tcase_add_test(parts, proc_reads_kernel);
     tcase_add_loop_test(hold, hold_finds_misdeeds, 0, (int) (sizeof deeds / sizeof deeds[0]));
+    tcase_add_loop_test(hold, load_finds_misdeeds, 0, (int) (sizeof deeds / sizeof deeds[0]));
     tcase_add_test(hold, hold_finds_unasked);
     tcase_add_test(hold, hold_counts_refused);
     tcase_add_test(hold, hold_reopens);

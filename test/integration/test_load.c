@@ -1,0 +1,130 @@
+/*
+ * test_load.c: mario_load against maritcp: its book is exact with as many connections as a process may have, and
+ * what cannot go well is said with the way to mend it. How it judges wrong answers is the clients suite's.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "harness.h"
+
+#define MANY  15000u /* connections, or what the descriptor limit allows */
+#define SPARE 200u   /* descriptors that both ends need besides */
+
+/* Run mario_load against s; the words after s end with NULL. Returns its exit code. */
+static int load(const struct server *s, uint64_t nofile, char *out, size_t out_size, char *err,
+                size_t err_size, const char *const *words)
+{
+    const char *args[24] = {"127.0.0.1"};
+    char port[8];
+    size_t n = 1;
+    snprintf(port, sizeof port, "%u", s->port);
+    args[n++] = port;
+    while (*words != NULL && n < 23)
+        args[n++] = *words++;
+    args[n] = NULL;
+    struct launch l = {.program = "mario_load", .args = args, .bare = true, .nofile = nofile};
+    return itest_run(&l, out, out_size, err, err_size);
+}
+
+/* The number behind "key": in the JSON text. */
+static unsigned long long json_number(const char *json, const char *key)
+{
+    char name[64];
+    unsigned long long value = 0;
+    snprintf(name, sizeof name, "\"%s\":", key);
+    const char *at = strstr(json, name);
+    ck_assert_msg(at != NULL && sscanf(at + strlen(name), "%llu", &value) == 1, "no %s in %s", key, json);
+    return value;
+}
+
+/* Goal: with 15,000 connections each request is answered once and each connection accounted for, whatever sets
+ * the pace, and the server's book says the same. */
+START_TEST(the_book_is_exact)
+{
+    static const char *const modes[][8] = {
+        {"-m", "closed", "-t", "1"},
+        {"-m", "closed", "-p", "3", "-a", "echo", "-t", "1"},
+        {"-m", "open", "-r", "20000", "-a", "echo", "-t", "1"},
+        {"-m", "hold", "--heartbeat", "1", "--churn", "500", "-t", "1"},
+    };
+    struct rlimit r;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &r), 0);
+    unsigned many = r.rlim_max < MANY + SPARE ? (unsigned) r.rlim_max - SPARE : MANY;
+    char connnum[40], count[16], out[8192], err[2048];
+    snprintf(connnum, sizeof connnum, "server.connnum=%u", many + 1000);
+    snprintf(count, sizeof count, "%u", many);
+    struct server s;
+    server_start(&s, "maritcp", "server.workernum=1", "server.timeout=0", connnum, NULL);
+    const char *words[16] = {"-c", count, "-j", "-", "-D", "30"};
+    memcpy(words + 6, modes[_i], sizeof modes[_i]);
+    int code = load(&s, r.rlim_max, out, sizeof out, err, sizeof err, words);
+    ck_assert_msg(code == 0, "exit code %d: %s%s", code, err, out);
+    ck_assert_uint_eq(json_number(out, "sent"), json_number(out, "answered"));
+    ck_assert_uint_eq(json_number(out, "lost"), 0);
+    ck_assert_uint_ge(json_number(out, "requests"), 1000);
+    server_finish(&s);
+    ck_assert_uint_ge(server_counter(&s, "opened"), many);
+}
+END_TEST
+
+/* Goal: what cannot go well ends with the right code and a line that names the limit and the remedy. */
+START_TEST(it_says_how_to_mend)
+{
+    static const struct {
+        const char *words[12];
+        uint64_t nofile;
+        int code;
+        const char *what, *cure; /* in its line */
+        bool down;               /* the server has ended before */
+    } cases[] = {
+        {{"-c", "500"}, 200, 2, "needs 533 descriptors, the limit is 200", "ulimit -Hn", false},
+        {{"-c", "500", "-m", "hold"}, 200, 2, "needs 533 descriptors, the limit is 200", "ulimit -Hn", false},
+        {{"-c", "90", "-t", "0.2"}, 0, 1, "errors, ", "raise its server.connnum", false},
+        {{"-c", "90", "-t", "0.2", "-m", "open", "-r", "1000"},
+         0,
+         1,
+         "errors, ",
+         "raise its server.connnum",
+         false},
+        {{"-c", "90", "-t", "0.2", "-m", "hold"}, 0, 1, "40 of 90", "raise its server.connnum", false},
+        {{"-c", "9", "-t", "0.3", "-w", "0", "-m", "open", "-r", "90000000", "-p", "1"},
+         0,
+         1,
+         "-r 90000000 was not kept",
+         "raise -p",
+         false},
+        {{"-c", "9", "-t", "0.2"}, 0, 2, "cannot connect to 127.0.0.1 port", "start the server", true},
+        {{"-c", "9", "-t", "0.2", "-m", "hold"},
+         0,
+         2,
+         "cannot log in to 127.0.0.1 port",
+         "start the server",
+         true},
+    };
+    char out[8192], err[2048];
+    struct server s;
+    server_start(&s, "maritcp", "server.workernum=1", "server.connnum=40", NULL);
+    bool down = false;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (cases[i].down && !down)
+            server_stop(&s);
+        down = cases[i].down;
+        int code = load(&s, cases[i].nofile, out, sizeof out, err, sizeof err, cases[i].words);
+        ck_assert_msg(code == cases[i].code && strstr(err, cases[i].what) != NULL &&
+                          strstr(err, cases[i].cure) != NULL,
+                      "case %zu: exit code %d: %s", i, code, err);
+    }
+}
+END_TEST
+
+Suite *load_suite(void)
+{
+    Suite *s = suite_create("load");
+    TCase *c = itest_case(s, "load", 30);
+    tcase_add_loop_test(c, the_book_is_exact, 0, 4);
+    tcase_add_test(c, it_says_how_to_mend);
+    return s;
+}
