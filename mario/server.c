@@ -4,20 +4,18 @@
  */
 #include "mario_server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "akg.h"
+#include "limit.h"
 #include "loop.h"
 #include "mario_util.h"
 #include "master.h"
@@ -106,43 +104,13 @@ static bool check(const struct mario_options *o)
 
 /* ---- Descriptors ---- */
 
-static uint64_t open_descriptors(void)
-{
-    uint64_t n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    if (d == NULL)
-        return 16;
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n - 3; /* . and .. and the directory itself */
-}
-
-/* Raise the soft limit as far as it may: to the hard one, and with the privilege beyond, if that is wanted.
- */
-static uint64_t raise_limit(uint64_t wanted)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-        return 1024;
-    if (wanted > r.rlim_max) {
-        struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-            return wanted;
-    }
-    struct rlimit most = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
-    if (r.rlim_cur < r.rlim_max && setrlimit(RLIMIT_NOFILE, &most) == 0)
-        return r.rlim_max;
-    return r.rlim_cur;
-}
-
 /* Settle connnum against the descriptor limit. */
 static bool fit_limits(SERVER *s, const struct mario_options *o)
 {
-    uint64_t besides = open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_LOG + FDS_SPARE +
+    uint64_t besides = limit_open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_LOG + FDS_SPARE +
                        (uint64_t) s->workernum * FDS_A_WORKER;
     uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
-    uint64_t limit = raise_limit(wanted);
+    uint64_t limit = limit_raise(wanted);
     uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
     if (fits == 0)
         return complain(
@@ -169,13 +137,6 @@ static bool fit_limits(SERVER *s, const struct mario_options *o)
     return true;
 }
 
-static uint32_t cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > (int) MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : (uint32_t) n;
-}
-
 /* ---- Init ---- */
 
 static uint32_t ticks(uint32_t seconds)
@@ -192,7 +153,7 @@ static void settle(SERVER *s, const struct mario_options *o)
                                     .drain_timeout = ticks(o->drain_timeout),
                                     .output_high = o->output_high,
                                     .output_max = o->output_max};
-    s->workernum = o->workernum != 0 ? o->workernum : cores();
+    s->workernum = o->workernum != 0 ? o->workernum : limit_cores();
     s->master.workernum = s->workernum;
     s->master.when_full = o->when_full;
     s->master.drain_timeout = o->drain_timeout;
