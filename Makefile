@@ -39,7 +39,7 @@ $(LIB): lib ;
 clients: $(P)test/mario_test $(P)test/mario_load ## the LOGIN client and the load generator
 
 $(P)maritcp: $(call obj,$(MARITCP_SRC)) $(LIB)
-	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) -linih $(LIBS)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) -linih $(LIBS)
 	@echo "  LD   $@"
 
 $(P)test/mario_test: $(call obj,test/mario_test.c $(CLIENT_LIB_SRC))
@@ -77,7 +77,7 @@ $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)
 # Applications the integration tests start: each file is a program of its own.
 $(B)/apps/%: $(B)/obj/test/apps/%.o $(LIB)
 	@mkdir -p $(@D)
-	@$(CC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@$(CC) -rdynamic -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
 # Libraries they are started with, to make system calls and allocations fail.

@@ -20,6 +20,7 @@
 #include <event2/buffer.h>
 
 #include "akg.h"
+#include "crash.h"
 #include "io.h"
 #include "loop.h"
 #include "mem.h"
@@ -422,6 +423,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct seat *t = seat_here = w->seat;
+    crash_thread();
     if (!mem_thread_init())
         slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);
     do {

@@ -24,7 +24,21 @@ enum testapp_cmd {
     TEST_WHO = 0x700b,      /* -> test_who */
     TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
     TEST_REGISTER = 0x700d, /* tries every regist_ function; -> int32 each: all must be -1 */
-    TEST_SILENT = 0x700e    /* anything; returns 0 and answers nothing */
+    TEST_SILENT = 0x700e,   /* anything; returns 0 and answers nothing */
+    TEST_DIE = 0x700f       /* uint32 test_death: the whole process dies */
+};
+
+enum test_death {
+    DIE_ABORT,  /* abort() */
+    DIE_SEGV,   /* touches a page that may not be touched */
+    DIE_BUS,    /* touches a page behind the end of its file */
+    DIE_ILL,    /* an instruction that there is not */
+    DIE_FPE,    /* raise() */
+    DIE_STACK,  /* a recursion without an end */
+    DIE_KILL,   /* SIGKILL, as when the kernel has no memory */
+    DIE_EXIT_0, /* exit codes */
+    DIE_EXIT_2,
+    DIE_TWO /* two threads at the same moment: SIGSEGV each */
 };
 
 struct test_end {

@@ -16,6 +16,8 @@
     ROW(overload)   \
     ROW(slow)       \
     ROW(stop)       \
+    ROW(crash)      \
+    ROW(supervise)  \
     ROW(alloc)
 
 #define ROW(name) Suite *name##_suite(void);
