@@ -377,10 +377,10 @@ static void write_own(const struct crash_record *r)
 }
 
 /* Should the unwinder hang in what is left of a stack, SIGALRM ends the process. */
-static void set_watchdog(void)
+static void set_watchdog(bool on)
 {
     struct sigaction plain = {.sa_handler = SIG_DFL};
-    struct itimerval t = {.it_value = {.tv_usec = HANDLER_MS * 1000}};
+    struct itimerval t = {.it_value = {.tv_usec = on ? HANDLER_MS * 1000 : 0}};
     sigset_t alarms;
     sigemptyset(&alarms);
     sigaddset(&alarms, SIGALRM);
@@ -396,10 +396,11 @@ static void on_crash(int sig, siginfo_t *info, void *context)
 {
     pid_t nobody = 0, me = (pid_t) syscall(SYS_gettid);
     if (atomic_compare_exchange_strong(&crash.dying, &nobody, me)) {
-        set_watchdog();
+        set_watchdog(true);
         fill(crash.record, sig, info, context);
         if (!crash.shared)
             write_own(crash.record);
+        set_watchdog(false);
     } else if (nobody != me) {
         nanosleep(&(struct timespec){.tv_sec = OTHERS_MS / 1000}, NULL);
     }

@@ -6,6 +6,7 @@
  *         test.connected = none | greet | refuse | close | big | die   what the connected hook does
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
+ *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
  *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  *
  * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has
@@ -46,7 +47,7 @@ struct track {
 static SERVER *server;
 static enum connected_mode connected_mode;
 static bool end_writes, with_hooks = true, supervised;
-static const char *log_file = "-", *listen2;
+static const char *log_file = "-", *listen2, *early = "";
 
 /* Of each worker; only the worker touches its own. */
 static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
@@ -533,6 +534,8 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         end_writes = strcmp(value, "write") == 0;
     else if (strcmp(key, "test.hooks") == 0)
         with_hooks = on;
+    else if (strcmp(key, "test.early") == 0)
+        early = value;
     else if (strcmp(key, "test.listen2") == 0)
         listen2 = value;
     else
@@ -580,7 +583,11 @@ int main(int argc, char **argv)
     o.workernum = 2;
     o.connnum = 1000;
     read_options(&o, argc, argv);
+    if (strcmp(early, "thread") == 0)
+        start_log_thread();
     sint32 code = supervised ? mario_supervise(&o) : -1;
+    if (code < 0 && strcmp(early, "twice") == 0)
+        code = mario_supervise(&o);
     if (code >= 0)
         return code;
     char both[512];

@@ -355,6 +355,38 @@ START_TEST(the_first_start_fails)
 }
 END_TEST
 
+/* Goal: supervision that comes too late, or in a child, is refused in one line; what the parent had opened is
+ * closed. */
+START_TEST(supervision_at_the_wrong_time)
+{
+    static const char *const rows[][2] = {{"test.early=thread", "other threads"},
+                                          {"test.early=twice", "a second time"}};
+    char err[TEXT];
+    const char *args[] = {"server.supervise=on", rows[_i][0], NULL};
+    int code = itest_run(&(struct launch){.program = "testapp", .args = args}, NULL, 0, err, sizeof err);
+    ck_assert_int_eq(code, 2);
+    const char *end = strchr(err, '\n');
+    ck_assert_msg(end != NULL && end[1] == '\0' && strstr(err, rows[_i][1]) != NULL, "'%s'", err);
+}
+END_TEST
+
+/* Goal: a child that does not react to TERM any more is killed ten seconds after its time is up. */
+START_TEST(a_child_that_does_not_stop)
+{
+    struct server s;
+    char line[TEXT];
+    mortal_start(&s, (const char *[]){"server.supervise=on", "server.drain_timeout=0", NULL});
+    ck_assert(kill(mortal_child(s.pid), SIGSTOP) == 0);
+    uint64_t begin = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 15000), 137);
+    ck_assert_uint_ge(mortal_ms_since(begin), 9900);
+    mortal_last_line(&s, "died: ", line);
+    ck_assert_msg(strstr(line, "SIGKILL") != NULL && strstr(line, "not started again") != NULL, "%s", line);
+    server_discard(&s);
+}
+END_TEST
+
 /* ---- Listeners ---- */
 
 /* Goal: every kind of listener is handed on, IPv6 and unix too, one that the parent does not know is the
@@ -494,6 +526,8 @@ Suite *supervise_suite(void)
     tcase_add_test(c, the_parent_is_killed);
     c = itest_case(s, "start", 30);
     tcase_add_test(c, the_first_start_fails);
+    tcase_add_loop_test(c, supervision_at_the_wrong_time, 0, 2);
+    tcase_add_test(c, a_child_that_does_not_stop);
     tcase_add_test(c, all_kinds_of_listeners);
     tcase_add_loop_test(c, rights_are_dropped, 0, 2);
     return s;
