@@ -4,8 +4,10 @@
  * nothing, opens nothing but the log for a line, and holds no client's socket. The functions of supervise.h
  * run in the child, on the thread that makes and runs the server.
  *
- *     parent  page (w)  -> child (r)   which memory: one shared page, cleared before each fork
- *     child   page (w)  -> parent (r)  ready, stopping, the crash record, and what each worker runs
+ *     parent  counts, listeners  -> child   as of its fork
+ *     child   page (shared)      -> parent  stopping, the crash record, and what each worker runs;
+ *                                           cleared before each fork; one gone wild can do no more
+ *                                           there than end the supervision
  */
 #include "supervise.h"
 
@@ -46,8 +48,7 @@ enum {
 };
 
 struct page {
-    _Atomic bool ready;    /* the child listens */
-    _Atomic bool stopping; /* the child has been asked to stop */
+    _Atomic bool stopping; /* the child's server has been asked to stop */
     struct crash_record crash;
     struct beat beats[MARIO_WORKERNUM_MAX];
 };
@@ -136,7 +137,7 @@ void supervise_ready(void)
     uint64_t one = 1;
     if (!sup.child)
         return;
-    atomic_store_explicit(&sup.page->ready, true, memory_order_release);
+    atomic_store_explicit(&sup.page->stopping, false, memory_order_release); /* of a server before this one */
     if (write(sup.ready_fd, &one, sizeof one) != sizeof one)
         complain("cannot tell the parent: %s", strerror(errno));
 }
@@ -173,7 +174,8 @@ static void become_child(pid_t parent)
     sigaction(SIGCHLD, &sup.on_child, NULL);
     crash_share(&sup.page->crash);
     util_leave_word_to_parent();
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
         raise(SIGTERM); /* it has died already */
     sigemptyset(&later);
     sigaddset(&later, SIGTERM);
@@ -186,15 +188,20 @@ static void become_child(pid_t parent)
 /* ---- Before the first child ---- */
 
 #if defined(__SANITIZE_THREAD__)
-enum { THREADS_ALLOWED = 2 }; /* the sanitizer has one of its own */
-#else
-enum { THREADS_ALLOWED = 1 };
+#define SANITIZER_THREADS 1 /* it has a thread of its own */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZER_THREADS 1
+#endif
+#endif
+#ifndef SANITIZER_THREADS
+#define SANITIZER_THREADS 0
 #endif
 
 static bool is_alone(void)
 {
     struct stat st;
-    return stat("/proc/self/task", &st) != 0 || st.st_nlink <= 2 + THREADS_ALLOWED;
+    return stat("/proc/self/task", &st) != 0 || st.st_nlink <= 2 + 1 + SANITIZER_THREADS; /* with . and .. */
 }
 
 static bool keep_listeners(const struct mario_options *o)

@@ -260,19 +260,21 @@ START_TEST(hup_is_passed_on)
 }
 END_TEST
 
-/* Goal: a child killed from outside is replaced; the record says what killed it. */
+/* Goal: a child killed from outside is replaced, also by a signal that the parent passes on; the record says
+ * what killed it. */
 START_TEST(the_child_is_killed)
 {
     struct server s;
     char line[TEXT];
     mortal_start_supervised(&s);
     struct other_child next = {.parent = s.pid, .than = mortal_child(s.pid)};
-    ck_assert(next.than != 0 && kill(next.than, SIGKILL) == 0);
+    ck_assert(next.than != 0);
+    ck_assert(kill(_i == 0 ? next.than : s.pid, _i == 0 ? SIGKILL : SIGUSR1) == 0);
     ck_assert(itest_wait(has_other_child, &next, 1000));
     mortal_served_again(&s);
     mortal_last_line(&s, "died: ", line);
-    ck_assert_msg(strstr(line, "signal 9 (SIGKILL)") != NULL, "%s", line);
-    ck_assert_uint_eq(server_counter(&s, "died_sigkill"), 1);
+    ck_assert_msg(strstr(line, _i == 0 ? "signal 9 (SIGKILL)" : "signal 10 (SIGUSR1)") != NULL, "%s", line);
+    ck_assert_uint_eq(server_counter(&s, _i == 0 ? "died_sigkill" : "died_signal"), 1);
     server_stop(&s);
 }
 END_TEST
@@ -520,7 +522,7 @@ Suite *supervise_suite(void)
     tcase_add_test(c, a_signal_to_the_group);
     tcase_add_test(c, a_second_term);
     tcase_add_test(c, hup_is_passed_on);
-    tcase_add_test(c, the_child_is_killed);
+    tcase_add_loop_test(c, the_child_is_killed, 0, 2);
     tcase_add_test(c, the_child_is_stopped);
     tcase_add_loop_test(c, the_child_stops_itself, 0, 2);
     tcase_add_test(c, the_parent_is_killed);
