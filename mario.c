@@ -9,7 +9,7 @@
 #include "conf/option.h"
 #include "function/function.h"
 
-/* 0 and 3 come from mario_server_exit_code(). */
+/* 0 and 3 come from mario_server_exit_code(), those of a death from mario_supervise(). */
 enum { EXIT_CONFIGURATION = 1, EXIT_NO_START = 2 };
 
 #define LAST_LINES_MS 500 /* how long the log may take to be written at the end */
@@ -52,12 +52,15 @@ static sint32 become_daemon(const struct maritcp_conf *conf)
     return -1;
 }
 
+/* As server.user already, which must be able to open it again after a HUP or a restart. */
 static sint32 open_log(const struct maritcp_conf *conf)
 {
     mario_log_level(conf->log_level);
     if (mario_log_open(conf->log_file) == 0)
         return 0;
-    fprintf(stderr, "maritcp: log.file %s cannot be opened: %s\n", conf->log_file, strerror(errno));
+    bool other = strcmp(conf->user, "-") != 0;
+    fprintf(stderr, "maritcp: log.file %s cannot be opened%s%s: %s\n", conf->log_file,
+            other ? " as server.user " : "", other ? conf->user : "", strerror(errno));
     return -1;
 }
 
@@ -79,7 +82,7 @@ static sint32 serve(const struct maritcp_conf *conf)
     if (!server)
         return EXIT_NO_START;
     sint32 code = EXIT_NO_START;
-    if (prepare(server, conf) == 0) {
+    if (open_log(conf) == 0 && prepare(server, conf) == 0) {
         start_server(server);
         code = mario_server_exit_code(server);
     }
@@ -98,8 +101,8 @@ int main(int argc, char **argv)
         code = configure(&conf, &cmd);
     if (code < 0 && cmd.daemon && become_daemon(&conf) != 0)
         code = EXIT_NO_START;
-    if (code < 0 && open_log(&conf) != 0)
-        code = EXIT_NO_START;
+    if (code < 0 && conf.supervise)
+        code = mario_supervise(&conf.server); /* goes on here in each child */
     if (code < 0)
         code = serve(&conf);
     cmdline_fini(&cmd);

@@ -13,7 +13,7 @@
 #include "mario/mario_util.h"
 #include "option.h"
 
-#define USAGE "usage: maritcp [-c FILE] [-o section.key=value]... [-t] [-d] [-V] [-h]"
+#define USAGE "usage: maritcp [-c FILE] [-o section.key=value]... [-t] [-d] [-S] [-V] [-h]"
 
 enum { CMDLINE_GO_ON = -1, CMDLINE_WRONG = 1 };
 enum { PRINT_SAMPLE = 256, PRINT_MANUAL };
@@ -23,12 +23,15 @@ static const struct option cmdline_options[] = {
     {"option", required_argument, NULL, 'o'},
     {"test", no_argument, NULL, 't'},
     {"daemon", no_argument, NULL, 'd'},
+    {"supervise", no_argument, NULL, 'S'},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {"print-sample", no_argument, NULL, PRINT_SAMPLE},
     {"print-manual", no_argument, NULL, PRINT_MANUAL},
     {NULL, 0, NULL, 0},
 };
+
+static char supervise_on[] = "server.supervise=on"; /* what -S is short for */
 
 sint32 cmdline_flush(void)
 {
@@ -47,6 +50,7 @@ static sint32 cmdline_help(void)
         "  -o, --option section.key=value  override one key; repeatable, wins over the file\n"
         "  -t, --test                      check the configuration, print what would be used, exit 0 or 1\n"
         "  -d, --daemon                    run as a daemon\n"
+        "  -S, --supervise                 have a parent start it again when it dies\n"
         "  -V, --version                   print the version\n"
         "  -h, --help                      print this\n"
         "Signals: TERM and INT stop in stages, a second one at once; HUP reopens the log.\n"
@@ -82,6 +86,9 @@ static sint32 cmdline_take(struct cmdline *cmd, int option, char **argv)
     case 'd':
         cmd->daemon = true;
         return CMDLINE_GO_ON;
+    case 'S':
+        cmd->overrides[cmd->override_count++] = supervise_on;
+        return CMDLINE_GO_ON;
     case 'V':
         printf("maritcp %s\n", mario_version());
         return cmdline_flush();
@@ -108,7 +115,7 @@ sint32 cmdline_init(struct cmdline *cmd, int argc, char **argv)
         return CMDLINE_WRONG;
     }
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":c:o:tdVh", cmdline_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":c:o:tdSVh", cmdline_options, NULL)) != -1) {
         sint32 code = cmdline_take(cmd, option, argv);
         if (code != CMDLINE_GO_ON)
             return code;

@@ -10,7 +10,7 @@
 
 struct cmdline {
     const char *file; /* -c, else the default file if it exists, else NULL */
-    char **overrides; /* -o, in order; the strings are argv's */
+    char **overrides; /* -o and -S, in order; the strings are argv's or constant */
     uint32 override_count;
     bool test;   /* -t */
     bool daemon; /* -d */

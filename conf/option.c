@@ -53,6 +53,12 @@ const struct row conf_rows[] = {
      "Seconds that a stop may take to answer what has arrived."},
     {"server", "prefault", ROW_BOOL, "off", 0, 1, NULL, AT(server.prefault),
      "on touches the memory of all connections at start, off when it is first used."},
+    {"server", "user", ROW_USER, "-", 1, CONF_USER_SIZE - 1, NULL, AT(user),
+     "The user to become once the listeners are open: a name or number, with a group behind a colon if it is "
+     "not to be the user's own. It keeps no other group and no capability. - stays who started it. The log "
+     "is opened by this user, so it must be able to write it."},
+    {"server", "supervise", ROW_BOOL, "off", 0, 1, NULL, AT(supervise),
+     "on has a parent process keep the listeners and start the server again when it dies, as -S does."},
     {"output", "high", ROW_SIZE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_high),
      "Bytes of pending output above which a connection is not read. At most output.max; "
      "left out, it follows a smaller output.max."},
@@ -297,6 +303,8 @@ sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overri
         if (row_set(&conf_rows[i], conf, conf_rows[i].fallback, &nowhere, 0, err) != 0)
             return -1;
     conf->server.listen = conf->listen;
+    conf->server.user = conf->user;
+    conf->server.death_log = conf->log_file;
     if (file && file_read(conf, file, err) != 0)
         return -1;
     for (uint32 i = 0; i < override_count; i++)

@@ -20,16 +20,19 @@
 
 #define CONF_ROWS_MAX    32u   /* rows the table may have */
 #define CONF_LISTEN_SIZE 8192u /* bytes of a whole listen list, NUL included */
+#define CONF_USER_SIZE   65u
 
-/* All values, checked. server.listen points into the struct itself, so hand it on by pointer; a copy would go
- * on pointing here. */
+/* All values, checked. The texts of `server` point into the struct itself, so hand it on by pointer; a copy
+ * would go on pointing here. */
 struct maritcp_conf {
     struct mario_options server;
     uint32 stx;
     enum mario_log_level log_level;
     uint32 collect_interval;       /* seconds */
     char listen[CONF_LISTEN_SIZE]; /* as server.listen */
-    char log_file[PATH_MAX];       /* "-" is standard output */
+    char log_file[PATH_MAX];       /* "-" is standard output; also server.death_log */
+    char user[CONF_USER_SIZE];     /* as server.user */
+    int supervise;                 /* 1: under mario_supervise() */
     sint32 origin[CONF_ROWS_MAX];  /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
 };
 

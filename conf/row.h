@@ -17,6 +17,7 @@ enum row_type {
     ROW_ENUM,   /* an enum, one of `names`, counted from 0 */
     ROW_STRING, /* char[max + 1] or more */
     ROW_LISTEN, /* char[CONF_LISTEN_SIZE], a list that mario_listen_check() accepts */
+    ROW_USER,   /* char[max + 1], a user that mario_user_check() accepts */
     ROW_PORT    /* no place of its own: sets the listen list to 0.0.0.0:port */
 };
 

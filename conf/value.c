@@ -92,7 +92,8 @@ static const char *value_string(const struct row *row, const char *text)
         return "is not plain UTF-8 text";
     if (strchr(text, ';'))
         return "has a ';', which starts a comment";
-    if (row->type == ROW_STRING && (strlen(text) < row->min || strlen(text) > row->max))
+    if ((row->type == ROW_STRING || row->type == ROW_USER) &&
+        (strlen(text) < row->min || strlen(text) > row->max))
         return "has a length out of range";
     if (row->type == ROW_LISTEN && strlen(text) >= CONF_LISTEN_SIZE)
         return "is too long a list";
@@ -108,7 +109,8 @@ sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char 
         snprintf(why, WHY_SIZE, "no value");
         return -1;
     }
-    if (row->type == ROW_STRING || row->type == ROW_LISTEN)
+    bool is_text = row->type == ROW_STRING || row->type == ROW_LISTEN || row->type == ROW_USER;
+    if (is_text)
         wrong = value_string(row, text);
     else if (row->type == ROW_BOOL || row->type == ROW_ENUM)
         wrong = value_word(row, text, &value);
@@ -121,7 +123,9 @@ sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char 
     }
     if (row->type == ROW_LISTEN && mario_listen_check(text, why, WHY_SIZE) != 0)
         return -1;
-    if (row->type == ROW_STRING || row->type == ROW_LISTEN)
+    if (row->type == ROW_USER && mario_user_check(text, why, WHY_SIZE) != 0)
+        return -1;
+    if (is_text)
         memcpy((char *) conf + row->at, text, strlen(text) + 1);
     else if (row->type == ROW_PORT)
         snprintf((char *) conf + row->at, CONF_LISTEN_SIZE, "0.0.0.0:%u", value);
@@ -159,6 +163,7 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
         break;
     case ROW_STRING:
     case ROW_LISTEN:
+    case ROW_USER:
     case ROW_PORT:
         snprintf(out, size, "%s", (const char *) conf + row->at);
         break;
@@ -190,6 +195,9 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         break;
     case ROW_STRING:
         snprintf(out, RANGE_SIZE, "%u .. %u bytes", row->min, row->max);
+        break;
+    case ROW_USER:
+        snprintf(out, RANGE_SIZE, "user, user:group or -; not root");
         break;
     case ROW_LISTEN:
         snprintf(out, RANGE_SIZE, "addr:port, [v6]:port, unix:/path, separated by commas; port %u .. %u",

@@ -205,6 +205,22 @@ int listen_open(struct listen_address *a, int backlog)
     return fd;
 }
 
+const char *listen_mend(int err)
+{
+    switch (err) {
+    case EADDRINUSE:
+        return "; stop who has it (ss -ltnp) or choose another port";
+    case EACCES:
+        return "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)";
+    case EADDRNOTAVAIL:
+        return "; this machine does not have that address";
+    case EMFILE:
+        return "; raise the descriptor limit (ulimit -n)";
+    default:
+        return "";
+    }
+}
+
 void listen_close(const struct listen_address *a, int fd)
 {
     close(fd);

@@ -26,6 +26,9 @@ int listen_parse(const char *list, struct listen_address *out, char *why, size_t
  * nobody listens on is replaced. The descriptor, or -1 with errno. */
 int listen_open(struct listen_address *a, int backlog);
 
+/* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. */
+const char *listen_mend(int err);
+
 /* Close it, and remove a unix socket's file. */
 void listen_close(const struct listen_address *a, int fd);
 

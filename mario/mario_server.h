@@ -48,27 +48,48 @@ struct mario_options {
     uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
     uint32 output_high;   /* bytes of pending output above which a connection is not read */
     uint32 output_max;    /* bytes of pending output above which it is closed; >= output_high */
-    uint32
-        watch_warn_ms; /* a function that runs longer is reported, its worker gets no new connections; 0 = no
-                             watch, nobody is replaced */
-    uint32
-        watch_replace_ms; /* a worker whose function runs longer is replaced; 0 = never; >= watch_warn_ms */
-    uint32
-        watch_replace_max; /* workers replaced within a minute, .. MARIO_REPLACE_MAX; 0 = none, whatever happens */
-    int prefault;          /* 1: touch all pool pages at start instead of at first use */
+    uint32 watch_warn_ms; /* milliseconds a function may run until it is reported; 0 = no watch */
+    uint32 watch_replace_ms;  /* until its worker is replaced; 0 = never; >= watch_warn_ms */
+    uint32 watch_replace_max; /* replaced within a minute, .. MARIO_REPLACE_MAX */
+    int prefault;             /* 1: touch all pool pages at start instead of at first use */
+    const char *user;         /* "user" or "user:group" to become once the listeners are open; NULL = stay */
+    const char *death_log;    /* file that gets the line about a death; NULL or "-": standard error */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
  * entry and what is wrong with it. Any thread. */
 sint32 mario_listen_check(const char *list, char *why, uint32 size);
 
+/* Check the user of the options without becoming it: names or numbers, not root. NULL, "" and "-" are good.
+ * 0, or -1 with one line in why[0 .. size-1]. Before threads start. */
+sint32 mario_user_check(const char *user, char *why, uint32 size);
+
 /* Fill *o with the defaults of docs/design.md. */
 void mario_options_init(struct mario_options *o);
 
-/* Check the options, raise the soft descriptor limit as far as it may, bind and listen, allocate all pools.
+/* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to
+ * o->death_log and fork again within a second. The parent opens the listeners, keeps them, becomes o->user and
+ * stays so, reads nothing from clients, and passes TERM, INT, HUP, USR1 and USR2 on. Of *o it uses listen,
+ * backlog, connnum and workernum (for the descriptor limit), drain_timeout, user and death_log.
+ *
+ * Returns -1 in each child, which goes on as it would have without: init (takes over listeners of the same
+ * address instead of opening them), registering, start. TERM, INT and HUP are blocked there until then. In the
+ * parent it returns once and for all: the code to exit with, as of the last child: 0 after a stop, 128 + n
+ * after signal n, 2 if the start failed, said in one line. A first child that ends before it listens, and one
+ * that exits with 0, are not started again.
+ *
+ * On the main thread, before init, before any other thread, after run_daemon(); files that the child is to
+ * open again (a log) belong behind it. Once in a process. */
+sint32 mario_supervise(const struct mario_options *o) __attribute__((warn_unused_result));
+
+/* Check the options, raise the soft descriptor limit as far as it may, bind and listen, become o->user (for
+ * good: no capabilities, no_new_privs), allocate all pools. Where the application has no handler for SIGSEGV,
+ * SIGBUS, SIGFPE, SIGILL or SIGABRT it gets one that writes one line about the death to o->death_log; then the
+ * process dies as ever.
+ *
  * The calling thread then has SIGTERM, SIGINT and SIGHUP blocked (so have the threads it starts later), so
- * that they reach the master. Call it before starting threads of your own. o is copied. Returns the server,
- * or NULL after one clear line on standard error; nothing is left half-made then. */
+ * that they reach the master. Call it before starting threads of your own. o is copied. Returns the server, or
+ * NULL after one clear line on standard error; nothing is left half-made then, except that the user stays. */
 SERVER *mario_init_server(const struct mario_options *o) __attribute__((warn_unused_result));
 
 /* The same with the defaults: 0.0.0.0:port, workernum workers of connnum connections each (0 as above),

@@ -19,6 +19,7 @@
 
 #include "akg.h"
 #include "loop.h"
+#include "supervise.h"
 
 enum {
     ACCEPT_BATCH = 64,  /* accepts a wake-up, so that signals and the bell get their turn */
@@ -250,11 +251,13 @@ static void on_listener(evutil_socket_t fd, short what, void *arg)
 
 /* ---- Stopping ---- */
 
-static void close_listener(struct listener *l)
+static void close_listener(struct master *m, struct listener *l)
 {
     if (l->event != NULL)
         event_free(l->event);
-    if (l->fd >= 0)
+    if (l->fd >= 0 && l->borrowed)
+        supervise_release(&l->address, l->fd, m->stage != STAGE_ACCEPTING && !m->failed);
+    else if (l->fd >= 0)
         listen_close(&l->address, l->fd);
     l->event = NULL;
     l->fd = -1;
@@ -263,7 +266,7 @@ static void close_listener(struct listener *l)
 static void close_listeners(struct master *m)
 {
     for (uint32_t i = 0; i < m->listener_count; i++)
-        close_listener(&m->listeners[i]);
+        close_listener(m, &m->listeners[i]);
 }
 
 static void tell_workers_to_stop(struct master *m)
@@ -306,7 +309,7 @@ static void last_call(struct master *m)
     for (uint32_t i = 0; i < m->listener_count; i++) {
         struct listener *l = &m->listeners[i];
         if (l->fd >= 0 && is_last_call_over(l))
-            close_listener(l);
+            close_listener(m, l);
         open = open || l->fd >= 0;
     }
     wake_workers(m);
@@ -417,6 +420,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     struct master *m = arg;
     (void) what;
     uint32_t held_back;
+    if (sig != SIGHUP && supervise_is_echo())
+        return;
     if (log_limit_pass(&signal_notes, 2, &held_back))
         slog_info_t(m->qlog, "signal %d: %s (%u more since the last line)", (int) sig,
                     sig == SIGHUP ? "opening the log file again" : "stopping", held_back);

@@ -26,6 +26,7 @@ enum master_stage {
 struct listener {
     struct listen_address address;
     int fd;             /* -1 once closed */
+    bool borrowed;      /* the supervising parent's */
     uint32_t last_call; /* connections it may still let in at a stop */
     struct event *event;
     struct master *master;

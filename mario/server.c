@@ -4,23 +4,24 @@
  */
 #include "mario_server.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "akg.h"
+#include "crash.h"
+#include "limit.h"
 #include "loop.h"
 #include "mario_util.h"
 #include "master.h"
+#include "privilege.h"
+#include "supervise.h"
 #include "util.h"
 #include "watch.h"
 
@@ -116,43 +117,13 @@ static bool check(const struct mario_options *o)
 
 /* ---- Descriptors ---- */
 
-static uint64_t open_descriptors(void)
-{
-    uint64_t n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    if (d == NULL)
-        return 16;
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n - 3; /* . and .. and the directory itself */
-}
-
-/* Raise the soft limit as far as it may: to the hard one, and with the privilege beyond, if that is wanted.
- */
-static uint64_t raise_limit(uint64_t wanted)
-{
-    struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-        return 1024;
-    if (wanted > r.rlim_max) {
-        struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-            return wanted;
-    }
-    struct rlimit most = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
-    if (r.rlim_cur < r.rlim_max && setrlimit(RLIMIT_NOFILE, &most) == 0)
-        return r.rlim_max;
-    return r.rlim_cur;
-}
-
 /* Settle connnum against the descriptor limit. */
 static bool fit_limits(SERVER *s, const struct mario_options *o)
 {
-    uint64_t besides = open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_LOG + FDS_SPARE +
-                       (uint64_t) s->workernum * FDS_A_WORKER;
+    uint64_t besides = limit_open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_LOG +
+                       FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
     uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
-    uint64_t limit = raise_limit(wanted);
+    uint64_t limit = limit_raise(wanted);
     uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
     if (fits == 0)
         return complain(
@@ -179,13 +150,6 @@ static bool fit_limits(SERVER *s, const struct mario_options *o)
     return true;
 }
 
-static uint32_t cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > (int) MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : (uint32_t) n;
-}
-
 /* ---- Init ---- */
 
 static uint32_t ticks(uint32_t seconds)
@@ -202,7 +166,7 @@ static void settle(SERVER *s, const struct mario_options *o)
                                     .drain_timeout = ticks(o->drain_timeout),
                                     .output_high = o->output_high,
                                     .output_max = o->output_max};
-    s->workernum = o->workernum != 0 ? o->workernum : cores();
+    s->workernum = o->workernum != 0 ? o->workernum : limit_cores();
     s->master.workernum = s->workernum;
     s->master.when_full = o->when_full;
     s->master.drain_timeout = o->drain_timeout;
@@ -234,19 +198,22 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
 {
     for (uint32_t i = 0; i < s->master.listener_count; i++) {
         struct listener *l = &s->listeners[i];
-        l->fd = listen_open(&l->address, (int) o->backlog);
+        l->fd = supervise_listener(&l->address, (int) o->backlog);
+        l->borrowed = l->fd >= 0;
+        if (!l->borrowed)
+            l->fd = listen_open(&l->address, (int) o->backlog);
         if (l->fd >= 0)
             continue;
-        int err = errno;
-        const char *mend = err == EADDRINUSE ? "; stop who has it (ss -ltnp) or choose another port"
-                           : err == EACCES
-                               ? "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)"
-                           : err == EADDRNOTAVAIL ? "; this machine does not have that address"
-                           : err == EMFILE        ? "; raise the descriptor limit (ulimit -n)"
-                                                  : "";
-        return complain("cannot listen on %s: %s%s", l->address.name, strerror(err), mend);
+        return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno), listen_mend(errno));
     }
     return true;
+}
+
+/* From here on nothing needs the rights of root. */
+static bool drop(const struct mario_options *o)
+{
+    char why[256];
+    return privilege_drop(o->user, why, sizeof why) || complain("user: %s", why);
 }
 
 static bool make_workers(SERVER *s, const struct mario_options *o)
@@ -287,7 +254,7 @@ static void destroy(SERVER *s)
 {
     doorbell_fini(&s->master.bell);
     free(s->stats);
-    if (s->beats != NULL)
+    if (s->beats != NULL && s->beats != supervise_beats())
         munmap(s->beats, s->workernum * sizeof *s->beats);
     free(s);
 }
@@ -317,6 +284,10 @@ static bool make_stats(SERVER *s)
     }
     memset(s->stats, 0, size);
     s->master.stats = &s->stats[s->workernum];
+    supervise_stats(s->master.stats);
+    s->beats = supervise_beats();
+    if (s->beats != NULL)
+        return true;
     s->beats = mmap(NULL, s->workernum * sizeof *s->beats, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                     -1, 0);
     if (s->beats == MAP_FAILED)
@@ -329,7 +300,7 @@ static bool make(SERVER *s, const struct mario_options *o)
     if (!parse_listeners(s, o->listen))
         return false;
     settle(s, o);
-    if (!fit_limits(s, o) || !open_listeners(s, o))
+    if (!fit_limits(s, o) || !open_listeners(s, o) || !drop(o))
         return false;
     if (!make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));
@@ -357,6 +328,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     s->master.bell.fd = -1;
     util_fill_standard();
     set_signals(&old);
+    crash_setup(o->death_log);
     loop_setup();
     if (!make(s, o)) {
         take_down(s);
@@ -460,12 +432,14 @@ void *start_server(void *server)
         return s != NULL ? server : (void *) &the_server;
     }
     s->exit_code = EXIT_NOT_STARTED;
+    crash_thread();
     s->settings.codec.stx = akg_stx();
     akg_freeze();
     bool ok = start_workers(s);
     if (ok) {
         log_start(s);
         mario_daemon_ready();
+        supervise_ready();
         ok = master_run(&s->master);
         if (!ok && s->master.gave_up)
             return lose(s);

@@ -36,7 +36,16 @@
     ROW(watch_died)     /* threads that ended in a function */                                        \
     ROW(watch_limited)  /* times a worker was not replaced: too many within a minute, or no memory */ \
     ROW(output_paused)  /* times a connection was not read because of output.high */                  \
-    ROW(closed)         /* connections that ended, all reasons; the rows below say why */
+    ROW(restarts)       /* times this process was started again by mario_supervise() */               \
+    ROW(died_sigsegv)   /* what its forerunners died of: signals */                                   \
+    ROW(died_sigabrt)                                                                                 \
+    ROW(died_sigbus)                                                                                  \
+    ROW(died_sigfpe)                                                                                  \
+    ROW(died_sigill)                                                                                  \
+    ROW(died_sigkill)                                                                                 \
+    ROW(died_signal) /* any other signal */                                                           \
+    ROW(died_exit)   /* an exit code that is not 0 */                                                 \
+    ROW(closed)      /* connections that ended, all reasons; the rows below say why */
 
 enum counter {
 #define ROW(name) STAT_##name,

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
@@ -16,7 +17,8 @@
 #include "assert.h"
 #include "util.h"
 
-static int ready_pipe = -1; /* daemon (w) -> the process that made it (r); -1 outside a daemon */
+static int ready_pipe = -1; /* daemon (w) -> the process that made it (r); -1 when nothing is to be said */
+static bool unready;        /* in a daemon whose standard error is still that of who made it */
 
 void assert_failed(const char *what, const char *file, int line)
 {
@@ -105,6 +107,7 @@ sint32 run_daemon(void)
     }
     close(fds[0]);
     ready_pipe = fds[1];
+    unready = true;
     setsid();
     if (chdir("/") != 0)
         return -1;
@@ -113,15 +116,25 @@ sint32 run_daemon(void)
     return 0;
 }
 
+void util_leave_word_to_parent(void)
+{
+    if (ready_pipe >= 0)
+        close(ready_pipe);
+    ready_pipe = -1;
+}
+
 void mario_daemon_ready(void)
 {
+    ssize_t n;
+    if (!unready)
+        return;
+    unready = false;
+    to_null(STDERR_FILENO, O_WRONLY); /* first: ready means all of it */
     if (ready_pipe < 0)
         return;
-    ssize_t n;
     do {
         n = write(ready_pipe, "r", 1);
     } while (n < 0 && errno == EINTR);
     close(ready_pipe);
     ready_pipe = -1;
-    to_null(STDERR_FILENO, O_WRONLY);
 }

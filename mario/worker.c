@@ -20,6 +20,7 @@
 #include <event2/buffer.h>
 
 #include "akg.h"
+#include "crash.h"
 #include "io.h"
 #include "loop.h"
 #include "mem.h"
@@ -460,6 +461,7 @@ static void serve(struct worker *w, struct seat *t)
 static void sit_down(struct seat *t)
 {
     seat_here = t;
+    crash_thread();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (!mem_thread_init())
         slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);

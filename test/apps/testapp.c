@@ -3,10 +3,12 @@
  * should not do, and that check what it may rely on. testapp.h has its commands.
  *
  *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
- *         test.connected = none | greet | refuse | close | big | stick   what the connected hook does; stick:
- *                                                                        blocks until TEST_UNSTICK, the first time
+ *         test.connected = none | greet | refuse | close | big | stick | die   what the connected hook does;
+ *                                                 stick: blocks until TEST_UNSTICK, the first time
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
+ *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
+ *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  *
  * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has
  * a struct track from its connected hook to its end hook, in c->user; a table for each worker tells which
@@ -17,6 +19,7 @@
 #include <arpa/inet.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 
 #include "test/apps/testapp.h"
 
@@ -30,7 +33,8 @@ enum connected_mode {
     CONNECTED_REFUSE,
     CONNECTED_CLOSE,
     CONNECTED_BIG,
-    CONNECTED_STICK
+    CONNECTED_STICK,
+    CONNECTED_DIE
 };
 
 enum at_end { END_QUIET, END_STICKS, END_DIES };
@@ -48,7 +52,8 @@ struct track {
 
 static SERVER *server;
 static enum connected_mode connected_mode;
-static bool end_writes, with_hooks = true;
+static bool end_writes, with_hooks = true, supervised;
+static const char *log_file = "-", *listen2, *early = "";
 
 /* Of each worker; only the worker touches its own. */
 static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
@@ -141,6 +146,8 @@ static sint32 on_connected(CONN *c)
         close_conn(c, 7);
     else if (connected_mode == CONNECTED_STICK && first)
         stick();
+    else if (connected_mode == CONNECTED_DIE)
+        abort();
     return connected_mode == CONNECTED_REFUSE ? -1 : 0;
 }
 
@@ -386,7 +393,7 @@ static sint32 do_unstick(CONN *c)
     return do_echo(c);
 }
 
-static sint32 do_die(CONN *c)
+static sint32 do_end_thread(CONN *c)
 {
     if (number_in(c) == TEST_IN_END_HOOK)
         return close_to(c, END_DIES);
@@ -405,6 +412,88 @@ static sint32 do_silent(CONN *c)
     (void) c;
     own_functions++;
     return 0;
+}
+
+/* ---- Dying ---- */
+
+__attribute__((noinline)) static uint32 overflow(uint32 depth)
+{
+    volatile char room[4096];
+    room[depth % sizeof room] = 1;
+    return depth == UINT32_MAX ? 0 : overflow(depth + 1) + (uint32) room[depth % sizeof room];
+}
+
+/* Touch a page that may not be touched, or that lies behind the end of its file. */
+static void touch(bool behind_the_end)
+{
+    int fd = behind_the_end ? memfd_create("empty", MFD_CLOEXEC) : -1;
+    volatile char *page = mmap(NULL, 4096, behind_the_end ? PROT_READ : PROT_NONE,
+                               behind_the_end ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+    if (page != MAP_FAILED)
+        own_functions += (uint64) page[0];
+}
+
+static void *touch_too(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    touch(false);
+    return NULL;
+}
+
+static void two_at_once(void)
+{
+    pthread_barrier_t barrier;
+    pthread_t t;
+    pthread_barrier_init(&barrier, NULL, 2);
+    if (pthread_create(&t, NULL, touch_too, &barrier) == 0)
+        touch_too(&barrier);
+}
+
+static void illegal(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("ud2");
+#else
+    raise(SIGILL);
+#endif
+}
+
+/* So that the compiler does not know that they do not return: the call stays inside its function. */
+static void (*volatile give_up)(void) = abort, (*volatile go_wrong)(void) = illegal;
+
+sint32 die_as_told(CONN *c);
+
+/* Not static, so that a backtrace has its name. */
+sint32 die_as_told(CONN *c)
+{
+    switch ((enum test_death) number_in(c)) {
+    case DIE_ABORT:
+        give_up();
+        break;
+    case DIE_SEGV:
+    case DIE_BUS:
+        touch(number_in(c) == DIE_BUS);
+        break;
+    case DIE_ILL:
+        go_wrong();
+        break;
+    case DIE_FPE:
+        raise(SIGFPE);
+        break;
+    case DIE_STACK:
+        return (sint32) overflow(0);
+    case DIE_KILL:
+        kill(getpid(), SIGKILL);
+        break;
+    case DIE_EXIT_0:
+        _exit(0);
+    case DIE_EXIT_2:
+        _exit(2);
+    case DIE_TWO:
+        two_at_once();
+        break;
+    }
+    return do_echo(c); /* it should not have come so far */
 }
 
 static const struct {
@@ -429,8 +518,9 @@ static const struct {
     {TEST_SILENT, do_silent},
     {TEST_STICK, do_stick},
     {TEST_UNSTICK, do_unstick},
-    {TEST_DIE, do_die},
+    {TEST_END_THREAD, do_end_thread},
     {TEST_CANCEL, do_cancel},
+    {TEST_DIE, die_as_told},
 };
 
 /* ---- Options ---- */
@@ -480,7 +570,7 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
 
 static bool set_connected(const char *value)
 {
-    static const char *const names[] = {"none", "greet", "refuse", "close", "big", "stick"};
+    static const char *const names[] = {"none", "greet", "refuse", "close", "big", "stick", "die"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], value) == 0) {
             connected_mode = (enum connected_mode) i;
@@ -502,7 +592,11 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
     else if (strcmp(key, "server.when_full") == 0)
         o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
     else if (strcmp(key, "log.file") == 0)
-        return mario_log_open(value) == 0;
+        log_file = o->death_log = value;
+    else if (strcmp(key, "server.user") == 0)
+        o->user = value;
+    else if (strcmp(key, "server.supervise") == 0)
+        supervised = on;
     else if (strcmp(key, "log.level") == 0)
         mario_log_level(strcmp(value, "debug") == 0 ? MARIO_LOG_DEBUG : MARIO_LOG_INFO);
     else if (strcmp(key, "test.connected") == 0)
@@ -511,6 +605,10 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         end_writes = strcmp(value, "write") == 0;
     else if (strcmp(key, "test.hooks") == 0)
         with_hooks = on;
+    else if (strcmp(key, "test.early") == 0)
+        early = value;
+    else if (strcmp(key, "test.listen2") == 0)
+        listen2 = value;
     else
         return false;
     return true;
@@ -568,10 +666,20 @@ int main(int argc, char **argv)
     o.workernum = 2;
     o.connnum = 1000;
     read_options(&o, argc, argv);
+    if (strcmp(early, "thread") == 0)
+        start_log_thread();
+    sint32 code = supervised ? mario_supervise(&o) : -1;
+    if (code < 0 && strcmp(early, "twice") == 0)
+        code = mario_supervise(&o);
+    if (code >= 0)
+        return code;
+    char both[512];
+    snprintf(both, sizeof both, "%s,%s", o.listen, listen2);
+    o.listen = listen2 != NULL ? both : o.listen;
     server = mario_init_server(&o);
     if (server == NULL)
         return 2;
-    if (!register_all() || start_log_thread() != 0) {
+    if (mario_log_open(log_file) != 0 || !register_all() || start_log_thread() != 0) {
         fprintf(stderr, "testapp: cannot be set up\n");
         return 2;
     }

@@ -25,15 +25,29 @@ enum testapp_cmd {
     TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
     TEST_REGISTER = 0x700d, /* tries every regist_ function; -> int32 each: all must be -1 */
     TEST_SILENT = 0x700e,   /* anything; returns 0 and answers nothing */
+    TEST_DIE = 0x700f,      /* uint32 test_death: the whole process dies */
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
-    TEST_DIE = 0x7022,     /* uint32 test_place; ends its thread there with pthread_exit() */
-    TEST_CANCEL = 0x7023   /* cancels its thread; if it lives on, echoes */
+    TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
+    TEST_CANCEL = 0x7023      /* cancels its thread; if it lives on, echoes */
 };
 
 enum test_place {
     TEST_IN_FUNCTION,
     TEST_IN_END_HOOK /* closes, and does it in the end hook of its connection */
+};
+
+enum test_death {
+    DIE_ABORT,  /* abort() */
+    DIE_SEGV,   /* touches a page that may not be touched */
+    DIE_BUS,    /* touches a page behind the end of its file */
+    DIE_ILL,    /* an instruction that there is not */
+    DIE_FPE,    /* raise() */
+    DIE_STACK,  /* a recursion without an end */
+    DIE_KILL,   /* SIGKILL, as when the kernel has no memory */
+    DIE_EXIT_0, /* exit codes */
+    DIE_EXIT_2,
+    DIE_TWO /* two threads at the same moment: SIGSEGV each */
 };
 
 struct test_end {

@@ -125,6 +125,8 @@ void server_launch(struct server *s, const struct launch *l)
     s->log_lines_max = 10;
     s->counts_itself = strcmp(l->program, "testapp") == 0;
     program_make_dir(s->dir, sizeof s->dir);
+    if (l->owner != 0)
+        ck_assert_msg(chown(s->dir, l->owner, (gid_t) -1) == 0, "chown: %s", strerror(errno));
     snprintf(s->log, sizeof s->log, "%s/log", s->dir);
     snprintf(s->err, sizeof s->err, "%s/err", s->dir);
     snprintf(out, sizeof out, "%s/%s", s->dir, l->bare ? "log" : "out");

@@ -90,6 +90,7 @@ struct launch {
     const char *preload;     /* a library of test/preload/, without .so; or NULL */
     const char *const *env;  /* more environment: "NAME=value", ends with NULL; or NULL */
     uint64_t nofile;         /* RLIMIT_NOFILE, soft and hard; 0 = as it is */
+    uid_t owner;             /* 0, or whom the server's directory is given to, so that it can log there */
     bool bare;               /* give it args alone: no listen, no log.file */
     bool stop_waits; /* TERM is blocked and pending from its first instruction on: it starts, then stops */
 };

@@ -18,6 +18,8 @@
     ROW(load)       \
     ROW(stop)       \
     ROW(watch)      \
+    ROW(crash)      \
+    ROW(supervise)  \
     ROW(alloc)
 
 #define ROW(name) Suite *name##_suite(void);

@@ -480,6 +480,13 @@ START_TEST(a_daemon_without_standard_descriptors)
 }
 END_TEST
 
+/* Goal: the same under supervision: the parent is the daemon, and says it when its child serves. */
+START_TEST(a_supervised_daemon)
+{
+    run_a_daemon("exec \"$0\" \"$@\" -S");
+}
+END_TEST
+
 /* ---- Again and again ---- */
 
 /* Goal: 100 rounds of start, one request, stop. */
@@ -516,6 +523,7 @@ Suite *start_suite(void)
     c = itest_case(s, "daemons", 20);
     tcase_add_test(c, a_daemon);
     tcase_add_test(c, a_daemon_without_standard_descriptors);
+    tcase_add_test(c, a_supervised_daemon);
     c = itest_case(s, "rounds", 30);
     tcase_add_test(c, a_hundred_rounds);
     return s;

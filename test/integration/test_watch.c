@@ -183,13 +183,13 @@ static void stick_end_hook(const struct server *s, int *fd)
 static void die_in_function(const struct server *s, int *fd)
 {
     *fd = open_at_worker(s, 0);
-    send_number(*fd, TEST_DIE, TEST_IN_FUNCTION);
+    send_number(*fd, TEST_END_THREAD, TEST_IN_FUNCTION);
 }
 
 static void die_in_end_hook(const struct server *s, int *fd)
 {
     *fd = open_at_worker(s, 0);
-    send_number(*fd, TEST_DIE, TEST_IN_END_HOOK);
+    send_number(*fd, TEST_END_THREAD, TEST_IN_END_HOOK);
 }
 
 static void cancel(const struct server *s, int *fd)

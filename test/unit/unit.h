@@ -23,6 +23,8 @@ Suite *codec_suite(void);
 Suite *pool_suite(void);
 Suite *log_suite(void);
 Suite *conf_suite(void);
+Suite *privilege_suite(void);
+Suite *record_suite(void);
 Suite *clients_suite(void);
 
 /* ---- Helpers, in unit_main.c; any thread ---- */

@@ -1,0 +1,536 @@
+/*
+ * test_supervise.c: the parent of a server that dies: it starts the next one, nobody's connect is refused
+ * meanwhile, it loses nothing, passes signals on, and keeps no rights.
+ *
+ * ITEST_CRASHES in the environment: how many deaths in a row, 12 unless it is set. The parent rests up to half
+ * a second between two, so that 1,000 take some nine minutes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mortal.h"
+#include "program.h"
+#include "test/apps/testapp.h"
+#include "test/lib/proc.h"
+
+enum { TEXT = MORTAL_LINE, NOBODY = 65534 };
+
+static bool is_gone(void *pid)
+{
+    return kill(*(pid_t *) pid, 0) != 0 && errno == ESRCH;
+}
+
+struct other_child {
+    pid_t parent, than, pid;
+};
+
+static bool has_other_child(void *arg)
+{
+    struct other_child *o = arg;
+    o->pid = mortal_child(o->parent);
+    return o->pid != 0 && o->pid != o->than;
+}
+
+/* ---- Many deaths ---- */
+
+struct connector {
+    const struct server *server;
+    pthread_t thread;
+    _Atomic bool stop;
+    _Atomic uint64_t made, refused;
+};
+
+/* Connects all the time; what becomes of a connection is not its matter. */
+static void *connect_on(void *arg)
+{
+    struct connector *c = arg;
+    const struct net_target *t = &c->server->target;
+    while (!c->stop) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fd, (const struct sockaddr *) &t->addr, t->len) == 0)
+            c->made++;
+        else
+            c->refused++;
+        close(fd);
+        itest_sleep(1);
+    }
+    return NULL;
+}
+
+/* Goal: deaths in a row: each restart within a second, no connect refused, the parent has as many descriptors
+ * and as much memory as before. */
+START_TEST(deaths_in_a_row)
+{
+    struct server s;
+    unsigned most = 0, n = (unsigned) itest_number("ITEST_CRASHES", 12);
+    mortal_start_supervised(&s);
+    mortal_die(&s, DIE_ABORT);
+    mortal_served_again(&s);
+    unsigned fds = server_fds(&s);
+    uint64_t rss = server_rss_kb(&s);
+    struct connector c = {.server = &s};
+    ck_assert(pthread_create(&c.thread, NULL, connect_on, &c) == 0);
+    for (unsigned i = 1; i < n; i++) {
+        static const uint32_t hows[] = {DIE_ABORT, DIE_SEGV, DIE_KILL, DIE_ILL, DIE_STACK};
+        mortal_die(&s, hows[i % 5]);
+        unsigned ms = mortal_served_again(&s);
+        most = ms > most ? ms : most;
+    }
+    c.stop = true;
+    pthread_join(c.thread, NULL);
+    uint64_t more = server_rss_kb(&s) - rss;
+    printf("%u deaths: served again after at most %u ms; %" PRIu64 " connects meanwhile, %" PRIu64
+           " refused; the parent: %u descriptors, %+" PRId64 " KiB\n",
+           n, most, (uint64_t) c.made, (uint64_t) c.refused, server_fds(&s), (int64_t) more);
+    ck_assert_msg(most < 1000u * ITEST_SLOW, "served again after %u ms", most);
+    ck_assert_uint_eq(c.refused, 0);
+    ck_assert_uint_ge(c.made, n);
+    ck_assert_uint_eq(server_fds(&s), fds);
+    ck_assert_msg((int64_t) more <= (int64_t) rss / 50, "the parent grew by %" PRIu64 " KiB", more);
+    ck_assert_uint_eq(server_counter(&s, "restarts"), n);
+    ck_assert_uint_eq(server_log_count(&s, "died: "), n);
+    server_stop(&s);
+}
+END_TEST
+
+/* Goal: TERM while the parent rests between two children: it ends at once, with 0. */
+START_TEST(a_stop_between_two_children)
+{
+    struct server s;
+    mortal_start_supervised(&s);
+    for (int i = 0; i < 8; i++) {
+        mortal_die(&s, DIE_ABORT);
+        if (i < 7)
+            mortal_served_again(&s);
+    }
+    server_wait_log(&s, "restart 8 in 500 ms", 2000);
+    uint64_t begin = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert_msg(mortal_ms_since(begin) < 400u * ITEST_SLOW, "it took %u ms", mortal_ms_since(begin));
+    server_discard(&s);
+}
+END_TEST
+
+/* Goal: a later child cannot start, as its log cannot be opened: it is tried again, who connects waits, and is
+ * served when it can. */
+START_TEST(a_child_that_cannot_start)
+{
+    struct server s;
+    char old[160];
+    mortal_start_supervised(&s);
+    snprintf(old, sizeof old, "%s.1", s.log);
+    ck_assert(rename(s.log, old) == 0 && mkdir(s.log, 0700) == 0);
+    mortal_die(&s, DIE_ABORT);
+    int fd = client_open(&s);
+    client_send_packet(fd, TEST_ECHO, "patience", 8);
+    itest_sleep(1200);
+    char *err = program_slurp(s.err);
+    const char *first = strstr(err, "exit code 2, up "),
+               *second = first ? strstr(first + 1, "exit code 2, up ") : NULL;
+    ck_assert_msg(second != NULL, "it was not tried again: '%s'", err);
+    free(err);
+    ck_assert(rmdir(s.log) == 0 && rename(old, s.log) == 0);
+    char answer[64];
+    ck_assert_uint_eq(client_recv_packet(fd, TEST_ECHO, answer, sizeof answer), 8);
+    close(fd);
+    ck_assert_uint_ge(server_counter(&s, "died_exit"), 2);
+    server_stop(&s);
+}
+END_TEST
+
+/* ---- Signals ---- */
+
+/* Goal: TERM to the parent stops both: what has arrived is answered, exit 0, nobody listens any more. */
+START_TEST(term_stops_both)
+{
+    struct server s;
+    mortal_start_supervised(&s);
+    pid_t child = mortal_child(s.pid);
+    int fd = client_open(&s), late;
+    client_send_packet(fd, TEST_ECHO, "last", 4);
+    server_signal(&s, SIGTERM);
+    char answer[64];
+    ck_assert_uint_eq(client_recv_packet(fd, TEST_ECHO, answer, sizeof answer), 4);
+    client_expect_fin(fd);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert(is_gone(&child));
+    late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert(connect(late, (const struct sockaddr *) &s.target.addr, s.target.len) != 0 &&
+              errno == ECONNREFUSED);
+    close(late);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: as soon as the child stops, connects are refused, although the parent still has the listener. */
+START_TEST(nobody_waits_for_a_server_that_stops)
+{
+    struct server s;
+    uint32_t ms = 1500;
+    mortal_start_supervised(&s);
+    int busy = client_open(&s);
+    client_echo(busy, 10);
+    client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
+    server_signal(&s, SIGTERM);
+    server_wait_log(&s, " stopping: ", 1000);
+    int err = 0;
+    for (uint64_t end = itest_deadline(1000); err != ECONNREFUSED && mono_ns() < end; itest_sleep(2)) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        err = connect(fd, (const struct sockaddr *) &s.target.addr, s.target.len) == 0 ? 0 : errno;
+        close(fd);
+    }
+    ck_assert_int_eq(err, ECONNREFUSED);
+    ck_assert(mortal_child(s.pid) != 0);
+    close(busy);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: TERM to parent and child at once, as a terminal or a service manager sends it, is one request. */
+START_TEST(a_signal_to_the_group)
+{
+    struct server s;
+    uint32_t ms = 700;
+    mortal_start_supervised(&s);
+    int busy = client_open(&s);
+    client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
+    itest_sleep(50);
+    kill(mortal_child(s.pid), SIGINT);
+    server_signal(&s, SIGINT);
+    char answer[64];
+    ck_assert_uint_eq(client_recv_packet(busy, TEST_SLEEP, answer, sizeof answer), sizeof ms);
+    close(busy);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert_uint_eq(server_log_count(&s, "asked again"), 0);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: a second TERM goes on to the child, which then ends at once. */
+START_TEST(a_second_term)
+{
+    struct server s;
+    mortal_start(
+        &s, (const char *[]){"server.supervise=on", "server.drain_timeout=30", "server.workernum=1", NULL});
+    int fd = client_open_narrow(&s); /* its answers cannot be sent, so the stop would take its time */
+    for (int i = 0; i < 3; i++)
+        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
+    itest_sleep(200);
+    server_signal(&s, SIGTERM);
+    itest_sleep(700);
+    ck_assert(mortal_child(s.pid) != 0);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 3000), 0);
+    ck_assert_uint_eq(server_log_count(&s, "asked again"), 1);
+    close(fd);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: HUP goes on to the child; afterwards the lines of both processes are in the new file. */
+START_TEST(hup_is_passed_on)
+{
+    struct server s;
+    char old[160];
+    mortal_start_supervised(&s);
+    snprintf(old, sizeof old, "%s.1", s.log);
+    ck_assert(rename(s.log, old) == 0);
+    server_signal(&s, SIGHUP);
+    for (uint64_t end = itest_deadline(2000); access(s.log, F_OK) != 0; itest_sleep(1))
+        ck_assert_msg(mono_ns() < end, "no new log");
+    mortal_die(&s, DIE_SEGV);
+    mortal_served_again(&s);
+    server_wait_log(&s, "died: ", 2000);
+    server_wait_log(&s, "listening on", 2000);
+    server_stop(&s);
+}
+END_TEST
+
+/* Goal: a child killed from outside is replaced, also by a signal that the parent passes on; the record says
+ * what killed it. */
+START_TEST(the_child_is_killed)
+{
+    struct server s;
+    char line[TEXT];
+    mortal_start_supervised(&s);
+    struct other_child next = {.parent = s.pid, .than = mortal_child(s.pid)};
+    ck_assert(next.than != 0);
+    ck_assert(kill(_i == 0 ? next.than : s.pid, _i == 0 ? SIGKILL : SIGUSR1) == 0);
+    ck_assert(itest_wait(has_other_child, &next, 1000));
+    mortal_served_again(&s);
+    mortal_last_line(&s, "died: ", line);
+    ck_assert_msg(strstr(line, _i == 0 ? "signal 9 (SIGKILL)" : "signal 10 (SIGUSR1)") != NULL, "%s", line);
+    ck_assert_uint_eq(server_counter(&s, _i == 0 ? "died_sigkill" : "died_signal"), 1);
+    server_stop(&s);
+}
+END_TEST
+
+/* Goal: TERM to the child alone is a stop: it ends with 0 and is not started again. */
+START_TEST(the_child_is_stopped)
+{
+    struct server s;
+    mortal_start_supervised(&s);
+    ck_assert(kill(mortal_child(s.pid), SIGTERM) == 0);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert_uint_eq(server_log_count(&s, "died: "), 0);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: the application stops its server: the parent ends with it. So it does when a function exits with 0. */
+START_TEST(the_child_stops_itself)
+{
+    struct server s;
+    mortal_start_supervised(&s);
+    int fd = client_open(&s);
+    if (_i == 0)
+        client_send_packet(fd, TEST_STOP, NULL, 0);
+    else
+        mortal_die(&s, DIE_EXIT_0);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    ck_assert_uint_eq(server_log_count(&s, "died: "), 0);
+    close(fd);
+    server_discard(&s);
+}
+END_TEST
+
+/* Goal: the parent is killed: the child stops, in stages, and nobody is left on the port. */
+START_TEST(the_parent_is_killed)
+{
+    struct server s;
+    mortal_start_supervised(&s);
+    pid_t child = mortal_child(s.pid);
+    int fd = client_open(&s);
+    client_echo(fd, 10);
+    server_signal(&s, SIGKILL);
+    client_expect_fin(fd);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 137);
+    ck_assert_msg(itest_wait(is_gone, &child, 5000), "the child lives on");
+    server_wait_log(&s, " stopped:", 1000);
+    server_discard(&s);
+}
+END_TEST
+
+/* ---- Not starting ---- */
+
+/* Goal: a start that fails is not tried again, whoever finds out: exit code and one line as without. */
+START_TEST(the_first_start_fails)
+{
+    struct server taken;
+    char listen[64], err[TEXT];
+    server_start(&taken, "testapp", NULL);
+    snprintf(listen, sizeof listen, "server.listen=127.0.0.1:%u", taken.port);
+    const struct {
+        const char *arg, *word;
+        int code;
+    } rows[] = {{listen, "stop who has it", 2},                                    /* the parent */
+                {"server.connnum=2000000", "file descriptors", 2},                 /* the child */
+                {"log.file=/nonexistent/log", "cannot be opened", 2},              /* the same */
+                {"server.user=no-such-user", "there is no such user", 1},          /* the configuration */
+                {"server.user=nobody:no-such-group", "there is no such group", 1}, /* the same */
+                {"server.user=root", "that is root", 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *args[] = {"server.workernum=1", "server.listen=127.0.0.1:0", rows[i].arg, "-S", NULL};
+        int code =
+            itest_run(&(struct launch){.program = "maritcp", .args = args, .bare = true, .nofile = 1000},
+                      NULL, 0, err, sizeof err);
+        ck_assert_msg(code == rows[i].code, "%s: exit code %d, '%s'", rows[i].arg, code, err);
+        const char *end = strchr(err, '\n');
+        ck_assert_msg(end != NULL && end[1] == '\0' && strstr(err, rows[i].word) != NULL, "%s: '%s'",
+                      rows[i].arg, err);
+    }
+    server_stop(&taken);
+}
+END_TEST
+
+/* Goal: supervision that comes too late, or in a child, is refused in one line; what the parent had opened is
+ * closed. */
+START_TEST(supervision_at_the_wrong_time)
+{
+    static const char *const rows[][2] = {{"test.early=thread", "other threads"},
+                                          {"test.early=twice", "a second time"}};
+    char err[TEXT];
+    const char *args[] = {"server.supervise=on", rows[_i][0], NULL};
+    int code = itest_run(&(struct launch){.program = "testapp", .args = args}, NULL, 0, err, sizeof err);
+    ck_assert_int_eq(code, 2);
+    const char *end = strchr(err, '\n');
+    ck_assert_msg(end != NULL && end[1] == '\0' && strstr(err, rows[_i][1]) != NULL, "'%s'", err);
+}
+END_TEST
+
+/* Goal: a child that does not react to TERM any more is killed ten seconds after its time is up. */
+START_TEST(a_child_that_does_not_stop)
+{
+    struct server s;
+    char line[TEXT];
+    mortal_start(&s, (const char *[]){"server.supervise=on", "server.drain_timeout=0", NULL});
+    ck_assert(kill(mortal_child(s.pid), SIGSTOP) == 0);
+    uint64_t begin = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 15000), 137);
+    ck_assert_uint_ge(mortal_ms_since(begin), 9900);
+    mortal_last_line(&s, "died: ", line);
+    ck_assert_msg(strstr(line, "SIGKILL") != NULL && strstr(line, "not started again") != NULL, "%s", line);
+    server_discard(&s);
+}
+END_TEST
+
+/* ---- Listeners ---- */
+
+/* Goal: every kind of listener is handed on, IPv6 and unix too, one that the parent does not know is the
+ * child's own; at the end the unix socket's file is gone. */
+START_TEST(all_kinds_of_listeners)
+{
+    struct server s;
+    char path[96], listen[160];
+    snprintf(path, sizeof path, "%s/sup.sock", getenv("ITEST_DIR"));
+    snprintf(listen, sizeof listen, "127.0.0.1:0, 127.0.0.1:0, [::1]:0, unix:%s", path);
+    server_launch(&s, &(struct launch){
+                          .program = "testapp",
+                          .listen = listen,
+                          .env = mortal_env,
+                          .args = (const char *[]){"server.supervise=on", "test.listen2=127.0.0.1:0", NULL}});
+    s.log_lines_max = 100000;
+    ck_assert_uint_eq(s.address_count, 5);
+    for (int round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 4; i++) {
+            int fd = client_open_at(&s.addresses[i]);
+            client_echo(fd, 100);
+            close(fd);
+        }
+        if (round < 2) {
+            mortal_die(&s, DIE_ABORT);
+            mortal_served_again(&s);
+        }
+    }
+    ck_assert(access(path, F_OK) == 0);
+    server_stop(&s);
+    ck_assert_msg(access(path, F_OK) != 0, "%s is left", path);
+}
+END_TEST
+
+/* ---- Rights ---- */
+
+/* The line of /proc/PID/status that begins with name, behind it. */
+static void status_line(pid_t pid, const char *name, char value[128])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", (int) pid);
+    FILE *f = fopen(path, "r");
+    char line[256];
+    size_t n = strlen(name);
+    value[0] = '\0';
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, name, n) == 0 && line[n] == ':')
+            snprintf(value, 128, "%.*s", (int) strcspn(line + n + 1, "\n"), line + n + 1);
+    }
+    if (f != NULL)
+        fclose(f);
+}
+
+static void check_rights(const char *who, pid_t pid)
+{
+    static const char none[] = "\t0000000000000000", ids[] = "\t65534\t65534\t65534\t65534";
+    static const char *const rows[][2] = {{"Uid", ids},     {"Gid", ids},     {"Groups", "\t65534 "},
+                                          {"CapInh", none}, {"CapPrm", none}, {"CapEff", none},
+                                          {"CapBnd", none}, {"CapAmb", none}, {"NoNewPrivs", "\t1"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char value[128];
+        status_line(pid, rows[i][0], value);
+        ck_assert_msg(strcmp(value, rows[i][1]) == 0, "%s: %s is '%s'", who, rows[i][0], value);
+    }
+}
+
+/* A port below 1024 that is free. */
+static unsigned low_port(void)
+{
+    for (uint16_t port = 1023; port > 600; port--) {
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        a.sin_port = htons(port);
+        int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool is_free = bind(probe, (struct sockaddr *) &a, sizeof a) == 0;
+        close(probe);
+        if (is_free)
+            return port;
+    }
+    ck_abort_msg("no port below 1024 is free");
+}
+
+/* Goal: started as root, parent and child, and the server without a parent, have the user's ids alone, no
+ * capabilities and no_new_privs, also after a restart, on a port below 1024 that only root could open. Not
+ * started as root, another user is refused. */
+START_TEST(rights_are_dropped)
+{
+    struct server s;
+    char listen[64];
+    const char *supervise = _i == 0 ? "server.supervise=on" : "server.supervise=off";
+    if (geteuid() != 0) {
+        char err[TEXT];
+        const char *args[] = {"server.user=nobody", supervise, NULL};
+        ck_assert_int_eq(
+            itest_run(&(struct launch){.program = "maritcp", .args = args}, NULL, 0, err, sizeof err), 2);
+        ck_assert_msg(strstr(err, "only root") != NULL, "'%s'", err);
+        return;
+    }
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", low_port());
+    ck_assert(chmod(getenv("ITEST_DIR"), 0711) == 0);
+    server_launch(&s, &(struct launch){.program = "testapp",
+                                       .listen = listen,
+                                       .owner = NOBODY,
+                                       .env = mortal_env,
+                                       .args = (const char *[]){supervise, "server.user=nobody", NULL}});
+    s.log_lines_max = 100000;
+    check_rights("the first process", s.pid);
+    if (_i == 0) {
+        check_rights("the child", mortal_child(s.pid));
+        mortal_die(&s, DIE_SEGV);
+        mortal_served_again(&s);
+        check_rights("the second child", mortal_child(s.pid));
+        server_wait_log(&s, "died: ", 2000);
+    }
+    int fd = client_open(&s);
+    client_echo(fd, 10);
+    close(fd);
+    server_stop(&s);
+}
+END_TEST
+
+Suite *supervise_suite(void)
+{
+    Suite *s = suite_create("supervise");
+    TCase *c = itest_case(s, "many", 30 + (unsigned) itest_number("ITEST_CRASHES", 12));
+    tcase_add_test(c, deaths_in_a_row);
+    tcase_add_test(c, a_stop_between_two_children);
+    tcase_add_test(c, a_child_that_cannot_start);
+    c = itest_case(s, "signals", 20);
+    tcase_add_test(c, term_stops_both);
+    tcase_add_test(c, nobody_waits_for_a_server_that_stops);
+    tcase_add_test(c, a_signal_to_the_group);
+    tcase_add_test(c, a_second_term);
+    tcase_add_test(c, hup_is_passed_on);
+    tcase_add_loop_test(c, the_child_is_killed, 0, 2);
+    tcase_add_test(c, the_child_is_stopped);
+    tcase_add_loop_test(c, the_child_stops_itself, 0, 2);
+    tcase_add_test(c, the_parent_is_killed);
+    c = itest_case(s, "start", 30);
+    tcase_add_test(c, the_first_start_fails);
+    tcase_add_loop_test(c, supervision_at_the_wrong_time, 0, 2);
+    tcase_add_test(c, a_child_that_does_not_stop);
+    tcase_add_test(c, all_kinds_of_listeners);
+    tcase_add_loop_test(c, rights_are_dropped, 0, 2);
+    return s;
+}

@@ -1,0 +1,118 @@
+/*
+ * test_privilege.c: which users the server may become, and that becoming one cannot be taken back. Whatever
+ * changes ids happens in a child of the test.
+ */
+#include "mario/privilege.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mario/mario_server.h"
+
+enum { NOBODY = 65534, SOMEBODY = 65533 };
+
+/* Goal: each bad name has its reason in one line, each good one passes; nothing is changed by asking. */
+START_TEST(names)
+{
+    static const struct {
+        const char *user, *why; /* why NULL: good */
+    } rows[] = {
+        {NULL, NULL},
+        {"", NULL},
+        {"-", NULL},
+        {"nobody", NULL},
+        {"nobody:nogroup", NULL},
+        {"65534", NULL},
+        {"65533:65533", NULL},
+        {"nobody:65533", NULL},
+        {"root", "that is root"},
+        {"0", "that is root"},
+        {"0:65534", "that is root"},
+        {"no-such-user", "no such user"},
+        {"nobody:no-such-group", "no such group"},
+        {"nobody:", "no such group"},
+        {":nogroup", "no user's name"},
+        {":", "no user's name"},
+        {"65533", "its group must be given"},
+        {"4294967295", "no such user"},
+        {"99999999999999999999", "no such user"},
+        {"-1", "no such user"},
+        {"65534x", "no such user"},
+        {"nobody:nogroup:x", "no such group"},
+    };
+    uid_t before = geteuid();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char why[256] = "";
+        sint32 answer = mario_user_check(rows[i].user, why, sizeof why);
+        ck_assert_msg((answer == 0) == (rows[i].why == NULL), "'%s': %d, '%s'", rows[i].user, answer, why);
+        ck_assert_msg(rows[i].why == NULL || strstr(why, rows[i].why) != NULL, "'%s': '%s'", rows[i].user,
+                      why);
+        ck_assert(strchr(why, '\n') == NULL);
+    }
+    ck_assert_uint_eq(geteuid(), before);
+}
+END_TEST
+
+/* Run f in a child; its exit code, 0 = all is well. */
+static int in_child(int (*f)(void))
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(f());
+    ck_assert(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* From here on as root, if the tests are. A number says which promise broke. */
+static int drop_and_try(void)
+{
+    char why[256] = "";
+    gid_t groups[8];
+    if (!privilege_drop("nobody:65533", why, sizeof why))
+        return 1;
+    if (geteuid() != NOBODY || getegid() != SOMEBODY || getgroups(8, groups) != 1 || groups[0] != SOMEBODY)
+        return 2;
+    if (setuid(0) == 0 || setgid(0) == 0 || setgroups(0, NULL) == 0)
+        return 3;
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_CAPBSET_READ, 0, 0, 0, 0) != 0)
+        return 4;
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 1)
+        return 5;
+    if (!privilege_drop("nobody:65533", why, sizeof why) || !privilege_drop("-", why, sizeof why))
+        return 6; /* who is there already may say so again */
+    if (privilege_drop("nobody", why, sizeof why) || strstr(why, "only root") == NULL)
+        return 7; /* another group is another user */
+    return 0;
+}
+
+static int drop_without_root(void)
+{
+    char why[256] = "";
+    if (geteuid() == 0 && (setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
+        return 1;
+    return privilege_drop("65533:65533", why, sizeof why) || strstr(why, "only root") == NULL ? 2 : 0;
+}
+
+/* Goal: root becomes the user for good; who is not root cannot become another. */
+START_TEST(drops)
+{
+    if (geteuid() == 0)
+        ck_assert_int_eq(in_child(drop_and_try), 0);
+    ck_assert_int_eq(in_child(drop_without_root), 0);
+}
+END_TEST
+
+Suite *privilege_suite(void)
+{
+    Suite *s = suite_create("privilege");
+    TCase *c = unit_case(s, "privilege", 10);
+    tcase_add_test(c, names);
+    tcase_add_test(c, drops);
+    return s;
+}
