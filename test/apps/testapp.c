@@ -4,7 +4,7 @@
  *
  *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
  *         test.connected = none | greet | refuse | close | big | stick | die   what the connected hook does;
- *                                                 stick: blocks until TEST_UNSTICK, the first time
+ *                                                 stick: worker 0 blocks until TEST_UNSTICK, the first time
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
  *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
@@ -98,6 +98,8 @@ static bool track_is_wrong(const CONN *c)
 
 static _Atomic uint32 unstuck; /* times TEST_UNSTICK came */
 
+static _Atomic bool has_stuck; /* in the connected hook, on worker 0 */
+
 static void stick(void)
 {
     for (uint32 then = unstuck; unstuck == then;)
@@ -126,7 +128,7 @@ static void write_bytes(CONN *c, uint16 akg_id, uint32 n)
 
 static sint32 on_connected(CONN *c)
 {
-    bool first = own_hook_connected++ == 0;
+    own_hook_connected++;
     if (c->user != NULL || c->in_buf_len != 0 || c->bufev == NULL || c->err_type != 0 ||
         (c->ind < SLOTS && alive[c->owner->ind][c->ind] != NULL))
         own_wrong_state++;
@@ -144,7 +146,7 @@ static sint32 on_connected(CONN *c)
         write_bytes(c, TEST_REPLY, 1024 * 1024);
     else if (connected_mode == CONNECTED_CLOSE)
         close_conn(c, 7);
-    else if (connected_mode == CONNECTED_STICK && first)
+    else if (connected_mode == CONNECTED_STICK && c->owner->ind == 0 && !atomic_exchange(&has_stuck, true))
         stick();
     else if (connected_mode == CONNECTED_DIE)
         abort();
