@@ -422,6 +422,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct seat *t = seat_here = w->seat;
+    log_context = seat_log_context;
     if (!mem_thread_init())
         slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);
     do {
