@@ -105,18 +105,19 @@ bool log_sink_reopen(struct log_sink *s)
 }
 
 /* Before lines are written: is there somebody to read them later? A file that was removed, or one that does not
- * take lines any more, is opened anew, at most once a second. False with errno. */
+ * take lines any more, is opened anew; if that does not help, at most once a second. False with errno. */
 static bool file_ready(struct log_sink *s)
 {
     bool there = look_at_file(s);
-    int err = errno;
     if (there && (s->error == 0 || !s->regular))
         return true;
+    int err = s->error != 0 ? s->error : errno; /* why it could not be made the last time */
     if (now_seconds() >= s->reopen_at) {
-        s->reopen_at = now_seconds() + REOPEN_EVERY;
-        if (open_again(s))
+        bool opened = open_again(s);
+        err = there || opened ? err : errno;
+        s->reopen_at = opened && !there ? 0 : now_seconds() + REOPEN_EVERY;
+        if (opened)
             return true;
-        err = there ? err : errno;
     }
     errno = err;
     return there;

@@ -151,10 +151,12 @@ START_TEST(a_removed_file_is_made_again)
     lab_start();
     slog_info(lab_queue, "one");
     lab_flush();
-    ck_assert_int_eq(unlink(lab_path), 0);
-    slog_info(lab_queue, "two");
-    lab_flush();
-    ck_assert_str_eq(lab_contents(lab_path), "INFO  two\n");
+    for (int i = 0; i < 5; i++) { /* also several times a second */
+        ck_assert_int_eq(unlink(lab_path), 0);
+        slog_info(lab_queue, "two");
+        lab_flush();
+        ck_assert_str_eq(lab_contents(lab_path), "INFO  two\n");
+    }
     ck_assert_uint_eq(mario_log_dropped(), 0);
 }
 END_TEST
