@@ -92,7 +92,8 @@ static void record_line(LOG_QUEUE *q, enum mario_log_subsystem subsystem, enum m
     r->with_time = with_time != 0;
     r->func = func;
     r->level = (uint8_t) level;
-    r->subsystem = (uint8_t) subsystem;
+    r->subsystem =
+        (uint8_t) ((unsigned) subsystem < MARIO_LOG_SUBSYSTEM_COUNT ? subsystem : MARIO_LOG_IN_app);
     r->with_who = who != NULL || (log_context != NULL && log_context(&r->who));
     if (who != NULL)
         r->who = *who;

@@ -31,8 +31,9 @@ bool log_wants_in(enum mario_log_subsystem subsystem, enum mario_log_level level
 
 void mario_log_level_of(enum mario_log_subsystem subsystem, enum mario_log_level level)
 {
+    unsigned highest = level <= MARIO_LOG_DEBUG ? level : MARIO_LOG_DEBUG;
     if ((unsigned) subsystem < MARIO_LOG_SUBSYSTEM_COUNT)
-        atomic_store_explicit(&levels[subsystem], (uint8_t) level, memory_order_relaxed);
+        atomic_store_explicit(&levels[subsystem], (uint8_t) highest, memory_order_relaxed);
 }
 
 void mario_log_level(enum mario_log_level level)

@@ -52,7 +52,6 @@ struct writer {
     uint64_t again; /* bits of queues that had more than a round takes */
     uint64_t awake_until;
     uint64_t dropped_said, dropped_when;
-    bool unsaid;    /* something was dropped, and that is not said yet */
     int lost_error; /* why the target lost some, an errno value */
     MARIO_LOG_FUNC sink;
     void *sink_arg;
@@ -103,10 +102,9 @@ static void put(struct writer *w, const struct log_record *r, uint64_t repeated,
         log_sink_line(&w->out, r, w->line, len, weight);
 }
 
-/* A line of the log's own. */
-static void say(struct writer *w, uint32_t weight, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(struct writer *w, uint32_t weight, const char *fmt, ...)
+/* A line of the log's own. It is not a record: if it is lost that is not counted. */
+static void say(struct writer *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct writer *w, const char *fmt, ...)
 {
     union {
         struct log_record r;
@@ -125,7 +123,7 @@ static void say(struct writer *w, uint32_t weight, const char *fmt, ...)
     int n = vsnprintf(said.r.text, LOG_NOTE_SIZE, fmt, ap);
     va_end(ap);
     said.r.len = (uint16_t) (n < 0 ? 0 : n < LOG_NOTE_SIZE ? n : LOG_NOTE_SIZE - 1);
-    put(w, &said.r, 0, weight);
+    put(w, &said.r, 0, 0);
 }
 
 /* ---- Folding ---- */
@@ -200,19 +198,16 @@ static void account(struct writer *w)
 static void say_dropped(struct writer *w, uint64_t now)
 {
     uint64_t dropped = mario_log_dropped();
-    w->unsaid = dropped != w->dropped_said;
-    if (!w->unsaid || (w->dropped_when != 0 && now - w->dropped_when < SAY_AGAIN_MS))
+    if (dropped == w->dropped_said || (w->dropped_when != 0 && now - w->dropped_when < SAY_AGAIN_MS))
         return;
     w->dropped_when = now;
-    /* Not a record, its weight is 0: if it is lost too, it is said again. */
-    say(w, 0, "log: %llu records dropped%s%s", (unsigned long long) (dropped - w->dropped_said),
+    say(w, "log: %llu records dropped%s%s", (unsigned long long) (dropped - w->dropped_said),
         w->lost_error != 0 ? ": " : "", w->lost_error != 0 ? strerror(w->lost_error) : "");
     log_sink_flush(&w->out);
     if (w->out.error != 0)
-        return;
+        return; /* lost too: it is said again */
     w->dropped_said = dropped;
     w->lost_error = 0;
-    w->unsaid = false;
 }
 
 /* ---- A round ---- */
@@ -338,7 +333,7 @@ static void *log_main(void *arg)
         else
             fold_turn(w, now);
         if (w->out.note[0] != '\0')
-            say(w, 1, "%s", w->out.note);
+            say(w, "%s", w->out.note);
         w->out.note[0] = '\0';
         log_sink_flush(&w->out);
         account(w);

@@ -150,12 +150,15 @@ START_TEST(levels_of_subsystems)
     mario_log_level(MARIO_LOG_WARN);
     ck_assert(!log_wants_in(MARIO_LOG_IN_watch, MARIO_LOG_INFO));
     lab_start();
+    mario_log_level_of((enum mario_log_subsystem) 77, MARIO_LOG_DEBUG); /* nonsense does no harm */
+    mario_log(lab_queue, (enum mario_log_subsystem) 77, MARIO_LOG_ERR, 0, NULL, "nonsense");
+    mario_log(lab_queue, MARIO_LOG_IN_app, (enum mario_log_level) 7, 0, NULL, "no");
     mario_log(lab_queue, MARIO_LOG_IN_conn, MARIO_LOG_INFO, 0, NULL, "no");
     mario_log_level_of(MARIO_LOG_IN_conn, MARIO_LOG_DEBUG);
     mario_log(lab_queue, MARIO_LOG_IN_conn, MARIO_LOG_DEBUG, 0, NULL, "yes");
     mario_slog(lab_queue, MARIO_LOG_INFO, 0, NULL, "no");
     lab_flush();
-    ck_assert_str_eq(lab_contents(lab_path), "DEBUG yes\n");
+    ck_assert_str_eq(lab_contents(lab_path), "ERROR nonsense\nDEBUG yes\n");
 }
 END_TEST
 
