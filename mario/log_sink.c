@@ -219,10 +219,11 @@ static void say_trouble(const struct log_sink *s, int err)
 
 static void failed(struct log_sink *s, int err, uint64_t weight)
 {
+    err = err != 0 ? err : EIO;
     s->lost += weight;
     if (s->error == 0)
         say_trouble(s, err);
-    s->error = err != 0 ? err : EIO;
+    s->error = err;
 }
 
 /* Records in lines that are not whole in the first `done` bytes. */
@@ -283,7 +284,7 @@ bool log_sink_flush(struct log_sink *s)
 static void out_add(struct log_sink *s, int fd, bool to_log, const char *text, size_t len, uint32_t weight)
 {
     struct log_out *o = &s->out;
-    if (o->used > 0 &&
+    if (o->count > 0 && /* raw text may be empty: lines without a byte */
         (o->to_log != to_log || o->fd != fd || o->used + len > sizeof o->text || o->count == LOG_OUT_LINES))
         log_sink_flush(s);
     o->fd = fd;

@@ -300,6 +300,22 @@ START_TEST(a_pipe_that_hangs)
 }
 END_TEST
 
+/* Goal: raw texts without a byte, more than fit in one write, do no harm. */
+START_TEST(nothing_very_often)
+{
+    lab_start();
+    for (int i = 0; i < 4000; i++) {
+        if (i % 400 == 399)
+            lab_flush();
+        ck_assert_int_eq(record_log(lab_queue, STDOUT_FILENO, "%s", ""), 0);
+    }
+    slog_info(lab_queue, "alive");
+    lab_flush();
+    ck_assert_str_eq(lab_contents(lab_path), "INFO  alive\n");
+    ck_assert_uint_eq(mario_log_dropped(), 0);
+}
+END_TEST
+
 /* ---- syslog ---- */
 
 static int syslogd(const char *at)
@@ -419,6 +435,7 @@ Suite *log_disks_suite(void)
     tcase_add_test(c, what_is_lost_is_not_folded);
     tcase_add_test(c, a_pipe_whose_reader_comes_back);
     tcase_add_test(c, a_pipe_that_hangs);
+    tcase_add_test(c, nothing_very_often);
     c = lab_case(s, "syslog", 20);
     tcase_add_test(c, lines_go_to_syslog);
     tcase_add_test(c, syslogd_comes_back);
