@@ -55,6 +55,8 @@ struct writer {
     int lost_error; /* why the target lost some, an errno value */
     MARIO_LOG_FUNC sink;
     void *sink_arg;
+    MARIO_LOG_REOPEN_FUNC reopened; /* to be called in this round, or NULL */
+    void *reopened_arg;
     struct fold fold;
     char line[LOG_LINE_SIZE];
     size_t batch_used;
@@ -282,8 +284,8 @@ static void take_orders(struct writer *w)
     pthread_mutex_lock(&logger.lock);
     struct log_settings set = logger.settings;
     bool changed = logger.changed;
-    MARIO_LOG_REOPEN_FUNC reopened = logger.reopened;
-    void *reopened_arg = logger.reopened_arg;
+    w->reopened = reopen ? logger.reopened : NULL;
+    w->reopened_arg = logger.reopened_arg;
     w->sink = logger.sink;
     w->sink_arg = logger.sink_arg;
     if (changed)
@@ -300,8 +302,6 @@ static void take_orders(struct writer *w)
     } else if (reopen) {
         log_sink_reopen(&w->out);
     }
-    if (reopen && reopened != NULL)
-        reopened(w->own, reopened_arg);
 }
 
 /* ---- The thread ---- */
@@ -338,6 +338,8 @@ static void *log_main(void *arg)
         log_sink_flush(&w->out);
         account(w);
         say_dropped(w, now);
+        if (w->reopened != NULL) /* at last: it may hang */
+            w->reopened(w->own, w->reopened_arg);
         pthread_mutex_lock(&logger.lock);
         logger.flush_done = ticket;
         pthread_cond_broadcast(&logger.flushed);
