@@ -56,6 +56,11 @@ bench/ceiling: bench/ceiling.c
 	@$(CC) $(CFLAGS_ALL) -o $@ $<
 	@echo "  LD   $@"
 
+$(P)bench/log_cost: $(call obj,bench/log_cost.c) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
 # Unit tests look inside the library; -iquote, so that its assert.h does not stand before the system's.
 $(B)/obj/test/unit/%.o: INC += -iquote mario
 
@@ -113,6 +118,9 @@ check-style: deps-check ## format, static checks, file map, generated texts
 bench: deps-bench all bench/ceiling ## measure against a bare epoll server; ARGS=--quick
 	@python3 bench/bench.py $(ARGS)
 
+bench-log: $(P)bench/log_cost ## what a log call costs its caller
+	@$<
+
 bench-models: deps-bench all ## measure every way to write a server side by side; ARGS=--quick
 	@$(MAKE) --no-print-directory -C bench/models
 	@python3 bench/models.py $(ARGS)
@@ -156,7 +164,7 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling mario.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost mario.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -165,6 +173,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build fuzz model check-style bench bench-models million demo deps deps-build deps-test \
+.PHONY: FORCE all lib clients test test-build fuzz model check-style bench bench-log bench-models million demo deps deps-build deps-test \
 	deps-check deps-bench deps-million install \
 	clean help

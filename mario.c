@@ -7,6 +7,7 @@
 
 #include "conf/cmdline.h"
 #include "conf/option.h"
+#include "conf/reload.h"
 #include "function/function.h"
 
 /* 0 and 3 come from mario_server_exit_code(), those of a death from mario_supervise(). */
@@ -55,12 +56,19 @@ static sint32 become_daemon(const struct maritcp_conf *conf)
 /* As server.user already, which must be able to open it again after a HUP or a restart. */
 static sint32 open_log(const struct maritcp_conf *conf)
 {
-    mario_log_level(conf->log_level);
-    if (mario_log_open(conf->log_file) == 0)
+    if (mario_log_levels(conf->log_level, NULL, 0) == 0 && mario_log_setup(&conf->log) == 0)
         return 0;
     bool other = strcmp(conf->user, "-") != 0;
     fprintf(stderr, "maritcp: log.file %s cannot be opened%s%s: %s\n", conf->log_file,
             other ? " as server.user " : "", other ? conf->user : "", strerror(errno));
+    return -1;
+}
+
+static sint32 watch_levels(const struct maritcp_conf *conf, const struct cmdline *cmd)
+{
+    if (reload_setup(conf, cmd->overrides, cmd->override_count) == 0)
+        return 0;
+    fprintf(stderr, "maritcp: no memory to read the configuration again\n");
     return -1;
 }
 
@@ -103,6 +111,8 @@ int main(int argc, char **argv)
         code = EXIT_NO_START;
     if (code < 0 && conf.supervise)
         code = mario_supervise(&conf.server); /* goes on here in each child */
+    if (code < 0 && watch_levels(&conf, &cmd) != 0)
+        code = EXIT_NO_START;
     if (code < 0)
         code = serve(&conf);
     cmdline_fini(&cmd);

@@ -17,9 +17,9 @@
 #define DESCRIPTORS_MAX 2147483584u
 
 static const char *const full_names[] = {"refuse", "wait", NULL};
-static const char *const level_names[] = {"err", "warn", "info", "debug", NULL};
+static const char *const format_names[] = {"text", "json", NULL};
 _Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
-_Static_assert(MARIO_LOG_ERR == 0 && MARIO_LOG_DEBUG == 3, "level_names is in the order of the enum");
+_Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in the order of the enum");
 
 const struct row conf_rows[] = {
     {"server", "listen", ROW_LISTEN, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
@@ -72,10 +72,20 @@ const struct row conf_rows[] = {
      "ends, the others go on. 0 is never. Not below watch.warn_ms."},
     {"watch", "replace_max", ROW_NUMBER, "10", 0, MARIO_REPLACE_MAX, NULL, AT(server.watch_replace_max),
      "How many threads may be replaced within a minute, in all."},
-    {"log", "file", ROW_STRING, "-", 1, 180, NULL, AT(log_file),
-     "The file that log lines are appended to. - is standard output. A HUP signal opens it anew."},
-    {"log", "level", ROW_ENUM, "info", 0, 3, level_names, AT(log_level),
-     "The least important kind of line that is still logged."},
+    {"log", "file", ROW_TARGET, "-", 1, 180, NULL, AT(log_file),
+     "Where log lines go. A path is a file that they are appended to, - is standard output, syslog the "
+     "system's log. A HUP signal opens a file anew."},
+    {"log", "level", ROW_LEVELS, "info", 1, CONF_LEVELS_SIZE - 1, NULL, AT(log_level),
+     "The least important kind of line that is still logged, and other levels for single subsystems, as in "
+     "info,conn=debug. A HUP signal reads it anew."},
+    {"log", "format", ROW_ENUM, "text", 0, 1, format_names, AT(log.format),
+     "What a line looks like. json is an object for each line."},
+    {"log", "rotate_size", ROW_SIZE, "0", 0, MARIO_LOG_ROTATE_MAX, NULL, AT(log.rotate_size),
+     "Bytes above which the log file becomes FILE.1 and a new one is begun. 0 is never."},
+    {"log", "rotate_daily", ROW_BOOL, "off", 0, 1, NULL, AT(log.rotate_daily),
+     "on does the same at the first line of a new day."},
+    {"log", "keep", ROW_NUMBER, "7", 1, MARIO_LOG_KEEP_MAX, NULL, AT(log.keep),
+     "How many such files are kept, as FILE.1 and so on. The oldest is removed."},
     {"collect", "interval", ROW_NUMBER, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
      "Seconds between two log lines that say how many are online."},
 };
@@ -304,7 +314,8 @@ sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overri
             return -1;
     conf->server.listen = conf->listen;
     conf->server.user = conf->user;
-    conf->server.death_log = conf->log_file;
+    conf->log.target = conf->log_file;
+    snprintf(conf->file, sizeof(conf->file), "%s", file ? file : "");
     if (file && file_read(conf, file, err) != 0)
         return -1;
     for (uint32 i = 0; i < override_count; i++)
@@ -313,6 +324,8 @@ sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overri
     if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
         conf->server.output_high > conf->server.output_max)
         conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
+    bool is_syslog = strcmp(conf->log_file, "syslog") == 0 || strncmp(conf->log_file, "syslog:", 7) == 0;
+    conf->server.death_log = is_syslog ? "-" : conf->log_file;
     return conf_check(conf, file, overrides, err);
 }
 
@@ -354,7 +367,12 @@ sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
 {
     char path[sizeof(conf->log_file)], list[sizeof(conf->listen)], why[WHY_SIZE];
     struct place place = {.file = "--daemon"};
-    if (strcmp(conf->log_file, "-") != 0) {
+    if (conf->file[0] != '\0') {
+        if (path_make_absolute(path, sizeof(path), conf->file) != 0)
+            return conf_fail(err, &place, NULL, NULL, NULL, "%s", strerror(errno));
+        memcpy(conf->file, path, strlen(path) + 1);
+    }
+    if (value_is_path(conf->log_file)) {
         if (path_make_absolute(path, sizeof(path), conf->log_file) != 0)
             return conf_fail(err, &place, "log", "file", NULL, "%s", strerror(errno));
         memcpy(conf->log_file, path, strlen(path) + 1);

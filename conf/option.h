@@ -19,21 +19,24 @@
 #endif
 
 #define CONF_ROWS_MAX    32u   /* rows the table may have */
+#define CONF_LEVELS_SIZE 128u  /* bytes of log.level, NUL included */
 #define CONF_LISTEN_SIZE 8192u /* bytes of a whole listen list, NUL included */
 #define CONF_USER_SIZE   65u
 
-/* All values, checked. The texts of `server` point into the struct itself, so hand it on by pointer; a copy
- * would go on pointing here. */
+/* All values, checked. The texts of `server` and `log` point into the struct itself, so hand it on by pointer; a
+ * copy would go on pointing here. */
 struct maritcp_conf {
     struct mario_options server;
     uint32 stx;
-    enum mario_log_level log_level;
-    uint32 collect_interval;       /* seconds */
-    char listen[CONF_LISTEN_SIZE]; /* as server.listen */
-    char log_file[PATH_MAX];       /* "-" is standard output; also server.death_log */
-    char user[CONF_USER_SIZE];     /* as server.user */
-    int supervise;                 /* 1: under mario_supervise() */
-    sint32 origin[CONF_ROWS_MAX];  /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
+    struct mario_log_options log;
+    char log_level[CONF_LEVELS_SIZE]; /* mario_log_levels() takes it */
+    uint32 collect_interval;          /* seconds */
+    char listen[CONF_LISTEN_SIZE];    /* as server.listen */
+    char log_file[PATH_MAX];          /* as log.target; also server.death_log if it is a file */
+    char user[CONF_USER_SIZE];        /* as server.user */
+    int supervise;                    /* 1: under mario_supervise() */
+    char file[PATH_MAX];              /* what was read; "" if there was none */
+    sint32 origin[CONF_ROWS_MAX];     /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
 };
 
 /* What was wrong: one printable line without a newline, empty if nothing was. */
@@ -47,7 +50,8 @@ struct conf_error {
 sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
                  struct conf_error *err) __attribute__((warn_unused_result, nonnull(1, 5)));
 
-/* Make log.file and the unix sockets independent of the working directory. Returns 0, or -1 with *err set. */
+/* Make the file read, log.file and the unix sockets independent of the working directory. Returns 0, or -1 with
+ * *err set. */
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull));
 

@@ -18,6 +18,8 @@ enum row_type {
     ROW_STRING, /* char[max + 1] or more */
     ROW_LISTEN, /* char[CONF_LISTEN_SIZE], a list that mario_listen_check() accepts */
     ROW_USER,   /* char[max + 1], a user that mario_user_check() accepts */
+    ROW_LEVELS, /* char[CONF_LEVELS_SIZE], what mario_log_levels() takes */
+    ROW_TARGET, /* char[PATH_MAX], what mario_log_target_check() accepts */
     ROW_PORT    /* no place of its own: sets the listen list to 0.0.0.0:port */
 };
 
@@ -69,6 +71,8 @@ sint32 file_read(struct maritcp_conf *conf, const char *file, struct conf_error 
 sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char *text, char why[WHY_SIZE]);
 void value_print(const struct row *row, const struct maritcp_conf *conf, char *out, size_t size);
 void value_range(const struct row *row, char out[RANGE_SIZE]);
+/* Whether a log target is a file's path. */
+bool value_is_path(const char *target);
 void size_print(uint32 value, char *out, size_t size);
 
 /* text.c: the first byte of text that is no UTF-8 or is a control character other than tab, or NULL. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(enum mario_when_full) == sizeof(uint32), "enums are stored as uint32");
-_Static_assert(sizeof(enum mario_log_level) == sizeof(uint32), "enums are stored as uint32");
+_Static_assert(sizeof(enum mario_log_format) == sizeof(uint32), "enums are stored as uint32");
 _Static_assert(sizeof(int) == sizeof(uint32), "a bool is an int and is stored as uint32");
 
 static const char *const value_bools[] = {"off", "on", NULL};
@@ -97,7 +97,40 @@ static const char *value_string(const struct row *row, const char *text)
         return "has a length out of range";
     if (row->type == ROW_LISTEN && strlen(text) >= CONF_LISTEN_SIZE)
         return "is too long a list";
+    if (row->type == ROW_TARGET && (strlen(text) < row->min || strlen(text) > row->max))
+        return "has a length out of range";
+    if (row->type == ROW_LEVELS && strlen(text) > row->max)
+        return "is too long a list";
     return NULL;
+}
+
+bool value_is_path(const char *target)
+{
+    return strcmp(target, "-") != 0 && strcmp(target, "syslog") != 0 && strncmp(target, "syslog:", 7) != 0;
+}
+
+/* Types whose value is text, and is stored as such. */
+static bool value_is_text(const struct row *row)
+{
+    return row->type == ROW_STRING || row->type == ROW_LISTEN || row->type == ROW_LEVELS ||
+           row->type == ROW_TARGET || row->type == ROW_USER;
+}
+
+/* What the library has to say about a text: 0, or -1 with what is wrong in why. */
+static sint32 value_ask_library(const struct row *row, const char *text, char why[WHY_SIZE])
+{
+    switch (row->type) {
+    case ROW_LISTEN:
+        return mario_listen_check(text, why, WHY_SIZE);
+    case ROW_LEVELS:
+        return mario_log_levels_check(text, why, WHY_SIZE);
+    case ROW_USER:
+        return mario_user_check(text, why, WHY_SIZE);
+    case ROW_TARGET:
+        return mario_log_target_check(text, why, WHY_SIZE);
+    default:
+        return 0;
+    }
 }
 
 sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char *text, char why[WHY_SIZE])
@@ -109,8 +142,7 @@ sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char 
         snprintf(why, WHY_SIZE, "no value");
         return -1;
     }
-    bool is_text = row->type == ROW_STRING || row->type == ROW_LISTEN || row->type == ROW_USER;
-    if (is_text)
+    if (value_is_text(row))
         wrong = value_string(row, text);
     else if (row->type == ROW_BOOL || row->type == ROW_ENUM)
         wrong = value_word(row, text, &value);
@@ -121,11 +153,9 @@ sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char 
         snprintf(why, WHY_SIZE, "%s %s", quoted, wrong);
         return -1;
     }
-    if (row->type == ROW_LISTEN && mario_listen_check(text, why, WHY_SIZE) != 0)
+    if (value_ask_library(row, text, why) != 0)
         return -1;
-    if (row->type == ROW_USER && mario_user_check(text, why, WHY_SIZE) != 0)
-        return -1;
-    if (is_text)
+    if (value_is_text(row))
         memcpy((char *) conf + row->at, text, strlen(text) + 1);
     else if (row->type == ROW_PORT)
         snprintf((char *) conf + row->at, CONF_LISTEN_SIZE, "0.0.0.0:%u", value);
@@ -164,6 +194,8 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     case ROW_STRING:
     case ROW_LISTEN:
     case ROW_USER:
+    case ROW_LEVELS:
+    case ROW_TARGET:
     case ROW_PORT:
         snprintf(out, size, "%s", (const char *) conf + row->at);
         break;
@@ -198,6 +230,13 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         break;
     case ROW_USER:
         snprintf(out, RANGE_SIZE, "user, user:group or -; not root");
+        break;
+    case ROW_TARGET:
+        snprintf(out, RANGE_SIZE, "a path of %u .. %u bytes, -, syslog, syslog:FACILITY", row->min, row->max);
+        break;
+    case ROW_LEVELS:
+        snprintf(out, RANGE_SIZE,
+                 "err, warn, info, debug; behind it SUBSYSTEM=LEVEL for server, conn, app, watch, log");
         break;
     case ROW_LISTEN:
         snprintf(out, RANGE_SIZE, "addr:port, [v6]:port, unix:/path, separated by commas; port %u .. %u",

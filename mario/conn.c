@@ -4,9 +4,7 @@
  */
 #include "conn.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +14,9 @@
 #include "akg.h"
 #include "mem.h"
 #include "output.h"
+
+#undef MARIO_LOG_SUBSYSTEM
+#define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_conn
 
 enum {
     WARNINGS_A_SECOND = 4, /* of ended connections, in the whole process */
@@ -324,24 +325,18 @@ void conn_close(struct conn *c, enum reason reason)
 
 static void log_end(const struct conn *c, enum reason r)
 {
-    char name[INET6_ADDRSTRLEN + 8] = "unix";
-    struct sockaddr_storage peer = {0};
-    socklen_t len = sizeof peer;
+    struct log_who who;
     char more[48] = "";
     uint32_t held_back = 0;
-    if (reasons[r].level == MARIO_LOG_DEBUG && !log_wants(MARIO_LOG_DEBUG))
+    if (!log_wants(reasons[r].level))
         return;
     if (reasons[r].level == MARIO_LOG_WARN && !log_limit_pass(&warnings, WARNINGS_A_SECOND, &held_back))
         return;
-    if (c->pub.cip != 0)
-        inet_ntop(AF_INET, &c->pub.cip, name, sizeof name);
-    else if (getpeername(c->pub.fd, (struct sockaddr *) &peer, &len) == 0 && peer.ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *) &peer)->sin6_addr, name, sizeof name);
     if (held_back > 0)
         snprintf(more, sizeof more, " (%u more were not shown)", held_back);
-    mario_slog(c->pub.owner->qlog, reasons[r].level, 1, NULL,
-               "worker %u: connection %u from %s:%u closed: %s%s", c->pub.owner->ind, c->pub.ind, name,
-               ntohs(c->pub.cport), reasons[r].name, more);
+    seat_who(&c->pub, conn_id(c), &who);
+    log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s",
+              reasons[r].name, more);
 }
 
 /* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can

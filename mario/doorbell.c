@@ -22,14 +22,24 @@ void doorbell_fini(struct doorbell *d)
     d->fd = -1;
 }
 
-void doorbell_ring(struct doorbell *d, unsigned producer)
+static void wake(struct doorbell *d)
 {
-    if (atomic_fetch_or_explicit(&d->word, UINT64_C(1) << (producer % 64), memory_order_acq_rel) != 0)
-        return; /* whoever made it non-zero writes the eventfd, and the owner has not swapped it yet */
     int saved = errno;
     uint64_t one = 1;
     /* It can fail only when the count is at 2^64-2, which no server lives to see. */
     if (write(d->fd, &one, sizeof one) < 0) {
     }
     errno = saved;
+}
+
+void doorbell_ring(struct doorbell *d, unsigned producer)
+{
+    if (atomic_fetch_or_explicit(&d->word, UINT64_C(1) << (producer % 64), memory_order_acq_rel) == 0)
+        wake(d); /* otherwise whoever made it non-zero does, and the owner has not swapped it yet */
+}
+
+void doorbell_insist(struct doorbell *d, unsigned producer)
+{
+    atomic_fetch_or_explicit(&d->word, UINT64_C(1) << (producer % 64), memory_order_acq_rel);
+    wake(d);
 }

@@ -8,7 +8,7 @@
  * No wake-up is lost: the ring and the swap are read-modify-writes of one word, so they are ordered. If the
  * ring comes first, the swap sees the bit, and (release, acquire) the work behind it. If the swap comes
  * first, the ring finds 0 and writes the eventfd. The eventfd is watched edge-triggered and never read: each
- * write is an edge.
+ * write is an edge. An owner that holds the bell promises to answer after a while without being woken.
  */
 #ifndef MARIO_DOORBELL_H
 #define MARIO_DOORBELL_H
@@ -29,6 +29,16 @@ void doorbell_fini(struct doorbell *d);
 
 /* Any thread, also a signal handler: wake the owner; producer's bit is producer % 64. Never blocks. */
 void doorbell_ring(struct doorbell *d, unsigned producer);
+
+/* The same, and the owner is woken even if it said with doorbell_hold() that it looks by itself. */
+void doorbell_insist(struct doorbell *d, unsigned producer);
+
+/* The owner: until the next answer producers need not wake it, it comes by itself. Keeps a burst of rare
+ * pieces of work from costing each producer a system call. producer: a bit that stands for nobody. */
+static inline void doorbell_hold(struct doorbell *d, unsigned producer)
+{
+    atomic_fetch_or_explicit(&d->word, UINT64_C(1) << (producer % 64), memory_order_acq_rel);
+}
 
 /* The owner, woken: which producers have rung since the last call. */
 static inline uint64_t doorbell_answer(struct doorbell *d)

@@ -488,6 +488,7 @@ bool master_setup(struct master *m)
         return false;
     errno = ENOMEM;
     m->qlog = create_log_queue();
+    mario_log_name(m->qlog, "master");
     m->assigned = calloc(m->workernum, sizeof *m->assigned);
     m->told = calloc(m->workernum, sizeof *m->told);
     m->to_wake = calloc(m->workernum, sizeof *m->to_wake);

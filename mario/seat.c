@@ -5,7 +5,11 @@
 #include "seat.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include <event2/event.h>
 
@@ -14,12 +18,21 @@
 
 _Thread_local struct seat *seat_here;
 
+static LOG_QUEUE *make_queue(uint32 ind)
+{
+    char name[16];
+    LOG_QUEUE *q = create_log_queue();
+    snprintf(name, sizeof name, "worker-%u", ind);
+    mario_log_name(q, name);
+    return q;
+}
+
 bool seat_setup(struct seat *t, uint32 ind, struct beat *beat)
 {
     t->pub.ind = ind;
     t->beat = beat;
     errno = ENOMEM;
-    return (t->pub.qlog = create_log_queue()) != NULL && (t->pub.base = loop_base_create()) != NULL &&
+    return (t->pub.qlog = make_queue(ind)) != NULL && (t->pub.base = loop_base_create()) != NULL &&
            (t->out_buf = malloc(OUT_BUF_SIZE)) != NULL && output_setup(t);
 }
 
@@ -42,6 +55,36 @@ void seat_destroy(struct seat **tp)
     log_queue_destroy(&t->pub.qlog);
     free(t);
     errno = err;
+}
+
+void seat_who(const CONN *c, uint64_t id, struct log_who *who)
+{
+    struct sockaddr_in6 peer = {0};
+    socklen_t len = sizeof peer;
+    int saved = errno;
+    *who = (struct log_who){.worker = id_worker(id),
+                            .slot = id_slot(id),
+                            .generation = id_generation(id),
+                            .port = c->cport,
+                            .peer = c->cport == 0 ? LOG_PEER_UNIX : LOG_PEER_NONE};
+    if (c->cip != 0) {
+        who->peer = LOG_PEER_IPV4;
+        memcpy(who->address, &c->cip, sizeof c->cip);
+    } else if (c->cport != 0 && getpeername(c->fd, (struct sockaddr *) &peer, &len) == 0 &&
+               peer.sin6_family == AF_INET6) {
+        who->peer = LOG_PEER_IPV6;
+        memcpy(who->address, &peer.sin6_addr, sizeof who->address);
+    }
+    errno = saved;
+}
+
+bool seat_log_context(struct log_who *who)
+{
+    const struct seat *t = seat_here;
+    if (t == NULL || t->conn == NULL)
+        return false;
+    seat_who(t->conn, atomic_load_explicit(&t->beat->conn, memory_order_relaxed), who);
+    return true;
 }
 
 void seat_vanish(void)

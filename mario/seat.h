@@ -78,6 +78,11 @@ __attribute__((warn_unused_result)) bool seat_setup(struct seat *t, uint32 ind, 
 /* Once its thread has ended, or none was started: free it with all it has, and null the pointer. */
 void seat_destroy(struct seat **t);
 
+/* Who a connection is, for the log; id is conn_id(). Its seat's thread. */
+void seat_who(const CONN *c, uint64_t id, struct log_who *who);
+/* What log_context is to be on a seat's thread: the connection whose function or hook runs. */
+bool seat_log_context(struct log_who *who);
+
 /* Its thread: another has taken the shard over. Ends the thread without touching anything else. */
 _Noreturn void seat_vanish(void);
 

@@ -19,6 +19,9 @@
 
 #include "akg.h"
 
+#undef MARIO_LOG_SUBSYSTEM
+#define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_watch
+
 /* Ignored by default, so nothing happens to a thread that gets it when the handler is gone already. */
 #define TRACE_SIGNAL SIGURG
 

@@ -461,6 +461,7 @@ static void serve(struct worker *w, struct seat *t)
 static void sit_down(struct seat *t)
 {
     seat_here = t;
+    log_context = seat_log_context;
     crash_thread();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (!mem_thread_init())

@@ -20,6 +20,7 @@
     ROW(watch)      \
     ROW(crash)      \
     ROW(supervise)  \
+    ROW(logging)    \
     ROW(alloc)
 
 #define ROW(name) Suite *name##_suite(void);

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#define FIFTY "01234567890123456789012345678901234567890123456789"
+
 /* Bad values: the same row is tried in a file, behind two other lines, and as an override. */
 static const struct {
     const char *key, *value, *says, *allowed;
@@ -54,6 +56,23 @@ static const struct {
     {"server.user", "nobody:no-such-group", "no such group", "user, user:group or -; not root"},
     {"server.user", "65533", "its group must be given", "user, user:group or -; not root"},
     {"server.supervise", "yes", "not one of the words", "off, on"},
+    {"log.level", "info,conn=loud", "'loud' is not one of the words", "err, warn, info, debug"},
+    {"log.level", "info,nose=debug", "'nose' is not one of the subsystems", "server, conn, app, watch, log"},
+    {"log.level", "conn=debug,info", "'info' is a level for all, which comes first", "err, warn"},
+    {"log.level", "conn=debug,conn=info", "'conn' is there twice", "err, warn"},
+    {"log.level", "info,", "'' is not one of the words", "err, warn"},
+    {"log.level", "info,=debug", "'' is not one of the subsystems", "err, warn"},
+    {"log.level", "info,conn=", "'' is not one of the words", "err, warn"},
+    {"log.level", "info,conn=debug=err", "is not one of the words", "err, warn"},
+    {"log.level", "INFO", "not one of the words", "err, warn"},
+    {"log.level", FIFTY, "is too long", "err, warn"},
+    {"log.format", "xml", "not one of the words", "text, json"},
+    {"log.rotate_size", "4g", "out of range", "0 .. 3g"},
+    {"log.rotate_daily", "yes", "not one of the words", "off, on"},
+    {"log.keep", "0", "out of range", "1 .. 999"},
+    {"log.keep", "1000", "out of range", "1 .. 999"},
+    {"log.file", "syslog:nonsense", "'nonsense' is not a facility", "syslog:FACILITY"},
+    {"log.file", "syslog:", "'' is not a facility", "syslog:FACILITY"},
     {"log.file", "", "no value", "1 .. 180 bytes"},
     {"log.file", "a;b", "';'", "1 .. 180 bytes"},
     {"collect.interval", "0", "out of range", "1 .. 31536000"},
@@ -82,12 +101,11 @@ static const struct {
      "5678",
      "107 bytes", "107"},
     {"server.timout", "3", "did you mean server.timeout?", "packet_timeout"},
-    {"log.port", "3", "did you mean server.port?", "file, level"},
+    {"log.port", "3", "did you mean server.port?", "file, level, format, rotate_size, rotate_daily, keep"},
     {"server.zzzzzzzz", "3", "unknown key (", "listen, port"},
 };
 
 #define TEXT(literal) literal, sizeof(literal) - 1
-#define FIFTY         "01234567890123456789012345678901234567890123456789"
 
 /* Files that are wrong in their form. */
 static const struct {
@@ -190,6 +208,12 @@ static const struct {
     {"[output]\nmax = 1048576k\n", "output", "max", "1g"},
     {"[output]\nmax = 1k\n", "output", "high", "1k"},
     {"[log]\nfile = /var/log/a b.log\n", "log", "file", "/var/log/a b.log"},
+    {"[log]\nlevel = err , conn = debug\n", "log", "level", "err , conn = debug"},
+    {"[log]\nfile = ./syslog\n", "log", "file", "./syslog"},
+    {"[log]\nfile = syslog:local7\n", "log", "file", "syslog:local7"},
+    {"[log]\nformat = json\n", "log", "format", "json"},
+    {"[log]\nrotate_size = 3g\n", "log", "rotate_size", "3g"},
+    {"[log]\nkeep = 999\n", "log", "keep", "999"},
     {"[log]\nlevel = debug\n[server]\n[log]\n", "log", "level", "debug"},
     {"[log]\nfile = " FIFTY FIFTY FIFTY "012345678901234567890123456789\n", "log", "file",
      FIFTY FIFTY FIFTY "012345678901234567890123456789"},

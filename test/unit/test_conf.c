@@ -198,7 +198,8 @@ START_TEST(test_fields)
     static const char text[] =
         "[server]\nlisten=127.0.0.1:7\nworkernum=1\nconnnum=2\nstrict_limits=off\nwhen_full=wait\ntimeout=3\n"
         "write_timeout=4\npacket_timeout=5\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\nprefault=on\n"
-        "[output]\nhigh=10k\nmax=11k\n[log]\nfile=x\nlevel=warn\n[collect]\ninterval=12\n";
+        "[output]\nhigh=10k\nmax=11k\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
+        "rotate_size=13k\nrotate_daily=on\nkeep=14\n[collect]\ninterval=12\n";
     ck_assert_msg(load_text(&conf, text, sizeof(text) - 1) == 0, "%s", err.text);
     const struct mario_options *o = &conf.server;
     ck_assert_str_eq(o->listen, "127.0.0.1:7");
@@ -217,7 +218,12 @@ START_TEST(test_fields)
     ck_assert_uint_eq(o->output_high, 10 * 1024);
     ck_assert_uint_eq(o->output_max, 11 * 1024);
     ck_assert_str_eq(conf.log_file, "x");
-    ck_assert_int_eq(conf.log_level, MARIO_LOG_WARN);
+    ck_assert_str_eq(conf.log.target, "x");
+    ck_assert_str_eq(conf.log_level, "warn,conn=debug");
+    ck_assert_int_eq(conf.log.format, MARIO_LOG_JSON);
+    ck_assert_uint_eq(conf.log.rotate_size, 13 * 1024);
+    ck_assert_int_eq(conf.log.rotate_daily, 1);
+    ck_assert_uint_eq(conf.log.keep, 14);
     ck_assert_uint_eq(conf.collect_interval, 12);
 }
 END_TEST
@@ -243,6 +249,13 @@ START_TEST(test_defaults_are_the_librarys)
     ck_assert_uint_eq(o.output_high, conf.server.output_high);
     ck_assert_uint_eq(o.output_max, conf.server.output_max);
     ck_assert_int_eq(o.prefault, conf.server.prefault);
+    struct mario_log_options log;
+    mario_log_options_init(&log);
+    ck_assert_str_eq(log.target, conf.log.target);
+    ck_assert_int_eq(log.format, conf.log.format);
+    ck_assert_uint_eq(log.rotate_size, conf.log.rotate_size);
+    ck_assert_int_eq(log.rotate_daily, conf.log.rotate_daily);
+    ck_assert_uint_eq(log.keep, conf.log.keep);
 }
 END_TEST
 
@@ -424,9 +437,18 @@ START_TEST(test_absolute)
         ck_assert_str_eq(conf.log_file, path);
         ck_assert_str_eq(conf.server.listen, list);
     }
-    ck_assert_int_eq(load_override("log.file=-"), 0);
+    static const char *const stay[] = {"-", "syslog", "syslog:local7", "/a/b"};
+    for (size_t i = 0; i < sizeof(stay) / sizeof(stay[0]); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "log.file=%s", stay[i]);
+        ck_assert_int_eq(load_override(text), 0);
+        ck_assert_int_eq(conf_make_absolute(&conf, &err), 0);
+        ck_assert_str_eq(conf.log_file, stay[i]);
+    }
+    write_file("", 0);
+    ck_assert_int_eq(conf_load(&conf, "t.conf", NULL, 0, &err), 0); /* relative, as test_file is not */
     ck_assert_int_eq(conf_make_absolute(&conf, &err), 0);
-    ck_assert_str_eq(conf.log_file, "-");
+    ck_assert_str_eq(conf.file, test_file);
     ck_assert_int_eq(load_override("server.listen=unix:" FIFTY FIFTY), 0);
     ck_assert_int_eq(conf_make_absolute(&conf, &err), -1);
     assert_one_line("a unix path that becomes too long");

@@ -438,6 +438,30 @@ START_TEST(ringing_from_a_signal_handler)
 }
 END_TEST
 
+/* Goal: an owner that holds the bell is not woken by a ring, but by one that insists; no bit is lost. */
+START_TEST(held)
+{
+    struct doorbell d;
+    ck_assert(doorbell_init(&d));
+    int set = watch(&d);
+    ck_assert_int_ge(set, 0);
+    for (int i = 0; i < 3; i++) {
+        doorbell_hold(&d, 62);
+        doorbell_ring(&d, 1);
+        doorbell_ring(&d, 2);
+        ck_assert(!sleep_in(set, 0));
+        doorbell_insist(&d, 3);
+        ck_assert(sleep_in(set, LOST_MS));
+        ck_assert_uint_eq(doorbell_answer(&d), UINT64_C(1) << 62 | 14);
+        doorbell_ring(&d, 1); /* no longer held */
+        ck_assert(sleep_in(set, LOST_MS));
+        ck_assert_uint_eq(doorbell_answer(&d), 2);
+    }
+    close(set);
+    doorbell_fini(&d);
+}
+END_TEST
+
 Suite *doorbell_suite(void)
 {
     Suite *s = suite_create("doorbell");
@@ -448,6 +472,7 @@ Suite *doorbell_suite(void)
     tcase_add_test(c, producers_beyond_64_share_bits);
     tcase_add_test(c, each_burst_is_an_edge);
     tcase_add_test(c, ringing_keeps_errno_and_never_blocks);
+    tcase_add_test(c, held);
     c = unit_case(s, "threads", 20);
     tcase_add_loop_test(c, no_ring_is_lost, 0, 3);
     tcase_add_test(c, no_ring_is_lost_on_a_shared_bit);

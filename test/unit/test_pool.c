@@ -49,7 +49,9 @@ static unsigned ends_seen(void)
 
 static sint32 end_hook(CONN *c, unsigned *count)
 {
+    struct log_who who;
     ++*count;
+    UNIT_ASSERT(seat_log_context(&who) && who.worker == c->owner->ind && who.slot == c->ind);
     seen.err_type = c->err_type;
     seen.conn = c;
     UNIT_ASSERT(c->fd >= 0 && c->bufev != NULL && c->in_buf_len == 0 && c->out_buf_len == MAX_PKGLEN);
@@ -282,6 +284,8 @@ START_TEST(each_reason_has_its_hook)
     ck_assert_uint_eq(c->state, CONN_LIMBO);
     ck_assert_uint_eq(ends_seen(), 0); /* not before the loop has turned */
     conn_turn(&shard);
+    struct log_who who;
+    ck_assert(!seat_log_context(&who)); /* nobody's hook or function runs any more */
     ck_assert_uint_eq(runs_of(hook_of(_i)), 1);
     ck_assert_uint_eq(ends_seen(), 1);
     ck_assert_ptr_eq(seen.conn, &c->pub);

@@ -22,6 +22,8 @@ Suite *wheel_suite(void);
 Suite *codec_suite(void);
 Suite *pool_suite(void);
 Suite *log_suite(void);
+Suite *log_sinks_suite(void);
+Suite *log_disks_suite(void);
 Suite *conf_suite(void);
 Suite *privilege_suite(void);
 Suite *record_suite(void);
