@@ -57,6 +57,10 @@ def maritcp_args(path, port, conns, log):
     return [path] + [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
 
 
+def unwatched_args(path, port, conns, log):
+    return maritcp_args(path, port, conns, log) + ["-o", "watch.warn_ms=0"]
+
+
 @dataclasses.dataclass(frozen=True)
 class ServerKind:
     """A server that can be measured: one row for each peer."""
@@ -69,6 +73,7 @@ class ServerKind:
 SERVERS = {
     "ceiling": ServerKind("bench/ceiling", ceiling_args, (-signal.SIGTERM,)),
     "maritcp": ServerKind("maritcp", maritcp_args, (0,)),
+    "unwatched": ServerKind("maritcp", unwatched_args, (0,)),
 }
 
 
@@ -97,7 +102,7 @@ class Scenario:
     limit: float  # for the ratio right / left; of "memory" for the right value; None: shown, not judged
     load: Load
     left_load: Load = None  # None: the same load
-    left: str = "base"  # the roles that settle() fills with servers: base and subject
+    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched
     right: str = "subject"
     half_rate: bool = False  # requests by the clock, at half of the left server's throughput
     rounds: int = 45
@@ -132,6 +137,8 @@ SCENARIOS = [
     Scenario("idle-15000", "server CPU per LOGIN, 50 busy and 15,000 idle connections against 50, subject",
              "ratio", CPU_REQUEST, "us", 1.05, Load(50, idle=15000), Load(50), "subject",
              rounds=25, seconds=0.4),
+    Scenario("watch", "server CPU per LOGIN, 50 connections, the watch on against off, subject",
+             "ratio", CPU_REQUEST, "us", 1.01, Load(50), left="unwatched", rounds=60),
     Scenario("load-50x1", "mario_load's CPU per LOGIN against the subject's, the load of login-50x1",
              "load", CPU_CLIENT, "us", 1.00, Load(50), left="subject", rounds=15),
     Scenario("load-1000x1", "the same with the load of login-1000x1",
@@ -414,7 +421,8 @@ def settle(args, tmp):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     setup = Setup(tmp=tmp, load_path=load_path, server_core=cores[0], load_core=cores[-1], quick=args.quick,
-                  roles={"base": server_role(args.base), "subject": server_role(args.server)},
+                  roles={"base": server_role(args.base), "subject": server_role(args.server),
+                         "unwatched": ("maritcp", SERVERS["unwatched"], server_role(args.server)[2])},
                   rounds=args.rounds, seconds=args.seconds)
     os.sched_setaffinity(0, {setup.load_core})
     return setup

@@ -68,6 +68,8 @@ static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
     ROW(wrong_state)                         \
     ROW(err_type) /* of the last end hook */ \
     ROW(functions)                           \
+    ROW(master_stalls)                       \
+    ROW(master_returns)                      \
     ROW(alarm_stuck)                         \
     ROW(alarm_back)                          \
     ROW(alarm_replaced)                      \
@@ -381,6 +383,28 @@ static sint32 close_to(CONN *c, sint32 at_end)
     return 0;
 }
 
+/* The master's, in a timer function. */
+static _Atomic uint32 stall_ms;
+
+static void on_second(LOG_QUEUE *q, void *arg)
+{
+    uint32 ms = stall_ms;
+    (void) q;
+    (void) arg;
+    if (ms == 0)
+        return;
+    stall_ms = 0;
+    own_master_stalls++;
+    susleep(ms / 1000, ms % 1000 * 1000);
+    own_master_returns++;
+}
+
+static sint32 do_stall(CONN *c)
+{
+    stall_ms = number_in(c);
+    return do_echo(c);
+}
+
 static sint32 do_stick(CONN *c)
 {
     if (number_in(c) == TEST_IN_END_HOOK)
@@ -518,6 +542,7 @@ static const struct {
     {TEST_STOP, do_stop},
     {TEST_REGISTER, do_register},
     {TEST_SILENT, do_silent},
+    {TEST_STALL, do_stall},
     {TEST_STICK, do_stick},
     {TEST_UNSTICK, do_unstick},
     {TEST_END_THREAD, do_end_thread},
@@ -652,7 +677,8 @@ static void on_alarm(const ALARM *a)
 static bool register_all(void)
 {
     bool ok = regist_stx(STX) == 0 && regist_alarm_func(on_alarm) == 0 &&
-              mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0;
+              mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0 &&
+              mario_regist_timer_func(1, on_second, NULL) == 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
     if (with_hooks)

@@ -26,6 +26,7 @@ enum testapp_cmd {
     TEST_REGISTER = 0x700d, /* tries every regist_ function; -> int32 each: all must be -1 */
     TEST_SILENT = 0x700e,   /* anything; returns 0 and answers nothing */
     TEST_DIE = 0x700f,      /* uint32 test_death: the whole process dies */
+    TEST_STALL = 0x7010,    /* uint32 ms; echoes; soon after the master sleeps for so long */
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */

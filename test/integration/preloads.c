@@ -32,6 +32,11 @@ struct heap_board *preload_heap(char env[PRELOAD_ENV])
     return board_create(HEAP_VARIABLE, sizeof(struct heap_board), env);
 }
 
+struct clock_board *preload_clock(char env[PRELOAD_ENV])
+{
+    return board_create(CLOCK_VARIABLE, sizeof(struct clock_board), env);
+}
+
 void inject_set(struct inject_board *b, enum inject_call call, int error, uint32_t from, uint32_t times)
 {
     struct inject_row *r = &b->row[call];

@@ -5,15 +5,17 @@
 #ifndef ITEST_PRELOADS_H
 #define ITEST_PRELOADS_H
 
+#include "test/preload/clock.h"
 #include "test/preload/heap.h"
 #include "test/preload/inject.h"
 
 #define PRELOAD_ENV 64
 
 /* A new board, all zero, and in env the "NAME=value" to start the server with (launch.env). Start it with
- * launch.preload "inject" or "heap". Fails the test when it cannot be made. */
+ * launch.preload "inject", "heap" or "clock". Fails the test when it cannot be made. */
 struct inject_board *preload_inject(char env[PRELOAD_ENV]);
 struct heap_board *preload_heap(char env[PRELOAD_ENV]);
+struct clock_board *preload_clock(char env[PRELOAD_ENV]);
 
 /* Let call number `from` (from 1, since the start) and those behind it fail, `times` of them; from 0: let
  * nothing fail. */

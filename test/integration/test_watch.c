@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "preloads.h"
 #include "program.h"
 #include "test/apps/testapp.h"
 #include "test_ledger.h"
@@ -119,6 +120,7 @@ START_TEST(one_that_blocks_is_reported_and_comes_back)
     unstick(other);
     ck_assert_uint_eq(client_recv_packet(stuck, TEST_STICK, &(uint32_t){0}, 4), 4);
     wait_counter(other, "alarm_back", 1);
+    server_wait_log(&s, "is back after", BACK_MS);
     close(open_at_worker(&s, 0));
     close(stuck);
     close(other);
@@ -297,6 +299,44 @@ START_TEST(stuck_in_the_connected_hook)
 }
 END_TEST
 
+/* Four workers, ten thousand connections, a function that never returns: the other three are as fast as before,
+ * and soon after replace_ms everybody but one has the next answer. */
+START_TEST(ten_thousand_connections)
+{
+    enum { CLIENTS = 10000 / ITEST_SLOW, MARGIN_MS = 1000 };
+    struct server s;
+    watch_start(&s, "server.workernum=4", "server.connnum=3000");
+    struct ledger *l = ledger_create(&s.target, CLIENTS, 20);
+    ck_assert_ptr_nonnull(l);
+    ck_assert(ledger_connect(l, 20000));
+    ledger_ask(l, 1, 1);
+    ck_assert(ledger_run(l, 20000));
+    uint64_t calm_ns = hist_percentile(&l->times, 50);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    uint64_t began = mono_ns();
+    stick(fd);
+    wait_counter(other, "watch_stuck", 1);
+    ledger_ask(l, 1, 1); /* clears the times */
+    ck_assert(ledger_run(l, BACK_MS));
+    uint64_t took_ms = (mono_ns() - began) / NS_PER_MS;
+    ck_assert_uint_eq(l->ends[END_OPEN], CLIENTS);
+    ck_assert_uint_eq(l->answered, 2 * CLIENTS);
+    ITEST_ASSERT(took_ms < 5000 + MARGIN_MS * ITEST_SLOW, "all had their answer after %llu ms",
+                 (unsigned long long) took_ms);
+    /* Three quarters did not wait for the stuck one. */
+    uint64_t quick_ns = hist_percentile(&l->times, 70);
+    ITEST_ASSERT(quick_ns < calm_ns * 3 + 500 * NS_PER_MS,
+                 "70 %% after %llu us, before %llu us at the median", (unsigned long long) quick_ns / 1000,
+                 (unsigned long long) calm_ns / 1000);
+    unstick(other);
+    client_expect_fin(fd);
+    close(other);
+    ledger_destroy(&l);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
+}
+END_TEST
+
 /* Ten in a row under load: the ledger is exact each time, and all come back at the end. */
 START_TEST(ten_in_a_row)
 {
@@ -407,7 +447,69 @@ START_TEST(a_stop_does_not_wait_for_ever)
 }
 END_TEST
 
-/* ---- Master ---- */
+/* ---- Master, clocks ---- */
+
+/* The master hangs: workers go on, who comes meanwhile waits in the backlog and is served later, nobody is
+ * accused. */
+START_TEST(a_stalled_master)
+{
+    enum { NEWCOMERS = 50 };
+    struct server s;
+    uint32_t ms = 1000 * ITEST_SLOW, back;
+    int fds[NEWCOMERS];
+    watch_start(&s, NULL, NULL);
+    int fd = client_open(&s);
+    ck_assert_uint_eq(client_ask(fd, TEST_STALL, &ms, sizeof ms, &back, sizeof back), sizeof back);
+    wait_counter(fd, "master_stalls", 1);
+    for (int i = 0; i < NEWCOMERS; i++)
+        fds[i] = client_open(&s);
+    uint64_t began = mono_ns();
+    for (int i = 0; i < 100; i++)
+        client_echo(fd, 100);
+    ITEST_ASSERT(counter_on(fd, "master_returns") == 0 || mono_ns() - began > ms * NS_PER_MS / 2,
+                 "the master was back before it was looked at");
+    for (int i = 0; i < NEWCOMERS; i++) {
+        client_echo(fds[i], 100);
+        close(fds[i]);
+    }
+    ck_assert_uint_eq(counter_on(fd, "watch_stuck"), 0);
+    close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* The time of day goes forward and back by an hour, the monotonic clock on by hours: nobody is too late, nobody
+ * has hung. Deadlines go on working. */
+START_TEST(clocks_that_jump)
+{
+    enum { CLIENTS = 50 };
+    struct server s;
+    char env[PRELOAD_ENV];
+    const char *const envs[] = {env, NULL};
+    const char *const args[] = {"server.timeout=3", "server.packet_timeout=3", "watch.warn_ms=1000", NULL};
+    struct clock_board *clock = preload_clock(env);
+    server_launch(&s, &(struct launch){.program = "testapp", .args = args, .preload = "clock", .env = envs});
+    struct bystanders *by = bystanders_start(&s.target, CLIENTS, 64, 100);
+    int other = open_at_worker(&s, 1), slow = open_at_worker(&s, 0);
+    uint32_t ms = 300;
+    for (int i = 0; i < 4; i++) {
+        client_send_packet(slow, TEST_SLEEP, &ms, sizeof ms); /* a function runs over the jump */
+        client_echo(other, 10);
+        atomic_store(&clock->wall_s, i % 2 == 0 ? 3600 : -3600);
+        atomic_fetch_add(&clock->run_s, 3600);
+        ck_assert_uint_eq(client_recv_packet(slow, TEST_SLEEP, &(uint32_t){0}, 4), 4);
+        client_echo(other, 10);
+    }
+    ck_assert_uint_gt(atomic_load(&clock->asked), 100);
+    bystanders_finish(&by);
+    ck_assert_uint_eq(counter_on(other, "watch_stuck"), 0);
+    ck_assert_uint_eq(counter_on(other, "closed_idle_timeout"), 0);
+    ck_assert_int_eq(client_ending(slow, NULL, 6000), END_FIN); /* silence is still noticed */
+    close(slow);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
 
 START_TEST(watching_can_be_switched_off)
 {
@@ -434,9 +536,13 @@ Suite *watch_suite(void)
     c = itest_case(s, "replacing", 40);
     tcase_add_loop_test(c, another_thread_takes_its_place, 0, STRIKES);
     tcase_add_test(c, stuck_in_the_connected_hook);
+    tcase_add_test(c, ten_thousand_connections);
     tcase_add_test(c, ten_in_a_row);
     tcase_add_test(c, not_too_many_a_minute);
     tcase_add_test(c, it_returns_in_that_moment);
+    c = itest_case(s, "master and clocks", 30);
+    tcase_add_test(c, a_stalled_master);
+    tcase_add_test(c, clocks_that_jump);
     c = itest_case(s, "stopping", 20);
     tcase_add_loop_test(c, a_stop_does_not_wait_for_ever, 0, 2);
     return s;
