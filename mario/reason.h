@@ -18,8 +18,9 @@
     ROW(output_limit, g_akg_error_id, MARIO_LOG_WARN) /* more than output.max bytes pending */             \
     ROW(function_closed, g_akg_closed_id, MARIO_LOG_DEBUG) /* close_conn() */                              \
     ROW(function_error, g_akg_error_id,                                                                    \
-        MARIO_LOG_WARN)                            /* a function returned non-zero, or close_err_conn() */ \
-    ROW(no_memory, g_akg_error_id, MARIO_LOG_WARN) /* an allocation for this connection failed */          \
+        MARIO_LOG_WARN) /* a function returned non-zero, or close_err_conn() */                            \
+    ROW(function_died, g_akg_error_id, MARIO_LOG_ERR) /* the thread ended in a function */                 \
+    ROW(no_memory, g_akg_error_id, MARIO_LOG_WARN)    /* an allocation for this connection failed */       \
     ROW(watch_failed, g_akg_error_id, MARIO_LOG_WARN) /* epoll would not watch it */                       \
     ROW(stop, g_akg_closed_id, MARIO_LOG_DEBUG)       /* the server stops */
 

@@ -2,14 +2,15 @@
  * testapp.c: the server that the integration tests talk to: functions and hooks that do what an application
  * should not do, and that check what it may rely on. testapp.h has its commands.
  *
- *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
+ *     testapp [-o section.key=value]...      the keys of maritcp.conf's sections, and
  *         test.connected = none | greet | refuse | close | big     what the connected hook does
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
+ *         test.offload = on | off                                  the offloaded commands
  *
- * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has
- * a struct track from its connected hook to its end hook, in c->user; a table for each worker tells which
- * slots are alive.
+ * Functions and hooks run on the connection's worker, offloaded functions on a thread of the pool, main and the
+ * report on the master. Each connection has a struct track from its connected hook to its end hook, in c->user;
+ * a table for each worker tells which slots are alive.
  */
 #include "mario/mario.h"
 
@@ -36,7 +37,7 @@ struct track {
 
 static SERVER *server;
 static enum connected_mode connected_mode;
-static bool end_writes, with_hooks = true;
+static bool end_writes, with_hooks = true, with_offload;
 
 /* Of each worker; only the worker touches its own. */
 static CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
@@ -68,7 +69,8 @@ static bool track_is_wrong(const CONN *c)
         own_wrong_state++;
         return true;
     }
-    if (!pthread_equal(t->thread, pthread_self()))
+    bool away = c->owner->base == NULL; /* only offloaded functions have none */
+    if (!pthread_equal(t->thread, pthread_self()) != away)
         own_wrong_thread++;
     return false;
 }
@@ -325,6 +327,8 @@ static sint32 do_register(CONN *c)
                    regist_timeout_func(on_timeout),
                    regist_error_func(on_error),
                    regist_disconnected_func(on_closed),
+                   regist_akg_func_offload(0x1234, do_echo),
+                   regist_akg_func_offload_concurrent(0x1235, do_echo),
                    regist_stx(1),
                    mario_regist_timer_func(1, never_called, NULL)};
     return answer(c, rc, sizeof rc);
@@ -334,6 +338,42 @@ static sint32 do_silent(CONN *c)
 {
     (void) c;
     own_functions++;
+    return 0;
+}
+
+static sint32 do_nap(CONN *c)
+{
+    susleep(0, 1000);
+    return do_echo(c);
+}
+
+static sint32 do_user(CONN *c)
+{
+    struct track *moved = malloc(sizeof *moved);
+    if (moved == NULL || track_is_wrong(c))
+        return -1;
+    *moved = *(struct track *) c->user;
+    memset(c->user, 0, sizeof *moved);
+    free(c->user);
+    c->user = moved;
+    return do_echo(c);
+}
+
+static sint32 do_die(CONN *c)
+{
+    do_echo(c);
+    if (number_in(c) == 0)
+        pthread_exit(NULL);
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return 0;
+}
+
+static sint32 do_hang(CONN *c)
+{
+    (void) c;
+    while (pause() != 0) { /* never */
+    }
     return 0;
 }
 
@@ -357,6 +397,10 @@ static const struct {
     {TEST_STOP, do_stop},
     {TEST_REGISTER, do_register},
     {TEST_SILENT, do_silent},
+    {TEST_NAP, do_nap},
+    {TEST_USER, do_user},
+    {TEST_DIE, do_die},
+    {TEST_HANG, do_hang},
 };
 
 /* ---- Options ---- */
@@ -391,6 +435,8 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"server.drain_timeout", &o->drain_timeout},
         {"output.high", &o->output_high},
         {"output.max", &o->output_max},
+        {"offload.threads", &o->offload_threads},
+        {"offload.queue", &o->offload_queue},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(numbers[i].key, key) == 0) {
@@ -434,6 +480,8 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         end_writes = strcmp(value, "write") == 0;
     else if (strcmp(key, "test.hooks") == 0)
         with_hooks = on;
+    else if (strcmp(key, "test.offload") == 0)
+        with_offload = on;
     else
         return false;
     return true;
@@ -466,6 +514,10 @@ static bool register_all(void)
     bool ok = regist_stx(STX) == 0 && mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
+    for (size_t i = 0; with_offload && i < sizeof rows / sizeof rows[0]; i++)
+        ok = ok && (rows[i].id == TEST_CLOSE_OTHER || /* it looks at what belongs to the worker */
+                    (regist_akg_func_offload(rows[i].id + TEST_OFFLOADED, rows[i].f) == 0 &&
+                     regist_akg_func_offload_concurrent(rows[i].id + TEST_CONCURRENT, rows[i].f) == 0));
     if (with_hooks)
         ok = ok && regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0 &&
              regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0;
@@ -486,8 +538,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "testapp: cannot be set up\n");
         return 2;
     }
-    bool clean = start_server(server) == NULL;
+    start_server(server);
+    int code = mario_server_exit_code(server);
     mario_log_flush(2000);
     mario_free_server(&server);
-    return clean ? 0 : 3;
+    return code;
 }

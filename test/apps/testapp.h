@@ -1,6 +1,7 @@
 /*
  * testapp.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian.
- * "Echoes" means: the packet itself is the answer.
+ * "Echoes" means: the packet itself is the answer. With test.offload = on each command but
+ * TEST_CLOSE_OTHER is there twice more: offloaded, and offloaded and concurrent.
  */
 #ifndef TESTAPP_H
 #define TESTAPP_H
@@ -24,7 +25,13 @@ enum testapp_cmd {
     TEST_WHO = 0x700b,      /* -> test_who */
     TEST_STOP = 0x700c,     /* mario_stop_server, then echoes */
     TEST_REGISTER = 0x700d, /* tries every regist_ function; -> int32 each: all must be -1 */
-    TEST_SILENT = 0x700e    /* anything; returns 0 and answers nothing */
+    TEST_SILENT = 0x700e,   /* anything; returns 0 and answers nothing */
+    TEST_NAP = 0x700f,      /* anything; sleeps 1 ms, then echoes */
+    TEST_USER = 0x7010,     /* anything; moves what c->user points to, then echoes. Not concurrent */
+    TEST_DIE = 0x7011,      /* uint32 0: echoes, then pthread_exit; 1: the same, cancelled. Not inline */
+    TEST_HANG = 0x7012,     /* never returns */
+    TEST_OFFLOADED = 0x100, /* to be added to a command */
+    TEST_CONCURRENT = 0x200 /* to be added instead */
 };
 
 struct test_end {

@@ -16,7 +16,8 @@
     ROW(overload)   \
     ROW(slow)       \
     ROW(stop)       \
-    ROW(alloc)
+    ROW(alloc)      \
+    ROW(offload)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -18,8 +18,9 @@ static const struct {
     const char *name;
     Suite *(*make)(void);
 } suites[] = {
-    {"spsc", spsc_suite}, {"doorbell", doorbell_suite}, {"wheel", wheel_suite}, {"codec", codec_suite},
-    {"pool", pool_suite}, {"log", log_suite},           {"conf", conf_suite},   {"clients", clients_suite},
+    {"spsc", spsc_suite},   {"doorbell", doorbell_suite}, {"wheel", wheel_suite},
+    {"codec", codec_suite}, {"akg", akg_suite},           {"pool", pool_suite},
+    {"log", log_suite},     {"conf", conf_suite},         {"clients", clients_suite},
 };
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
