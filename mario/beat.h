@@ -9,6 +9,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "mario_server.h"
+
+/* The table: workers by their index, then the threads for offloaded functions. */
+#define BEATS_OF_POOL MARIO_WORKERNUM_MAX
+#define BEATS         (MARIO_WORKERNUM_MAX + MARIO_OFFLOAD_THREADS_MAX)
+
 enum beat_kind { BEAT_IDLE, BEAT_PACKET, BEAT_CONNECTED, BEAT_END };
 
 struct beat {

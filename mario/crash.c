@@ -190,11 +190,12 @@ static void put_backtrace(struct text *t, const struct crash_record *r)
 }
 
 /* Nobody could say what ran: what all workers did. */
-static void put_beats(struct text *t, const struct beat *beats, uint32_t workers)
+static void put_beats(struct text *t, const struct beat *beats, uint32_t count)
 {
-    for (uint32_t i = 0; i < workers; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct crash_where w;
-        crash_where_of(&w, i, &beats[i]);
+        uint64_t conn = atomic_load_explicit(&beats[i].conn, memory_order_relaxed);
+        crash_where_of(&w, i < BEATS_OF_POOL ? i : id_worker(conn), &beats[i]);
         if (!w.in_function)
             continue;
         put_where(t, &w, "; ");
@@ -202,7 +203,7 @@ static void put_beats(struct text *t, const struct beat *beats, uint32_t workers
 }
 
 size_t crash_line(char *out, size_t size, const char *head, const struct crash_record *r,
-                  const struct beat *beats, uint32_t workers)
+                  const struct beat *beats, uint32_t count)
 {
     struct text t = {.at = out, .end = out + size - 1};
     int stage = atomic_load_explicit(&r->stage, memory_order_acquire);
@@ -216,7 +217,7 @@ size_t crash_line(char *out, size_t size, const char *head, const struct crash_r
     if (stage >= CRASH_WHERE)
         put_where(&t, &r->where, ", ");
     else
-        put_beats(&t, beats, workers);
+        put_beats(&t, beats, count);
     if (stage >= CRASH_BEGUN && r->is_fault) {
         put(&t, ", at address ");
         put_hex(&t, r->address, 1);

@@ -66,10 +66,10 @@ void crash_where(struct crash_where *w);
 void crash_where_of(struct crash_where *w, uint32_t worker, const struct beat *b);
 
 /* One line with its newline: the time, "ERROR died: ", head, and what the record says; if it says nothing of
- * what ran, then what each worker of beats[0 .. workers-1] runs. Returns its length. Allocates nothing and is
+ * what ran, then what each worker of beats[0 .. count-1] runs. Returns its length. Allocates nothing and is
  * safe in a handler. */
 size_t crash_line(char *out, size_t size, const char *head, const struct crash_record *r,
-                  const struct beat *beats, uint32_t workers);
+                  const struct beat *beats, uint32_t count);
 
 /* Append a line to the file `log` (NULL, "-", or if that fails: to standard error), without waiting for a
  * reader. Safe in a handler. */

@@ -18,11 +18,11 @@
 
 _Thread_local struct seat *seat_here;
 
-static LOG_QUEUE *make_queue(uint32 ind)
+LOG_QUEUE *seat_queue(const char *kind, uint32 number)
 {
     char name[16];
     LOG_QUEUE *q = create_log_queue();
-    snprintf(name, sizeof name, "worker-%u", ind);
+    snprintf(name, sizeof name, "%s-%u", kind, number);
     mario_log_name(q, name);
     return q;
 }
@@ -32,7 +32,7 @@ bool seat_setup(struct seat *t, uint32 ind, struct beat *beat)
     t->pub.ind = ind;
     t->beat = beat;
     errno = ENOMEM;
-    return (t->pub.qlog = make_queue(ind)) != NULL && (t->pub.base = loop_base_create()) != NULL &&
+    return (t->pub.qlog = seat_queue("worker", ind)) != NULL && (t->pub.base = loop_base_create()) != NULL &&
            (t->out_buf = malloc(OUT_BUF_SIZE)) != NULL && output_setup(t);
 }
 

@@ -75,6 +75,8 @@ extern _Thread_local struct seat *seat_here;
 
 /* Give it queue, base, buffer, pen and sink. False with errno; then teardown. */
 __attribute__((warn_unused_result)) bool seat_setup(struct seat *t, uint32 ind, struct beat *beat);
+/* A log queue with the thread's name in the log: kind-number. NULL without memory. */
+LOG_QUEUE *seat_queue(const char *kind, uint32 number);
 /* Once its thread has ended, or none was started: free it with all it has, and null the pointer. */
 void seat_destroy(struct seat **t);
 

@@ -50,7 +50,7 @@ enum {
 struct page {
     _Atomic bool stopping; /* the child's server has been asked to stop */
     struct crash_record crash;
-    struct beat beats[MARIO_WORKERNUM_MAX];
+    struct beat beats[BEATS];
 };
 
 struct kept {
@@ -401,7 +401,7 @@ static void record(pid_t pid, const char *next)
              (unsigned long long) up / 1000, (unsigned long long) up % 1000, next);
     crash_localtime();
     crash_append(sup.log, line,
-                 crash_line(line, sizeof line, head, &sup.page->crash, sup.page->beats, MARIO_WORKERNUM_MAX));
+                 crash_line(line, sizeof line, head, &sup.page->crash, sup.page->beats, BEATS));
 }
 
 static void record_no_fork(unsigned pause_ms)
@@ -410,7 +410,7 @@ static void record_no_fork(unsigned pause_ms)
     char head[160];
     snprintf(head, sizeof head, "no new process, fork: %s, next try in %u ms", strerror(errno), pause_ms);
     crash_append(sup.log, line,
-                 crash_line(line, sizeof line, head, &sup.page->crash, sup.page->beats, MARIO_WORKERNUM_MAX));
+                 crash_line(line, sizeof line, head, &sup.page->crash, sup.page->beats, BEATS));
 }
 
 static int code_of(int status)

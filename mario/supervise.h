@@ -26,7 +26,7 @@ void supervise_ready(void);
  * directly, and from the parent too. */
 bool supervise_is_echo(void);
 
-/* The table of all workers' beats, which the parent reads when this process is gone: MARIO_WORKERNUM_MAX of
+/* The table of all workers' beats, which the parent reads when this process is gone: BEATS of
  * them. NULL without a parent. */
 struct beat *supervise_beats(void);
 
