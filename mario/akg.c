@@ -6,9 +6,14 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
+
+#include "assert.h"
 
 static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
+static FUNC_PTR away[AKG_IDS]; /* of those that are offloaded */
+static bool concurrent[AKG_IDS];
 static uint32 magic = DEFAULT_STX;
 static _Atomic bool frozen;
 
@@ -51,9 +56,82 @@ static sint32 set(FUNC_PTR *place, FUNC_PTR f)
     return 0;
 }
 
+/* ---- Offloaded functions ---- */
+
+sint32 akg_offloaded(CONN *c)
+{
+    ASSERT(c == NULL); /* whoever calls it should have handed the packet over */
+    return -1;
+}
+
+FUNC_PTR akg_offload_function(uint16 id)
+{
+    return away[id];
+}
+
+bool akg_offload_is_concurrent(uint16 id)
+{
+    return concurrent[id];
+}
+
+uint32 akg_offload_count(void)
+{
+    uint32 n = 0;
+    for (uint32 i = 0; i < AKG_IDS; i++)
+        n += away[i] != NULL;
+    return n;
+}
+
+uint16 akg_offload_first(void)
+{
+    uint16 id = 0;
+    while (id < AKG_FIRST_RESERVED && away[id] == NULL)
+        id++;
+    return id;
+}
+
+static sint32 refuse(uint16 id, const char *why)
+{
+    fprintf(stderr, "mario: function 0x%04x cannot be registered: %s\n", id, why);
+    return -1;
+}
+
+static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
+{
+    if (akg_is_frozen())
+        return refuse(id, "the server runs");
+    if (id >= AKG_FIRST_RESERVED)
+        return refuse(id, "the id is reserved (allowed: 0x0000..0xfffb)");
+    if (f == NULL)
+        return refuse(id, "there is none to be offloaded (NULL)");
+    if (functions[id] != NULL)
+        return refuse(id, away[id] != NULL ? "it is offloaded already" : "it is registered already, inline");
+    functions[id] = akg_offloaded;
+    away[id] = f;
+    concurrent[id] = is_concurrent;
+    return 0;
+}
+
+sint32 regist_akg_func_offload(uint16 id, FUNC_PTR f)
+{
+    return set_away(id, f, false);
+}
+
+sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f)
+{
+    return set_away(id, f, true);
+}
+
+/* ---- Registering ---- */
+
 sint32 regist_akg_func(uint16 id, FUNC_PTR f)
 {
-    return id >= AKG_FIRST_RESERVED ? -1 : set(&functions[id], f);
+    if (id >= AKG_FIRST_RESERVED || akg_is_frozen())
+        return -1;
+    if (f != NULL && away[id] != NULL)
+        return refuse(id, "it is offloaded already");
+    away[id] = NULL;
+    return set(&functions[id], f);
 }
 
 sint32 regist_connected_func(FUNC_PTR f)

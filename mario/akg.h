@@ -12,8 +12,17 @@
 #define AKG_IDS            65536
 #define AKG_FIRST_RESERVED g_akg_connected_id
 
-/* All functions by id; the reserved ids are always NULL here, so they are unknown on the wire. */
+/* All functions by id; the reserved ids are always NULL here, so they are unknown on the wire. Those that are
+ * offloaded stand here as akg_offloaded, which is never called. */
 const FUNC_PTR *akg_functions(void);
+sint32 akg_offloaded(CONN *c);
+
+/* The function of an id that is offloaded. How many there are; one of them. */
+FUNC_PTR akg_offload_function(uint16 id);
+bool akg_offload_is_concurrent(uint16 id);
+uint32 akg_offload_count(void);
+uint16 akg_offload_first(void);
+
 uint32 akg_stx(void);
 
 /* Run the hook of a reserved id, if there is one. Returns its answer, 0 without a hook. The connection's

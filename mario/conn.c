@@ -89,7 +89,8 @@ struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback
     c->state = CONN_OPEN;
     c->reason = REASON_NONE;
     c->held = 0;
-    c->paused = c->greeted = c->stopping = false;
+    c->wait = WAIT_NONE;
+    c->paused = c->fin = c->greeted = c->stopping = false;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
@@ -133,8 +134,9 @@ void conn_arm(struct conn *c)
     struct shard *s = conn_shard(c);
     uint32_t due = 0;
     bool any = false;
-    if (c->state == CONN_OPEN && !c->paused) {
-        sooner(last_active(c), s->set->timeout, &due, &any);
+    if (conn_is_read(c)) {
+        if (c->held == 0) /* else it is not the peer who is slow */
+            sooner(last_active(c), s->set->timeout, &due, &any);
         if (c->carry_len > 0)
             sooner(c->packet_since, s->set->packet_timeout, &due, &any);
     }
@@ -153,11 +155,11 @@ enum reason conn_overdue(const struct conn *c)
     uint32_t writing = write_ticks(c, set);
     if (c->backlog != NULL && writing != 0 && s->tick - c->last_tx > writing)
         return REASON_write_timeout;
-    if (c->state != CONN_OPEN || c->paused)
+    if (!conn_is_read(c))
         return REASON_NONE;
     if (c->carry_len > 0 && set->packet_timeout != 0 && s->tick - c->packet_since > set->packet_timeout)
         return REASON_packet_timeout;
-    if (set->timeout != 0 && s->tick - last_active(c) > set->timeout)
+    if (c->held == 0 && set->timeout != 0 && s->tick - last_active(c) > set->timeout)
         return REASON_idle_timeout;
     return REASON_NONE;
 }
@@ -193,7 +195,7 @@ void conn_carry_drop(struct conn *c)
 void conn_watch(struct conn *c)
 {
     short wanted = EV_PERSIST;
-    if (c->state == CONN_OPEN && !c->paused)
+    if (conn_is_read(c))
         wanted |= EV_READ;
     if (c->backlog != NULL)
         wanted |= EV_WRITE;

@@ -18,6 +18,16 @@
 
 enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_LIMBO };
 
+/* What a connection waits for that is open, but not read. */
+enum conn_wait {
+    WAIT_NONE,
+    WAIT_FUNCTION, /* its offloaded function is to return */
+    WAIT_JOB,      /* in the desk's line, until a job is free */
+    WAIT_OWN       /* HELD_MAX functions run with it: until one returns */
+};
+
+#define HELD_MAX 254u /* and one for its place in the desk's line */
+
 #define CONN_MAGIC \
     0x4d415249u /* cleared when the slot is free: a callback on a free slot stops the process */
 
@@ -39,9 +49,12 @@ struct conn {
     uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
     uint8_t state;         /* enum conn_state */
     uint8_t reason;        /* enum reason, once it is to end */
-    uint8_t held;     /* functions that run with it on other threads: it outlives its end until they return */
-    bool paused : 1;  /* not read because of output.high */
-    bool greeted : 1; /* the connected hook ran: an end hook is due */
+    uint8_t held;      /* functions that run with it on other threads, and its place in the desk's line: it
+                          outlives its end until they are over */
+    uint8_t wait : 2;  /* enum conn_wait */
+    bool paused : 1;   /* not read because of output.high */
+    bool fin : 1;      /* the peer has closed; answers are still computed */
+    bool greeted : 1;  /* the connected hook ran: an end hook is due */
     bool stopping : 1; /* the stop has seen it */
 };
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
@@ -75,7 +88,8 @@ void conn_end(struct conn *c, enum reason reason);
 /* Nothing can be sent any more after this reason, or nobody is there to take it. */
 bool conn_is_beyond_sending(enum reason r);
 
-/* A function that ran with c on another thread has returned: c->held counted it. */
+/* A function that ran with c on another thread has returned, or its place in a line is given up: c->held
+ * counted it. */
 void conn_release(struct conn *c);
 
 /* The calling thread has taken the shard over from another seat: c is watched by it from here on. */
@@ -102,6 +116,12 @@ void conn_turn(struct shard *s);
 
 /* Names this connection and none before or after it: worker, slot, generation. */
 uint64_t conn_id(const struct conn *c);
+
+/* Whether its socket is read: nothing is in the way. */
+static inline bool conn_is_read(const struct conn *c)
+{
+    return c->state == CONN_OPEN && !c->paused && !c->fin && c->wait == WAIT_NONE;
+}
 
 static inline struct seat *conn_seat(const struct conn *c)
 {

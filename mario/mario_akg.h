@@ -2,7 +2,7 @@
  * mario_akg.h: the packet head, and registering business functions and hooks.
  *
  * Registering happens before start_server(), from one thread. Functions and hooks run on the worker that owns
- * the connection; they must not block.
+ * the connection; they must not block. Functions that have to are registered as offloaded.
  */
 #ifndef MARIO_AKG_H
 #define MARIO_AKG_H
@@ -37,9 +37,33 @@ enum {
     g_akg_error_id = 0xffff
 };
 
-/* Register f for packets with this akg_id; a second call replaces, NULL removes.
- * Returns 0, or -1 for a reserved id (0xfffc .. 0xffff) or once the server runs. */
+/* Register f for packets with this akg_id; a second call replaces, NULL removes, also one that is offloaded.
+ * Returns 0, or -1 for a reserved id (0xfffc .. 0xffff), once the server runs, or, with a line on standard
+ * error, if the id is offloaded and f is not NULL. */
 sint32 regist_akg_func(uint16 id, FUNC_PTR f);
+
+/* Register f, which may block: it runs on a thread of a pool (options offload_threads, offload_queue), and its
+ * worker goes on serving others. The same signature, the same body. While f runs the connection is not read,
+ * and its other packets wait: all of one connection, inline and offloaded, are handled one after another in
+ * the order they came. A timeout for silence does not run meanwhile.
+ *
+ * c is a copy for this call, valid until f returns: in_buf, out_buf, bufev, cip, cport, err_type, fd, ind and
+ * close_conn(c) work as ever. What f stores in c->user is there for the next function and for the end hook.
+ * c->owner->ind is the number of the connection's worker, but f does not run on it: what workers keep for
+ * themselves is not f's to touch. c->owner->qlog is the thread's own; c->owner->base is NULL. close_conn() on
+ * another connection does nothing. What f writes is sent when it has returned; if the connection has ended by
+ * then it is dropped and counted (offload_dropped), and the end hook runs after f. A thread that ends in f
+ * (pthread_exit, pthread_cancel) ends the connection with function_died, and is replaced.
+ *
+ * Returns 0, or -1 with a line on standard error: a reserved id, an id that is registered already (remove it
+ * first), f is NULL, or the server runs. */
+sint32 regist_akg_func_offload(uint16 id, FUNC_PTR f);
+
+/* The same, but nothing of the connection waits for f: it is read on, and several of its functions may run at
+ * the same time, on several threads. Replies come in the order in which functions return. c->user is a copy;
+ * what f stores there is not kept, and what it points to may be in use by other threads. At most 254 of one
+ * connection run or wait at a time; then it is not read. */
+sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f);
 
 /* Hooks, each at most one function; all return 0, or -1 once the server runs. For each connection whose
  * connected hook ran, exactly one end hook runs later on the same thread, also when the server stops:
@@ -57,9 +81,10 @@ sint32 regist_disconnected_func(FUNC_PTR f); /* closed, timeout and error togeth
  * Returns 0, or -1 once the server runs. */
 sint32 regist_stx(uint32 stx);
 
-/* Close c. May be called from c's own functions and hooks, and for another connection of the same worker; a
- * second call does nothing. What the function has written before is sent, what it writes afterwards is
- * dropped; packets that wait behind are not looked at; the end hook runs after the function has returned.
+/* Close c. May be called from c's own functions and hooks, and, not from an offloaded function, for another
+ * connection of the same worker; a second call does nothing. What the function has written before is sent, what
+ * it writes afterwards is dropped; packets that wait behind are not looked at; the end hook runs after the
+ * function has returned.
  * reason_id: g_akg_timeout_id runs the timeout hook, g_akg_error_id the error hook, any other value the
  * closed hook; it is handed to the hook in c->err_type. */
 void close_conn(CONN *c, uint16 reason_id);

@@ -2,7 +2,8 @@
  * mario_conn.h: what a business function sees of its connection and of the worker that owns it.
  *
  * Every field belongs to the connection's worker. A business function or hook runs on that thread and may use
- * them until it returns; nothing here may be read or written by another thread.
+ * them until it returns; nothing here may be read or written by another thread. An offloaded function has a CONN
+ * of its own for each call: see regist_akg_func_offload().
  */
 #ifndef MARIO_CONN_H
 #define MARIO_CONN_H
@@ -17,7 +18,8 @@ extern "C" {
 struct bufferevent;
 struct event_base;
 
-/* One of the server's N worker threads, as applications see it. All fields are read-only. */
+/* One of the server's N worker threads, as applications see it. All fields are read-only. In an offloaded
+ * function: the connection's worker's number, the queue of the thread that runs it, and no base. */
 typedef struct mario_worker {
     uint32 ind;              /* 0 .. workernum-1 */
     LOG_QUEUE *qlog;         /* this worker's log queue: use it from functions that run on this worker */

@@ -20,18 +20,20 @@ enum mario_when_full {
 };
 
 /* The ranges that mario_init_server() accepts; conf/ shows the same numbers to operators. */
-#define MARIO_WORKERNUM_MAX    256u
-#define MARIO_CONNNUM_MAX      16777215u
-#define MARIO_CONNNUM_AUTO_MAX 100000u   /* connnum 0 gives at most this many a worker */
-#define MARIO_TIMEOUT_MAX      31536000u /* a year, seconds */
-#define MARIO_DRAIN_MAX        3600u     /* an hour, seconds */
-#define MARIO_PKGLEN_MIN       8u
-#define MARIO_PKGLEN_MAX       65535u
-#define MARIO_BACKLOG_MAX      65535u
-#define MARIO_OUTPUT_MIN       1024u
-#define MARIO_OUTPUT_MAX       1073741824u
-#define MARIO_WATCH_MAX        3600000u /* an hour, milliseconds */
-#define MARIO_REPLACE_MAX      1000u
+#define MARIO_WORKERNUM_MAX       256u
+#define MARIO_CONNNUM_MAX         16777215u
+#define MARIO_CONNNUM_AUTO_MAX    100000u   /* connnum 0 gives at most this many a worker */
+#define MARIO_TIMEOUT_MAX         31536000u /* a year, seconds */
+#define MARIO_DRAIN_MAX           3600u     /* an hour, seconds */
+#define MARIO_PKGLEN_MIN          8u
+#define MARIO_PKGLEN_MAX          65535u
+#define MARIO_BACKLOG_MAX         65535u
+#define MARIO_OUTPUT_MIN          1024u
+#define MARIO_OUTPUT_MAX          1073741824u
+#define MARIO_WATCH_MAX           3600000u /* an hour, milliseconds */
+#define MARIO_REPLACE_MAX         1000u
+#define MARIO_OFFLOAD_THREADS_MAX 1024u
+#define MARIO_OFFLOAD_QUEUE_MAX   65536u
 
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. */
 struct mario_options {
@@ -53,7 +55,12 @@ struct mario_options {
     uint32 watch_replace_max; /* replaced within a minute, .. MARIO_REPLACE_MAX */
     int prefault;             /* 1: touch all pool pages at start instead of at first use */
     const char *user;         /* "user" or "user:group" to become once the listeners are open; NULL = stay */
-    const char *death_log;    /* file that gets the line about a death; NULL or "-": standard error */
+    uint32
+        offload_threads;   /* threads for offloaded functions, .. MARIO_OFFLOAD_THREADS_MAX; made at start, if
+                               there are such functions: then 0 is refused */
+    uint32 offload_queue;  /* packets of each worker that are with them or wait for one, 1 ..
+                               MARIO_OFFLOAD_QUEUE_MAX; beyond, connections are not read until there is room */
+    const char *death_log; /* file that gets the line about a death; NULL or "-": standard error */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the

@@ -163,6 +163,14 @@ enum output output_send(struct conn *c)
     return answer;
 }
 
+enum reason output_reason(enum output o)
+{
+    return o == OUTPUT_BROKEN      ? REASON_reset
+           : o == OUTPUT_LIMIT     ? REASON_output_limit
+           : o == OUTPUT_NO_MEMORY ? REASON_no_memory
+                                   : REASON_NONE;
+}
+
 enum output output_flush(struct conn *c)
 {
     size_t len = output_pending(c), left;

@@ -25,6 +25,9 @@ enum output output_send(struct conn *c);
 /* The socket is writable: send from the backlog. */
 enum output output_flush(struct conn *c);
 
+/* What an attempt to send means for the connection: why it has to end, or REASON_NONE. */
+enum reason output_reason(enum output o);
+
 /* What c's function writes from here on is dropped: it has closed. */
 void output_cut(struct seat *t);
 

@@ -28,6 +28,7 @@
 enum {
     FDS_A_WORKER = 5, /* epoll, doorbell, tick, libevent's pair for signals */
     FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
+    FDS_POOL = 3,     /* epoll, libevent's pair for signals */
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
 };
@@ -46,10 +47,12 @@ struct mario_server {
     uint32_t workernum;
     uint32_t connnum;
     uint32_t workers_made;
-    struct stats *stats; /* [workernum + 1], the last is the master's; they live as long as the server */
-    struct beat *beats;  /* [workernum] */
-    _Atomic int state;   /* enum server_state */
-    int exit_code;       /* see mario_server_exit_code() */
+    struct stats *stats;  /* [workernum + 1], the last is the master's; they live as long as the server */
+    struct beat *beats;   /* [workernum] */
+    struct offload *pool; /* NULL unless a function is offloaded and the server runs */
+    uint32_t offload_threads, offload_queue;
+    _Atomic int state; /* enum server_state */
+    int exit_code;     /* see mario_server_exit_code() */
 };
 
 static SERVER *the_server; /* one in a process: init and free set it, on the application's thread */
@@ -69,7 +72,9 @@ void mario_options_init(struct mario_options *o)
                                 .output_max = 4 * 1024 * 1024,
                                 .watch_warn_ms = 100,
                                 .watch_replace_ms = 5000,
-                                .watch_replace_max = 10};
+                                .watch_replace_max = 10,
+                                .offload_threads = 16,
+                                .offload_queue = 1024};
 }
 
 /* ---- Saying no ---- */
@@ -112,7 +117,9 @@ static bool check(const struct mario_options *o)
            in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
            in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&
            in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
-           in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX);
+           in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
+           in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
+           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX);
 }
 
 /* ---- Descriptors ---- */
@@ -120,7 +127,7 @@ static bool check(const struct mario_options *o)
 /* Settle connnum against the descriptor limit. */
 static bool fit_limits(SERVER *s, const struct mario_options *o)
 {
-    uint64_t besides = limit_open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_LOG +
+    uint64_t besides = limit_open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
                        FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
     uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
     uint64_t limit = limit_raise(wanted);
@@ -167,6 +174,8 @@ static void settle(SERVER *s, const struct mario_options *o)
                                     .output_high = o->output_high,
                                     .output_max = o->output_max};
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores();
+    s->offload_threads = o->offload_threads;
+    s->offload_queue = o->offload_queue;
     s->master.workernum = s->workernum;
     s->master.when_full = o->when_full;
     s->master.drain_timeout = o->drain_timeout;
@@ -241,6 +250,7 @@ static void take_down(SERVER *s)
 {
     mario_log_flush(LAST_LINES_MS);
     master_teardown(&s->master);
+    offload_destroy(&s->pool);
     for (uint32_t i = 0; i < s->workers_made; i++)
         worker_teardown(&s->workers[i]);
     s->workers_made = 0;
@@ -364,6 +374,28 @@ SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout
 
 /* ---- Start, stop ---- */
 
+/* The threads for offloaded functions, if there are such. */
+static bool start_pool(SERVER *s)
+{
+    struct offload_options set = {.threads = s->offload_threads,
+                                  .queue = s->offload_queue,
+                                  .workers = s->workernum,
+                                  .max_pkglen = s->settings.codec.max_pkglen};
+    if (akg_offload_count() == 0)
+        return true;
+    if (set.threads == 0)
+        return complain("function 0x%04x is offloaded, to a pool of 0 threads: raise offload.threads",
+                        akg_offload_first());
+    s->pool = offload_create(&set);
+    if (s->pool == NULL)
+        return complain("cannot make %u threads for offloaded functions: %s", set.threads, strerror(errno));
+    for (uint32_t i = 0; i < s->workernum; i++)
+        worker_offload(&s->workers[i], s->pool);
+    int err = offload_start(s->pool);
+    return err == 0 ||
+           complain("cannot start %u threads for offloaded functions: %s", set.threads, strerror(err));
+}
+
 static bool start_workers(SERVER *s)
 {
     for (uint32_t i = 0; i < s->workernum; i++) {
@@ -408,13 +440,15 @@ static void log_start(const SERVER *s)
     slog_info_t(s->master.qlog, "%u workers, %u connections each", s->workernum, s->connnum);
 }
 
-/* A worker hangs in a function: its memory cannot be taken away. The application should exit. */
+/* A function hangs: what it uses cannot be taken away. The application should exit. */
 static void *lose(SERVER *s)
 {
+    uint32_t offloaded = s->pool == NULL ? 0 : offload_complain(s->pool);
     for (uint32_t i = 0; i < s->master.started; i++) {
+        uint64_t what = atomic_load_explicit(&s->beats[i].what, memory_order_relaxed);
         if (atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
             worker_join(&s->workers[i]);
-        else
+        else if (offloaded == 0 || beat_kind(what) != BEAT_IDLE) /* else it only waits for one of these */
             watch_name(&s->master.watch, i);
     }
     s->exit_code = EXIT_FAILED;
@@ -435,7 +469,7 @@ void *start_server(void *server)
     crash_thread();
     s->settings.codec.stx = akg_stx();
     akg_freeze();
-    bool ok = start_workers(s);
+    bool ok = start_pool(s) && start_workers(s);
     if (ok) {
         log_start(s);
         mario_daemon_ready();
@@ -454,6 +488,8 @@ void *start_server(void *server)
     if (!watch_end(&s->master.watch))
         return lose(s);
     join_workers(s);
+    if (s->pool != NULL)
+        offload_stop(s->pool);
     master_final_timers(&s->master);
     log_counters(s, s->master.qlog);
     take_down(s);

@@ -30,6 +30,7 @@ struct settings {
 };
 
 struct conn;
+struct desk;
 
 struct shard {
     uint32_t ind; /* of the worker */
@@ -43,6 +44,7 @@ struct shard {
     uint32_t limbo_last; /* 1 + slot of the last one */
     uint32_t in_use;     /* not free */
     struct wheel wheel;
+    struct desk *desk;   /* where packets go out to offloaded functions; NULL if there are none */
     struct stats *stats; /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */

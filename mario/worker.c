@@ -21,6 +21,7 @@
 
 #include "akg.h"
 #include "crash.h"
+#include "desk.h"
 #include "io.h"
 #include "loop.h"
 #include "mem.h"
@@ -58,15 +59,6 @@ static void note_close(struct seat *t, enum reason r)
     output_cut(t);
 }
 
-/* What an attempt to send means for the connection. */
-static enum reason reason_of_output(enum output o)
-{
-    return o == OUTPUT_BROKEN      ? REASON_reset
-           : o == OUTPUT_LIMIT     ? REASON_output_limit
-           : o == OUTPUT_NO_MEMORY ? REASON_no_memory
-                                   : REASON_NONE;
-}
-
 /* Send what the functions of c wrote. If an allocation failed in one an answer may be missing: then none is
  * sent, whoever wrote them. */
 static enum reason send_ink(struct seat *t, struct conn *c)
@@ -74,7 +66,7 @@ static enum reason send_ink(struct seat *t, struct conn *c)
     bool incomplete = mem_take_failure();
     if (incomplete)
         t->ink_keep = 0;
-    enum reason r = reason_of_output(output_send(c));
+    enum reason r = output_reason(output_send(c));
     return incomplete ? REASON_no_memory : r;
 }
 
@@ -135,33 +127,59 @@ static bool dispatch(struct seat *t, struct conn *c, FUNC_PTR f, const struct pa
     return t->closing == REASON_NONE;
 }
 
+/* Call the inline functions for the whole packets in data[0 .. *n-1]; move both behind what was handed out. True if
+ * the packet that then stands in front, *p, is for an offloaded function. */
+static bool hand_out(struct seat *t, struct conn *c, unsigned char **data, size_t *n, struct packet *p)
+{
+    const struct settings *set = t->shard->set;
+    uint64_t packets = 0;
+    bool more = true, away = false;
+    while (more && *n > 0) {
+        enum codec_answer answer = codec_next(&set->codec, *data, *n, p);
+        if (answer == CODEC_BAD)
+            note_close(t, reason_of(p->fault));
+        if (answer != CODEC_OK)
+            break;
+        FUNC_PTR f = set->codec.funcs[p->akg_id];
+        away = f == akg_offloaded;
+        if (away)
+            break;
+        packets++;
+        more = dispatch(t, c, f, p, *data) && !seat_is_lost(t) && room_for_more(t, c, set->output_high);
+        *data += p->len;
+        *n -= p->len;
+    }
+    bool open = finish_turn(t, c);
+    stats_add(t->shard->stats, STAT_packets_in, packets);
+    return open && away;
+}
+
+/* The packet in front goes to its offloaded function. True to go on with the next one. */
+static bool hand_over(struct conn *c, const struct packet *p, unsigned char **data, size_t *n)
+{
+    enum desk_answer answer = desk_send(c, p, *data);
+    if (answer == DESK_NO_MEMORY)
+        conn_close(c, REASON_no_memory);
+    if (answer != DESK_SENT)
+        return false;
+    stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
+    *data += p->len;
+    *n -= p->len;
+    return c->wait == WAIT_NONE && *n > 0;
+}
+
 /* Hand out the whole packets in data[0 .. n-1]; keep the rest. `since` is when its first byte came. */
 static void consume(struct seat *t, struct conn *c, unsigned char *data, size_t n, uint32_t since)
 {
     struct shard *s = t->shard;
-    const struct settings *set = s->set;
     const unsigned char *start = data;
     struct packet p;
-    uint64_t packets = 0;
-    begin_turn(t, c);
-    while (n > 0) {
-        enum codec_answer answer = codec_next(&set->codec, data, n, &p);
-        if (answer == CODEC_MORE)
-            break;
-        if (answer == CODEC_BAD) {
-            note_close(t, reason_of(p.fault));
-            break;
-        }
-        packets++;
-        bool more = dispatch(t, c, set->codec.funcs[p.akg_id], &p, data);
-        data += p.len;
-        n -= p.len;
-        if (!more || seat_is_lost(t) || !room_for_more(t, c, set->output_high))
-            break;
-    }
-    bool open = finish_turn(t, c);
-    stats_add(s->stats, STAT_packets_in, packets);
-    if (!open)
+    bool away;
+    do {
+        begin_turn(t, c);
+        away = hand_out(t, c, &data, &n, &p);
+    } while (away && hand_over(c, &p, &data, &n));
+    if (c->state != CONN_OPEN)
         return;
     if (n > 0) {
         c->packet_since = data == start ? since : s->tick;
@@ -170,9 +188,9 @@ static void consume(struct seat *t, struct conn *c, unsigned char *data, size_t 
             return;
         }
     }
-    if (output_pending(c) > set->output_high)
+    if (output_pending(c) > s->set->output_high)
         pause_reading(s, c);
-    if (n > 0 || c->backlog != NULL)
+    if (n > 0 || c->backlog != NULL || c->wait != WAIT_NONE)
         conn_watch(c);
 }
 
@@ -220,21 +238,24 @@ static bool receive(struct seat *t, struct conn *c)
         received(t, c, (size_t) n);
         return true;
     }
-    if (n == 0)
+    if (n == 0 && c->held > 0) {
+        c->fin = true; /* what it has asked for is still answered */
+        conn_watch(c);
+    } else if (n == 0)
         conn_close(c, REASON_peer_closed);
     else if (errno != EAGAIN && errno != EINTR)
         conn_close(c, REASON_reset);
     return false;
 }
 
-/* Pending output went below output.high: hand out what waited in the carry, then read again. */
+/* What was in the way is gone: hand out what waited in the carry, then read again, unless something else is. */
 static void resume_reading(struct seat *t, struct conn *c)
 {
     uint32_t now = t->shard->tick;
     c->paused = false;
     c->last_rx = now; /* we did not listen: silence starts now */
     size_t len = c->carry_len;
-    if (len == 0)
+    if (len == 0 || c->wait != WAIT_NONE)
         return;
     ASSERT(len <= RX_FRONT + RX_SIZE);
     memcpy(t->rx, c->carry, len);
@@ -244,7 +265,7 @@ static void resume_reading(struct seat *t, struct conn *c)
 
 static void send_more(struct seat *t, struct conn *c)
 {
-    enum reason r = reason_of_output(output_flush(c));
+    enum reason r = output_reason(output_flush(c));
     if (r != REASON_NONE)
         conn_close(c, r);
     if (c->state == CONN_DRAINING && c->backlog == NULL)
@@ -255,6 +276,23 @@ static void send_more(struct seat *t, struct conn *c)
         resume_reading(t, c);
     if (c->state != CONN_LIMBO)
         conn_watch(c);
+}
+
+/* ---- Offloaded functions ---- */
+
+static void stop_conn(struct seat *t, struct conn *c);
+
+/* One of c's functions has come back, or there is room for the next one. */
+static void go_on(struct seat *t, struct conn *c, bool waited)
+{
+    if (!c->paused && output_pending(c) > t->shard->set->output_high)
+        pause_reading(t->shard, c);
+    if (waited && !c->paused)
+        resume_reading(t, c);
+    if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
+        conn_watch(c);
+    if (c->stopping && c->state == CONN_OPEN)
+        stop_conn(t, c);
 }
 
 /* ---- Adopting ---- */
@@ -303,11 +341,11 @@ static bool adopt_some(struct worker *w)
 /* Answer what had arrived when the stop came, then end. Called again whenever c has made progress. */
 static void stop_conn(struct seat *t, struct conn *c)
 {
-    while (c->state == CONN_OPEN && !c->paused && c->stop_bytes > 0) {
+    while (conn_is_read(c) && c->stop_bytes > 0) {
         if (!receive(t, c))
             c->stop_bytes = 0;
     }
-    if (c->state == CONN_OPEN && !c->paused)
+    if (conn_is_read(c) && c->held == 0)
         conn_close(c, REASON_stop);
 }
 
@@ -340,6 +378,7 @@ static void end_all(struct worker *w)
         if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
             conn_end(c, REASON_stop);
     }
+    desk_clear_line(s);
     w->stopping = true;
     w->stop_cursor = s->fresh;
 }
@@ -353,7 +392,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     ASSERT(c->magic == CONN_MAGIC && c->pub.fd == fd && seat_here == t);
     if (what & EV_WRITE)
         send_more(t, c);
-    if ((what & EV_READ) && c->state == CONN_OPEN && !c->paused)
+    if ((what & EV_READ) && conn_is_read(c))
         receive(t, c);
     if (c->stopping && c->state == CONN_OPEN)
         stop_conn(t, c);
@@ -367,6 +406,8 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     uint64_t rung = doorbell_answer(&w->bell);
     if (rung & UINT64_C(1) << BELL_ACCEPTED && adopt_some(w))
         doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest at the next turn: others want theirs */
+    if (rung & UINT64_C(1) << BELL_DONE && w->shard.desk != NULL && desk_collect(seat_here, go_on))
+        doorbell_ring(&w->bell, BELL_DONE);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);
 }
@@ -629,6 +670,11 @@ void worker_teardown(struct worker *w)
     doorbell_fini(&w->bell);
     spsc_fini(&w->accepted);
     conn_pool_fini(&w->shard);
+}
+
+void worker_offload(struct worker *w, struct offload *pool)
+{
+    w->shard.desk = offload_desk(pool, w->shard.ind, &w->bell, BELL_DONE);
 }
 
 int worker_start(struct worker *w)

@@ -9,6 +9,7 @@
 
 #include "conn.h"
 #include "doorbell.h"
+#include "offload.h"
 #include "shard.h"
 #include "spsc.h"
 
@@ -16,13 +17,13 @@
  * worker that does not get its core for a while refuses nobody. */
 #define WORKER_RING 8192u
 
-enum worker_bell { BELL_ACCEPTED, BELL_STOP, BELLS }; /* bits of the worker's doorbell */
+enum worker_bell { BELL_ACCEPTED, BELL_STOP, BELL_DONE, BELLS }; /* bits of the worker's doorbell */
 
 struct worker {
     struct shard shard;           /* first: worker_of() */
     struct seat *seat;            /* who serves the shard; the master's, after start */
     struct spsc accepted;         /* master (w) -> worker (r): struct newcomer, and at last the word stop */
-    struct doorbell bell;         /* master, any thread -> worker */
+    struct doorbell bell;         /* master, threads of the pool -> worker */
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell; /* worker -> master: finished */
@@ -39,6 +40,9 @@ __attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t
                                                       struct stats *stats, struct beat *beat,
                                                       struct doorbell *master_bell);
 void worker_teardown(struct worker *w);
+
+/* Let it hand packets to this pool. Before its thread starts; the pool outlives that. */
+void worker_offload(struct worker *w, struct offload *pool);
 
 /* Start the thread. 0 or an errno value. */
 __attribute__((warn_unused_result)) int worker_start(struct worker *w);

@@ -2,17 +2,18 @@
  * testapp.c: the server that the integration tests talk to: functions and hooks that do what an application
  * should not do, and that check what it may rely on. testapp.h has its commands.
  *
- *     testapp [-o section.key=value]...      the keys of maritcp.conf's [server], [output] and [log], and
+ *     testapp [-o section.key=value]...      the keys of maritcp.conf's sections, and
  *         test.connected = none | greet | refuse | close | big | stick | die   what the connected hook does;
  *                                                 stick: worker 0 blocks until TEST_UNSTICK, the first time
  *         test.end = none | write                                  what the end hooks do besides checking
  *         test.hooks = on | off
+ *         test.offload = on | off                                  the offloaded commands
  *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
  *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  *
- * Functions and hooks run on the connection's worker, main and the report on the master. Each connection has
- * a struct track from its connected hook to its end hook, in c->user; a table for each worker tells which
- * slots are alive.
+ * Functions and hooks run on the connection's worker, offloaded functions on a thread of the pool, main and the
+ * report on the master. Each connection has a struct track from its connected hook to its end hook, in c->user;
+ * a table for each worker tells which slots are alive.
  */
 #include "mario/mario.h"
 
@@ -52,7 +53,7 @@ struct track {
 
 static SERVER *server;
 static enum connected_mode connected_mode;
-static bool end_writes, with_hooks = true, supervised;
+static bool end_writes, with_hooks = true, with_offload, supervised;
 static const char *log_file = "-", *listen2, *early = "";
 
 /* Of each worker; only the worker touches its own. */
@@ -93,7 +94,9 @@ static bool track_is_wrong(const CONN *c)
         own_wrong_state++;
         return true;
     }
-    if (t->owner == c->owner && !pthread_equal(t->thread, pthread_self()))
+    bool same = pthread_equal(t->thread, pthread_self()) != 0;
+    bool away = c->owner->base == NULL; /* only offloaded functions have none */
+    if (away ? same : t->owner == c->owner && !same)
         own_wrong_thread++;
     return false;
 }
@@ -370,6 +373,8 @@ static sint32 do_register(CONN *c)
                    regist_timeout_func(on_timeout),
                    regist_error_func(on_error),
                    regist_disconnected_func(on_closed),
+                   regist_akg_func_offload(0x1234, do_echo),
+                   regist_akg_func_offload_concurrent(0x1235, do_echo),
                    regist_stx(1),
                    mario_regist_timer_func(1, never_called, NULL)};
     return answer(c, rc, sizeof rc);
@@ -522,6 +527,42 @@ sint32 die_as_told(CONN *c)
     return do_echo(c); /* it should not have come so far */
 }
 
+static sint32 do_nap(CONN *c)
+{
+    susleep(0, 1000);
+    return do_echo(c);
+}
+
+static sint32 do_user(CONN *c)
+{
+    struct track *moved = malloc(sizeof *moved);
+    if (moved == NULL || track_is_wrong(c))
+        return -1;
+    *moved = *(struct track *) c->user;
+    memset(c->user, 0, sizeof *moved);
+    free(c->user);
+    c->user = moved;
+    return do_echo(c);
+}
+
+static sint32 do_vanish(CONN *c)
+{
+    do_echo(c);
+    if (number_in(c) == 0)
+        pthread_exit(NULL);
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return 0;
+}
+
+static sint32 do_hang(CONN *c)
+{
+    (void) c;
+    while (pause() != 0) { /* never */
+    }
+    return 0;
+}
+
 static const struct {
     uint16 id;
     FUNC_PTR f;
@@ -548,6 +589,10 @@ static const struct {
     {TEST_END_THREAD, do_end_thread},
     {TEST_CANCEL, do_cancel},
     {TEST_DIE, die_as_told},
+    {TEST_NAP, do_nap},
+    {TEST_USER, do_user},
+    {TEST_VANISH, do_vanish},
+    {TEST_HANG, do_hang},
 };
 
 /* ---- Options ---- */
@@ -585,6 +630,8 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"watch.warn_ms", &o->watch_warn_ms},
         {"watch.replace_ms", &o->watch_replace_ms},
         {"watch.replace_max", &o->watch_replace_max},
+        {"offload.threads", &o->offload_threads},
+        {"offload.queue", &o->offload_queue},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(numbers[i].key, key) == 0) {
@@ -636,6 +683,8 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         early = value;
     else if (strcmp(key, "test.listen2") == 0)
         listen2 = value;
+    else if (strcmp(key, "test.offload") == 0)
+        with_offload = on;
     else
         return false;
     return true;
@@ -681,6 +730,10 @@ static bool register_all(void)
               mario_regist_timer_func(1, on_second, NULL) == 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
+    for (size_t i = 0; with_offload && i < sizeof rows / sizeof rows[0]; i++)
+        ok = ok && (rows[i].id == TEST_CLOSE_OTHER || /* it looks at what belongs to the worker */
+                    (regist_akg_func_offload(rows[i].id + TEST_OFFLOADED, rows[i].f) == 0 &&
+                     regist_akg_func_offload_concurrent(rows[i].id + TEST_CONCURRENT, rows[i].f) == 0));
     if (with_hooks)
         ok = ok && regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0 &&
              regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0;
@@ -711,10 +764,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "testapp: cannot be set up\n");
         return 2;
     }
-    bool clean = start_server(server) == NULL;
+    start_server(server);
+    code = mario_server_exit_code(server);
     mario_log_flush(2000);
     if (mario_server_exit_code(server) == 3)
         _exit(3); /* a function still runs: there is nothing to be tidied up */
     mario_free_server(&server);
-    return clean ? 0 : 3;
+    return code;
 }

@@ -21,7 +21,8 @@
     ROW(crash)      \
     ROW(supervise)  \
     ROW(logging)    \
-    ROW(alloc)
+    ROW(alloc)      \
+    ROW(offload)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -13,17 +13,23 @@
 #include "harness.h"
 #include "preloads.h"
 #include "protocol/mario_protocol.h"
+#include "test/apps/testapp.h"
 #include "test_ledger.h"
 
-/* maritcp with heap.so and these options. */
-static struct heap_board *start_counted(struct server *s, const char *const *args)
+/* The program with heap.so and these options. */
+static struct heap_board *start_program(struct server *s, const char *program, const char *const *args)
 {
     char env[PRELOAD_ENV];
     struct heap_board *b = preload_heap(env);
     const char *const envs[] = {env, NULL};
-    server_launch(s, &(struct launch){.program = "maritcp", .args = args, .preload = "heap", .env = envs});
+    server_launch(s, &(struct launch){.program = program, .args = args, .preload = "heap", .env = envs});
     ck_assert_msg(atomic_load(&b->threads) >= 1, "nothing is counted");
     return b;
+}
+
+static struct heap_board *start_counted(struct server *s, const char *const *args)
+{
+    return start_program(s, "maritcp", args);
 }
 
 static struct ledger *connect_many(const struct server *s, uint32_t n, uint32_t data_len)
@@ -119,6 +125,37 @@ START_TEST(the_steady_state_allocates_nothing)
     ledger_destroy(&big);
     close(one);
     close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: the same for offloaded functions with short answers, on the worker and on the threads of the pool. How many
+ * packets are out at a time is chance, and each has a block: so a new maximum may still cost one, 96,000 requests
+ * not. */
+START_TEST(offloaded_functions_allocate_nothing)
+{
+    static const char *const args[] = {"server.workernum=1", "test.offload=on", "offload.threads=3", NULL};
+    struct server s;
+    char text[1024], before[1024];
+    struct heap_board *b = start_program(&s, "testapp", args);
+    struct ledger *l[] = {connect_many(&s, 10, 4), connect_many(&s, 10, 1000), connect_many(&s, 10, 4)};
+    uint64_t calls = 0;
+    l[0]->exchange.akg_id = TEST_ECHO + TEST_OFFLOADED;
+    l[1]->exchange.akg_id = TEST_ECHO + TEST_OFFLOADED;
+    l[2]->exchange.akg_id = TEST_ECHO + TEST_CONCURRENT;
+    for (uint32_t round = 0; round < 5; round++) {
+        for (int i = 0; i < 3; i++) {
+            ask(l[i], 400, 1);
+            ask(l[i], 400, i == 2 ? 1 : 8);
+        }
+        if (round == 0)
+            calls = heap_calls(b, before, sizeof before);
+    }
+    uint64_t more = heap_calls(b, text, sizeof text) - calls;
+    ck_assert_msg(more <= 20, "%llu calls of the heap; before:%s after:%s", (unsigned long long) more, before,
+                  text);
+    for (int i = 0; i < 3; i++)
+        ledger_destroy(&l[i]);
     server_finish(&s);
 }
 END_TEST
@@ -319,6 +356,7 @@ Suite *alloc_suite(void)
     }
     TCase *c = itest_case(s, "steady", 30);
     tcase_add_test(c, the_steady_state_allocates_nothing);
+    tcase_add_test(c, offloaded_functions_allocate_nothing);
     tcase_add_test(c, the_largest_packets_allocate_nothing);
     tcase_add_test(c, churn_allocates_nothing);
     c = itest_case(s, "start", 30);

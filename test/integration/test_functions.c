@@ -444,11 +444,11 @@ END_TEST
 START_TEST(registers_too_late)
 {
     struct server s;
-    int32_t rc[8];
+    int32_t rc[10];
     server_start(&s, "testapp", NULL);
     int fd = client_open(&s);
     ck_assert_uint_eq(client_ask(fd, TEST_REGISTER, NULL, 0, rc, sizeof rc), sizeof rc);
-    for (size_t i = 0; i < 8; i++)
+    for (size_t i = 0; i < sizeof rc / sizeof rc[0]; i++)
         ck_assert_int_eq(rc[i], -1);
     client_echo(fd, 5);
     client_send_packet(fd, 0x1234, NULL, 0); /* what it tried to register */

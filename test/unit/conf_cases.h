@@ -114,7 +114,7 @@ static const struct {
     int line;
     const char *says;
 } bad_files[] = {
-    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, output, watch, log, collect)"},
+    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, output, offload, watch, log, collect)"},
     {TEXT("[]\n"), 1, "unknown section"},
     {TEXT("\n[nonsense]\nport = 1\n"), 2, "unknown section 'nonsense' ("},
     {TEXT("[server\nport = 1\n"), 1, "missing ']'"},

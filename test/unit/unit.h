@@ -20,6 +20,7 @@ Suite *spsc_suite(void);
 Suite *doorbell_suite(void);
 Suite *wheel_suite(void);
 Suite *codec_suite(void);
+Suite *akg_suite(void);
 Suite *pool_suite(void);
 Suite *log_suite(void);
 Suite *log_sinks_suite(void);

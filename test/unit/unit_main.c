@@ -18,10 +18,19 @@ static const struct {
     const char *name;
     Suite *(*make)(void);
 } suites[] = {
-    {"spsc", spsc_suite},           {"doorbell", doorbell_suite},   {"wheel", wheel_suite},
-    {"codec", codec_suite},         {"pool", pool_suite},           {"log", log_suite},
-    {"log_sinks", log_sinks_suite}, {"log_disks", log_disks_suite}, {"conf", conf_suite},
-    {"clients", clients_suite},     {"privilege", privilege_suite}, {"record", record_suite},
+    {"spsc", spsc_suite},
+    {"doorbell", doorbell_suite},
+    {"wheel", wheel_suite},
+    {"codec", codec_suite},
+    {"akg", akg_suite},
+    {"pool", pool_suite},
+    {"log", log_suite},
+    {"log_sinks", log_sinks_suite},
+    {"log_disks", log_disks_suite},
+    {"conf", conf_suite},
+    {"clients", clients_suite},
+    {"privilege", privilege_suite},
+    {"record", record_suite},
 };
 
 enum { SUITES = sizeof suites / sizeof suites[0] };

@@ -1,0 +1,139 @@
+/*
+ * test_akg.c: registering functions, inline and offloaded: what is taken, what is refused and what is said.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mario/akg.h"
+#include "unit.h"
+
+static sint32 f(CONN *c)
+{
+    return c == NULL;
+}
+
+static sint32 g(CONN *c)
+{
+    return c != NULL;
+}
+
+/* What a call wrote to standard error. */
+static char said[512];
+static int saved_stderr;
+static FILE *catcher;
+
+static void catch_begin(void)
+{
+    fflush(stderr);
+    catcher = tmpfile();
+    ck_assert_ptr_nonnull(catcher);
+    saved_stderr = dup(STDERR_FILENO);
+    dup2(fileno(catcher), STDERR_FILENO);
+}
+
+static void catch_end(void)
+{
+    fflush(stderr);
+    dup2(saved_stderr, STDERR_FILENO);
+    close(saved_stderr);
+    rewind(catcher);
+    said[fread(said, 1, sizeof said - 1, catcher)] = '\0';
+    fclose(catcher);
+}
+
+/* Refused, with this one line. */
+static void refused(sint32 (*regist)(uint16, FUNC_PTR), uint16 id, FUNC_PTR func, const char *line)
+{
+    catch_begin();
+    sint32 rc = regist(id, func);
+    catch_end();
+    ck_assert_int_eq(rc, -1);
+    ck_assert_str_eq(said, line);
+}
+
+START_TEST(offloads_once)
+{
+    ck_assert_int_eq(regist_akg_func_offload(0x10, f), 0);
+    ck_assert_int_eq(regist_akg_func_offload_concurrent(0xfffb, g), 0);
+    ck_assert(akg_functions()[0x10] == akg_offloaded && akg_functions()[0xfffb] == akg_offloaded);
+    ck_assert(akg_offload_function(0x10) == f && !akg_offload_is_concurrent(0x10));
+    ck_assert(akg_offload_function(0xfffb) == g && akg_offload_is_concurrent(0xfffb));
+    ck_assert_uint_eq(akg_offload_count(), 2);
+    ck_assert_uint_eq(akg_offload_first(), 0x10);
+    refused(regist_akg_func_offload, 0x10, g,
+            "mario: function 0x0010 cannot be registered: it is offloaded already\n");
+    refused(regist_akg_func_offload_concurrent, 0x10, f,
+            "mario: function 0x0010 cannot be registered: it is offloaded already\n");
+    refused(regist_akg_func, 0x10, f,
+            "mario: function 0x0010 cannot be registered: it is offloaded already\n");
+    ck_assert(akg_offload_function(0x10) == f);
+}
+END_TEST
+
+START_TEST(offloads_no_inline_one)
+{
+    ck_assert_int_eq(regist_akg_func(7, f), 0);
+    ck_assert_int_eq(regist_akg_func(7, g), 0); /* inline replaces inline, as ever */
+    refused(regist_akg_func_offload, 7, f,
+            "mario: function 0x0007 cannot be registered: it is registered already, inline\n");
+    ck_assert(akg_functions()[7] == g);
+    ck_assert_uint_eq(akg_offload_count(), 0);
+}
+END_TEST
+
+START_TEST(null_removes)
+{
+    ck_assert_int_eq(regist_akg_func_offload_concurrent(7, f), 0);
+    ck_assert_int_eq(regist_akg_func(7, NULL), 0);
+    ck_assert(akg_functions()[7] == NULL && akg_offload_count() == 0);
+    ck_assert_int_eq(regist_akg_func_offload(7, g), 0);
+    ck_assert(!akg_offload_is_concurrent(7));
+    ck_assert_int_eq(regist_akg_func(7, NULL), 0);
+    ck_assert_int_eq(regist_akg_func(7, f), 0);
+    ck_assert(akg_functions()[7] == f);
+}
+END_TEST
+
+START_TEST(refuses_the_reserved)
+{
+    for (uint32_t id = AKG_FIRST_RESERVED; id < AKG_IDS; id++) {
+        char line[128];
+        snprintf(
+            line, sizeof line,
+            "mario: function 0x%04x cannot be registered: the id is reserved (allowed: 0x0000..0xfffb)\n",
+            (unsigned) id);
+        refused(regist_akg_func_offload, (uint16) id, f, line);
+        refused(regist_akg_func_offload_concurrent, (uint16) id, f, line);
+        ck_assert_int_eq(regist_akg_func((uint16) id, f), -1);
+        ck_assert_ptr_null(akg_functions()[id]);
+    }
+}
+END_TEST
+
+START_TEST(refuses_null_and_late_ones)
+{
+    refused(regist_akg_func_offload, 7, NULL,
+            "mario: function 0x0007 cannot be registered: there is none to be offloaded (NULL)\n");
+    akg_freeze();
+    refused(regist_akg_func_offload, 7, f, "mario: function 0x0007 cannot be registered: the server runs\n");
+    refused(regist_akg_func_offload_concurrent, 7, f,
+            "mario: function 0x0007 cannot be registered: the server runs\n");
+    akg_thaw();
+    ck_assert_uint_eq(akg_offload_count(), 0);
+    ck_assert_int_eq(regist_akg_func_offload(7, f), 0);
+}
+END_TEST
+
+Suite *akg_suite(void)
+{
+    Suite *s = suite_create("akg");
+    TCase *c = unit_case(s, "register", 5);
+    tcase_add_test(c, offloads_once);
+    tcase_add_test(c, offloads_no_inline_one);
+    tcase_add_test(c, null_removes);
+    tcase_add_test(c, refuses_the_reserved);
+    tcase_add_test(c, refuses_null_and_late_ones);
+    return s;
+}
