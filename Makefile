@@ -61,6 +61,10 @@ $(P)bench/log_cost: $(call obj,bench/log_cost.c) $(LIB)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
+bench/offload: bench/offload.c $(LIB)
+	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
 # Unit tests look inside the library; -iquote, so that its assert.h does not stand before the system's.
 $(B)/obj/test/unit/%.o: INC += -iquote mario
 
@@ -97,7 +101,13 @@ $(B)/apps/cxx: test/apps/cxx.cc $(LIB)
 	@$(CXX) -I. -Wall -Wextra -Werror $(OPT) -g $(filter -fsanitize=%,$(LDFLAGS_ALL)) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
-APPS = $(B)/apps/cxx $(patsubst test/apps/%.c,$(B)/apps/%,$(APP_SRC))
+# The example with a database, as a program that a test starts.
+$(B)/apps/login-db: $(wildcard example/login-db/*.[ch]) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $(wildcard example/login-db/*.c) $(LIB) $(LDFLAGS_ALL) $(LIBS) $$(pkg-config --cflags --libs sqlite3)
+	@echo "  LD   $@"
+
+APPS = $(B)/apps/cxx $(B)/apps/login-db $(patsubst test/apps/%.c,$(B)/apps/%,$(APP_SRC))
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
@@ -115,7 +125,7 @@ model: deps-check ## model-check the ring and the doorbell with spin
 check-style: deps-check ## format, static checks, file map, generated texts
 	@scripts/check-style
 
-bench: deps-bench all bench/ceiling ## measure against a bare epoll server; ARGS=--quick
+bench: deps-bench all bench/ceiling bench/offload ## measure against a bare epoll server; ARGS=--quick
 	@python3 bench/bench.py $(ARGS)
 
 bench-log: $(P)bench/log_cost ## what a log call costs its caller
@@ -155,16 +165,18 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 	install -m 644 mario.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	install -m 644 conf/maritcp.conf README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
-	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/counter
-	install -m 644 example/counter/Makefile* example/counter/README.md example/counter/*.[ch] \
-	    $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/counter/
+	@for e in counter login-db; do \
+	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
+	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \
+	        $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e/ || exit 1; \
+	done
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/mario.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost mario.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/offload mario.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

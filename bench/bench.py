@@ -31,6 +31,8 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 RECORDED = os.path.join(BENCH, "recorded.json")  # the figures that later runs are compared with
 LOGIN = 0x6101
+INLINE, OFFLOADED, SLEEPER = "0x0001", "0x0002", "0x0004"  # of bench/offload
+SLEEP_US, SLEEP_THREADS = 1000, 16  # likewise
 IP_BIND_ADDRESS_NO_PORT = 24
 OPEN_INFLIGHT = 64  # so many may wait on a connection before the clock's pace cannot be kept
 DRAWS = 1000
@@ -61,6 +63,10 @@ def unwatched_args(path, port, conns, log):
     return maritcp_args(path, port, conns, log) + ["-o", "watch.warn_ms=0"]
 
 
+def offload_args(path, port, conns, log):
+    return [path, str(port)]
+
+
 @dataclasses.dataclass(frozen=True)
 class ServerKind:
     """A server that can be measured: one row for each peer."""
@@ -74,6 +80,7 @@ SERVERS = {
     "ceiling": ServerKind("bench/ceiling", ceiling_args, (-signal.SIGTERM,)),
     "maritcp": ServerKind("maritcp", maritcp_args, (0,)),
     "unwatched": ServerKind("maritcp", unwatched_args, (0,)),
+    "offload": ServerKind("bench/offload", offload_args, (0,)),
 }
 
 
@@ -102,7 +109,7 @@ class Scenario:
     limit: float  # for the ratio right / left; of "memory" for the right value; None: shown, not judged
     load: Load
     left_load: Load = None  # None: the same load
-    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched
+    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, offload
     right: str = "subject"
     half_rate: bool = False  # requests by the clock, at half of the left server's throughput
     rounds: int = 45
@@ -147,6 +154,14 @@ SCENARIOS = [
              "load", CPU_CLIENT, "us", 1.00, Load(50, inflight=16), left="subject", rounds=15),
     Scenario("load-open", "the same with the load of p99-half; what it pays for is the waking of both, see README",
              "load", CPU_CLIENT, "us", None, Load(50), left="subject", half_rate=True, rounds=15),
+    Scenario("offload-1", "median latency of an empty offloaded function against inline, 1 connection",
+             "ratio", "latency_us.p50", "us", 3.0, Load(1, akg=OFFLOADED), Load(1, akg=INLINE),
+             "offload", "offload", rounds=21),
+    Scenario("offload-50", "the same with 50 connections, each waits for its answer",
+             "ratio", "latency_us.p50", "us", 3.0, Load(50, akg=OFFLOADED), Load(50, akg=INLINE),
+             "offload", "offload", rounds=21),
+    Scenario("offload-sleep", "time per request of functions that sleep 1 ms on 16 threads, against 1 ms / 16",
+             "sleep", "req_per_s", "us", 1.11, Load(64, akg=SLEEPER), None, "offload", "offload", rounds=9),
 ]
 
 
@@ -361,8 +376,24 @@ def run_memory(scenario, setup):
             "ok": right <= scenario.limit, "rounds": []}
 
 
+def run_sleep(scenario, setup):
+    """Microseconds for each request, when functions only sleep, against what the threads could do at best."""
+    rounds, seconds, warmup = setup.length(scenario)
+    best, pairs = SLEEP_US / SLEEP_THREADS, []
+    with Server(*setup.roles[scenario.right], scenario.load.conns, setup) as server:
+        for _ in range(rounds):
+            result = run_load(server, scenario.load, seconds, warmup, setup)
+            ratio = 1e6 / metric_of(result, scenario.metric, server.name) / best
+            pairs.append({"left": {}, "right": result, "ratio": ratio, "foreign": result["foreign"], "rate": 0})
+            progress(scenario, f"round {len(pairs)} of {rounds}: {ratio:.3f}")
+    low, median, high = middle([pair["ratio"] for pair in pairs])
+    result = result_of(scenario, pairs, best, best * median, (low, median, high))
+    result["note"] = f"{1e6 / best / median:.0f} requests/s"
+    return result
+
+
 RUNNERS = {"ratio": run_ratio, "churn": run_churn, "latency": run_latency, "load": run_own_load,
-           "memory": run_memory}
+           "memory": run_memory, "sleep": run_sleep}
 
 
 # --- the program --------------------------------------------------------------------------------------------
@@ -422,7 +453,8 @@ def settle(args, tmp):
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     setup = Setup(tmp=tmp, load_path=load_path, server_core=cores[0], load_core=cores[-1], quick=args.quick,
                   roles={"base": server_role(args.base), "subject": server_role(args.server),
-                         "unwatched": ("maritcp", SERVERS["unwatched"], server_role(args.server)[2])},
+                         "unwatched": ("maritcp", SERVERS["unwatched"], server_role(args.server)[2]),
+                         "offload": server_role("offload")},
                   rounds=args.rounds, seconds=args.seconds)
     os.sched_setaffinity(0, {setup.load_core})
     return setup

@@ -65,10 +65,11 @@ const struct row conf_rows[] = {
     {"output", "max", ROW_SIZE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
      "Bytes of pending output above which a connection is closed."},
     {"offload", "threads", ROW_NUMBER, "16", 0, MARIO_OFFLOAD_THREADS_MAX, NULL, AT(server.offload_threads),
-     "Threads for functions that may block. They are made only if there are such functions; 0 is refused then."},
+     "Threads for functions that may block. They are made only if there are such functions; 0 is refused "
+     "then."},
     {"offload", "queue", ROW_NUMBER, "1024", 1, MARIO_OFFLOAD_QUEUE_MAX, NULL, AT(server.offload_queue),
-     "Packets of each worker that may be with these threads or wait for one. Beyond, their connections are not "
-     "read until there is room."},
+     "Packets of each worker that may be with these threads or wait for one. Beyond, their connections are "
+     "not read until there is room."},
     {"watch", "warn_ms", ROW_NUMBER, "100", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_warn_ms),
      "Milliseconds that a function may run until it is reported, with a backtrace; its worker gets no new "
      "connections meanwhile. 0 is no watch at all."},

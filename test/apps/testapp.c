@@ -445,42 +445,6 @@ static sint32 do_silent(CONN *c)
     return 0;
 }
 
-static sint32 do_nap(CONN *c)
-{
-    susleep(0, 1000);
-    return do_echo(c);
-}
-
-static sint32 do_user(CONN *c)
-{
-    struct track *moved = malloc(sizeof *moved);
-    if (moved == NULL || track_is_wrong(c))
-        return -1;
-    *moved = *(struct track *) c->user;
-    memset(c->user, 0, sizeof *moved);
-    free(c->user);
-    c->user = moved;
-    return do_echo(c);
-}
-
-static sint32 do_quit(CONN *c)
-{
-    do_echo(c);
-    if (number_in(c) == 0)
-        pthread_exit(NULL);
-    pthread_cancel(pthread_self());
-    pthread_testcancel();
-    return 0;
-}
-
-static sint32 do_hang(CONN *c)
-{
-    (void) c;
-    while (pause() != 0) { /* never */
-    }
-    return 0;
-}
-
 /* ---- Dying ---- */
 
 __attribute__((noinline)) static uint32 overflow(uint32 depth)
@@ -563,6 +527,42 @@ sint32 die_as_told(CONN *c)
     return do_echo(c); /* it should not have come so far */
 }
 
+static sint32 do_nap(CONN *c)
+{
+    susleep(0, 1000);
+    return do_echo(c);
+}
+
+static sint32 do_user(CONN *c)
+{
+    struct track *moved = malloc(sizeof *moved);
+    if (moved == NULL || track_is_wrong(c))
+        return -1;
+    *moved = *(struct track *) c->user;
+    memset(c->user, 0, sizeof *moved);
+    free(c->user);
+    c->user = moved;
+    return do_echo(c);
+}
+
+static sint32 do_vanish(CONN *c)
+{
+    do_echo(c);
+    if (number_in(c) == 0)
+        pthread_exit(NULL);
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return 0;
+}
+
+static sint32 do_hang(CONN *c)
+{
+    (void) c;
+    while (pause() != 0) { /* never */
+    }
+    return 0;
+}
+
 static const struct {
     uint16 id;
     FUNC_PTR f;
@@ -591,7 +591,7 @@ static const struct {
     {TEST_DIE, die_as_told},
     {TEST_NAP, do_nap},
     {TEST_USER, do_user},
-    {TEST_QUIT, do_quit},
+    {TEST_VANISH, do_vanish},
     {TEST_HANG, do_hang},
 };
 

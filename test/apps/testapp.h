@@ -28,14 +28,14 @@ enum testapp_cmd {
     TEST_SILENT = 0x700e,   /* anything; returns 0 and answers nothing */
     TEST_DIE = 0x700f,      /* uint32 test_death: the whole process dies */
     TEST_STALL = 0x7010,    /* uint32 ms; echoes; soon after the master sleeps for so long */
+    TEST_NAP = 0x7011,      /* anything; sleeps 1 ms, then echoes */
+    TEST_USER = 0x7012,     /* anything; moves what c->user points to, then echoes. Not concurrent */
+    TEST_VANISH = 0x7013,   /* uint32 0: echoes, then pthread_exit; 1: the same, cancelled. Not inline */
+    TEST_HANG = 0x7014,     /* never returns */
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
     TEST_CANCEL = 0x7023,     /* cancels its thread; if it lives on, echoes */
-    TEST_NAP = 0x7030,        /* anything; sleeps 1 ms, then echoes */
-    TEST_USER = 0x7031,       /* anything; moves what c->user points to, then echoes. Not concurrent */
-    TEST_QUIT = 0x7032,       /* uint32 0: echoes, then pthread_exit; 1: the same, cancelled. Not inline */
-    TEST_HANG = 0x7033,       /* never returns */
     TEST_OFFLOADED = 0x100,   /* to be added to a command */
     TEST_CONCURRENT = 0x200   /* to be added instead */
 };

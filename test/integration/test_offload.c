@@ -478,7 +478,7 @@ START_TEST(threads_die_and_are_replaced)
     int kept = client_open(&s);
     for (uint32_t i = 0; i < COUNT; i++) {
         int fd = client_open(&s);
-        send_number(fd, i % 3 ? AWAY(TEST_QUIT) : LOOSE(TEST_QUIT), i % 2);
+        send_number(fd, i % 3 ? AWAY(TEST_VANISH) : LOOSE(TEST_VANISH), i % 2);
         client_expect_fin(fd);
         send_number(kept, AWAY(TEST_ECHO), i);
         ck_assert_uint_eq(recv_number(kept, AWAY(TEST_ECHO)), i);
@@ -562,7 +562,7 @@ START_TEST(a_function_that_never_returns)
     ck_assert_int_eq(server_wait_exit(&s, 3500), 3);
     ck_assert_uint_lt(ms_since(begin), 3500u * ITEST_SLOW);
     char *err = program_slurp(s.err);
-    ck_assert_msg(strstr(err, "function 0x7133, offloaded by worker ") != NULL, "not named: %s", err);
+    ck_assert_msg(strstr(err, "function 0x7114, offloaded by worker ") != NULL, "not named: %s", err);
     ck_assert_msg(strstr(err, "did not return in time") != NULL, "not said: %s", err);
     ck_assert_ptr_null(strstr(err, "mario: worker"));
     free(err);
@@ -583,6 +583,57 @@ START_TEST(a_pool_of_no_threads)
     struct server s;
     server_start(&s, "testapp", "offload.threads=0", NULL);
     server_finish(&s);
+}
+END_TEST
+
+/* ---- The example ---- */
+
+/* LOGIN and WHO_AM_I of example/login-db in one segment: what it answers, and how often this user has logged in. */
+static uint32_t login_and_ask(const struct server *s, const char *name, uint64_t token, uint32_t *logins)
+{
+    unsigned char bytes[40] = {'L', 'D', 'B', '1', 32, 0, 1, 0}, who[8] = {'L', 'D', 'B', '1', 8, 0, 2, 0};
+    uint32_t answer;
+    strncpy((char *) bytes + 8, name, 16);
+    memcpy(bytes + 24, &token, 8);
+    memcpy(bytes + 32, who, 8);
+    int fd = client_open(s);
+    client_send(fd, bytes, sizeof bytes);
+    client_recv(fd, bytes, 16);
+    memcpy(&answer, bytes + 8, 4);
+    memcpy(logins, bytes + 12, 4);
+    if (answer == 0) {
+        client_recv(fd, bytes, 24);
+        ck_assert_str_eq((char *) bytes + 8, name);
+        close(fd);
+    } else {
+        client_expect_fin(fd); /* nobody logged in: WHO_AM_I ends it */
+    }
+    return answer;
+}
+
+/* Goal: the login that asks a database: right and wrong tokens, unknown names, all counted in the file, also over a
+ * restart. */
+START_TEST(the_login_asks_its_database)
+{
+    char file[128];
+    struct server s;
+    uint32_t logins;
+    program_make_dir(file, sizeof file - 10);
+    strcat(file, "/users.db");
+    const char *const args[] = {"127.0.0.1:0", file, NULL};
+    for (uint32_t start = 0; start < 2; start++) {
+        server_launch(&s, &(struct launch){.program = "login-db", .args = args, .bare = true});
+        for (uint32_t i = 1; i <= 20; i++) {
+            ck_assert_uint_eq(login_and_ask(&s, "ada", 1815, &logins), 0);
+            ck_assert_uint_eq(logins, start * 20 + i);
+            ck_assert_uint_eq(login_and_ask(&s, "ada", 1816, &logins), 1);
+            ck_assert_uint_eq(login_and_ask(&s, "nobody", 1815, &logins), 1);
+        }
+        ck_assert_uint_eq(login_and_ask(&s, "grace", 1906, &logins), 0);
+        ck_assert_uint_eq(logins, start + 1);
+        server_stop(&s);
+        ck_assert_uint_eq(server_counter(&s, "offload_jobs"), 61);
+    }
 }
 END_TEST
 
@@ -612,5 +663,7 @@ Suite *offload_suite(void)
     tcase_add_test(c, stop_at_once_with_functions_out);
     tcase_add_test(c, a_function_that_never_returns);
     tcase_add_test(c, a_pool_of_no_threads);
+    c = itest_case(s, "example", 20);
+    tcase_add_test(c, the_login_asks_its_database);
     return s;
 }

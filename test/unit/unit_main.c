@@ -22,6 +22,7 @@ static const struct {
     {"doorbell", doorbell_suite},
     {"wheel", wheel_suite},
     {"codec", codec_suite},
+    {"akg", akg_suite},
     {"pool", pool_suite},
     {"log", log_suite},
     {"log_sinks", log_sinks_suite},
@@ -30,7 +31,6 @@ static const struct {
     {"clients", clients_suite},
     {"privilege", privilege_suite},
     {"record", record_suite},
-    {"akg", akg_suite},
 };
 
 enum { SUITES = sizeof suites / sizeof suites[0] };
