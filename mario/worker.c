@@ -1,12 +1,7 @@
 /*
- * worker.c: the loop of a worker: inbox, read, dispatch, flush, sweep, stop. All of it runs on the worker's
- * own thread, but for setup, start and teardown (the thread that makes the server) and worker_stop_now() (the
- * master).
- *
- * A packet's way: on_socket -> receive -> consume -> the function -> finish_turn -> output_send. While a
- * function of c runs, seat.conn is c and c->bufev is the pen; a close is then only noted in the seat and carried
- * out by finish_turn. Wherever user code is called the shard is in order, as if that connection had just been
- * given to somebody else: another thread may take it over right there (seat.h).
+ * worker.c: the loop of a worker: inbox, events, sweep, stop; and taking a worker over. All of it runs on the
+ * worker's own thread, but for setup and start (the thread that makes the server) and what worker.h gives to the
+ * master. A packet's way through it is turn.c.
  */
 #include "worker.h"
 
@@ -17,18 +12,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <event2/buffer.h>
-
-#include "akg.h"
 #include "crash.h"
 #include "desk.h"
-#include "io.h"
-#include "loop.h"
 #include "mem.h"
 #include "output.h"
-
-#define RX_FRONT 65536u /* room in front for an unfinished packet */
-#define RX_SIZE  65536u /* one recv */
+#include "turn.h"
 
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
@@ -41,260 +29,6 @@ static struct worker *worker_of(struct shard *s)
     return (struct worker *) (void *) s;
 }
 
-/* ---- A function's turn ---- */
-
-static void begin_turn(struct seat *t, struct conn *c)
-{
-    mem_take_failure();
-    c->pub.bufev = t->pen;
-    c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
-    seat_begin(t, &c->pub, conn_id(c));
-}
-
-/* During a turn: c is to end, unless it is already for a reason that weighs as much. */
-static void note_close(struct seat *t, enum reason r)
-{
-    if (t->closing == REASON_NONE || conn_is_beyond_sending(r))
-        t->closing = r;
-    output_cut(t);
-}
-
-/* Send what the functions of c wrote. If an allocation failed in one an answer may be missing: then none is
- * sent, whoever wrote them. */
-static enum reason send_ink(struct seat *t, struct conn *c)
-{
-    bool incomplete = mem_take_failure();
-    if (incomplete)
-        t->ink_keep = 0;
-    enum reason r = output_reason(output_send(c));
-    return incomplete ? REASON_no_memory : r;
-}
-
-/* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted. True
- * if the connection is still open. Does not return if the shard is another's by now. */
-static bool finish_turn(struct seat *t, struct conn *c)
-{
-    seat_end(t);
-    c->pub.bufev = NULL;
-    c->pub.in_buf = NULL;
-    c->pub.in_buf_len = 0;
-    enum reason r = send_ink(t, c);
-    if (r == REASON_NONE)
-        r = t->closing;
-    if (r != REASON_NONE)
-        conn_close(c, r);
-    return c->state == CONN_OPEN;
-}
-
-/* Too much is pending: stop reading this connection; what it has sent waits in its carry. */
-static void pause_reading(struct shard *s, struct conn *c)
-{
-    c->paused = true;
-    stats_add(s->stats, STAT_output_paused, 1);
-}
-
-/* Between two packets: do not let the pen grow beyond output.high. True to go on with the next packet. */
-static bool room_for_more(struct seat *t, struct conn *c, size_t high)
-{
-    if (evbuffer_get_length(t->ink) <= high)
-        return true;
-    if (!seat_leave(t))
-        seat_vanish();
-    enum reason r = send_ink(t, c);
-    bool room = r == REASON_NONE && output_pending(c) <= high;
-    seat_enter(t);
-    if (r != REASON_NONE)
-        note_close(t, r);
-    return room;
-}
-
-static enum reason reason_of(enum codec_fault f)
-{
-    return f == CODEC_FAULT_STX      ? REASON_bad_stx
-           : f == CODEC_FAULT_LENGTH ? REASON_bad_length
-                                     : REASON_unknown_akg;
-}
-
-/* One packet to its function. True to go on with the next one. */
-static bool dispatch(struct seat *t, struct conn *c, FUNC_PTR f, const struct packet *p, unsigned char *data)
-{
-    c->pub.in_buf = (char *) data;
-    c->pub.in_buf_len = (uint16) p->len;
-    seat_beat(t, BEAT_PACKET, p->akg_id);
-    sint32 rc = f(&c->pub);
-    if (rc != 0 && t->closing == REASON_NONE)
-        note_close(t, REASON_function_error);
-    return t->closing == REASON_NONE;
-}
-
-/* Call the inline functions for the whole packets in data[0 .. *n-1]; move both behind what was handed out. True if
- * the packet that then stands in front, *p, is for an offloaded function. */
-static bool hand_out(struct seat *t, struct conn *c, unsigned char **data, size_t *n, struct packet *p)
-{
-    const struct settings *set = t->shard->set;
-    uint64_t packets = 0;
-    bool more = true, away = false;
-    while (more && *n > 0) {
-        enum codec_answer answer = codec_next(&set->codec, *data, *n, p);
-        if (answer == CODEC_BAD)
-            note_close(t, reason_of(p->fault));
-        if (answer != CODEC_OK)
-            break;
-        FUNC_PTR f = set->codec.funcs[p->akg_id];
-        away = f == akg_offloaded;
-        if (away)
-            break;
-        packets++;
-        more = dispatch(t, c, f, p, *data) && !seat_is_lost(t) && room_for_more(t, c, set->output_high);
-        *data += p->len;
-        *n -= p->len;
-    }
-    bool open = finish_turn(t, c);
-    stats_add(t->shard->stats, STAT_packets_in, packets);
-    return open && away;
-}
-
-/* The packet in front goes to its offloaded function. True to go on with the next one. */
-static bool hand_over(struct conn *c, const struct packet *p, unsigned char **data, size_t *n)
-{
-    enum desk_answer answer = desk_send(c, p, *data);
-    if (answer == DESK_NO_MEMORY)
-        conn_close(c, REASON_no_memory);
-    if (answer != DESK_SENT)
-        return false;
-    stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
-    *data += p->len;
-    *n -= p->len;
-    return c->wait == WAIT_NONE && *n > 0;
-}
-
-/* Hand out the whole packets in data[0 .. n-1]; keep the rest. `since` is when its first byte came. */
-static void consume(struct seat *t, struct conn *c, unsigned char *data, size_t n, uint32_t since)
-{
-    struct shard *s = t->shard;
-    const unsigned char *start = data;
-    struct packet p;
-    bool away;
-    do {
-        begin_turn(t, c);
-        away = hand_out(t, c, &data, &n, &p);
-    } while (away && hand_over(c, &p, &data, &n));
-    if (c->state != CONN_OPEN)
-        return;
-    if (n > 0) {
-        c->packet_since = data == start ? since : s->tick;
-        if (!conn_carry(c, data, n)) {
-            conn_close(c, REASON_no_memory);
-            return;
-        }
-    }
-    if (output_pending(c) > s->set->output_high)
-        pause_reading(s, c);
-    if (n > 0 || c->backlog != NULL || c->wait != WAIT_NONE)
-        conn_watch(c);
-}
-
-/* Bytes that must still come before the packet in the carry is whole: at least 1. */
-static size_t carry_lacks(const struct shard *s, const struct conn *c)
-{
-    struct packet p;
-    if (codec_next(&s->set->codec, c->carry, c->carry_len, &p) == CODEC_MORE && p.len > c->carry_len)
-        return p.len - c->carry_len;
-    return 1;
-}
-
-/* n bytes have come into the receive buffer, behind its front. */
-static void received(struct seat *t, struct conn *c, size_t n)
-{
-    struct shard *s = t->shard;
-    unsigned char *data = t->rx + RX_FRONT;
-    uint32_t since = s->tick;
-    c->last_rx = s->tick;
-    stats_add(s->stats, STAT_bytes_in, n);
-    if (c->stopping)
-        c->stop_bytes = n < c->stop_bytes ? c->stop_bytes - (uint32_t) n : 0;
-    if (c->carry_len > 0) {
-        if (n < carry_lacks(s, c)) { /* a trickle is only appended: linear whatever the packet's length */
-            if (!conn_carry(c, data, n))
-                conn_close(c, REASON_no_memory);
-            return;
-        }
-        size_t len = c->carry_len;
-        ASSERT(len <= RX_FRONT);
-        data -= len;
-        n += len;
-        since = c->packet_since;
-        memcpy(data, c->carry, len);
-        conn_carry_drop(c);
-    }
-    consume(t, c, data, n, since);
-}
-
-/* One receive buffer's worth. True if something came. */
-static bool receive(struct seat *t, struct conn *c)
-{
-    ssize_t n = io_read(c->pub.fd, t->rx + RX_FRONT, RX_SIZE);
-    if (n > 0) {
-        received(t, c, (size_t) n);
-        return true;
-    }
-    if (n == 0 && c->held > 0) {
-        c->fin = true; /* what it has asked for is still answered */
-        conn_watch(c);
-    } else if (n == 0)
-        conn_close(c, REASON_peer_closed);
-    else if (errno != EAGAIN && errno != EINTR)
-        conn_close(c, REASON_reset);
-    return false;
-}
-
-/* What was in the way is gone: hand out what waited in the carry, then read again, unless something else is. */
-static void resume_reading(struct seat *t, struct conn *c)
-{
-    uint32_t now = t->shard->tick;
-    c->paused = false;
-    c->last_rx = now; /* we did not listen: silence starts now */
-    size_t len = c->carry_len;
-    if (len == 0 || c->wait != WAIT_NONE)
-        return;
-    ASSERT(len <= RX_FRONT + RX_SIZE);
-    memcpy(t->rx, c->carry, len);
-    conn_carry_drop(c);
-    consume(t, c, t->rx, len, now);
-}
-
-static void send_more(struct seat *t, struct conn *c)
-{
-    enum reason r = output_reason(output_flush(c));
-    if (r != REASON_NONE)
-        conn_close(c, r);
-    if (c->state == CONN_DRAINING && c->backlog == NULL)
-        conn_end(c, (enum reason) c->reason);
-    if (c->state == CONN_LIMBO)
-        return;
-    if (c->paused && output_pending(c) <= t->shard->set->output_high)
-        resume_reading(t, c);
-    if (c->state != CONN_LIMBO)
-        conn_watch(c);
-}
-
-/* ---- Offloaded functions ---- */
-
-static void stop_conn(struct seat *t, struct conn *c);
-
-/* One of c's functions has come back, or there is room for the next one. */
-static void go_on(struct seat *t, struct conn *c, bool waited)
-{
-    if (!c->paused && output_pending(c) > t->shard->set->output_high)
-        pause_reading(t->shard, c);
-    if (waited && !c->paused)
-        resume_reading(t, c);
-    if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
-        conn_watch(c);
-    if (c->stopping && c->state == CONN_OPEN)
-        stop_conn(t, c);
-}
-
 /* ---- Adopting ---- */
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
@@ -304,17 +38,7 @@ static void adopt(struct worker *w, const struct newcomer *n)
     struct conn *c = conn_open(&w->shard, n, on_socket);
     if (c == NULL)
         return;
-    c->greeted = true;
-    begin_turn(seat_here, c);
-    seat_beat(seat_here, BEAT_CONNECTED, g_akg_connected_id);
-    sint32 rc = akg_run_hook(g_akg_connected_id, &c->pub);
-    if (rc != 0 && seat_here->closing == REASON_NONE)
-        note_close(seat_here, REASON_function_error);
-    if (finish_turn(seat_here, c) && c->backlog != NULL) {
-        if (output_pending(c) > w->shard.set->output_high)
-            pause_reading(&w->shard, c);
-        conn_watch(c);
-    }
+    turn_greet(seat_here, c);
 }
 
 /* Take a bounded number of the connections the master handed over. True if there may be more. */
@@ -338,17 +62,6 @@ static bool adopt_some(struct worker *w)
 
 /* ---- Stopping ---- */
 
-/* Answer what had arrived when the stop came, then end. Called again whenever c has made progress. */
-static void stop_conn(struct seat *t, struct conn *c)
-{
-    while (conn_is_read(c) && c->stop_bytes > 0) {
-        if (!receive(t, c))
-            c->stop_bytes = 0;
-    }
-    if (conn_is_read(c) && c->held == 0)
-        conn_close(c, REASON_stop);
-}
-
 static void stop_begin_conn(struct seat *t, struct conn *c)
 {
     int arrived = 0;
@@ -358,7 +71,7 @@ static void stop_begin_conn(struct seat *t, struct conn *c)
         arrived = 0;
     c->stopping = true;
     c->stop_bytes = (uint32_t) arrived;
-    stop_conn(t, c);
+    turn_stop(t, c);
 }
 
 static void stop_some(struct worker *w)
@@ -391,11 +104,11 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     struct seat *t = conn_seat(c);
     ASSERT(c->magic == CONN_MAGIC && c->pub.fd == fd && seat_here == t);
     if (what & EV_WRITE)
-        send_more(t, c);
+        turn_send_more(t, c);
     if ((what & EV_READ) && conn_is_read(c))
-        receive(t, c);
+        turn_receive(t, c);
     if (c->stopping && c->state == CONN_OPEN)
-        stop_conn(t, c);
+        turn_stop(t, c);
 }
 
 static void on_bell(evutil_socket_t fd, short what, void *arg)
@@ -406,7 +119,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     uint64_t rung = doorbell_answer(&w->bell);
     if (rung & UINT64_C(1) << BELL_ACCEPTED && adopt_some(w))
         doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest at the next turn: others want theirs */
-    if (rung & UINT64_C(1) << BELL_DONE && w->shard.desk != NULL && desk_collect(seat_here, go_on))
+    if (rung & UINT64_C(1) << BELL_DONE && w->shard.desk != NULL && desk_collect(seat_here, turn_go_on))
         doorbell_ring(&w->bell, BELL_DONE);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);
@@ -421,16 +134,16 @@ static void on_due(void *arg, uint32_t index)
     ASSERT(c->magic == CONN_MAGIC);
     enum reason late = conn_overdue(c);
     if (late == REASON_write_timeout)
-        send_more(seat_here, c);
+        turn_send_more(seat_here, c);
     else if (late != REASON_NONE)
-        receive(seat_here, c);
+        turn_receive(seat_here, c);
     if (c->state == CONN_LIMBO)
         return;
     late = late == REASON_NONE ? REASON_NONE : conn_overdue(c);
     if (late != REASON_NONE)
         conn_close(c, late);
     else if (c->stopping && c->state == CONN_OPEN)
-        stop_conn(seat_here, c);
+        turn_stop(seat_here, c);
     else
         conn_arm(c);
 }
@@ -455,7 +168,7 @@ static void sweep(struct worker *w)
 /* ---- The thread ---- */
 
 /* What is due after each turn of the loop. False when the worker's work is over. */
-static bool turn(struct worker *w)
+static bool turn_is_over(struct worker *w)
 {
     if (w->ticks_due > 0)
         sweep(w);
@@ -491,7 +204,7 @@ static void serve(struct worker *w, struct seat *t)
             slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));
             end_all(w);
         }
-    } while (turn(w));
+    } while (turn_is_over(w));
     output_teardown(t); /* here, so that what libevent frees goes to this thread's lists */
     mem_thread_fini();
     seat_here = NULL;
