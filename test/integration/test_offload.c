@@ -494,6 +494,43 @@ START_TEST(threads_die_and_are_replaced)
 }
 END_TEST
 
+/* Goal: a worker sticks in an inline function while others of its connections have functions out, and stand in line for
+ * one: its successor takes the replies that come back, and serves the line. */
+START_TEST(a_successor_finds_what_is_out)
+{
+    enum { COUNT = 20 };
+    struct server s;
+    int fds[COUNT];
+    START(&s, "server.workernum=1", "offload.threads=4", "offload.queue=8", "watch.warn_ms=100",
+          "watch.replace_ms=200");
+    for (uint32_t i = 0; i < COUNT; i++) {
+        fds[i] = client_open(&s);
+        send_number(fds[i], i % 2 ? AWAY(TEST_SLEEP) : LOOSE(TEST_SLEEP), 100);
+        send_number(fds[i], AWAY(TEST_ECHO), i);
+    }
+    server_wait_counter(&s, "offload_full", COUNT - 8, 3000);
+    int stuck = client_open(&s);
+    send_number(stuck, AWAY(TEST_ECHO), 1);
+    send_number(stuck, TEST_STICK, TEST_IN_FUNCTION);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        unsigned char got[24];
+        client_recv(fds[i], got, sizeof got); /* both answers, in any order if one is concurrent */
+        if (i % 2)
+            ck_assert_int_eq(memcmp(got + 8, (uint32_t[]){100}, 4) | memcmp(got + 20, &i, 4), 0);
+    }
+    ck_assert_uint_eq(server_counter(&s, "watch_replaced"), 1);
+    client_send_packet(fds[0], TEST_UNSTICK, NULL, 0);
+    server_wait_counter(&s, "watch_buried", 1, 3000);
+    for (uint32_t i = 0; i < COUNT; i++)
+        close(fds[i]);
+    close(stuck);
+    server_finish(&s);
+    expect_sound(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
+    ck_assert_uint_eq(server_counter(&s, "offload_dropped"), 0);
+}
+END_TEST
+
 /* ---- Stopping ---- */
 
 /* Goal: TERM while functions run and others wait for a thread: all that arrived is answered, exit code 0. */
@@ -658,6 +695,7 @@ Suite *offload_suite(void)
     tcase_add_test(c, churn_under_a_full_queue);
     tcase_add_test(c, timeouts_wait_for_the_function);
     tcase_add_test(c, threads_die_and_are_replaced);
+    tcase_add_test(c, a_successor_finds_what_is_out);
     c = itest_case(s, "stop", 30);
     tcase_add_test(c, stop_with_functions_out);
     tcase_add_test(c, stop_at_once_with_functions_out);
