@@ -97,9 +97,11 @@ static enum reason deliver(struct seat *t, struct conn *c, struct job *j)
 {
     mem_take_failure();
     int rc = j->len > 0 ? evbuffer_add(t->ink, j->small, j->len) : evbuffer_add_buffer(t->ink, j->large);
-    if (rc != 0 || mem_take_failure())
+    bool incomplete = mem_take_failure() || rc != 0;
+    if (incomplete) { /* then none of it is sent */
         t->ink_keep = 0;
-    bool incomplete = t->ink_keep == 0;
+        evbuffer_drain(j->large, evbuffer_get_length(j->large));
+    }
     enum reason r = output_reason(output_send(c));
     return incomplete ? REASON_no_memory : r;
 }

@@ -652,11 +652,11 @@ static uint32_t login_and_ask(const struct server *s, const char *name, uint64_t
  * restart. */
 START_TEST(the_login_asks_its_database)
 {
-    char file[128];
+    char dir[64], file[96];
     struct server s;
     uint32_t logins;
-    program_make_dir(file, sizeof file - 10);
-    strcat(file, "/users.db");
+    program_make_dir(dir, sizeof dir);
+    snprintf(file, sizeof file, "%s/users.db", dir);
     const char *const args[] = {"127.0.0.1:0", file, NULL};
     for (uint32_t start = 0; start < 2; start++) {
         server_launch(&s, &(struct launch){.program = "login-db", .args = args, .bare = true});
@@ -671,6 +671,8 @@ START_TEST(the_login_asks_its_database)
         server_stop(&s);
         ck_assert_uint_eq(server_counter(&s, "offload_jobs"), 61);
     }
+    ck_assert_int_eq(unlink(file), 0);
+    ck_assert_int_eq(rmdir(dir), 0); /* SQLite's other files went with the last connection: all were closed */
 }
 END_TEST
 
