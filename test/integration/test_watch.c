@@ -299,38 +299,57 @@ START_TEST(stuck_in_the_connected_hook)
 }
 END_TEST
 
+/* p99 of echoes, one after the other, on these connections. */
+static uint64_t p99_of(const int *fds, int count)
+{
+    enum { ECHOES = 3000 / ITEST_SLOW };
+    static struct hist h;
+    hist_clear(&h);
+    for (int i = 0; i < ECHOES; i++) {
+        uint64_t began = mono_ns();
+        client_echo(fds[i % count], 20);
+        hist_add(&h, mono_ns() - began, 1);
+    }
+    return hist_percentile(&h, 99);
+}
+
 /* Four workers, ten thousand connections, a function that never returns: the other three are as fast as before,
  * and soon after replace_ms everybody but one has the next answer. */
 START_TEST(ten_thousand_connections)
 {
-    enum { CLIENTS = 10000 / ITEST_SLOW, MARGIN_MS = 1000 };
+    enum { CLIENTS = 10000 / ITEST_SLOW, DEFAULT_REPLACE_MS = 5000, MARGIN_MS = 1000, OTHERS = 30 };
     struct server s;
+    int others[OTHERS];
     watch_start(&s, "server.workernum=4", "server.connnum=3000");
     struct ledger *l = ledger_create(&s.target, CLIENTS, 20);
     ck_assert_ptr_nonnull(l);
     ck_assert(ledger_connect(l, 20000));
     ledger_ask(l, 1, 1);
     ck_assert(ledger_run(l, 20000));
-    uint64_t calm_ns = hist_percentile(&l->times, 50);
-    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
-    uint64_t began = mono_ns();
+    int fd = open_at_worker(&s, 0);
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = open_at_worker(&s, 1 + (uint32_t) i % 3);
+    uint64_t before_ns = p99_of(others, OTHERS), began = mono_ns();
     stick(fd);
-    wait_counter(other, "watch_stuck", 1);
-    ledger_ask(l, 1, 1); /* clears the times */
+    wait_counter(others[0], "watch_stuck", 1);
+    uint64_t beside_ns = p99_of(others, OTHERS);
+    ledger_ask(l, 1, 1);
     ck_assert(ledger_run(l, BACK_MS));
     uint64_t took_ms = (mono_ns() - began) / NS_PER_MS;
+    printf("p99 on three workers: %.0f us, beside a stuck one %.0f us; all had their answer after %.1f s\n",
+           (double) before_ns / 1000, (double) beside_ns / 1000, (double) took_ms / 1000);
     ck_assert_uint_eq(l->ends[END_OPEN], CLIENTS);
     ck_assert_uint_eq(l->answered, 2 * CLIENTS);
-    ITEST_ASSERT(took_ms < 5000 + MARGIN_MS * ITEST_SLOW, "all had their answer after %llu ms",
+    ITEST_ASSERT(took_ms < DEFAULT_REPLACE_MS + MARGIN_MS * ITEST_SLOW, "all had their answer after %llu ms",
                  (unsigned long long) took_ms);
-    /* Three quarters did not wait for the stuck one. */
-    uint64_t quick_ns = hist_percentile(&l->times, 70);
-    ITEST_ASSERT(quick_ns < calm_ns * 3 + 500 * NS_PER_MS,
-                 "70 %% after %llu us, before %llu us at the median", (unsigned long long) quick_ns / 1000,
-                 (unsigned long long) calm_ns / 1000);
-    unstick(other);
+    /* 1.2 times is what is wanted; a millisecond more, since one stall of the machine is not theirs */
+    ITEST_ASSERT((double) beside_ns <= 1.2 * (double) before_ns + NS_PER_MS * ITEST_SLOW,
+                 "p99 on the other workers went from %llu to %llu us", (unsigned long long) before_ns / 1000,
+                 (unsigned long long) beside_ns / 1000);
+    unstick(others[0]);
     client_expect_fin(fd);
-    close(other);
+    for (int i = 0; i < OTHERS; i++)
+        close(others[i]);
     ledger_destroy(&l);
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);

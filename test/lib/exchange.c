@@ -4,6 +4,7 @@
  */
 #include "exchange.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "payload.h"
@@ -67,6 +68,16 @@ void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsig
         payload_fill(out, x->data_len, conn, seq);
 }
 
+void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, uint32_t n, unsigned char *out)
+{
+    size_t len = x->request_len, all = n * len, done;
+    bool same = x->kind == EXCHANGE_LOGIN || x->text != NULL || x->data_len == 0;
+    for (uint32_t i = 0; i < (same ? 1 : n) && i < n; i++)
+        exchange_build(x, conn, seq + i, out + i * len);
+    for (done = len; same && done < all; done += done)
+        memcpy(out + done, out, done < all - done ? done : all - done);
+}
+
 void exchange_reply(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
 {
     if (x->kind == EXCHANGE_ECHO) {
@@ -106,6 +117,19 @@ static int content_right(const struct exchange *x, uint32_t conn, uint32_t seq, 
         break;
     }
     return 1;
+}
+
+uint32_t exchange_count_right(const struct exchange *x, const unsigned char *in, size_t n, uint32_t most)
+{
+    unsigned char right[WIRE_HEAD_LEN];
+    uint32_t count = 0;
+    if (x->kind != EXCHANGE_LOGIN)
+        return 0;
+    exchange_reply(x, 0, 0, right);
+    while (count < most && n - count * sizeof right >= sizeof right &&
+           memcmp(in + count * sizeof right, right, sizeof right) == 0)
+        count++;
+    return count;
 }
 
 int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,

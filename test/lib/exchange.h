@@ -42,6 +42,9 @@ struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
 /* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
 
+/* Write the requests with numbers seq .. seq+n-1 one behind the other to out. */
+void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, uint32_t n, unsigned char *out);
+
 /* Write the one right reply to that request, x->reply_len bytes, to out. Not for EXCHANGE_OTHER, which has
  * many. */
 void exchange_reply(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
@@ -49,6 +52,10 @@ void exchange_reply(const struct exchange *x, uint32_t conn, uint32_t seq, unsig
 /* Compare in[0 .. n-1], the bytes from `at` on of a reply, with the right reply whole in right; at + n is not
  * above its length. FAULT_NONE, or the kind that the first wrong byte belongs to. */
 enum fault exchange_compare(const unsigned char *right, const unsigned char *in, size_t at, size_t n);
+
+/* How many whole right replies, at most `most`, stand at the beginning of in[0 .. n-1], where all right replies are
+ * the same bytes; otherwise, and where it takes a closer look to tell, 0. */
+uint32_t exchange_count_right(const struct exchange *x, const unsigned char *in, size_t n, uint32_t most);
 
 /* Judge the reply at in[0 .. n-1] as early as its bytes allow. Returns the bytes of the whole, right
  * reply; 0 when bytes are missing and nothing is wrong so far; or -1 and its kind in *fault. */

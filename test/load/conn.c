@@ -98,8 +98,7 @@ static int conn_send_some(struct worker *w, struct conn *c)
     uint32_t n = c->asked - c->sent, room = WORKER_OUT_SIZE / len;
     if (n > room)
         n = room;
-    for (uint32_t i = 0; i < n; i++)
-        exchange_build(c->exchange, c->number, c->sent + i, w->out + (size_t) i * len);
+    exchange_build_run(c->exchange, c->number, c->sent, n, w->out);
     size_t bytes = (size_t) n * len - c->part;
     ssize_t k = net_send(c->fd, w->out + c->part, bytes);
     if (k < 0 && errno != EAGAIN && errno != EINTR) {
@@ -177,8 +176,8 @@ static void conn_count_times(struct worker *w, const struct conn *c, uint32_t n,
 static size_t conn_check(const struct conn *c, const unsigned char *in, size_t n, uint32_t *replies,
                          enum fault *fault)
 {
-    size_t used = 0;
-    *replies = 0;
+    *replies = exchange_count_right(c->exchange, in, n, c->sent - c->done);
+    size_t used = (size_t) *replies * c->exchange->reply_len;
     *fault = FAULT_NONE;
     while (used < n) {
         if (c->done + *replies == c->sent) {
