@@ -32,6 +32,9 @@ enum seat_state { SEAT_LIBRARY, SEAT_FUNCTION, SEAT_TAKEN, SEAT_DIED };
 #define SEAT_STATES 4u /* the fence is turns * SEAT_STATES + enum seat_state */
 #define SEAT_FRAMES 24 /* of a backtrace */
 
+/* Asking a thread where it is: the master wants to know, its handler takes the request and is done. */
+enum trace { TRACE_IDLE, TRACE_WANTED, TRACE_TAKEN, TRACE_DONE };
+
 /* A successor's: it is being made; it serves the shard; it found the worker alive and has ended. */
 enum successor { SUCCESSOR_COMES, SUCCESSOR_SITS, SUCCESSOR_LATE };
 
@@ -54,9 +57,10 @@ struct seat {
     struct event *bell_event; /* of a worker */
     struct event *tick_event; /* of a worker */
     pthread_t thread;
-    void *frames[SEAT_FRAMES]; /* where it was when it was asked; its thread (w) -> master (r) by `traced` */
+    void *frames
+        [SEAT_FRAMES]; /* where it was when it was asked: the handler's while TAKEN, else the master's */
     int frame_count;
-    _Atomic bool traced;
+    _Atomic int trace; /* enum trace */
 
     struct seat *predecessor; /* whom this one is to succeed; the master's until the thread starts */
     uint64_t fence_seen;      /* the predecessor's fence when it was found stuck */

@@ -66,11 +66,13 @@ static uint64_t now_ms(void)
 static void on_trace(int sig)
 {
     struct seat *t = seat_here;
+    int wanted = TRACE_WANTED;
     (void) sig;
-    if (t == NULL)
-        return;
+    if (t == NULL || !atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_TAKEN,
+                                                              memory_order_acquire, memory_order_relaxed))
+        return; /* a signal that came late: nobody wants to know any more */
     t->frame_count = backtrace(t->frames, SEAT_FRAMES);
-    atomic_store_explicit(&t->traced, true, memory_order_release);
+    atomic_store_explicit(&t->trace, TRACE_DONE, memory_order_release);
 }
 
 /* Take the signal, unless the application has. The first backtrace() loads a library: better now. */
@@ -91,22 +93,39 @@ static bool traces_setup(void)
     return backtrace(frame, 1) >= 0 && sigaction(TRACE_SIGNAL, &sa, NULL) == 0;
 }
 
+static bool has_answered(struct seat *t)
+{
+    return atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_DONE;
+}
+
 static void ask(struct seat *t)
 {
-    atomic_store_explicit(&t->traced, false, memory_order_relaxed);
+    if (atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_TAKEN)
+        return; /* it is still at the last one */
+    atomic_store_explicit(&t->trace, TRACE_WANTED, memory_order_release);
     if (pthread_kill(t->thread, TRACE_SIGNAL) != 0)
         return;
-    for (int i = 0; i < TRACE_WAITS && !atomic_load_explicit(&t->traced, memory_order_acquire); i++)
+    for (int i = 0; i < TRACE_WAITS && !has_answered(t); i++)
         nanosleep(&(struct timespec){.tv_nsec = TRACE_WAIT_US * 1000}, NULL);
 }
 
+/* Whether the frames can be read; if not, nobody writes them from here on, or they are not looked at. */
+static bool take_answer(struct seat *t)
+{
+    int wanted = TRACE_WANTED;
+    if (atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_IDLE, memory_order_acquire,
+                                                memory_order_acquire))
+        return false;
+    return wanted == TRACE_DONE;
+}
+
 /* The frames as text, innermost first, without the handler and what the kernel put below it. */
-static void write_trace(const struct seat *t, char *text, size_t size)
+static void write_trace(struct seat *t, char *text, size_t size)
 {
     enum { HANDLER_FRAMES = 2 };
     size_t used = 0;
     text[0] = '\0';
-    if (!atomic_load_explicit(&t->traced, memory_order_acquire))
+    if (!take_answer(t))
         return;
     for (int i = HANDLER_FRAMES; i < t->frame_count && used < size; i++) {
         Dl_info where = {0};
@@ -295,8 +314,8 @@ static void look_at_running(struct watch *w, uint32_t i, uint64_t now)
     if (o->ms >= w->limits.warn_ms && !o->warned) {
         if (w->traces && !o->asked)
             ask(t);
-        bool answered = atomic_load_explicit(&t->traced, memory_order_acquire);
-        bool wait = w->traces && !answered && !o->asked; /* until the next look: it may not have had a core */
+        bool wait =
+            w->traces && !has_answered(t) && !o->asked; /* until the next look: it may not have had a core */
         o->asked = true;
         if (wait)
             return;

@@ -98,7 +98,8 @@ START_TEST(deaths_in_a_row)
     ck_assert_uint_eq(c.refused, 0);
     ck_assert_uint_ge(c.made, n);
     ck_assert_uint_eq(server_fds(&s), fds);
-    ck_assert_msg((int64_t) more <= (int64_t) rss / 50, "the parent grew by %" PRIu64 " KiB", more);
+    ck_assert_msg(ITEST_SLOW > 1 || (int64_t) more <= (int64_t) rss / 50, /* a sanitizer grows by itself */
+                  "the parent grew by %" PRIu64 " KiB", more);
     ck_assert_uint_eq(server_counter(&s, "restarts"), n);
     ck_assert_uint_eq(server_log_count(&s, "died: "), n);
     server_stop(&s);
