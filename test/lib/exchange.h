@@ -43,7 +43,8 @@ struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);
 
 /* Write the requests with numbers seq .. seq+n-1 one behind the other to out. */
-void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, uint32_t n, unsigned char *out);
+void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, uint32_t n,
+                        unsigned char *out);
 
 /* Write the one right reply to that request, x->reply_len bytes, to out. Not for EXCHANGE_OTHER, which has
  * many. */
