@@ -242,10 +242,11 @@ static bool may_replace(struct watch *w, uint64_t now)
 static void replace(struct watch *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
-    if (o->successor != NULL || now < o->try_ms)
+    uint64_t fence;
+    if (o->successor != NULL || now < o->try_ms || !worker_needs_successor(&w->workers[i], o->what, &fence))
         return;
     if (may_replace(w, now))
-        o->successor = worker_send_successor(&w->workers[i], o->what);
+        o->successor = worker_send_successor(&w->workers[i], fence);
     if (o->successor != NULL)
         return;
     o->try_ms = now + RETRY_MS;

@@ -326,17 +326,24 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
            event_add(w->seat->bell_event, NULL) == 0 && event_add(w->seat->tick_event, NULL) == 0;
 }
 
-struct seat *worker_send_successor(struct worker *w, uint64_t what)
+/* The fence first, then the beat: so the fence belongs to that very call. */
+bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence)
+{
+    struct seat *t = w->seat;
+    *fence = atomic_load_explicit(&t->fence, memory_order_acquire);
+    return *fence % SEAT_STATES == SEAT_DIED ||
+           (*fence % SEAT_STATES == SEAT_FUNCTION &&
+            atomic_load_explicit(&t->beat->what, memory_order_relaxed) == what);
+}
+
+struct seat *worker_send_successor(struct worker *w, uint64_t fence)
 {
     struct seat *old = w->seat;
-    uint64_t seen = atomic_load_explicit(&old->fence, memory_order_acquire);
-    bool stuck = seen % SEAT_STATES == SEAT_FUNCTION &&
-                 atomic_load_explicit(&old->beat->what, memory_order_relaxed) == what;
-    struct seat *t = stuck || seen % SEAT_STATES == SEAT_DIED ? seat_create(w, old->beat) : NULL;
+    struct seat *t = seat_create(w, old->beat);
     if (t == NULL)
         return NULL;
     t->predecessor = old;
-    t->fence_seen = seen;
+    t->fence_seen = fence;
     if (pthread_create(&t->thread, NULL, successor_main, t) != 0)
         seat_destroy(&t);
     return t;

@@ -52,9 +52,11 @@ void worker_join(struct worker *w);
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);
 
-/* Master: start a thread that takes w's shard over from w->seat, whose thread has died or still runs the
- * function of this beat. Returns its seat, or NULL when it cannot be made or the worker is alive after all. */
-struct seat *worker_send_successor(struct worker *w, uint64_t what);
+/* Master: whether w's thread has died or still runs the function of this beat; *fence is its fence then. */
+bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence);
+/* Master: start a thread that takes w's shard over from w->seat, if its fence is still this one by then. Returns
+ * its seat, or NULL when it cannot be made. */
+struct seat *worker_send_successor(struct worker *w, uint64_t fence);
 /* Master: what became of it. When it sits it becomes w->seat. */
 enum successor worker_successor_state(struct seat *t);
 /* Master: tell w that the thread of a former seat has ended, so that the connection it was stuck with may end
