@@ -226,6 +226,7 @@ enum misdeed {
 struct peer {
     unsigned char in[256];
     uint32_t have;
+    bool ended; /* our side of the stream; what still comes is thrown away */
 };
 
 static void say(int fd, const unsigned char *p, size_t n)
@@ -234,7 +235,7 @@ static void say(int fd, const unsigned char *p, size_t n)
         return; /* the client may have closed; its ledger is what is judged */
 }
 
-/* Answer one packet, well or badly. Returns false when the connection is to be closed. */
+/* Answer one packet, well or badly. Returns false when that was the last one. */
 static bool serve(enum misdeed deed, bool culprit, int fd, unsigned char *p, size_t n)
 {
     struct wire_head h = wire_get_head(p);
@@ -249,7 +250,6 @@ static bool serve(enum misdeed deed, bool culprit, int fd, unsigned char *p, siz
         say(fd, p, n);
         return true;
     }
-    struct linger reset = {.l_onoff = 1};
     switch (deed) {
     case DEED_TWICE:
         say(fd, p, n);
@@ -266,8 +266,6 @@ static bool serve(enum misdeed deed, bool culprit, int fd, unsigned char *p, siz
     case DEED_SILENT:
         return true;
     case DEED_RESET:
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        return false;
     case DEED_CLOSE:
         return false;
     default:
@@ -277,12 +275,26 @@ static bool serve(enum misdeed deed, bool culprit, int fd, unsigned char *p, siz
     return true;
 }
 
+/* End the stream to fd, with a reset or in order. In order means not to close yet: the kernel resets what is closed
+ * while requests lie unread. False when fd is to be closed. */
+static bool end(enum misdeed deed, int fd, struct peer *c)
+{
+    struct linger reset = {.l_onoff = 1};
+    if (deed == DEED_RESET)
+        return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) != 0;
+    c->ended = true;
+    c->have = 0;
+    return shutdown(fd, SHUT_WR) == 0;
+}
+
 /* What has come on fd. False when it is to be closed. */
 static bool take(enum misdeed deed, bool culprit, int fd, struct peer *c)
 {
     ssize_t n = recv(fd, c->in + c->have, sizeof c->in - c->have, MSG_DONTWAIT);
     if (n <= 0)
         return n < 0 && errno == EAGAIN;
+    if (c->ended)
+        return true;
     c->have += (uint32_t) n;
     while (c->have >= WIRE_HEAD_LEN && c->have >= wire_get_head(c->in).pkglen) {
         uint32_t len = wire_get_head(c->in).pkglen;
@@ -291,7 +303,7 @@ static bool take(enum misdeed deed, bool culprit, int fd, struct peer *c)
         c->have -= len;
         memmove(c->in, c->in + len, c->have);
         if (!serve(deed, culprit, fd, packet, len))
-            return false;
+            return end(deed, fd, c);
     }
     return true;
 }
