@@ -25,7 +25,6 @@ MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard function/*.c)
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
 INTEGRATION_SRC = $(wildcard test/integration/*.c)
-APP_SRC = $(wildcard test/apps/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
@@ -83,10 +82,15 @@ $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm -ldl
 	@echo "  LD   $@"
 
-# Applications the integration tests start: each file is a program of its own.
-$(B)/apps/%: $(B)/obj/test/apps/%.o $(LIB)
+# Applications the integration tests start: a file of test/apps/ is a program of its own, a folder with a main.c
+# there is one of all its files.
+APP_NAMES = $(patsubst test/apps/%.c,%,$(wildcard test/apps/*.c)) $(patsubst test/apps/%/main.c,%,$(wildcard test/apps/*/main.c))
+C_APPS = $(addprefix $(B)/apps/,$(APP_NAMES))
+
+$(foreach a,$(APP_NAMES),$(eval $(B)/apps/$a: $(call obj,$(wildcard test/apps/$a.c test/apps/$a/*.c))))
+$(C_APPS): $(LIB)
 	@mkdir -p $(@D)
-	@$(CC) -rdynamic -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
 # Libraries they are started with, to make system calls and allocations fail.
@@ -107,7 +111,7 @@ $(B)/apps/login-db: $(wildcard example/login-db/*.[ch]) $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $(wildcard example/login-db/*.c) $(LIB) $(LDFLAGS_ALL) $(LIBS) $$(pkg-config --cflags --libs sqlite3)
 	@echo "  LD   $@"
 
-APPS = $(B)/apps/cxx $(B)/apps/login-db $(patsubst test/apps/%.c,$(B)/apps/%,$(APP_SRC))
+APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/login-db
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test/lib/payload.h"
 
 enum { CLIENT_MS = 5000 };

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "program.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test/lib/proc.h"
 
 enum { ARGS_MAX = 64, START_MS = 10000, STOP_MS = 12000 };

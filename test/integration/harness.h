@@ -119,7 +119,7 @@ void server_wait_log(const struct server *s, const char *text, unsigned ms);
 /* How many lines of its log contain text. */
 unsigned server_log_count(const struct server *s, const char *text);
 
-/* A counter by its name (mario_stat, and testapp's own: see testapp.c), 0 if there is none. While it runs
+/* A counter by its name (mario_stat, and testapp's own: see app.h of testapp), 0 if there is none. While it runs
  * testapp alone can be asked, on a connection that the counters then know too; once it is over, every
  * server. */
 uint64_t server_counter(const struct server *s, const char *name);

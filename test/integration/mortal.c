@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "program.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 
 /* Faults are the crash handler's, also under a sanitizer. */
 const char *const mortal_env[] = {

@@ -13,7 +13,7 @@
 #include "harness.h"
 #include "preloads.h"
 #include "protocol/mario_protocol.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 /* The program with heap.so and these options. */

@@ -13,7 +13,7 @@
 
 #include "mortal.h"
 #include "program.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 
 enum { TEXT = MORTAL_LINE };
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 /* The reserved ids, as reason_id and err_type. */

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test/lib/payload.h"
 #include "test_ledger.h"
 

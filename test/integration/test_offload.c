@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "program.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 #define AWAY(cmd)  ((uint16_t) ((cmd) + TEST_OFFLOADED))

@@ -13,7 +13,7 @@
 
 #include "harness.h"
 #include "preloads.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 static struct ledger *connect_many(const struct net_target *t, uint32_t n)

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 #define TICK_MS 100u /* DESIGN: timeouts are exact to one tick */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "harness.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 /* Milliseconds since `begin`, a mono_ns(). */

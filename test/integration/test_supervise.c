@@ -22,7 +22,7 @@
 
 #include "mortal.h"
 #include "program.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test/lib/proc.h"
 
 enum { TEXT = MORTAL_LINE, NOBODY = 65534 };

@@ -13,7 +13,7 @@
 #include "harness.h"
 #include "preloads.h"
 #include "program.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
 #define WARN_MS    (100u * ITEST_SLOW)

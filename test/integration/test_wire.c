@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "protocol/mario_protocol.h"
-#include "test/apps/testapp.h"
+#include "test/apps/testapp/commands.h"
 #include "test/lib/payload.h"
 #include "test_ledger.h"
 

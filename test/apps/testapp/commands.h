@@ -1,10 +1,10 @@
 /*
- * testapp.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian.
+ * commands.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian.
  * "Echoes" means: the packet itself is the answer. With test.offload = on each command but
  * TEST_CLOSE_OTHER is there twice more: offloaded, and offloaded and concurrent.
  */
-#ifndef TESTAPP_H
-#define TESTAPP_H
+#ifndef TESTAPP_COMMANDS_H
+#define TESTAPP_COMMANDS_H
 
 #include <stdint.h>
 

@@ -1,0 +1,168 @@
+/*
+ * app.h: what the files of testapp share: first its state, then its functions. Commands are in commands.h.
+ *
+ * Functions and hooks run on the connection's worker, offloaded functions on a thread of the pool, main and timer
+ * functions on the master.
+ */
+#ifndef TESTAPP_APP_H
+#define TESTAPP_APP_H
+
+#include "mario/mario.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "commands.h"
+
+#define STX         0x8eb69af7u
+#define TRACK_MAGIC 0x7ac4u
+#define SLOTS       20000 /* connections a worker that can be looked up by port */
+
+/* ---- State: what main sets before the server starts, and all only read then ---- */
+
+/* test.connected */
+enum connected_mode {
+    CONNECTED_NONE,
+    CONNECTED_GREET,
+    CONNECTED_REFUSE,
+    CONNECTED_CLOSE,
+    CONNECTED_BIG,
+    CONNECTED_STICK,
+    CONNECTED_DIE
+};
+
+struct app {
+    SERVER *server;
+    enum connected_mode connected_mode;
+    bool end_writes, with_hooks, with_offload; /* test.end, test.hooks, test.offload */
+    bool supervised;
+    const char *log_file, *listen2, *early;
+};
+
+extern struct app app; /* main.c */
+
+/* ---- State: the app's own counters; any thread adds, TEST_STATS and the report read ---- */
+
+#define OWN(ROW)                             \
+    ROW(hook_connected)                      \
+    ROW(hook_end_closed)                     \
+    ROW(hook_end_timeout)                    \
+    ROW(hook_end_error)                      \
+    ROW(wrong_thread)                        \
+    ROW(wrong_state)                         \
+    ROW(err_type) /* of the last end hook */ \
+    ROW(functions)                           \
+    ROW(master_stalls)                       \
+    ROW(master_returns)                      \
+    ROW(alarm_stuck)                         \
+    ROW(alarm_back)                          \
+    ROW(alarm_replaced)                      \
+    ROW(alarm_died)                          \
+    ROW(alarm_limit)                         \
+    ROW(alarm_akg) /* of the last alarm */   \
+    ROW(wrong_canary)
+
+#define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
+OWN(ROW)
+#undef ROW
+
+/* ---- State: of each connection, and of each worker; whose function or hook runs may touch it ---- */
+
+enum at_end { END_QUIET, END_STICKS, END_DIES };
+
+/* In c->user, from the connected hook to the end hook. */
+struct track {
+    uint32 magic;        /* TRACK_MAGIC while the connection lives */
+    const WORKER *owner; /* whose thread it was */
+    pthread_t thread;
+    sint32 at_end; /* enum at_end: what its end hook does besides */
+    uint32 cip;
+    uint16 cport;
+    bool has_token;
+    uint64 token;
+};
+
+/* Which slots of a worker are alive; only the worker touches its own. */
+extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
+
+/* What else there is lies in the one file that uses it: hooks.c has `has_stuck`, block.c `unstuck` and `stall_ms`. */
+
+/* ---- Functions: what answers each command ---- */
+
+#define FUNCTIONS(ROW)                    \
+    /* functions.c */                     \
+    ROW(TEST_ECHO, do_echo)               \
+    ROW(TEST_STATS, do_stats)             \
+    ROW(TEST_WHO, do_who)                 \
+    ROW(TEST_RETURN, do_return)           \
+    ROW(TEST_REPLY, do_reply)             \
+    ROW(TEST_MEGABYTE, do_megabyte)       \
+    ROW(TEST_AMPLIFY, do_amplify)         \
+    ROW(TEST_SILENT, do_silent)           \
+    ROW(TEST_CANARY, do_canary)           \
+    ROW(TEST_USER, do_user)               \
+    ROW(TEST_CLOSE, do_close)             \
+    ROW(TEST_WRITE_CLOSE, do_write_close) \
+    ROW(TEST_CLOSE_ERR, do_close_err)     \
+    ROW(TEST_CLOSE_OTHER, do_close_other) \
+    ROW(TEST_STOP, do_stop)               \
+    /* register.c */                      \
+    ROW(TEST_REGISTER, do_register)       \
+    /* block.c */                         \
+    ROW(TEST_SLEEP, do_sleep)             \
+    ROW(TEST_NAP, do_nap)                 \
+    ROW(TEST_HANG, do_hang)               \
+    ROW(TEST_STICK, do_stick)             \
+    ROW(TEST_UNSTICK, do_unstick)         \
+    ROW(TEST_STALL, do_stall)             \
+    /* death.c */                         \
+    ROW(TEST_END_THREAD, do_end_thread)   \
+    ROW(TEST_CANCEL, do_cancel)           \
+    ROW(TEST_VANISH, do_vanish)           \
+    ROW(TEST_DIE, die_as_told)
+
+#define ROW(id, f) sint32 f(CONN *c);
+FUNCTIONS(ROW)
+#undef ROW
+
+/* ---- Functions: the rest; on the thread that runs a function or hook of c, unless said otherwise ---- */
+
+/* options.c: fill app and o from the command line; a bad one is the end. Main, before the server is made. */
+void read_options(struct mario_options *o, int argc, char **argv);
+
+/* register.c: functions, hooks, timer functions, the alarm. Main, before the server starts. */
+bool register_all(void);
+
+/* hooks.c */
+sint32 on_connected(CONN *c);
+sint32 on_closed(CONN *c);
+sint32 on_timeout(CONN *c);
+sint32 on_error(CONN *c);
+/* Check what a function may rely on; what is wrong is counted. True if the track must not be used. */
+bool track_is_wrong(const CONN *c);
+/* Close c, and do this in its end hook. Returns what the function is to return. */
+sint32 close_to(CONN *c, sint32 at_end);
+
+/* block.c: block until TEST_UNSTICK comes. Any thread. */
+void stick(void);
+/* A timer function of every second, on the master: sleeps if TEST_STALL has come. */
+void on_second(LOG_QUEUE *q, void *arg);
+
+/* packet.c: what the packet says, 0 if it is too short. */
+uint32 number_in(const CONN *c);
+struct test_end end_in(const CONN *c);
+/* Answer the packet with n bytes of data. 0, or not if there is no memory. */
+sint32 answer(CONN *c, const void *data, size_t n);
+/* A packet with n bytes of data, all `fill`, which need not fit into c->out_buf. */
+void write_packet(CONN *c, uint16 akg_id, uint32 n, char fill);
+/* n bytes in all, n >= 8, in packets with data all 'r'. */
+void write_bytes(CONN *c, uint16 akg_id, uint32 n);
+
+/* counters.c: " name=value name=value ..." of the own counters; its length. Any thread. */
+int print_own(char *text, size_t size);
+/* A timer function, on the master: that as a line of the log. */
+void report(LOG_QUEUE *q, void *arg);
+/* The alarm function, on the master. */
+void on_alarm(const ALARM *a);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * block.c: functions that block their thread, for a while, until they are told, or for ever; and the master that
+ * blocks, in a timer function. On the connection's worker, or offloaded; what is the master's says so.
+ */
+#include "app.h"
+
+sint32 do_sleep(CONN *c)
+{
+    uint32 ms = number_in(c);
+    susleep(ms / 1000, ms % 1000 * 1000);
+    return do_echo(c);
+}
+
+sint32 do_nap(CONN *c)
+{
+    susleep(0, 1000);
+    return do_echo(c);
+}
+
+sint32 do_hang(CONN *c)
+{
+    (void) c;
+    while (pause() != 0) { /* never */
+    }
+    return 0;
+}
+
+/* ---- Until TEST_UNSTICK ---- */
+
+static _Atomic uint32 unstuck; /* times TEST_UNSTICK came; any thread */
+
+void stick(void)
+{
+    for (uint32 then = unstuck; unstuck == then;)
+        susleep(0, 1000);
+}
+
+sint32 do_stick(CONN *c)
+{
+    if (number_in(c) == TEST_IN_END_HOOK)
+        return close_to(c, END_STICKS);
+    stick();
+    return do_echo(c);
+}
+
+sint32 do_unstick(CONN *c)
+{
+    unstuck++;
+    return do_echo(c);
+}
+
+/* ---- The master ---- */
+
+static _Atomic uint32 stall_ms; /* a function (w) -> master (r, takes it) */
+
+sint32 do_stall(CONN *c)
+{
+    stall_ms = number_in(c);
+    return do_echo(c);
+}
+
+void on_second(LOG_QUEUE *q, void *arg)
+{
+    uint32 ms = stall_ms;
+    (void) q;
+    (void) arg;
+    if (ms == 0)
+        return;
+    stall_ms = 0;
+    own_master_stalls++;
+    susleep(ms / 1000, ms % 1000 * 1000);
+    own_master_returns++;
+}

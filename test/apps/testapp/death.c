@@ -1,0 +1,113 @@
+/*
+ * death.c: functions whose thread ends in them, and one that kills the whole process. On the connection's worker, or
+ * offloaded, on a thread of the pool.
+ */
+#include "app.h"
+
+#include <sys/mman.h>
+
+/* ---- A thread ---- */
+
+sint32 do_end_thread(CONN *c)
+{
+    if (number_in(c) == TEST_IN_END_HOOK)
+        return close_to(c, END_DIES);
+    pthread_exit(NULL);
+}
+
+sint32 do_cancel(CONN *c)
+{
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return do_echo(c);
+}
+
+sint32 do_vanish(CONN *c)
+{
+    do_echo(c);
+    if (number_in(c) == 0)
+        pthread_exit(NULL);
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    return 0;
+}
+
+/* ---- The process ---- */
+
+__attribute__((noinline)) static uint32 overflow(uint32 depth)
+{
+    volatile char room[4096];
+    room[depth % sizeof room] = 1;
+    return depth == UINT32_MAX ? 0 : overflow(depth + 1) + (uint32) room[depth % sizeof room];
+}
+
+/* Touch a page that may not be touched, or that lies behind the end of its file. */
+static void touch(bool behind_the_end)
+{
+    int fd = behind_the_end ? memfd_create("empty", MFD_CLOEXEC) : -1;
+    volatile char *page = mmap(NULL, 4096, behind_the_end ? PROT_READ : PROT_NONE,
+                               behind_the_end ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+    if (page != MAP_FAILED)
+        own_functions += (uint64) page[0];
+}
+
+static void *touch_too(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    touch(false);
+    return NULL;
+}
+
+static void two_at_once(void)
+{
+    pthread_barrier_t barrier;
+    pthread_t t;
+    pthread_barrier_init(&barrier, NULL, 2);
+    if (pthread_create(&t, NULL, touch_too, &barrier) == 0)
+        touch_too(&barrier);
+}
+
+static void illegal(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("ud2");
+#else
+    raise(SIGILL);
+#endif
+}
+
+/* So that the compiler does not know that they do not return: the call stays inside its function. */
+static void (*volatile give_up)(void) = abort, (*volatile go_wrong)(void) = illegal;
+
+/* A backtrace must have its name. */
+sint32 die_as_told(CONN *c)
+{
+    switch ((enum test_death) number_in(c)) {
+    case DIE_ABORT:
+        give_up();
+        break;
+    case DIE_SEGV:
+    case DIE_BUS:
+        touch(number_in(c) == DIE_BUS);
+        break;
+    case DIE_ILL:
+        go_wrong();
+        break;
+    case DIE_FPE:
+        raise(SIGFPE);
+        break;
+    case DIE_STACK:
+        return (sint32) overflow(0);
+    case DIE_KILL:
+        kill(getpid(), SIGKILL);
+        break;
+    case DIE_EXIT_0:
+        _exit(0);
+    case DIE_EXIT_2:
+        _exit(2);
+    case DIE_TWO:
+        two_at_once();
+        break;
+    }
+    return do_echo(c); /* it should not have come so far */
+}

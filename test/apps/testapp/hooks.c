@@ -1,0 +1,98 @@
+/*
+ * hooks.c: the hooks, which check that each connection has exactly one beginning and one end, on the same thread, and
+ * that it is fresh; and do what test.connected and test.end say. On the connection's worker.
+ */
+#include "app.h"
+
+CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
+
+static _Atomic bool has_stuck; /* in the connected hook, on worker 0 */
+
+bool track_is_wrong(const CONN *c)
+{
+    const struct track *t = c->user;
+    if (!app.with_hooks)
+        return false;
+    if (t == NULL || t->magic != TRACK_MAGIC || t->cip != c->cip || t->cport != c->cport) {
+        own_wrong_state++;
+        return true;
+    }
+    bool away = c->owner->base == NULL; /* only offloaded functions have none */
+    bool same = pthread_equal(t->thread, pthread_self());
+    if (away ? same : t->owner == c->owner && !same)
+        own_wrong_thread++;
+    return false;
+}
+
+sint32 on_connected(CONN *c)
+{
+    own_hook_connected++;
+    if (c->user != NULL || c->in_buf_len != 0 || c->bufev == NULL || c->err_type != 0 ||
+        (c->ind < SLOTS && alive[c->owner->ind][c->ind] != NULL))
+        own_wrong_state++;
+    struct track *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return -1;
+    *t = (struct track){
+        .magic = TRACK_MAGIC, .owner = c->owner, .thread = pthread_self(), .cip = c->cip, .cport = c->cport};
+    c->user = t;
+    if (c->ind < SLOTS)
+        alive[c->owner->ind][c->ind] = c;
+    if (app.connected_mode == CONNECTED_GREET)
+        write_packet(c, TEST_ECHO, 5, 'g');
+    else if (app.connected_mode == CONNECTED_BIG)
+        write_bytes(c, TEST_REPLY, 1024 * 1024);
+    else if (app.connected_mode == CONNECTED_CLOSE)
+        close_conn(c, 7);
+    else if (app.connected_mode == CONNECTED_STICK && c->owner->ind == 0 &&
+             !atomic_exchange(&has_stuck, true))
+        stick();
+    else if (app.connected_mode == CONNECTED_DIE)
+        abort();
+    return app.connected_mode == CONNECTED_REFUSE ? -1 : 0;
+}
+
+static sint32 on_end(CONN *c, _Atomic uint64 *counter)
+{
+    ++*counter;
+    own_err_type = c->err_type;
+    if (track_is_wrong(c))
+        return 0;
+    if (app.end_writes)
+        write_packet(c, TEST_ECHO, 100, 'e');
+    close_conn(c, 1); /* over already: must do nothing */
+    if (c->ind < SLOTS)
+        alive[c->owner->ind][c->ind] = NULL;
+    struct track *t = c->user;
+    sint32 at_end = t->at_end;
+    t->magic = 0;
+    free(t);
+    if (at_end == END_STICKS)
+        stick();
+    else if (at_end == END_DIES)
+        pthread_exit(NULL);
+    return 0;
+}
+
+sint32 on_closed(CONN *c)
+{
+    return on_end(c, &own_hook_end_closed);
+}
+
+sint32 on_timeout(CONN *c)
+{
+    return on_end(c, &own_hook_end_timeout);
+}
+
+sint32 on_error(CONN *c)
+{
+    return on_end(c, &own_hook_end_error);
+}
+
+sint32 close_to(CONN *c, sint32 at_end)
+{
+    struct track *t = c->user;
+    t->at_end = at_end;
+    close_conn(c, 1);
+    return 0;
+}

@@ -1,0 +1,43 @@
+/*
+ * main.c: testapp, the server that the integration tests talk to: functions and hooks that do what an application
+ * should not do, and that check what it may rely on. Here are its steps, from first to last line, on the main thread;
+ * what the files share is in app.h, what it can be asked in commands.h.
+ *
+ *     testapp [-o section.key=value]...      options.c says which
+ */
+#include "app.h"
+
+struct app app = {.with_hooks = true, .log_file = "-", .early = ""};
+
+int main(int argc, char **argv)
+{
+    struct mario_options o;
+    mario_options_init(&o);
+    o.workernum = 2;
+    o.connnum = 1000;
+    read_options(&o, argc, argv);
+    if (strcmp(app.early, "thread") == 0)
+        start_log_thread();
+    sint32 code = app.supervised ? mario_supervise(&o) : -1;
+    if (code < 0 && strcmp(app.early, "twice") == 0)
+        code = mario_supervise(&o);
+    if (code >= 0)
+        return code;
+    char both[512];
+    snprintf(both, sizeof both, "%s,%s", o.listen, app.listen2);
+    o.listen = app.listen2 != NULL ? both : o.listen;
+    app.server = mario_init_server(&o);
+    if (app.server == NULL)
+        return 2;
+    if (mario_log_open(app.log_file) != 0 || !register_all() || start_log_thread() != 0) {
+        fprintf(stderr, "testapp: cannot be set up\n");
+        return 2;
+    }
+    start_server(app.server);
+    code = mario_server_exit_code(app.server);
+    mario_log_flush(2000);
+    if (code == 3)
+        _exit(3); /* a function still runs: there is nothing to be tidied up */
+    mario_free_server(&app.server);
+    return code;
+}

@@ -1,0 +1,118 @@
+/*
+ * options.c: the command line. Main thread, before the server is made.
+ *
+ *     testapp [-o section.key=value]...      the keys of maritcp.conf's sections, and
+ *         test.connected = none | greet | refuse | close | big | stick | die   what the connected hook does;
+ *                                                 stick: worker 0 blocks until TEST_UNSTICK, the first time
+ *         test.end = none | write                                  what the end hooks do besides checking
+ *         test.hooks = on | off
+ *         test.offload = on | off       the offloaded commands
+ *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
+ *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
+ */
+#include "app.h"
+
+static _Noreturn void bad_option(const char *text)
+{
+    fprintf(stderr, "testapp: what is -o %s?\n", text);
+    exit(1);
+}
+
+/* The number behind `=`, with k or m. */
+static uint32 number_of(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    return (uint32) (*end == 'k' ? n << 10 : *end == 'm' ? n << 20 : n);
+}
+
+static bool set_number(struct mario_options *o, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        uint32 *place;
+    } numbers[] = {
+        {"server.workernum", &o->workernum},
+        {"server.connnum", &o->connnum},
+        {"server.timeout", &o->timeout},
+        {"server.write_timeout", &o->write_timeout},
+        {"server.packet_timeout", &o->packet_timeout},
+        {"server.max_pkglen", &o->max_pkglen},
+        {"server.backlog", &o->backlog},
+        {"server.drain_timeout", &o->drain_timeout},
+        {"output.high", &o->output_high},
+        {"output.max", &o->output_max},
+        {"watch.warn_ms", &o->watch_warn_ms},
+        {"watch.replace_ms", &o->watch_replace_ms},
+        {"watch.replace_max", &o->watch_replace_max},
+        {"offload.threads", &o->offload_threads},
+        {"offload.queue", &o->offload_queue},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(numbers[i].key, key) == 0) {
+            *numbers[i].place = number_of(value);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_connected(const char *value)
+{
+    static const char *const names[] = {"none", "greet", "refuse", "close", "big", "stick", "die"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], value) == 0) {
+            app.connected_mode = (enum connected_mode) i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool set_word(struct mario_options *o, const char *key, const char *value)
+{
+    bool on = strcmp(value, "on") == 0;
+    if (strcmp(key, "server.listen") == 0)
+        o->listen = value;
+    else if (strcmp(key, "server.strict_limits") == 0)
+        o->strict_limits = on;
+    else if (strcmp(key, "server.prefault") == 0)
+        o->prefault = on;
+    else if (strcmp(key, "server.when_full") == 0)
+        o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
+    else if (strcmp(key, "log.file") == 0)
+        app.log_file = o->death_log = value;
+    else if (strcmp(key, "server.user") == 0)
+        o->user = value;
+    else if (strcmp(key, "server.supervise") == 0)
+        app.supervised = on;
+    else if (strcmp(key, "log.level") == 0)
+        mario_log_level(strcmp(value, "debug") == 0 ? MARIO_LOG_DEBUG : MARIO_LOG_INFO);
+    else if (strcmp(key, "test.connected") == 0)
+        return set_connected(value);
+    else if (strcmp(key, "test.end") == 0)
+        app.end_writes = strcmp(value, "write") == 0;
+    else if (strcmp(key, "test.hooks") == 0)
+        app.with_hooks = on;
+    else if (strcmp(key, "test.early") == 0)
+        app.early = value;
+    else if (strcmp(key, "test.listen2") == 0)
+        app.listen2 = value;
+    else if (strcmp(key, "test.offload") == 0)
+        app.with_offload = on;
+    else
+        return false;
+    return true;
+}
+
+void read_options(struct mario_options *o, int argc, char **argv)
+{
+    for (int opt; (opt = getopt(argc, argv, "o:")) != -1;) {
+        char *equals = opt == 'o' ? strchr(optarg, '=') : NULL;
+        if (equals == NULL)
+            bad_option(opt == 'o' ? optarg : "?");
+        *equals = '\0';
+        if (!set_number(o, optarg, equals + 1) && !set_word(o, optarg, equals + 1))
+            bad_option(optarg);
+    }
+}

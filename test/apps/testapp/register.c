@@ -1,0 +1,53 @@
+/*
+ * register.c: which function answers which command, inline and offloaded; the hooks, timer functions and the alarm.
+ * Main thread, before the server starts; do_register tries it later, on a worker.
+ */
+#include "app.h"
+
+static const struct {
+    uint16 id;
+    FUNC_PTR f;
+} rows[] = {
+#define ROW(id, f) {id, f},
+    FUNCTIONS(ROW)
+#undef ROW
+};
+
+bool register_all(void)
+{
+    bool ok = regist_stx(STX) == 0 && regist_alarm_func(on_alarm) == 0 &&
+              mario_regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0 &&
+              mario_regist_timer_func(1, on_second, NULL) == 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
+    for (size_t i = 0; app.with_offload && i < sizeof rows / sizeof rows[0]; i++)
+        ok = ok && (rows[i].id == TEST_CLOSE_OTHER || /* it looks at what belongs to the worker */
+                    (regist_akg_func_offload(rows[i].id + TEST_OFFLOADED, rows[i].f) == 0 &&
+                     regist_akg_func_offload_concurrent(rows[i].id + TEST_CONCURRENT, rows[i].f) == 0));
+    if (app.with_hooks)
+        ok = ok && regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0 &&
+             regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0;
+    return ok;
+}
+
+static void never_called(LOG_QUEUE *q, void *arg)
+{
+    (void) q;
+    (void) arg;
+    own_wrong_state++;
+}
+
+sint32 do_register(CONN *c)
+{
+    sint32 rc[] = {regist_akg_func(0x1234, do_echo),
+                   regist_connected_func(on_connected),
+                   regist_closed_func(on_closed),
+                   regist_timeout_func(on_timeout),
+                   regist_error_func(on_error),
+                   regist_disconnected_func(on_closed),
+                   regist_akg_func_offload(0x1234, do_echo),
+                   regist_akg_func_offload_concurrent(0x1235, do_echo),
+                   regist_stx(1),
+                   mario_regist_timer_func(1, never_called, NULL)};
+    return answer(c, rc, sizeof rc);
+}
