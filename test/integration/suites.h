@@ -22,7 +22,8 @@
     ROW(supervise)  \
     ROW(logging)    \
     ROW(alloc)      \
-    ROW(offload)
+    ROW(offload)    \
+    ROW(offload_ends)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -1,0 +1,43 @@
+/*
+ * offloaded.h: servers whose functions may block, and asking for them, for the suites offload and offload_ends. Main
+ * thread of a test.
+ */
+#ifndef ITEST_OFFLOADED_H
+#define ITEST_OFFLOADED_H
+
+#include "harness.h"
+#include "test/apps/testapp/commands.h"
+
+/* A command, offloaded; offloaded and concurrent. */
+#define AWAY(cmd)  ((uint16_t) ((cmd) + TEST_OFFLOADED))
+#define LOOSE(cmd) ((uint16_t) ((cmd) + TEST_CONCURRENT))
+
+/* Start testapp with these words of the form section.key=value, and functions that are offloaded. */
+#define START(s, ...) server_start(s, "testapp", "test.offload=on", __VA_ARGS__, NULL)
+
+/* Send a packet with a number; receive one. */
+static inline void send_number(int fd, uint16_t akg_id, uint32_t n)
+{
+    client_send_packet(fd, akg_id, &n, sizeof n);
+}
+
+static inline uint32_t recv_number(int fd, uint16_t akg_id)
+{
+    uint32_t n = 0;
+    ck_assert_uint_eq(client_recv_packet(fd, akg_id, &n, sizeof n), sizeof n);
+    return n;
+}
+
+static inline uint64_t ms_since(uint64_t begin)
+{
+    return (mono_ns() - begin) / NS_PER_MS;
+}
+
+/* What functions and hooks checked of themselves. */
+static inline void expect_sound(const struct server *s)
+{
+    ck_assert_uint_eq(server_counter(s, "wrong_thread"), 0);
+    ck_assert_uint_eq(server_counter(s, "wrong_state"), 0);
+}
+
+#endif
