@@ -1,6 +1,5 @@
 /*
- * unit.h: what the unit tests share. One file tests one module and gives one suite; unit_main.c lists them
- * all.
+ * unit.h: what the unit tests share. One file tests one module, or a part of it, and gives one suite.
  *
  * Each test runs in a process of its own (check's fork mode), so a test may leave threads and descriptors
  * behind when it fails. Threads that a test starts count what they find wrong; the test itself asserts after
@@ -16,19 +15,25 @@
 
 /* ---- The suites ---- */
 
-Suite *spsc_suite(void);
-Suite *doorbell_suite(void);
-Suite *wheel_suite(void);
-Suite *codec_suite(void);
-Suite *akg_suite(void);
-Suite *pool_suite(void);
-Suite *log_suite(void);
-Suite *log_sinks_suite(void);
-Suite *log_disks_suite(void);
-Suite *conf_suite(void);
-Suite *privilege_suite(void);
-Suite *record_suite(void);
-Suite *clients_suite(void);
+/* A row NAME means a function `Suite *NAME_suite(void)`, in test_NAME.c, and the word NAME on the command line. */
+#define SUITES(ROW) \
+    ROW(spsc)       \
+    ROW(doorbell)   \
+    ROW(wheel)      \
+    ROW(codec)      \
+    ROW(akg)        \
+    ROW(pool)       \
+    ROW(log)        \
+    ROW(log_sinks)  \
+    ROW(log_disks)  \
+    ROW(conf)       \
+    ROW(clients)    \
+    ROW(privilege)  \
+    ROW(record)
+
+#define ROW(name) Suite *name##_suite(void);
+SUITES(ROW)
+#undef ROW
 
 /* ---- Helpers, in unit_main.c; any thread ---- */
 

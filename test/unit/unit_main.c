@@ -18,22 +18,12 @@ static const struct {
     const char *name;
     Suite *(*make)(void);
 } suites[] = {
-    {"spsc", spsc_suite},
-    {"doorbell", doorbell_suite},
-    {"wheel", wheel_suite},
-    {"codec", codec_suite},
-    {"akg", akg_suite},
-    {"pool", pool_suite},
-    {"log", log_suite},
-    {"log_sinks", log_sinks_suite},
-    {"log_disks", log_disks_suite},
-    {"conf", conf_suite},
-    {"clients", clients_suite},
-    {"privilege", privilege_suite},
-    {"record", record_suite},
+#define ROW(name) {#name, name##_suite},
+    SUITES(ROW)
+#undef ROW
 };
 
-enum { SUITES = sizeof suites / sizeof suites[0] };
+enum { SUITE_COUNT = sizeof suites / sizeof suites[0] };
 
 void unit_failed(const char *file, int line, const char *what)
 {
@@ -91,30 +81,30 @@ unsigned char *unit_guarded(size_t size, void **base, size_t *mapped)
     return p + room - size;
 }
 
-/* The index of a suite, or SUITES. */
+/* The index of a suite, or SUITE_COUNT. */
 static size_t suite_find(const char *name)
 {
     size_t i = 0;
-    while (i < SUITES && strcmp(suites[i].name, name) != 0)
+    while (i < SUITE_COUNT && strcmp(suites[i].name, name) != 0)
         i++;
     return i;
 }
 
 int main(int argc, char **argv)
 {
-    bool wanted[SUITES];
+    bool wanted[SUITE_COUNT];
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-        for (size_t i = 0; i < SUITES; i++)
+        for (size_t i = 0; i < SUITE_COUNT; i++)
             puts(suites[i].name);
         return EXIT_SUCCESS;
     }
-    for (size_t i = 0; i < SUITES; i++)
+    for (size_t i = 0; i < SUITE_COUNT; i++)
         wanted[i] = argc < 2;
     for (int i = 1; i < argc; i++) {
         size_t found = suite_find(argv[i]);
-        if (found == SUITES) {
+        if (found == SUITE_COUNT) {
             fprintf(stderr, "unit_tests: no suite '%s'; there are:", argv[i]);
-            for (size_t k = 0; k < SUITES; k++)
+            for (size_t k = 0; k < SUITE_COUNT; k++)
                 fprintf(stderr, " %s", suites[k].name);
             fprintf(stderr, "\n");
             return 2;
@@ -122,7 +112,7 @@ int main(int argc, char **argv)
         wanted[found] = true;
     }
     SRunner *runner = srunner_create(NULL);
-    for (size_t i = 0; i < SUITES; i++) {
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
         if (wanted[i])
             srunner_add_suite(runner, suites[i].make());
     }
