@@ -23,6 +23,7 @@
     ROW(codec)      \
     ROW(akg)        \
     ROW(pool)       \
+    ROW(pool_ends)  \
     ROW(log)        \
     ROW(log_sinks)  \
     ROW(log_disks)  \
