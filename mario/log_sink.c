@@ -5,9 +5,11 @@
 #include "log_sink.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@ enum {
     ROTATE_EVERY = 60, /* and to rotate one that could not be */
     ROTATED_SIZE = LOG_PATH_SIZE + 16
 };
+
+_Static_assert(PATH_MAX == (int) LOG_PATH_SIZE, "what realpath() gives has to fit");
 
 static time_t now_seconds(void)
 {
@@ -135,30 +139,30 @@ static bool rotate_due(struct log_sink *s, const struct log_record *r, size_t le
     return s->set.rotate_daily && log_format_day((time_t) (r->when / 1000000000u)) > s->day && s->day != 0;
 }
 
-static void rotated_name(const struct log_sink *s, uint32_t number, char name[ROTATED_SIZE])
+static void rotated_name(const char *file, uint32_t number, char name[ROTATED_SIZE])
 {
-    snprintf(name, ROTATED_SIZE, "%s.%u", s->target.path, number);
+    snprintf(name, ROTATED_SIZE, "%s.%u", file, number);
 }
 
 /* FILE.1 to FILE.2 and so on, up to the first number that is free, at most `keep`. What is behind that goes. */
-static bool shift(struct log_sink *s)
+static bool shift(const char *file, uint32_t keep)
 {
     char from[ROTATED_SIZE], to[ROTATED_SIZE];
-    uint32_t last = s->set.keep;
+    uint32_t last = keep;
     do {
-        rotated_name(s, ++last, to);
+        rotated_name(file, ++last, to);
     } while (unlink(to) == 0); /* there are some if fewer are kept than before */
     last = 1;
-    for (rotated_name(s, last, to); last < s->set.keep && access(to, F_OK) == 0; rotated_name(s, last, to))
+    for (rotated_name(file, last, to); last < keep && access(to, F_OK) == 0; rotated_name(file, last, to))
         last++;
     for (uint32_t i = last; i > 1; i--) {
-        rotated_name(s, i - 1, from);
-        rotated_name(s, i, to);
+        rotated_name(file, i - 1, from);
+        rotated_name(file, i, to);
         if (rename(from, to) != 0)
             return false;
     }
-    rotated_name(s, 1, to);
-    return rename(s->target.path, to) == 0;
+    rotated_name(file, 1, to);
+    return rename(file, to) == 0;
 }
 
 /* Whether the path still leads to our file: another program may have moved it and made one of its own. */
@@ -169,18 +173,21 @@ static bool is_ours(const struct log_sink *s)
            is_same_file(&by_name, &by_fd);
 }
 
+/* A symbolic link stays: what it leads to is rotated, where that is, and made anew through the link. */
 static void rotate(struct log_sink *s)
 {
-    char first[ROTATED_SIZE];
+    char file[PATH_MAX], first[ROTATED_SIZE];
     bool ours = is_ours(s);
-    if ((!ours || shift(s)) && open_again(s)) {
+    if (realpath(s->target.path, file) == NULL)
+        memcpy(file, s->target.path, sizeof s->target.path);
+    if ((!ours || shift(file, s->set.keep)) && open_again(s)) {
         s->rotate_at = 0;
         return;
     }
     int err = errno;
-    rotated_name(s, 1, first);
-    if (ours && !is_ours(s) && access(s->target.path, F_OK) != 0)
-        (void) !rename(first, s->target.path); /* no new file to be had: the old one goes on, by its name */
+    rotated_name(file, 1, first);
+    if (ours && !is_ours(s) && access(file, F_OK) != 0)
+        (void) !rename(first, file); /* no new file to be had: the old one goes on, by its name */
     bool said = s->rotate_at != 0;
     s->rotate_at = now_seconds() + ROTATE_EVERY;
     if (!said)
@@ -237,12 +244,25 @@ static uint64_t weight_beyond(const struct log_out *o, size_t done)
     return weight;
 }
 
-static bool ends_a_line(const struct log_out *o, size_t done)
+/* Bytes behind the last line that is whole in the first `done`. */
+static size_t fragment(const struct log_out *o, size_t done)
 {
-    bool ends = done == 0;
-    for (uint32_t i = 0; i < o->count; i++)
-        ends = ends || o->lines[i].end == done;
-    return ends;
+    size_t whole = 0;
+    for (uint32_t i = 0; i < o->count && o->lines[i].end <= done; i++)
+        whole = o->lines[i].end;
+    return done - whole;
+}
+
+/* Take back the last n bytes of the file. False if it cannot be, or somebody else has appended to it. */
+static bool take_back(struct log_sink *s, size_t n)
+{
+    struct stat st;
+    uint64_t size = s->size - n;
+    if (!s->regular || fstat(s->target.fd, &st) != 0 || (uint64_t) st.st_size != s->size ||
+        ftruncate(s->target.fd, (off_t) size) != 0)
+        return false;
+    s->size = size;
+    return true;
 }
 
 static bool write_log(struct log_sink *s)
@@ -254,14 +274,16 @@ static bool write_log(struct log_sink *s)
         s->torn = false;
     if (ready && !s->torn) {
         done = write_all(s->target.fd, o->text, o->used);
-        s->torn = !ends_a_line(o, done);
         s->size += done;
     }
     if (done == o->used) {
         s->error = 0;
         return true;
     }
-    failed(s, errno, weight_beyond(o, done));
+    int err = errno;
+    size_t part = fragment(o, done);
+    s->torn = s->torn || (part > 0 && !take_back(s, part));
+    failed(s, err, weight_beyond(o, done));
     return false;
 }
 
@@ -308,7 +330,8 @@ void log_sink_line(struct log_sink *s, const struct log_record *r, const char *l
     }
     if (rotate_due(s, r, len)) {
         log_sink_flush(s);
-        rotate(s);
+        if (rotate_due(s, r, len)) /* what could not be written does not count: no empty file is rotated */
+            rotate(s);
     }
     out_add(s, -1, true, line, len, weight);
     if (s->day == 0)

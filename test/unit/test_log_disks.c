@@ -89,6 +89,58 @@ START_TEST(it_cannot_be_rotated)
 }
 END_TEST
 
+/* Goal: a symbolic link stays where it is; what it leads to is rotated, beside itself. */
+START_TEST(a_link_is_not_rotated)
+{
+    char link[96], target[112], inner[96];
+    snprintf(inner, sizeof inner, "%s/disk", lab_dir);
+    snprintf(link, sizeof link, "%s/link", lab_dir);
+    snprintf(target, sizeof target, "%s/log", inner);
+    ck_assert(mkdir(inner, 0700) == 0 && symlink("disk/log", link) == 0);
+    lab_options.target = link;
+    lab_options.rotate_size = 20;
+    lab_start();
+    for (int i = 1; i <= 3; i++)
+        slog_info(lab_queue, "line %d", i); /* 13 bytes */
+    lab_flush();
+    struct stat st;
+    ck_assert(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+    static const char *const want[] = {"INFO  line 3\n", "INFO  line 2\n", "INFO  line 1\n"};
+    for (unsigned i = 0; i < 3; i++) {
+        char file[128], suffix[8] = "";
+        if (i > 0)
+            snprintf(suffix, sizeof suffix, ".%u", i);
+        snprintf(file, sizeof file, "%s%s", target, suffix);
+        ck_assert_str_eq(lab_contents(file), want[i]);
+    }
+}
+END_TEST
+
+/* Goal: on a disk that takes nothing no file is rotated: empty ones would push those out that are kept. */
+START_TEST(a_full_disk_keeps_what_is_kept)
+{
+    struct rlimit r;
+    lab_catch_stderr();
+    lab_options.rotate_size = 200;
+    lab_options.keep = 2;
+    lab_start();
+    for (int i = 0; i < 31; i++)
+        slog_info(lab_queue, "line %02d", i); /* 14 bytes: 14 fit */
+    lab_flush();
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &r), 0);
+    struct rlimit none = {.rlim_cur = 0, .rlim_max = r.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none); /* no asserts meanwhile: they are written to a file too */
+    for (int i = 0; i < 100; i++)
+        slog_info(lab_queue, "lost %02d", i);
+    mario_log_flush(FLUSH_MS);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &r), 0);
+    ck_assert_uint_eq(mario_log_dropped(), 100);
+    ck_assert_uint_eq(lab_count(lab_contents(lab_path), "INFO  line "), 3);
+    ck_assert_uint_eq(lab_count(lab_contents(lab_beside(".1")), "\n"), 14);
+    ck_assert_uint_eq(lab_count(lab_contents(lab_beside(".2")), "\n"), 14);
+}
+END_TEST
+
 /* Goal: what another program has made of the log's name is not touched. */
 START_TEST(a_file_of_others_is_not_rotated)
 {
@@ -208,9 +260,9 @@ START_TEST(a_file_that_may_not_grow)
     struct rlimit small = {.rlim_cur = 1000, .rlim_max = r.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
     for (int i = 1; i < 300; i++)
-        slog_info(lab_queue, "line %04d", i); /* 16 bytes: 62 fit, and half of one */
+        slog_info(lab_queue, "line %04d", i); /* 16 bytes: 62 fit, and half of one, which is taken back */
     lab_flush();
-    ck_assert_uint_eq(strlen(lab_contents(lab_path)), 1000);
+    ck_assert_uint_eq(strlen(lab_contents(lab_path)), 62 * 16);
     ck_assert_uint_eq(mario_log_dropped(), 300 - 62);
     lab_must_have(lab_contents(err), "File too large");
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &r), 0);
@@ -425,6 +477,8 @@ Suite *log_disks_suite(void)
     tcase_add_test(c, rotated_by_size);
     tcase_add_test(c, rotated_by_day);
     tcase_add_test(c, it_cannot_be_rotated);
+    tcase_add_test(c, a_link_is_not_rotated);
+    tcase_add_test(c, a_full_disk_keeps_what_is_kept);
     tcase_add_test(c, a_file_of_others_is_not_rotated);
     tcase_add_test(c, pipes_and_devices_are_not_rotated);
     tcase_add_test(c, bad_options_change_nothing);
