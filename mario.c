@@ -64,14 +64,6 @@ static sint32 open_log(const struct maritcp_conf *conf)
     return -1;
 }
 
-static sint32 watch_levels(const struct maritcp_conf *conf, const struct cmdline *cmd)
-{
-    if (reload_setup(conf, cmd->overrides, cmd->override_count) == 0)
-        return 0;
-    fprintf(stderr, "maritcp: no memory to read the configuration again\n");
-    return -1;
-}
-
 /* What the server needs before it runs. Says in one line what failed. */
 static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
 {
@@ -91,6 +83,8 @@ static sint32 serve(const struct maritcp_conf *conf)
         return EXIT_NO_START;
     sint32 code = EXIT_NO_START;
     if (open_log(conf) == 0 && prepare(server, conf) == 0) {
+        if (mario_stat(server, "restarts") > 0)
+            reload_now(); /* a HUP may have come to the one before */
         start_server(server);
         code = mario_server_exit_code(server);
     }
@@ -111,7 +105,7 @@ int main(int argc, char **argv)
         code = EXIT_NO_START;
     if (code < 0 && conf.supervise)
         code = mario_supervise(&conf.server); /* goes on here in each child */
-    if (code < 0 && watch_levels(&conf, &cmd) != 0)
+    if (code < 0 && reload_setup(&conf, cmd.overrides, cmd.override_count) != 0)
         code = EXIT_NO_START;
     if (code < 0)
         code = serve(&conf);

@@ -1,12 +1,14 @@
 /*
  * reload.c: reading the configuration file again at HUP. Setting up runs on the main thread; reading on the log
- * thread, which may wait for a disk: nobody else does then.
+ * thread, which may wait for a disk: nobody else does then. In a process that was started again after a death the
+ * main thread reads too, before there is anybody to hear a HUP.
  *
  * Only log.level is taken over. The rest of the file is checked too, since a file with a mistake in it is not
  * the one that was meant.
  */
 #include "reload.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +39,10 @@ sint32 reload_setup(const struct maritcp_conf *conf, char *const overrides[], ui
     if (conf->file[0] == '\0')
         return 0;
     reload.overrides = calloc((size_t) override_count + 1, sizeof(*reload.overrides));
-    if (!reload.overrides)
+    if (!reload.overrides) {
+        fprintf(stderr, "maritcp: no memory to read the configuration again\n");
         return -1;
+    }
     for (uint32 i = 0; i < override_count; i++)
         reload.overrides[i] = overrides[i];
     reload.override_count = override_count;
@@ -46,4 +50,11 @@ sint32 reload_setup(const struct maritcp_conf *conf, char *const overrides[], ui
     memcpy(reload.level, conf->log_level, sizeof(reload.level));
     regist_log_reopen_func(reload_levels, NULL);
     return 0;
+}
+
+void reload_now(void)
+{
+    LOG_QUEUE *q = reload.file[0] != '\0' ? create_log_queue() : NULL;
+    if (q)
+        reload_levels(q, NULL);
 }

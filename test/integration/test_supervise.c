@@ -125,6 +125,33 @@ START_TEST(a_stop_between_two_children)
 }
 END_TEST
 
+/* Goal: what a HUP has read from the configuration file holds after a death too. */
+START_TEST(levels_outlive_a_child)
+{
+    struct server s;
+    char conf[64], fresh[72];
+    snprintf(conf, sizeof conf, "/tmp/mario_supervise.%d.conf", (int) getpid());
+    snprintf(fresh, sizeof fresh, "%s.new", conf);
+    FILE *f = fopen(conf, "we");
+    ck_assert(f != NULL && fputs("[log]\nlevel = info\n", f) >= 0 && fclose(f) == 0);
+    server_start(&s, "maritcp", "-c", conf, "server.supervise=on", NULL);
+    f = fopen(fresh, "we");
+    ck_assert(f != NULL && fputs("[log]\nlevel = info,conn=debug\n", f) >= 0 && fclose(f) == 0);
+    ck_assert(rename(fresh, conf) == 0);
+    struct other_child o = {.parent = s.pid, .than = mortal_child(s.pid)};
+    server_signal(&s, SIGHUP);
+    server_wait_log(&s, "log.level is now info,conn=debug", 3000);
+    ck_assert(kill(o.than, SIGKILL) == 0 && itest_wait(has_other_child, &o, 3000));
+    int fd = client_open(&s);
+    client_echo(fd, 10);
+    close(fd);
+    server_wait_log(&s, "closed: peer_closed", 3000);
+    ck_assert_uint_eq(server_log_count(&s, "log.level is now info,conn=debug"), 2);
+    ck_assert(unlink(conf) == 0);
+    server_stop(&s);
+}
+END_TEST
+
 /* Goal: a later child cannot start, as its log cannot be opened: it is tried again, who connects waits, and is
  * served when it can. */
 START_TEST(a_child_that_cannot_start)
@@ -516,6 +543,7 @@ Suite *supervise_suite(void)
     TCase *c = itest_case(s, "many", 30 + (unsigned) itest_number("ITEST_CRASHES", 12));
     tcase_add_test(c, deaths_in_a_row);
     tcase_add_test(c, a_stop_between_two_children);
+    tcase_add_test(c, levels_outlive_a_child);
     tcase_add_test(c, a_child_that_cannot_start);
     c = itest_case(s, "signals", 20);
     tcase_add_test(c, term_stops_both);
