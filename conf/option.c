@@ -330,8 +330,8 @@ sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overri
     if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
         conf->server.output_high > conf->server.output_max)
         conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
-    bool is_syslog = strcmp(conf->log_file, "syslog") == 0 || strncmp(conf->log_file, "syslog:", 7) == 0;
-    conf->server.death_log = is_syslog ? "-" : conf->log_file;
+    conf->server.death_log = conf->log_file;
+    conf->server.death_format = conf->log.format;
     return conf_check(conf, file, overrides, err);
 }
 

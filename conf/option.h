@@ -32,7 +32,7 @@ struct maritcp_conf {
     char log_level[CONF_LEVELS_SIZE]; /* mario_log_levels() takes it */
     uint32 collect_interval;          /* seconds */
     char listen[CONF_LISTEN_SIZE];    /* as server.listen */
-    char log_file[PATH_MAX];          /* as log.target; also server.death_log if it is a file */
+    char log_file[PATH_MAX];          /* as log.target; also server.death_log */
     char user[CONF_USER_SIZE];        /* as server.user */
     int supervise;                    /* 1: under mario_supervise() */
     char file[PATH_MAX];              /* what was read; "" if there was none */

@@ -19,10 +19,13 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
+#include <syslog.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "log_sink.h"
 #include "seat.h"
 
 enum {
@@ -43,6 +46,7 @@ static struct {
     struct timespec since; /* when setup was called: what `up` counts from */
     _Atomic pid_t dying;   /* the thread that writes the record */
     char log[LOG_PATH];
+    enum mario_log_format format;
 } crash = {.record = &crash.own};
 
 static _Atomic long gmt_offset; /* seconds; localtime_r() is not for handlers */
@@ -50,14 +54,20 @@ static _Atomic long gmt_offset; /* seconds; localtime_r() is not for handlers */
 /* ---- A line, built without stdio ---- */
 
 struct text {
-    char *at, *end; /* one byte behind end is kept for the newline */
+    char *at, *end; /* behind end there is room for what ends the line */
+    bool quoted;    /* within a string of JSON */
 };
 
 static void put(struct text *t, const char *s)
 {
-    while (*s != '\0' && t->at < t->end) {
-        *t->at++ = (unsigned char) *s >= ' ' ? *s : '?';
-        s++;
+    for (; *s != '\0' && t->at < t->end; s++) {
+        bool plain = (unsigned char) *s >= ' ' && (!t->quoted || (unsigned char) *s < 0x80);
+        bool escape = t->quoted && (*s == '"' || *s == '\\');
+        if (escape && t->end - t->at < 2)
+            return;
+        if (escape)
+            *t->at++ = '\\';
+        *t->at++ = plain ? *s : '?';
     }
 }
 
@@ -82,12 +92,14 @@ static void put_hex(struct text *t, uint64_t v, unsigned digits)
     put_number(t, v, 16, digits);
 }
 
-/* As the log's lines begin. The date from the days since 1970-01-01, in years that begin in March. */
-static void put_time(struct text *t)
+/* As the log's lines begin: local time, in JSON UTC. The date from the days since 1970-01-01, in years that
+ * begin in March. */
+static void put_time(struct text *t, bool json)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t s = (uint64_t) (now.tv_sec + atomic_load_explicit(&gmt_offset, memory_order_relaxed));
+    long offset = json ? 0 : atomic_load_explicit(&gmt_offset, memory_order_relaxed);
+    uint64_t s = (uint64_t) (now.tv_sec + offset);
     uint64_t days = s / 86400 + 719468, era = days / 146097, day = days % 146097;
     uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
     uint64_t of_year = day - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
@@ -99,9 +111,29 @@ static void put_time(struct text *t)
                               s % 60};
     for (int i = 0; i < 6; i++) {
         put_number(t, parts[i], 10, i == 0 ? 4 : 2);
-        put(t, &"-\0-\0 \0:\0:\0."[2 * i]);
+        put(t, &(json ? "-\0-\0T\0:\0:\0." : "-\0-\0 \0:\0:\0.")[2 * i]);
     }
     put_number(t, (uint64_t) now.tv_nsec / 1000, 10, 6);
+}
+
+static struct text line_begin(char *out, size_t size, bool json)
+{
+    struct text t = {.at = out, .end = out + size - (json ? strlen("\"}\n") : strlen("\n"))};
+    put(&t, json ? "{\"time\":\"" : "");
+    put_time(&t, json);
+    put(&t, json ? "Z\",\"level\":\"err\",\"subsystem\":\"server\",\"text\":\"died: " : " ERROR died: ");
+    t.quoted = json;
+    return t;
+}
+
+static size_t line_end(struct text *t, const char *out)
+{
+    if (t->quoted) {
+        *t->at++ = '"';
+        *t->at++ = '}';
+    }
+    *t->at++ = '\n';
+    return (size_t) (t->at - out);
 }
 
 static void put_peer(struct text *t, const struct crash_where *w)
@@ -202,13 +234,11 @@ static void put_beats(struct text *t, const struct beat *beats, uint32_t count)
     }
 }
 
-size_t crash_line(char *out, size_t size, const char *head, const struct crash_record *r,
-                  const struct beat *beats, uint32_t count)
+size_t crash_line(char *out, size_t size, enum mario_log_format format, const char *head,
+                  const struct crash_record *r, const struct beat *beats, uint32_t count)
 {
-    struct text t = {.at = out, .end = out + size - 1};
+    struct text t = line_begin(out, size, format == MARIO_LOG_JSON);
     int stage = atomic_load_explicit(&r->stage, memory_order_acquire);
-    put_time(&t);
-    put(&t, " ERROR died: ");
     put(&t, head);
     if (stage >= CRASH_BEGUN) {
         put(&t, "; thread ");
@@ -224,8 +254,7 @@ size_t crash_line(char *out, size_t size, const char *head, const struct crash_r
     }
     if (stage >= CRASH_WHOLE)
         put_backtrace(&t, r);
-    *t.at++ = '\n';
-    return (size_t) (t.at - out);
+    return line_end(&t, out);
 }
 
 const char *crash_signal_name(int sig)
@@ -265,12 +294,61 @@ static int open_log(const char *log)
     return fd;
 }
 
-void crash_append(const char *log, const char *line, size_t n)
+static bool append_to_file(const char *file, const char *line, size_t n)
 {
-    int fd = log != NULL && log[0] != '\0' && strcmp(log, "-") != 0 ? open_log(log) : -1;
+    int fd = open_log(file);
     bool done = fd >= 0 && write_line(fd, line, n);
     if (fd >= 0)
         close(fd);
+    return done;
+}
+
+static bool send_to_syslogd(const struct sockaddr_un *to, const char *datagram, size_t n)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool done =
+        fd >= 0 && sendto(fd, datagram, n, MSG_NOSIGNAL, (const struct sockaddr *) to, sizeof *to) >= 0;
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+/* syslogd knows the time, and what a datagram without it means. */
+static bool append_to_syslog(int facility, const char *line, size_t n)
+{
+    static char datagram[CRASH_LINE + 96]; /* one thread comes here */
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    struct text t = {.at = datagram, .end = datagram + sizeof datagram};
+    size_t path = strlen(log_syslog_path), stamp = line[0] == '{' ? 0 : strlen("2026-11-21 10:33:44.905259 ");
+    if (path >= sizeof to.sun_path || n <= stamp)
+        return false;
+    memcpy(to.sun_path, log_syslog_path, path);
+    put(&t, "<");
+    put_number(&t, (uint64_t) (facility | LOG_ERR), 10, 1);
+    put(&t, ">");
+    put(&t, program_invocation_short_name);
+    if (t.at > datagram + 48)
+        t.at = datagram + 48;
+    put(&t, "[");
+    put_number(&t, (uint64_t) getpid(), 10, 1);
+    put(&t, "]: ");
+    n -= stamp + 1; /* and the newline */
+    n = n < (size_t) (t.end - t.at) ? n : (size_t) (t.end - t.at);
+    memcpy(t.at, line + stamp, n);
+    return send_to_syslogd(&to, datagram, (size_t) (t.at - datagram) + n);
+}
+
+void crash_append(const char *log, const char *line, size_t n)
+{
+    static struct log_target target; /* large, for a handler's stack; one thread comes here */
+    char why[64];
+    bool done = false;
+    if (log != NULL && log_target_parse(&target, log, why, sizeof why)) {
+        if (target.kind == LOG_TARGET_FILE)
+            done = append_to_file(log, line, n);
+        else if (target.kind == LOG_TARGET_SYSLOG)
+            done = append_to_syslog(target.facility, line, n);
+    }
     if (!done)
         write_line(STDERR_FILENO, line, n);
 }
@@ -374,7 +452,7 @@ static void write_own(const struct crash_record *r)
     put_number(&t, (uint64_t) ms % 1000, 10, 3);
     put(&t, " s");
     *t.at = '\0';
-    crash_append(crash.log, line, crash_line(line, sizeof line, head, r, NULL, 0));
+    crash_append(crash.log, line, crash_line(line, sizeof line, crash.format, head, r, NULL, 0));
 }
 
 /* Should the unwinder hang in what is left of a stack, SIGALRM ends the process. */
@@ -450,11 +528,12 @@ void crash_localtime(void)
         atomic_store_explicit(&gmt_offset, tm.tm_gmtoff, memory_order_relaxed);
 }
 
-void crash_setup(const char *log)
+void crash_setup(const char *log, enum mario_log_format format)
 {
     struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK}, old;
     void *once[1];
     snprintf(crash.log, sizeof crash.log, "%s", log != NULL ? log : "");
+    crash.format = format;
     crash_localtime();
     if (!crash.ready) {
         clock_gettime(CLOCK_MONOTONIC, &crash.since);

@@ -15,8 +15,9 @@
 #include <sys/types.h>
 
 #include "beat.h"
+#include "mario_log.h"
 
-enum { CRASH_FRAMES = 48, CRASH_LINE = 4000 };
+enum { CRASH_FRAMES = 48, CRASH_LINE = 4000, CRASH_LINE_MIN = 4 };
 
 /* How far the handler came: it may fault itself. */
 enum crash_stage { CRASH_NONE, CRASH_BEGUN, CRASH_WHERE, CRASH_WHOLE };
@@ -51,9 +52,8 @@ struct crash_record {
 void crash_share(struct crash_record *record);
 
 /* Handle SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, unless somebody else does; and crash_thread(). The line
- * goes to the end of the file `log`; NULL or "-" is standard error. May be called again. Main thread, before
- * there are others. */
-void crash_setup(const char *log);
+ * goes where crash_append() brings it. May be called again. Main thread, before there are others. */
+void crash_setup(const char *log, enum mario_log_format format);
 
 /* Give the calling thread a stack for the handler, so that it can say that the thread's own one overflowed.
  * It is taken back when the thread ends. */
@@ -66,13 +66,14 @@ void crash_where(struct crash_where *w);
 void crash_where_of(struct crash_where *w, uint32_t worker, const struct beat *b);
 
 /* One line with its newline: the time, "ERROR died: ", head, and what the record says; if it says nothing of
- * what ran, then what each worker of beats[0 .. count-1] runs. Returns its length. Allocates nothing and is
- * safe in a handler. */
-size_t crash_line(char *out, size_t size, const char *head, const struct crash_record *r,
-                  const struct beat *beats, uint32_t count);
+ * what ran, then what each worker of beats[0 .. count-1] runs. As JSON the object that the log would write of
+ * it, without a thread. Returns its length; size is at least CRASH_LINE_MIN. Allocates nothing and is safe in a
+ * handler. */
+size_t crash_line(char *out, size_t size, enum mario_log_format format, const char *head,
+                  const struct crash_record *r, const struct beat *beats, uint32_t count);
 
-/* Append a line to the file `log` (NULL, "-", or if that fails: to standard error), without waiting for a
- * reader. Safe in a handler. */
+/* Append a line to the file `log`, or send it to syslogd if that says "syslog" or "syslog:FACILITY"; NULL, "-",
+ * or if that fails: to standard error. Without waiting for a reader. Safe in a handler. */
 void crash_append(const char *log, const char *line, size_t n);
 
 /* Look up the offset of local time anew, for lines to come. Not in a handler; crash_setup() does it. */

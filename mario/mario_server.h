@@ -60,7 +60,9 @@ struct mario_options {
                                 MARIO_OFFLOAD_QUEUE_MAX; beyond, connections are not read until there is room */
     int prefault;         /* 1: touch all pool pages at start instead of at first use */
     const char *user;     /* "user" or "user:group" to become once the listeners are open; NULL = stay */
-    const char *death_log; /* file that gets the line about a death; NULL or "-": standard error */
+    const char *death_log; /* what gets the line about a death: a file, "syslog" or "syslog:FACILITY"; NULL or
+                              "-": standard error */
+    enum mario_log_format death_format; /* of that line */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
@@ -77,7 +79,7 @@ void mario_options_init(struct mario_options *o);
 /* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to
  * o->death_log and fork again within a second. The parent opens the listeners, keeps them, becomes o->user and
  * stays so, reads nothing from clients, and passes TERM, INT, HUP, USR1 and USR2 on. Of *o it uses listen,
- * backlog, connnum and workernum (for the descriptor limit), drain_timeout, user and death_log.
+ * backlog, connnum and workernum (for the descriptor limit), drain_timeout, user, death_log and death_format.
  *
  * Returns -1 in each child, which goes on as it would have without: init (takes over listeners of the same
  * address instead of opening them), registering, start. TERM, INT and HUP are blocked there until then. In the

@@ -338,7 +338,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     s->master.bell.fd = -1;
     util_fill_standard();
     set_signals(&old);
-    crash_setup(o->death_log);
+    crash_setup(o->death_log, o->death_format);
     loop_setup();
     if (!make(s, o)) {
         take_down(s);

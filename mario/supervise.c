@@ -70,7 +70,8 @@ static struct {
     sigset_t mask;             /* as it was before */
     struct sigaction on_child; /* the same */
     char log[LOG_PATH];
-    uint64_t counts[STAT_COUNT]; /* restarts and died_*: the parent's; a child has them as of its start */
+    enum mario_log_format format; /* of the line about a death */
+    uint64_t counts[STAT_COUNT];  /* restarts and died_*: the parent's; a child has them as of its start */
     uint64_t drain_ms;
 
     pid_t pid; /* of the child; 0 = none */
@@ -269,6 +270,7 @@ static bool setup(const struct mario_options *o)
         return complain("death_log: the path is too long");
     sup.used = true;
     snprintf(sup.log, sizeof sup.log, "%s", o->death_log != NULL ? o->death_log : "-");
+    sup.format = o->death_format;
     sup.drain_ms = o->drain_timeout * UINT64_C(1000);
     util_fill_standard();
     limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
@@ -385,10 +387,17 @@ static enum counter counter_of(int status)
     }
 }
 
+static void write_record(const char *head)
+{
+    static char line[CRASH_LINE];
+    crash_localtime();
+    size_t n = crash_line(line, sizeof line, sup.format, head, &sup.page->crash, sup.page->beats, BEATS);
+    crash_append(sup.log, line, n);
+}
+
 /* The one line about a death. next: what comes of it. */
 static void record(pid_t pid, const char *next)
 {
-    static char line[CRASH_LINE];
     char head[320], how[96];
     uint64_t up = now_ms() - sup.born_ms;
     int sig = WIFSIGNALED(sup.status) ? WTERMSIG(sup.status) : 0;
@@ -399,18 +408,14 @@ static void record(pid_t pid, const char *next)
                  WCOREDUMP(sup.status) ? ", core dumped" : "");
     snprintf(head, sizeof head, "process %d, %s, up %llu.%03llu s, %s", (int) pid, how,
              (unsigned long long) up / 1000, (unsigned long long) up % 1000, next);
-    crash_localtime();
-    crash_append(sup.log, line,
-                 crash_line(line, sizeof line, head, &sup.page->crash, sup.page->beats, BEATS));
+    write_record(head);
 }
 
 static void record_no_fork(unsigned pause_ms)
 {
-    static char line[CRASH_LINE];
     char head[160];
     snprintf(head, sizeof head, "no new process, fork: %s, next try in %u ms", strerror(errno), pause_ms);
-    crash_append(sup.log, line,
-                 crash_line(line, sizeof line, head, &sup.page->crash, sup.page->beats, BEATS));
+    write_record(head);
 }
 
 static int code_of(int status)

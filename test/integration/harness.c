@@ -84,17 +84,18 @@ static void read_address(const char *name, struct net_target *t, uint16_t *port)
     ck_assert_msg(wrong == NULL, "%s: %s", name, wrong);
 }
 
-/* Learn from the log where it listens. True once the line behind the addresses is there. */
+/* Learn from the log, text or JSON, where it listens. True once the line behind the addresses is there. */
 static bool read_log_start(struct server *s)
 {
-    static const char mark[] = " listening on ";
+    static const char mark[] = "listening on ";
     char *text = program_slurp(s->log), *rest = text;
-    bool whole = strstr(text, " connections each\n") != NULL;
+    const char *last = strstr(text, " connections each");
+    bool whole = last != NULL && strchr(last, '\n') != NULL;
     s->address_count = 0;
     for (char *at; whole && (at = strstr(rest, mark)) != NULL && s->address_count < SERVER_ADDRESSES;) {
         uint16_t port;
         at += sizeof mark - 1;
-        rest = at + strcspn(at, "\n");
+        rest = at + strcspn(at, "\"\n");
         *rest++ = '\0';
         read_address(at, &s->addresses[s->address_count], &port);
         if (s->address_count++ == 0)

@@ -152,6 +152,32 @@ START_TEST(levels_outlive_a_child)
 }
 END_TEST
 
+/* Goal: a log of JSON has a record of JSON, without a parent too. */
+START_TEST(a_record_as_json)
+{
+    for (int supervised = 0; supervised <= 1; supervised++) {
+        struct server s;
+        char line[MORTAL_LINE];
+        server_start(&s, "maritcp", "log.format=json",
+                     supervised ? "server.supervise=on" : "server.supervise=off", NULL);
+        struct other_child o = {.parent = s.pid, .than = supervised ? mortal_child(s.pid) : s.pid};
+        ck_assert(kill(o.than, SIGABRT) == 0);
+        if (supervised)
+            ck_assert(itest_wait(has_other_child, &o, 3000));
+        else
+            ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGABRT);
+        mortal_last_line(&s, "\"text\":\"died: process ", line);
+        ck_assert_msg(strncmp(line, "{\"time\":\"", 9) == 0 && strcmp(line + strlen(line) - 2, "\"}") == 0,
+                      "%s", line);
+        if (supervised) {
+            server_signal(&s, SIGTERM);
+            ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+        }
+        server_discard(&s);
+    }
+}
+END_TEST
+
 /* Goal: a later child cannot start, as its log cannot be opened: it is tried again, who connects waits, and is
  * served when it can. */
 START_TEST(a_child_that_cannot_start)
@@ -544,6 +570,7 @@ Suite *supervise_suite(void)
     tcase_add_test(c, deaths_in_a_row);
     tcase_add_test(c, a_stop_between_two_children);
     tcase_add_test(c, levels_outlive_a_child);
+    tcase_add_test(c, a_record_as_json);
     tcase_add_test(c, a_child_that_cannot_start);
     c = itest_case(s, "signals", 20);
     tcase_add_test(c, term_stops_both);

@@ -3,14 +3,17 @@
  * the dying process left in the record.
  */
 #include "mario/crash.h"
+#include "mario/log_sink.h"
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,7 +39,7 @@ START_TEST(a_whole_record)
     r.frame[0] = (void *) (uintptr_t) 8;
     r.frame[1] = (void *) r.pc;
     r.stage = CRASH_WHOLE;
-    size_t n = crash_line(line, CRASH_LINE, "HEAD", &r, NULL, 0);
+    size_t n = crash_line(line, CRASH_LINE, MARIO_LOG_TEXT, "HEAD", &r, NULL, 0);
     line[n] = '\0';
     ck_assert_msg(strstr(line,
                          " ERROR died: HEAD; thread 77, worker 3, akg_id 0x6101, connection 3.17.5 from "
@@ -59,7 +62,7 @@ START_TEST(a_part_of_a_record)
     beats[2].what = BEAT_END;
     for (int stage = CRASH_NONE; stage <= CRASH_BEGUN; stage++) {
         r.stage = stage;
-        line[crash_line(line, CRASH_LINE, "HEAD", &r, beats, 3)] = '\0';
+        line[crash_line(line, CRASH_LINE, MARIO_LOG_TEXT, "HEAD", &r, beats, 3)] = '\0';
         ck_assert_msg((strstr(line, "; thread 5") != NULL) == (stage == CRASH_BEGUN), "%s", line);
         ck_assert_msg(strstr(line, "worker 1, akg_id 0x6103, connection 1.0.2 from 127.0.0.1:80") != NULL,
                       "%s", line);
@@ -76,14 +79,15 @@ START_TEST(a_spoiled_record)
     uint64_t seed = 4711;
     for (int round = 0; round < 2000 / UNIT_SLOW; round++) {
         char line[CRASH_LINE];
-        size_t room = round % 2 ? CRASH_LINE : 1 + (size_t) (unit_random(&seed) % 300);
+        size_t room = round % 2 ? CRASH_LINE : CRASH_LINE_MIN + (size_t) (unit_random(&seed) % 300);
+        enum mario_log_format format = round % 5 == 0 ? MARIO_LOG_JSON : MARIO_LOG_TEXT;
         for (size_t i = 0; i + 8 <= sizeof r; i += 8) {
             uint64_t v = unit_random(&seed);
             memcpy((char *) &r + i, &v, 8);
         }
         r.is_fault = r.where.is_worker = r.where.in_function = true; /* a bool must be one */
         r.where.in_hook = round % 3 == 0;
-        size_t n = crash_line(line, room, "two\nlines\t\x7f", &r, NULL, 0);
+        size_t n = crash_line(line, room, format, "two\nlines\t\x7f", &r, NULL, 0);
         ck_assert(n >= 1 && n <= room && memchr(line, '\n', n) == line + n - 1);
     }
 }
@@ -101,7 +105,7 @@ START_TEST(the_time)
         crash_localtime();
         time_t t = time(NULL);
         strftime(before, sizeof before, "%Y-%m-%d %H:%M:%S", localtime(&t));
-        crash_line(line, sizeof line, "", &r, NULL, 0);
+        crash_line(line, sizeof line, MARIO_LOG_TEXT, "", &r, NULL, 0);
         t = time(NULL);
         strftime(after, sizeof after, "%Y-%m-%d %H:%M:%S", localtime(&t));
         ck_assert_msg(strncmp(line, before, 19) == 0 || strncmp(line, after, 19) == 0, "%s: %.30s, not %s",
@@ -129,6 +133,63 @@ START_TEST(where_it_goes)
 }
 END_TEST
 
+/* Goal: as JSON it is one object, whatever the texts hold, also one that does not fit. */
+START_TEST(as_json)
+{
+    struct crash_record r = {0};
+    const char *want =
+        "Z\",\"level\":\"err\",\"subsystem\":\"server\",\"text\":\"died: a\\\"b\\\\c?d??e\"}\n";
+    char line[CRASH_LINE + 1], head[CRASH_LINE + 1], before[32], after[32];
+    time_t t = time(NULL);
+    strftime(before, sizeof before, "{\"time\":\"%Y-%m-%dT%H:%M:%S.", gmtime(&t));
+    line[crash_line(line, CRASH_LINE, MARIO_LOG_JSON,
+                    "a\"b\\c\nd\xc3\xa4"
+                    "e",
+                    &r, NULL, 0)] = '\0';
+    t = time(NULL);
+    strftime(after, sizeof after, "{\"time\":\"%Y-%m-%dT%H:%M:%S.", gmtime(&t));
+    ck_assert_msg(strncmp(line, before, 29) == 0 || strncmp(line, after, 29) == 0, "%s", line);
+    ck_assert_str_eq(line + 35, want);
+    memset(head, '"', CRASH_LINE);
+    head[CRASH_LINE] = '\0';
+    for (size_t room = CRASH_LINE - 1; room <= CRASH_LINE; room++) { /* no quote is cut in two */
+        size_t n = crash_line(line, room, MARIO_LOG_JSON, head, &r, NULL, 0);
+        ck_assert(n <= room && n >= room - 1 && memcmp(line + n - 5, "\\\"\"}\n", 5) == 0);
+    }
+}
+END_TEST
+
+/* Goal: it goes to syslogd if the log does; without one to standard error. */
+START_TEST(to_syslog)
+{
+    static const char text[] = "2026-11-21 10:33:44.905259 ERROR died: of old age\n",
+                      json[] = "{\"text\":1}\n";
+    char want[128], got[128] = "";
+    int pipe_fds[2], fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "/tmp/mario_record.%d", (int) getpid());
+    log_syslog_path = a.sun_path;
+    ck_assert(fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0);
+    crash_append("syslog:local0", text, sizeof text - 1);
+    snprintf(want, sizeof want, "<131>%s[%d]: ERROR died: of old age", program_invocation_short_name,
+             (int) getpid());
+    ck_assert_int_eq(recv(fd, got, sizeof got, MSG_DONTWAIT), (ssize_t) strlen(want));
+    ck_assert_str_eq(got, want);
+    crash_append("syslog", json, sizeof json - 1);
+    memset(got, 0, sizeof got);
+    snprintf(want, sizeof want, "<27>%s[%d]: {\"text\":1}", program_invocation_short_name, (int) getpid());
+    ck_assert_int_eq(recv(fd, got, sizeof got, MSG_DONTWAIT), (ssize_t) strlen(want));
+    ck_assert_str_eq(got, want);
+    close(fd);
+    unlink(a.sun_path);
+    ck_assert(pipe2(pipe_fds, O_NONBLOCK) == 0 && dup2(pipe_fds[1], STDERR_FILENO) == STDERR_FILENO);
+    crash_append("syslog", json, sizeof json - 1);
+    memset(got, 0, sizeof got);
+    ck_assert_int_eq(read(pipe_fds[0], got, sizeof got), (ssize_t) sizeof json - 1);
+    ck_assert_str_eq(got, json);
+}
+END_TEST
+
 Suite *record_suite(void)
 {
     Suite *s = suite_create("record");
@@ -138,5 +199,7 @@ Suite *record_suite(void)
     tcase_add_test(c, a_spoiled_record);
     tcase_add_test(c, the_time);
     tcase_add_test(c, where_it_goes);
+    tcase_add_test(c, as_json);
+    tcase_add_test(c, to_syslog);
     return s;
 }
