@@ -7,6 +7,8 @@
 #include "users.h"
 
 #include <sqlite3.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 
 #include "login.h"
 
@@ -15,6 +17,8 @@ enum { BUSY_MS = 3000 };
 struct session {
     sqlite3 *db;
     sqlite3_stmt *login;
+    dev_t dev; /* which file it was opened on */
+    ino_t ino;
 };
 
 static const char *users_path; /* constant once main has prepared it */
@@ -28,9 +32,11 @@ static const char schema[] =
     "INSERT OR IGNORE INTO users VALUES ('ada', 1815, 0), ('grace', 1906, 0), ('alan', 1912, 0);"
     "COMMIT;";
 
-static void session_close(void *arg)
+static void session_close(void *arg) /* takes NULL */
 {
     struct session *s = arg;
+    if (!s)
+        return;
     sqlite3_finalize(s->login);
     sqlite3_close(s->db);
     free(s);
@@ -51,17 +57,38 @@ sint32 users_prepare(const char *path)
     return rc == SQLITE_OK && pthread_key_create(&sessions, session_close) == 0 ? 0 : -1;
 }
 
+static void session_drop(void)
+{
+    session_close(pthread_getspecific(sessions));
+    pthread_setspecific(sessions, NULL);
+}
+
+/* Somebody may have moved the file away or put another in its place: SQLite would go on with the old one, and count
+ * logins that nobody finds again. */
+static bool session_is_current(const struct session *s)
+{
+    struct stat st;
+    return stat(users_path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
 /* This thread's session. NULL if the database cannot be opened now; the next call tries again. */
 static struct session *session_get(LOG_QUEUE *q)
 {
     static const char login[] =
         "UPDATE users SET logins = logins + 1 WHERE name = ?1 AND token = ?2 RETURNING logins";
     struct session *s = pthread_getspecific(sessions);
-    if (s)
+    struct stat st = {0};
+    if (s && session_is_current(s))
         return s;
+    session_drop();
     s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
+    if (stat(users_path, &st) ==
+        0) { /* before it is opened: too old a file is noticed, too new a one would not be */
+        s->dev = st.st_dev;
+        s->ino = st.st_ino;
+    }
     /* No mutex: the connection stays on this thread. */
     if (sqlite3_open_v2(users_path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
         sqlite3_busy_timeout(s->db, BUSY_MS) == SQLITE_OK &&
@@ -97,5 +124,7 @@ uint32 users_login(const char *name, uint64 token, uint32 *logins, LOG_QUEUE *q)
     }
     sqlite3_reset(s->login);
     sqlite3_clear_bindings(s->login); /* name is the caller's */
+    if (rc != SQLITE_DONE && rc != SQLITE_BUSY)
+        session_drop(); /* what is wrong with the file may be mended by the next time */
     return answer;
 }

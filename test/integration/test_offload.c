@@ -352,14 +352,15 @@ static uint32_t login_and_ask(const struct server *s, const char *name, uint64_t
 }
 
 /* Goal: the login that asks a database: right and wrong tokens, unknown names, all counted in the file, also over a
- * restart. */
+ * restart. While the file is not where it belongs nobody is granted anything. */
 START_TEST(the_login_asks_its_database)
 {
-    char dir[64], file[96];
+    char dir[64], file[96], away[96];
     struct server s;
     uint32_t logins;
     program_make_dir(dir, sizeof dir);
     snprintf(file, sizeof file, "%s/users.db", dir);
+    snprintf(away, sizeof away, "%s/away.db", dir);
     const char *const args[] = {"127.0.0.1:0", file, NULL};
     for (uint32_t start = 0; start < 2; start++) {
         server_launch(&s, &(struct launch){.program = "login-db", .args = args, .bare = true});
@@ -370,9 +371,14 @@ START_TEST(the_login_asks_its_database)
             ck_assert_uint_eq(login_and_ask(&s, "nobody", 1815, &logins), 1);
         }
         ck_assert_uint_eq(login_and_ask(&s, "grace", 1906, &logins), 0);
-        ck_assert_uint_eq(logins, start + 1);
+        ck_assert_uint_eq(logins, 2 * start + 1);
+        ck_assert(rename(file, away) == 0);
+        ck_assert_uint_eq(login_and_ask(&s, "grace", 1906, &logins), 2);
+        ck_assert(rename(away, file) == 0);
+        ck_assert_uint_eq(login_and_ask(&s, "grace", 1906, &logins), 0);
+        ck_assert_uint_eq(logins, 2 * start + 2);
         server_stop(&s);
-        ck_assert_uint_eq(server_counter(&s, "offload_jobs"), 61);
+        ck_assert_uint_eq(server_counter(&s, "offload_jobs"), 63);
     }
     program_remove_dir(dir); /* SQLite leaves its log there when two threads close at the same moment */
 }
