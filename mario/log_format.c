@@ -112,6 +112,12 @@ void log_format_who(const struct log_record *r, char conn[LOG_CONN_SIZE], char p
 
 /* ---- Text ---- */
 
+/* U+0080 .. U+009F, in UTF-8: among them a newline, and for some terminals what ESC [ is too. */
+static bool is_c1(const unsigned char *s, size_t n)
+{
+    return n >= 2 && s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f;
+}
+
 static void add_readable(struct line *l, const struct log_record *r)
 {
     for (size_t i = 0; i < r->len; i++) {
@@ -120,6 +126,8 @@ static void add_readable(struct line *l, const struct log_record *r)
             add(l, "\n\t");
         else if ((c < ' ' && c != '\t') || c == 0x7f)
             addf(l, "\\x%02x", c);
+        else if (is_c1((const unsigned char *) r->text + i, r->len - i))
+            addf(l, "\\x%02x", (unsigned char) r->text[++i]);
         else
             add_char(l, (char) c);
     }
@@ -202,6 +210,8 @@ static void add_quoted(struct line *l, const char *text, size_t len)
             add(l, "\\t");
         else if (s[i] < ' ' || s[i] == 0x7f)
             addf(l, "\\u%04x", s[i]);
+        else if (is_c1(s + i, len - i))
+            addf(l, "\\u%04x", s[i + 1]);
         else if (n == 0)
             add(l, "\\ufffd");
         else

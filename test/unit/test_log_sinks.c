@@ -114,6 +114,15 @@ START_TEST(nobody_writes_a_line_of_his_own)
     lab_flush();
     lab_must_have(lab_contents(lab_path),
                   "name evil\n\t2026-01-01 00:00:00.000000 master ERROR forged\\x0d\\x1b[31m\ttab\\x7f\n");
+    slog_info(lab_queue, "one\xc2\x85two\xc2\x9b"
+                         "31m \xc2\xa0\xc3\x85\xc2"); /* as UTF-8 has them, and what is near */
+    lab_flush();
+    lab_must_have(lab_contents(lab_path), "INFO  one\\x85two\\x9b31m \xc2\xa0\xc3\x85\xc2\n");
+    lab_options.format = MARIO_LOG_JSON;
+    ck_assert_int_eq(mario_log_setup(&lab_options), 0);
+    slog_info(lab_queue, "one\xc2\x85two");
+    lab_flush();
+    lab_must_have(lab_contents(lab_path), "\"one\\u0085two\"}\n");
 }
 END_TEST
 
