@@ -53,10 +53,13 @@ static sint32 become_daemon(const struct maritcp_conf *conf)
     return -1;
 }
 
-/* As server.user already, which must be able to open it again after a HUP or a restart. */
-static sint32 open_log(const struct maritcp_conf *conf)
+/* As server.user already, which must be able to open it again after a HUP or a restart. After a restart it may be
+ * gone: the server goes on without. */
+static sint32 open_log(const struct maritcp_conf *conf, int is_restart)
 {
-    if (mario_log_levels(conf->log_level, NULL, 0) == 0 && mario_log_setup(&conf->log) == 0)
+    struct mario_log_options log = conf->log;
+    log.may_be_gone = is_restart;
+    if (mario_log_levels(conf->log_level, NULL, 0) == 0 && mario_log_setup(&log) == 0)
         return 0;
     bool other = strcmp(conf->user, "-") != 0;
     fprintf(stderr, "maritcp: log.file %s cannot be opened%s%s: %s\n", conf->log_file,
@@ -82,8 +85,9 @@ static sint32 serve(const struct maritcp_conf *conf)
     if (!server)
         return EXIT_NO_START;
     sint32 code = EXIT_NO_START;
-    if (open_log(conf) == 0 && prepare(server, conf) == 0) {
-        if (mario_stat(server, "restarts") > 0)
+    int is_restart = mario_stat(server, "restarts") > 0;
+    if (open_log(conf, is_restart) == 0 && prepare(server, conf) == 0) {
+        if (is_restart)
             reload_now(); /* a HUP may have come to the one before */
         start_server(server);
         code = mario_server_exit_code(server);

@@ -238,8 +238,9 @@ sint32 mario_log_target_check(const char *target, char *why, uint32 size)
     return log_target_parse(&t, target, why, size) ? 0 : -1;
 }
 
-/* Open a target and hand it to the log thread, with new settings unless they are NULL. */
-static sint32 use_target(const char *text, const struct log_settings *set)
+/* Open a target and hand it to the log thread, with new settings unless they are NULL. One that may be gone is
+ * handed over unopened: the log thread tries again with each line. */
+static sint32 use_target(const char *text, bool may_be_gone, const struct log_settings *set)
 {
     struct log_target t;
     char why[64];
@@ -247,12 +248,13 @@ static sint32 use_target(const char *text, const struct log_settings *set)
         errno = strlen(text) >= LOG_PATH_SIZE ? ENAMETOOLONG : EINVAL;
         return -1;
     }
-    if (!log_target_open(&t))
+    if (!log_target_open(&t) && !may_be_gone)
         return -1;
     mario_log_flush(1000); /* what was recorded before goes to the old one */
     pthread_mutex_lock(&logger.lock);
     int unused = logger.target.fd;
     logger.target = t;
+    logger.may_be_gone = may_be_gone;
     if (set != NULL)
         logger.settings = *set;
     logger.changed = true;
@@ -265,7 +267,7 @@ static sint32 use_target(const char *text, const struct log_settings *set)
 
 sint32 mario_log_open(const char *target)
 {
-    return use_target(target, NULL);
+    return use_target(target, false, NULL);
 }
 
 sint32 mario_log_setup(const struct mario_log_options *o)
@@ -279,7 +281,7 @@ sint32 mario_log_setup(const struct mario_log_options *o)
         o->rotate_size > MARIO_LOG_ROTATE_MAX || o->keep < 1 || o->keep > MARIO_LOG_KEEP_MAX ||
         o->target == NULL)
         return -1;
-    return use_target(o->target, &set);
+    return use_target(o->target, o->may_be_gone != 0, &set);
 }
 
 void regist_log_func(MARIO_LOG_FUNC f, void *arg)

@@ -52,6 +52,7 @@ struct logger {
     struct mario_log_queue *queues;
     unsigned queue_count;
     struct log_target target;     /* the one in use or about to be; its fd is -1 once taken over */
+    bool may_be_gone;             /* the target need not be open */
     struct log_settings settings; /* about to be used, if `changed` */
     bool changed;
     MARIO_LOG_FUNC sink;

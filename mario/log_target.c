@@ -102,10 +102,11 @@ bool log_target_open(struct log_target *t)
     return true;
 }
 
-/* Whether the one who listened at the other end is gone: another may be there by now. */
+/* Whether the one who listened at the other end is gone, or never was: another may be there by now. */
 static bool is_gone(int err)
 {
-    return err == ECONNREFUSED || err == ENOTCONN || err == ECONNRESET || err == EPIPE || err == ENOENT;
+    return err == EBADF || err == ECONNREFUSED || err == ENOTCONN || err == ECONNRESET || err == EPIPE ||
+           err == ENOENT;
 }
 
 static int send_datagram(int fd, const char *text, size_t len)
@@ -134,7 +135,8 @@ int log_target_syslog(struct log_target *t, const struct log_record *r, const ch
         return err;
     int old = t->fd;
     if (!log_target_open(t))
-        return err;
-    close(old);
+        return old >= 0 ? err : errno;
+    if (old >= 0)
+        close(old);
     return send_datagram(t->fd, datagram, (size_t) n);
 }

@@ -361,7 +361,7 @@ static void flushed_setup(void)
 
 static struct writer *writer_create(LOG_QUEUE *own)
 {
-    if (logger.target.fd < 0 && !log_target_open(&logger.target))
+    if (logger.target.fd < 0 && !log_target_open(&logger.target) && !logger.may_be_gone)
         return NULL;
     struct writer *w = calloc(1, sizeof *w);
     if (w == NULL)

@@ -47,6 +47,7 @@ struct mario_log_options {
     uint32 rotate_size; /* bytes a log file may have, .. MARIO_LOG_ROTATE_MAX; 0 = never rotated by size */
     int rotate_daily;   /* 1: rotated at the first line of a new day, local time */
     uint32 keep;        /* rotated files kept, as PATH.1 .. PATH.keep, 1 .. MARIO_LOG_KEEP_MAX */
+    int may_be_gone;    /* 1: a target that cannot be opened is no error: lines are lost until it can be */
 };
 
 /* Fill *o with the defaults: standard output, text, never rotated, 7 files kept. */

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "mortal.h"
 
 /* n connections, each of which makes a line at level debug; every one is served. */
 static void make_lines(const struct server *s, unsigned n)
@@ -285,6 +285,39 @@ START_TEST(the_log_goes_away)
 }
 END_TEST
 
+struct successor {
+    pid_t parent, than;
+};
+
+static bool has_a_successor(void *arg)
+{
+    const struct successor *o = arg;
+    pid_t now = mortal_child(o->parent);
+    return now != 0 && now != o->than;
+}
+
+/* Goal: a server that dies while its log cannot be opened is served on without; then the log goes on by itself. */
+START_TEST(a_death_while_the_log_is_gone)
+{
+    struct server s;
+    char old[160];
+    server_start(&s, "maritcp", "log.level=debug", "server.supervise=on", NULL);
+    struct successor o = {.parent = s.pid, .than = mortal_child(s.pid)};
+    snprintf(old, sizeof old, "%s.old", s.log);
+    ck_assert(rename(s.log, old) == 0 && mkdir(s.log, 0700) == 0);
+    ck_assert(kill(o.than, SIGKILL) == 0 && itest_wait(has_a_successor, &o, 3000));
+    make_lines(&s, 5); /* they are served */
+    struct server err = s;
+    snprintf(err.log, sizeof err.log, "%s", s.err);
+    server_wait_log(&err, "cannot be written: Is a directory; lines are dropped and counted", 3000);
+    ck_assert(rmdir(s.log) == 0);
+    server_wait_log(&s, "records dropped: Is a directory", 5000);
+    make_lines(&s, 1);
+    server_wait_log(&s, "closed: peer_closed", 3000);
+    server_finish(&s);
+}
+END_TEST
+
 Suite *logging_suite(void)
 {
     Suite *s = suite_create("logging");
@@ -300,5 +333,6 @@ Suite *logging_suite(void)
     tcase_add_test(c, rotation_under_load);
     c = itest_case(s, "failures", 20);
     tcase_add_test(c, the_log_goes_away);
+    tcase_add_test(c, a_death_while_the_log_is_gone);
     return s;
 }

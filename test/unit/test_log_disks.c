@@ -196,6 +196,29 @@ START_TEST(bad_options_change_nothing)
 }
 END_TEST
 
+static int syslogd(const char *at)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    struct timeval wait = {.tv_sec = 5 * UNIT_SLOW};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", at);
+    unlink(at);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert(fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0);
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
+    if (log_syslog_path != at)
+        log_syslog_path = at; /* before the log thread reads it */
+    return fd;
+}
+
+static const char *datagram(int fd)
+{
+    static char got[16384];
+    ssize_t n = recv(fd, got, sizeof got - 1, 0);
+    ck_assert_msg(n >= 0, "no datagram: %s", strerror(errno));
+    got[n] = '\0';
+    return got;
+}
+
 /* ---- A disk that goes away and comes back ---- */
 
 START_TEST(a_removed_file_is_made_again)
@@ -244,6 +267,33 @@ START_TEST(a_directory_that_is_gone_and_comes_back)
     }
     lab_must_have(lab_contents(err),
                   "cannot be written: No such file or directory; lines are dropped and counted\n");
+}
+END_TEST
+
+/* Goal: a target that may be gone is no error at the start; when it is there the log goes on, and says what is lost. */
+START_TEST(a_target_that_may_be_gone)
+{
+    char inner[96], file[112];
+    lab_catch_stderr();
+    snprintf(inner, sizeof inner, "%s/d", lab_dir);
+    snprintf(file, sizeof file, "%s/log", inner);
+    log_syslog_path = file;
+    lab_options.target = _i == 0 ? file : "syslog";
+    ck_assert_int_eq(mario_log_setup(&lab_options), -1);
+    lab_options.may_be_gone = 1;
+    lab_start();
+    slog_info(lab_queue, "lost");
+    lab_flush();
+    ck_assert_uint_eq(mario_log_dropped(), 1);
+    lab_must_have(lab_contents(lab_beside(".err")),
+                  "cannot be written: No such file or directory; lines are");
+    ck_assert_int_eq(mkdir(inner, 0700), 0);
+    if (_i == 0) {
+        ck_assert(lab_wait_for(file, "log: 1 records dropped: No such file or directory\n", 4000));
+    } else {
+        int fd = syslogd(file);
+        lab_must_have(datagram(fd), "log: 1 records dropped: No such file or directory");
+    }
 }
 END_TEST
 
@@ -370,29 +420,6 @@ END_TEST
 
 /* ---- syslog ---- */
 
-static int syslogd(const char *at)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    struct timeval wait = {.tv_sec = 5 * UNIT_SLOW};
-    snprintf(a.sun_path, sizeof a.sun_path, "%s", at);
-    unlink(at);
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ck_assert(fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0);
-    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
-    if (log_syslog_path != at)
-        log_syslog_path = at; /* before the log thread reads it */
-    return fd;
-}
-
-static const char *datagram(int fd)
-{
-    static char got[16384];
-    ssize_t n = recv(fd, got, sizeof got - 1, 0);
-    ck_assert_msg(n >= 0, "no datagram: %s", strerror(errno));
-    got[n] = '\0';
-    return got;
-}
-
 START_TEST(lines_go_to_syslog)
 {
     char tag[64];
@@ -485,6 +512,7 @@ Suite *log_disks_suite(void)
     c = lab_case(s, "failures", 30);
     tcase_add_test(c, a_removed_file_is_made_again);
     tcase_add_test(c, a_directory_that_is_gone_and_comes_back);
+    tcase_add_loop_test(c, a_target_that_may_be_gone, 0, 2);
     tcase_add_test(c, a_file_that_may_not_grow);
     tcase_add_test(c, what_is_lost_is_not_folded);
     tcase_add_test(c, a_pipe_whose_reader_comes_back);
