@@ -55,7 +55,7 @@ const struct row conf_rows[] = {
      "on touches the memory of all connections at start, off when it is first used."},
     {"server", "user", ROW_USER, "-", 1, CONF_USER_SIZE - 1, NULL, AT(user),
      "The user to become once the listeners are open: a name or number, with a group behind a colon if it is "
-     "not to be the user's own. It keeps no other group and no capability. - stays who started it. The log "
+     "not to be the user's own. Of root it keeps no other group and no capability. - stays who started it. The log "
      "is opened by this user, so it must be able to write it."},
     {"server", "supervise", ROW_BOOL, "off", 0, 1, NULL, AT(supervise),
      "on has a parent process keep the listeners and start the server again when it dies, as -S does."},

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -96,14 +97,28 @@ static bool anyone_has_room(const struct master *m)
     return false;
 }
 
+/* What follows a line of which `held_back` more were not written: " (3 more since the last line)", or nothing. */
+struct more {
+    char text[48];
+};
+
+static struct more more_of(uint32_t held_back)
+{
+    struct more m = {.text = ""};
+    if (held_back > 0)
+        snprintf(m.text, sizeof m.text, " (%u more since the last line)", held_back);
+    return m;
+}
+
 static void refuse(struct master *m, int fd, enum counter why)
 {
     uint32_t held_back;
     close(fd);
     stats_add(m->stats, why, 1);
     if (log_limit_pass(&full_warnings, 1, &held_back))
-        slog_warn_t(m->qlog, "refused a connection: %s (%u more since the last line)",
-                    why == STAT_refused_full ? "all pools are full" : "all rings are full", held_back);
+        slog_warn_t(m->qlog, "refused a connection: %s%s",
+                    why == STAT_refused_full ? "all pools are full" : "all rings are full",
+                    more_of(held_back).text);
 }
 
 /* Give it to the next worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
@@ -189,7 +204,7 @@ static bool accept_failed(struct master *m, int err, int errors)
     uint32_t held_back;
     stats_add(m->stats, counter_of_errno(err), 1);
     if (log_limit_pass(&accept_warnings, 1, &held_back))
-        slog_warn_t(m->qlog, "accept: %s (%u more since the last line)", strerror(err), held_back);
+        slog_warn_t(m->qlog, "accept: %s%s", strerror(err), more_of(held_back).text);
     bool passing = err == EINTR || err == ECONNABORTED || err == EPERM || err == EPROTO;
     return passing && errors < ERRORS_A_BATCH;
 }
@@ -423,8 +438,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
     if (sig != SIGHUP && supervise_is_echo())
         return;
     if (log_limit_pass(&signal_notes, 2, &held_back))
-        slog_info_t(m->qlog, "signal %d: %s (%u more since the last line)", (int) sig,
-                    sig == SIGHUP ? "opening the log file again" : "stopping", held_back);
+        slog_info_t(m->qlog, "signal %d: %s%s", (int) sig,
+                    sig == SIGHUP ? "opening the log file again" : "stopping", more_of(held_back).text);
     if (sig == SIGHUP)
         log_reopen();
     else
