@@ -235,6 +235,13 @@ void conn_strand(struct conn *c, enum reason reason)
         conn_end(c, reason);
 }
 
+void conn_unstrand(struct conn *c)
+{
+    c->pub.owner = &seat_here->pub;
+    c->pub.out_buf = seat_here->out_buf;
+    conn_release(c);
+}
+
 /* ---- Ending ---- */
 
 bool conn_is_beyond_sending(enum reason r)
@@ -297,11 +304,8 @@ void conn_release(struct conn *c)
 {
     ASSERT(c->magic == CONN_MAGIC && c->held > 0);
     c->held--;
-    if (c->held > 0 || c->state != CONN_LIMBO)
-        return;
-    c->pub.owner = &seat_here->pub; /* not yet, if it was stranded */
-    c->pub.out_buf = seat_here->out_buf;
-    enter_limbo(conn_shard(c), c);
+    if (c->held == 0 && c->state == CONN_LIMBO)
+        enter_limbo(seat_here->shard, c);
 }
 
 void conn_close(struct conn *c, enum reason reason)
@@ -412,32 +416,44 @@ void conn_turn(struct shard *s)
 
 /* ---- Public ---- */
 
-static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
+/* A function or hook of c closes it: only noted, it ends when its function has returned. */
+static void close_own(struct seat *t, CONN *pub, uint16 reason_id, enum reason reason)
 {
-    struct conn *c = (struct conn *) (void *) pub;
-    struct seat *t = seat_here;
-    if (t == NULL || pub->owner != &t->pub) {
-        if (t != NULL)
-            slog_err_t(t->pub.qlog, "close_conn: not this worker's connection, nothing done");
-        else
-            fprintf(stderr, "close_conn: called outside the connection's worker, nothing done\n");
+    if (t->closing != REASON_NONE)
+        return;
+    pub->err_type = reason_id;
+    t->closing = reason;
+    output_cut(t);
+}
+
+/* Another connection, outside the fence: before that not even its owner may be looked at. */
+static void close_other(struct seat *t, struct conn *c, uint16 reason_id, enum reason reason)
+{
+    if (c->pub.owner != &t->pub) {
+        slog_err_t(t->pub.qlog, "close_conn: not this worker's connection, nothing done");
         return;
     }
-    if (t->conn == pub) { /* only noted: it ends when its function has returned */
-        if (t->closing == REASON_NONE) {
-            pub->err_type = reason_id;
-            t->closing = reason;
-            output_cut(t);
-        }
+    if (c->state == CONN_OPEN && c->reason == REASON_NONE)
+        c->pub.err_type = reason_id;
+    if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
+        conn_close(c, reason);
+}
+
+static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
+{
+    struct seat *t = seat_here;
+    if (t == NULL) {
+        fprintf(stderr, "close_conn: called outside the connection's worker, nothing done\n");
+        return;
+    }
+    if (t->conn == pub) {
+        close_own(t, pub, reason_id, reason);
         return;
     }
     bool in_function = t->conn != NULL;
     if (in_function && !seat_leave(t))
         return; /* the shard is another's by now */
-    if (c->state == CONN_OPEN && c->reason == REASON_NONE)
-        pub->err_type = reason_id;
-    if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
-        conn_close(c, reason);
+    close_other(t, (struct conn *) (void *) pub, reason_id, reason);
     if (in_function)
         seat_enter(t);
 }

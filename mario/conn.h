@@ -95,8 +95,10 @@ void conn_release(struct conn *c);
 /* The calling thread has taken the shard over from another seat: c is watched by it from here on. */
 void conn_move(struct conn *c);
 /* The calling thread has taken the shard over while the other one ran a function or hook of c, and may do so for
- * ever: c ends with this reason, but is held. Its public part is left alone until conn_release(). */
+ * ever: c ends with this reason, but is held. Its public part, owner included, is the other seat's and left alone
+ * until that thread has ended: conn_unstrand(). The seat may be freed before that is called. */
 void conn_strand(struct conn *c, enum reason reason);
+void conn_unstrand(struct conn *c);
 
 /* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next
  * deadline. */

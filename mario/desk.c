@@ -158,7 +158,8 @@ static bool settle(struct seat *t, struct conn *c, struct job *j)
 static void come_back(struct seat *t, struct job *j, desk_go_on_fn go_on)
 {
     struct conn *c = &t->shard->conns[j->pub.ind];
-    ASSERT(c->magic == CONN_MAGIC && c->held > 0 && conn_id(c) == j->conn);
+    /* Not conn_id(): that asks c's owner, which may be the seat of a thread that got stuck with c and is gone. */
+    ASSERT(c->magic == CONN_MAGIC && c->held > 0 && c->generation == id_generation(j->conn));
     bool waited = j->concurrent ? c->wait == WAIT_OWN : c->wait == WAIT_FUNCTION;
     if (waited)
         c->wait = WAIT_NONE;

@@ -53,7 +53,7 @@ static bool adopt_some(struct worker *w)
         if (n.fd >= 0)
             adopt(w, &n);
         else if (n.fd == NEWCOMER_RELEASE)
-            conn_release(&w->shard.conns[n.cip]);
+            conn_unstrand(&w->shard.conns[n.cip]);
         else
             w->stopping = true;
     }
@@ -254,8 +254,10 @@ static void take_over(struct worker *w, struct seat *old)
     if (stuck != NULL)
         conn_strand(stuck, died ? REASON_function_died : REASON_function_stuck);
     for (uint32_t i = 0; i < s->fresh; i++) {
-        if (s->conns[i].state != CONN_FREE && &s->conns[i] != stuck)
-            conn_move(&s->conns[i]);
+        struct conn *c = &s->conns[i];
+        if (c->state != CONN_FREE && c != stuck &&
+            c->pub.owner == &old->pub) /* else a former seat still has it */
+            conn_move(c);
     }
 }
 

@@ -18,6 +18,7 @@
     ROW(load)       \
     ROW(stop)       \
     ROW(watch)      \
+    ROW(takeover)   \
     ROW(crash)      \
     ROW(supervise)  \
     ROW(logging)    \

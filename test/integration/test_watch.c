@@ -13,74 +13,9 @@
 #include "harness.h"
 #include "preloads.h"
 #include "program.h"
+#include "stuck.h"
 #include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
-
-#define WARN_MS    (100u * ITEST_SLOW)
-#define REPLACE_MS (400u * ITEST_SLOW)
-#define BACK_MS    20000u /* how long a condition may take on a busy machine */
-
-static char warn_option[64], replace_option[64];
-
-static void watch_start(struct server *s, const char *more, const char *and_more)
-{
-    snprintf(warn_option, sizeof warn_option, "watch.warn_ms=%u", WARN_MS);
-    snprintf(replace_option, sizeof replace_option, "watch.replace_ms=%u", REPLACE_MS);
-    server_start(s, "testapp", warn_option, more != NULL ? more : replace_option, and_more, NULL);
-}
-
-static struct test_who who_of(int fd)
-{
-    struct test_who who;
-    ck_assert_uint_eq(client_ask(fd, TEST_WHO, NULL, 0, &who, sizeof who), sizeof who);
-    return who;
-}
-
-/* A connection of this worker. */
-static int open_at_worker(const struct server *s, uint32_t worker)
-{
-    for (;;) {
-        int fd = client_open(s);
-        if (who_of(fd).worker == worker)
-            return fd;
-        close(fd);
-    }
-}
-
-static void send_number(int fd, uint16_t akg, uint32_t number)
-{
-    client_send_packet(fd, akg, &number, sizeof number);
-}
-
-static void stick(int fd)
-{
-    send_number(fd, TEST_STICK, TEST_IN_FUNCTION);
-}
-
-/* A stuck function's worker cannot be asked for counters, so they are asked on this connection of the other. */
-static uint64_t counter_on(int fd, const char *name)
-{
-    char text[8192], key[64];
-    size_t n = client_ask(fd, TEST_STATS, NULL, 0, text, sizeof text - 1);
-    text[n] = '\0';
-    snprintf(key, sizeof key, " %s=", name);
-    const char *at = strstr(text, key);
-    return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10);
-}
-
-static void wait_counter(int fd, const char *name, uint64_t least)
-{
-    for (uint64_t end = itest_deadline(BACK_MS); counter_on(fd, name) < least;) {
-        ITEST_ASSERT(mono_ns() < end, "%s is %llu, not %llu", name, (unsigned long long) counter_on(fd, name),
-                     (unsigned long long) least);
-        itest_sleep(2);
-    }
-}
-
-static void unstick(int fd)
-{
-    ck_assert_uint_eq(client_ask(fd, TEST_UNSTICK, NULL, 0, NULL, 0), 0);
-}
 
 /* ---- Warning ---- */
 
@@ -445,6 +380,7 @@ START_TEST(a_stop_does_not_wait_for_ever)
 {
     struct server s;
     char *err;
+    char replace_option[64];
     snprintf(replace_option, sizeof replace_option, "watch.replace_ms=%u", _i == 0 ? 0 : REPLACE_MS);
     server_start(&s, "testapp", "watch.warn_ms=100", replace_option, "server.drain_timeout=2", NULL);
     int stuck = open_at_worker(&s, 0), fd = open_at_worker(&s, 0), other = open_at_worker(&s, 1);

@@ -29,17 +29,22 @@ sint32 do_hang(CONN *c)
 
 static _Atomic uint32 unstuck; /* times TEST_UNSTICK came; any thread */
 
-void stick(void)
+void stick(uint32 times)
 {
-    for (uint32 then = unstuck; unstuck == then;)
+    for (uint32 then = unstuck; unstuck - then < times;)
         susleep(0, 1000);
 }
 
 sint32 do_stick(CONN *c)
 {
+    const CONN before = *c;
     if (number_in(c) == TEST_IN_END_HOOK)
         return close_to(c, END_STICKS);
-    stick();
+    stick(number_in(c) == TEST_UNTIL_TWICE ? 2 : 1);
+    if (c->owner != before.owner || c->out_buf != before.out_buf || c->bufev != before.bufev)
+        own_wrong_state++; /* it is still ours, whoever serves the worker by now */
+    if (number_in(c) == TEST_AND_SAY)
+        slog_info_t(c->owner->qlog, "stuck no more");
     return do_echo(c);
 }
 

@@ -35,14 +35,17 @@ enum testapp_cmd {
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
-    TEST_CANCEL = 0x7023,     /* cancels its thread; if it lives on, echoes */
+    TEST_CANCEL = 0x7023,     /* uint32 test_place; cancels its thread; if it lives on, echoes */
     TEST_OFFLOADED = 0x100,   /* to be added to a command */
     TEST_CONCURRENT = 0x200   /* to be added instead */
 };
 
 enum test_place {
     TEST_IN_FUNCTION,
-    TEST_IN_END_HOOK /* closes, and does it in the end hook of its connection */
+    TEST_IN_END_HOOK, /* closes, and does it in the end hook of its connection */
+    TEST_UNTIL_TWICE, /* TEST_STICK: in the function, until TEST_UNSTICK has come twice */
+    TEST_AND_SAY,     /* TEST_STICK: in the function, which logs "stuck no more" then */
+    TEST_LATER        /* TEST_CANCEL: it takes effect once the function has returned */
 };
 
 enum test_death {

@@ -46,7 +46,7 @@ sint32 on_connected(CONN *c)
         close_conn(c, 7);
     else if (app.connected_mode == CONNECTED_STICK && c->owner->ind == 0 &&
              !atomic_exchange(&has_stuck, true))
-        stick();
+        stick(1);
     else if (app.connected_mode == CONNECTED_DIE)
         abort();
     return app.connected_mode == CONNECTED_REFUSE ? -1 : 0;
@@ -68,7 +68,7 @@ static sint32 on_end(CONN *c, _Atomic uint64 *counter)
     t->magic = 0;
     free(t);
     if (at_end == END_STICKS)
-        stick();
+        stick(1);
     else if (at_end == END_DIES)
         pthread_exit(NULL);
     return 0;

@@ -1,0 +1,154 @@
+/*
+ * test_takeover.c: workers that are taken over more than once, in bad company or at a bad moment: what the stuck
+ * function still has stays its own, and nothing of the others' is lost.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "program.h"
+#include "stuck.h"
+#include "test/apps/testapp/commands.h"
+
+/* "stuck no more" was logged by a function of the connection with this slot of worker 0. */
+static void expect_line_of(const struct server *s, uint32_t slot)
+{
+    char *log = program_slurp(s->log), id[32];
+    snprintf(id, sizeof id, "[0.%u.", slot);
+    const char *line = strstr(log, "stuck no more");
+    ck_assert_ptr_nonnull(line);
+    while (line > log && line[-1] != '\n')
+        line--;
+    const char *at = strstr(line, id);
+    ITEST_ASSERT(at != NULL && at < strchr(line, '\n'), "not of %s: %.*s", id, (int) strcspn(line, "\n"),
+                 line);
+    free(log);
+}
+
+/* A function that never came back sees nothing of the next one that does not: its owner and its buffers are its own,
+ * whoever serves the worker by now (testapp compares). */
+START_TEST(a_second_one_leaves_the_first_alone)
+{
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int other = open_at_worker(&s, 1), first = open_at_worker(&s, 0), second = open_at_worker(&s, 0);
+    stick(first);
+    wait_counter(other, "alarm_replaced", 1);
+    stick(second);
+    wait_counter(other, "alarm_replaced", 2);
+    unstick(other);
+    client_expect_fin(first);
+    client_expect_fin(second);
+    wait_counter(other, "watch_buried", 2);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 2);
+}
+END_TEST
+
+/* What a function that was taken over logs is said of its connection, and not of one that its successor serves. */
+START_TEST(its_lines_are_of_its_connection)
+{
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    uint32_t slot = who_of(fd).ind;
+    send_number(fd, TEST_STICK, TEST_AND_SAY);
+    wait_counter(other, "alarm_replaced", 1);
+    int next = open_at_worker(&s, 0); /* its successor is busy */
+    ck_assert_uint_ne(who_of(next).ind, slot);
+    unstick(other);
+    server_wait_log(&s, "stuck no more", BACK_MS);
+    expect_line_of(&s, slot);
+    client_expect_fin(fd);
+    close(next);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Its thread is gone for good, while the pool still runs another function of that connection. */
+START_TEST(an_offloaded_function_outlives_the_stuck_one)
+{
+    struct server s;
+    watch_start(&s, NULL, "test.offload=on");
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    send_number(fd, TEST_STICK + TEST_CONCURRENT, TEST_UNTIL_TWICE);
+    wait_counter(other, "offload_jobs", 1);
+    stick(fd);
+    wait_counter(other, "alarm_replaced", 1);
+    unstick(other);
+    wait_counter(other, "watch_buried", 1);
+    close(open_at_worker(&s, 0)); /* it has taken notice of that */
+    unstick(other);
+    client_expect_fin(fd);
+    wait_counter(other, "offload_dropped", 1);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
+}
+END_TEST
+
+/* A worker that is cancelled while long answers are due: they are sent before it ends. */
+START_TEST(cancelled_with_long_answers)
+{
+    enum { REPLY = 100000 };
+    static char got[REPLY];
+    unsigned char packets[32];
+    uint32_t n = REPLY;
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    size_t len = client_packet(packets, TEST_REPLY, &n, sizeof n);
+    n = TEST_LATER;
+    len += client_packet(packets + len, TEST_CANCEL, &n, sizeof n);
+    client_send(fd, packets, len); /* one wake-up, one send for both */
+    client_recv(fd, got, sizeof got);
+    ck_assert_uint_eq(client_recv_packet(fd, TEST_CANCEL, &n, sizeof n), sizeof n);
+    wait_counter(other, "alarm_died", 1);
+    client_echo(fd, 100);
+    close(fd);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 0);
+}
+END_TEST
+
+/* Several functions of one worker never return: a stop that gives up names each. */
+START_TEST(a_stop_names_them_all)
+{
+    struct server s;
+    watch_start(&s, NULL, "server.drain_timeout=1");
+    int other = open_at_worker(&s, 1), first = open_at_worker(&s, 0), second = open_at_worker(&s, 0);
+    stick(first);
+    wait_counter(other, "alarm_replaced", 1);
+    client_send_packet(second, TEST_HANG, NULL, 0);
+    wait_counter(other, "alarm_replaced", 2);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 8000), 3);
+    char *err = program_slurp(s.err);
+    ITEST_ASSERT(strstr(err, "function 0x7020 of connection 0.") != NULL &&
+                     strstr(err, "function 0x7014 of connection 0.") != NULL,
+                 "it says: %s", err);
+    free(err);
+    close(first);
+    close(second);
+    close(other);
+    server_discard(&s);
+}
+END_TEST
+
+Suite *takeover_suite(void)
+{
+    Suite *s = suite_create("takeover");
+    TCase *c = itest_case(s, "takeover", 40);
+    tcase_add_test(c, a_second_one_leaves_the_first_alone);
+    tcase_add_test(c, its_lines_are_of_its_connection);
+    tcase_add_test(c, an_offloaded_function_outlives_the_stuck_one);
+    tcase_add_test(c, cancelled_with_long_answers);
+    tcase_add_test(c, a_stop_names_them_all);
+    return s;
+}
