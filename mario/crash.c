@@ -398,7 +398,7 @@ void crash_where(struct crash_where *w)
         *w = (struct crash_where){.is_worker = false};
         return;
     }
-    crash_where_of(w, t->pub.ind, t->beat);
+    crash_where_of(w, t->pub.ind, seat_runs(t));
     if (w->in_function && w->family == 0 && t->conn != NULL)
         ask_socket(t->conn->fd, w);
 }

@@ -202,6 +202,15 @@ void mario_log_name(LOG_QUEUE *q, const char *name)
     pthread_mutex_unlock(&logger.lock);
 }
 
+bool log_queue_is_read(const LOG_QUEUE *q)
+{
+    pthread_mutex_lock(&logger.lock);
+    bool read = !logger.running || atomic_load_explicit(&q->ring.head, memory_order_acquire) ==
+                                       atomic_load_explicit(&q->ring.tail, memory_order_acquire);
+    pthread_mutex_unlock(&logger.lock);
+    return read;
+}
+
 void log_queue_destroy(LOG_QUEUE **qp)
 {
     LOG_QUEUE *q = *qp;

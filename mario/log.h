@@ -17,6 +17,8 @@
 /* Have the log thread close and open the log file again (rotation). Any thread, also a signal handler. */
 void log_reopen(void);
 
+/* Whether all that the queue's thread has recorded was handed on, or there is no log thread. Its thread has ended. */
+bool log_queue_is_read(const LOG_QUEUE *q);
 /* Take a queue out of the log thread's round and free it. What it still holds is dropped and counted: flush
  * first. The queue's thread must have ended. *q is nulled; it may be NULL. */
 void log_queue_destroy(LOG_QUEUE **q);

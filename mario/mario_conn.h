@@ -34,7 +34,8 @@ typedef struct mario_conn {
         *bufev;        /* the pen: write replies with bufferevent_write(); NULL outside functions and hooks */
     char *in_buf;      /* the whole packet, HEAD included, contiguous; valid until the function returns */
     char *out_buf;     /* scratch to build a reply in: out_buf_len bytes, at least max_pkglen */
-    WORKER *owner;     /* the worker that runs this connection for its whole life */
+    WORKER *owner;     /* the worker that runs this connection; the same ind for its whole life, but another
+                        * object once a worker that was stuck has been replaced */
     void *user;        /* the application's; NULL on a fresh connection; never touched by the library */
     uint32 cip;        /* the peer's IPv4 address in network order, 0 if it has none */
     uint16 cport;      /* the peer's port in network order, 0 if it has none */

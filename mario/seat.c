@@ -83,7 +83,7 @@ bool seat_log_context(struct log_who *who)
     const struct seat *t = seat_here;
     if (t == NULL || t->conn == NULL)
         return false;
-    seat_who(t->conn, atomic_load_explicit(&t->beat->conn, memory_order_relaxed), who);
+    seat_who(t->conn, atomic_load_explicit(&seat_runs(t)->conn, memory_order_relaxed), who);
     return true;
 }
 

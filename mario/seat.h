@@ -67,10 +67,12 @@ struct seat {
     _Atomic int arrival;      /* enum successor: its thread (w) -> master (r) */
 
     uint32_t stranded; /* 1 + slot of the connection it was stuck with, 0 = none; as `last` */
-    struct beat last;  /* what it ran when it was taken over: successor (w) -> master (r) by `arrival` */
+    struct beat last; /* what it ran when it was taken over: successor (w) -> master (r) by `arrival`; and its
+                        * own thread, which may find it not yet written */
     _Atomic bool gone; /* its thread has ended otherwise than by finishing: thread (w) -> master (r) */
     bool died;         /* the master's: its thread ended in a function */
-    struct seat *next; /* the master's: among those that were taken over */
+    bool buried; /* the master's: it was taken over, its thread was joined and its connection released */
+    struct seat *next;                   /* the master's: among those that were taken over */
     _Alignas(64) _Atomic uint64_t fence; /* this thread, a successor (w) */
 };
 
@@ -143,6 +145,13 @@ static inline void seat_beat(struct seat *t, enum beat_kind kind, uint16_t akg)
     uint64_t before = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
     atomic_store_explicit(&t->beat->what, ((before >> 24) + 1) << 24 | (uint64_t) akg << 8 | kind,
                           memory_order_relaxed);
+}
+
+/* Its thread, or a signal handler on it: what it runs. The worker's beat is its successor's once it was taken over. */
+static inline const struct beat *seat_runs(const struct seat *t)
+{
+    uint64_t fence = atomic_load_explicit(&t->fence, memory_order_acquire);
+    return fence % SEAT_STATES == SEAT_TAKEN ? &t->last : t->beat;
 }
 
 /* Its thread: a function's turn on c begins; id is c's. Then seat_beat() for each function. */

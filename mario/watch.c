@@ -162,17 +162,30 @@ static ALARM alarm_of(const struct beat *b, uint64_t what, uint32_t i, uint32_t 
                    .backtrace = ""};
 }
 
+/* "10.1.2.3:4567". A beat knows IPv4 alone: of others what there is. */
+static void name_peer(const ALARM *a, char *text, size_t size)
+{
+    char ip[INET_ADDRSTRLEN];
+    unsigned port = ntohs(a->cport);
+    if (a->cip != 0 && inet_ntop(AF_INET, &a->cip, ip, sizeof ip) != NULL)
+        snprintf(text, size, "%s:%u", ip, port);
+    else if (a->cport != 0)
+        snprintf(text, size, "port %u of an IPv6 address", port);
+    else
+        snprintf(text, size, "a unix socket");
+}
+
 /* "function 0x6105 of connection 0.17.3 from 10.1.2.3:4567", or the hook's name. */
 static const char *describe(const ALARM *a, char *text, size_t size)
 {
     static const char *const hooks[] = {"the connected hook", "the timeout hook", "the closed hook",
                                         "the error hook"};
-    char function[32], ip[INET_ADDRSTRLEN];
+    char function[32], peer[48];
     snprintf(function, sizeof function, "function 0x%04x", a->akg_id);
-    inet_ntop(AF_INET, &a->cip, ip, sizeof ip);
-    snprintf(text, size, "%s of connection %u.%u.%u from %s:%u",
+    name_peer(a, peer, sizeof peer);
+    snprintf(text, size, "%s of connection %u.%u.%u from %s",
              a->akg_id >= AKG_FIRST_RESERVED ? hooks[a->akg_id - AKG_FIRST_RESERVED] : function,
-             id_worker(a->conn), id_slot(a->conn), id_generation(a->conn), ip, ntohs(a->cport));
+             id_worker(a->conn), id_slot(a->conn), id_generation(a->conn), peer);
     return text;
 }
 
@@ -285,22 +298,34 @@ static void settle_successor(struct watch *w, uint32_t i)
     o->ms = 0;
 }
 
-/* Threads that were taken over and have ended by now: what they had is freed, and their connection with it. */
-static void bury_former(struct watch *w)
+/* A thread that was taken over: if it has ended by now its connection is freed. */
+static void bury(struct watch *w, struct seat *t)
 {
+    if (t->buried || !atomic_load_explicit(&t->gone, memory_order_acquire) ||
+        !worker_release(&w->workers[t->pub.ind], t))
+        return;
+    pthread_join(t->thread, NULL);
+    t->buried = true;
+    if (!t->died)
+        stats_add(w->stats, STAT_watch_buried, 1);
+}
+
+/* All of these; what they had is freed once their last lines are in the log. True if no thread is left. */
+static bool bury_former(struct watch *w)
+{
+    bool all = true;
     for (struct seat **link = &w->former; *link != NULL;) {
         struct seat *t = *link;
-        if (!atomic_load_explicit(&t->gone, memory_order_acquire) ||
-            !worker_release(&w->workers[t->pub.ind], t)) {
+        bury(w, t);
+        all = all && t->buried;
+        if (t->buried && log_queue_is_read(t->pub.qlog)) {
+            *link = t->next;
+            seat_destroy(&t);
+        } else {
             link = &t->next;
-            continue;
         }
-        pthread_join(t->thread, NULL);
-        if (!t->died)
-            stats_add(w->stats, STAT_watch_buried, 1);
-        *link = t->next;
-        seat_destroy(&t);
     }
+    return all;
 }
 
 /* ---- Looking ---- */
@@ -414,6 +439,11 @@ void watch_teardown(struct watch *w)
 {
     if (w->event != NULL)
         event_free(w->event);
+    while (w->former != NULL) {
+        struct seat *t = w->former;
+        w->former = t->next;
+        seat_destroy(&t);
+    }
     free(w->of);
     w->event = NULL;
     w->of = NULL;
@@ -429,24 +459,28 @@ bool watch_end(struct watch *w)
                 nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         }
     }
-    bury_former(w);
-    return w->former == NULL;
+    return bury_former(w);
+}
+
+/* Name what this beat says, if it says anything. */
+static bool name_one(const struct beat *b, uint32_t i)
+{
+    char who[128];
+    uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
+    if (beat_kind(what) == BEAT_IDLE)
+        return false;
+    ALARM a = alarm_of(b, what, i, 0);
+    fprintf(stderr, "mario: worker %u: %s did not return in time\n", i, describe(&a, who, sizeof who));
+    return true;
 }
 
 void watch_name(const struct watch *w, uint32_t i)
 {
-    char who[128];
-    const struct beat *b = w->workers[i].seat->beat;
-    uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
-    bool sits = beat_kind(what) != BEAT_IDLE;
-    for (const struct seat *t = w->former; t != NULL && !sits; t = t->next) {
-        if (t->pub.ind == i) {
-            b = &t->last;
-            what = atomic_load_explicit(&b->what, memory_order_relaxed);
-            sits = true;
-        }
+    bool any = name_one(w->workers[i].seat->beat, i);
+    for (const struct seat *t = w->former; t != NULL; t = t->next) {
+        if (t->pub.ind == i && !t->buried)
+            any = name_one(&t->last, i) || any;
     }
-    ALARM a = alarm_of(b, what, i, 0);
-    fprintf(stderr, "mario: worker %u: %s did not return in time\n", i,
-            sits ? describe(&a, who, sizeof who) : "it");
+    if (!any)
+        fprintf(stderr, "mario: worker %u: it did not return in time\n", i);
 }

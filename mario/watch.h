@@ -34,8 +34,10 @@ struct watch {
     struct watch_limits limits;
     struct worker *workers;
     uint32_t workernum;
-    struct watched *of;  /* [workernum] */
-    struct seat *former; /* seats that were taken over and whose threads may still run: linked by `next` */
+    struct watched *of; /* [workernum] */
+    struct seat
+        *former; /* seats that were taken over and whose threads may still run, or whose last lines are not
+                          * in the log yet: linked by `next` */
     struct event *event;
     uint32_t period_ms;
     uint64_t looked_ms; /* when it last looked */
@@ -61,10 +63,10 @@ static inline bool watch_avoids(const struct watch *w, uint32_t i)
 }
 
 /* The workers have finished: wait for successors that came too late. False if threads of former seats still
- * run: each is named on standard error. */
+ * run: watch_name(). */
 bool watch_end(struct watch *w);
 
-/* Name what runs on worker i and does not return, on standard error. */
+/* Name all that was started on worker i and did not return, on standard error: a line each. */
 void watch_name(const struct watch *w, uint32_t i);
 
 /* Which function has been registered for alarms is forgotten. */
