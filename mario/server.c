@@ -446,11 +446,10 @@ static void *lose(SERVER *s)
 {
     uint32_t offloaded = s->pool == NULL ? 0 : offload_complain(s->pool);
     for (uint32_t i = 0; i < s->master.started; i++) {
-        uint64_t what = atomic_load_explicit(&s->beats[i].what, memory_order_relaxed);
         if (atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
             worker_join(&s->workers[i]);
-        else if (offloaded == 0 || beat_kind(what) != BEAT_IDLE) /* else it only waits for one of these */
-            watch_name(&s->master.watch, i);
+        else if (!watch_name(&s->master.watch, i) && offloaded == 0) /* else it only waits for one of these */
+            complain("worker %u did not end in time", i);
     }
     s->exit_code = EXIT_FAILED;
     mario_log_flush(LAST_LINES_MS);

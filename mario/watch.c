@@ -474,13 +474,12 @@ static bool name_one(const struct beat *b, uint32_t i)
     return true;
 }
 
-void watch_name(const struct watch *w, uint32_t i)
+bool watch_name(const struct watch *w, uint32_t i)
 {
     bool any = name_one(w->workers[i].seat->beat, i);
     for (const struct seat *t = w->former; t != NULL; t = t->next) {
         if (t->pub.ind == i && !t->buried)
             any = name_one(&t->last, i) || any;
     }
-    if (!any)
-        fprintf(stderr, "mario: worker %u: it did not return in time\n", i);
+    return any;
 }

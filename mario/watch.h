@@ -66,8 +66,9 @@ static inline bool watch_avoids(const struct watch *w, uint32_t i)
  * run: watch_name(). */
 bool watch_end(struct watch *w);
 
-/* Name all that was started on worker i and did not return, on standard error: a line each. */
-void watch_name(const struct watch *w, uint32_t i);
+/* Name all that was started on worker i and did not return, on standard error: a line each. False if there
+ * is nothing. */
+bool watch_name(const struct watch *w, uint32_t i);
 
 /* Which function has been registered for alarms is forgotten. */
 void watch_forget(void);

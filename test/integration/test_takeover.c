@@ -92,6 +92,7 @@ START_TEST(an_offloaded_function_outlives_the_stuck_one)
 }
 END_TEST
 
+#ifndef __SANITIZE_THREAD__ /* it gets lost when a thread is cancelled inside of a system call it watches */
 /* A worker that is cancelled while long answers are due: they are sent before it ends. */
 START_TEST(cancelled_with_long_answers)
 {
@@ -116,26 +117,35 @@ START_TEST(cancelled_with_long_answers)
     ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 0);
 }
 END_TEST
+#endif
 
-/* Several functions of one worker never return: a stop that gives up names each. */
+/* Several functions of one worker never return, nor does an offloaded one: a stop that gives up names each. */
 START_TEST(a_stop_names_them_all)
 {
     struct server s;
-    watch_start(&s, NULL, "server.drain_timeout=1");
+    char replace[64];
+    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
+    server_start(&s, "testapp", "watch.warn_ms=100", replace, "server.drain_timeout=1", "test.offload=on",
+                 NULL);
     int other = open_at_worker(&s, 1), first = open_at_worker(&s, 0), second = open_at_worker(&s, 0);
+    int away = open_at_worker(&s, 1);
     stick(first);
     wait_counter(other, "alarm_replaced", 1);
     client_send_packet(second, TEST_HANG, NULL, 0);
+    client_send_packet(away, TEST_HANG + TEST_OFFLOADED, NULL, 0);
     wait_counter(other, "alarm_replaced", 2);
+    wait_counter(other, "offload_jobs", 1);
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 8000), 3);
     char *err = program_slurp(s.err);
     ITEST_ASSERT(strstr(err, "function 0x7020 of connection 0.") != NULL &&
-                     strstr(err, "function 0x7014 of connection 0.") != NULL,
+                     strstr(err, "function 0x7014 of connection 0.") != NULL &&
+                     strstr(err, "function 0x7114, offloaded by worker 1") != NULL,
                  "it says: %s", err);
     free(err);
     close(first);
     close(second);
+    close(away);
     close(other);
     server_discard(&s);
 }
@@ -148,7 +158,9 @@ Suite *takeover_suite(void)
     tcase_add_test(c, a_second_one_leaves_the_first_alone);
     tcase_add_test(c, its_lines_are_of_its_connection);
     tcase_add_test(c, an_offloaded_function_outlives_the_stuck_one);
+#ifndef __SANITIZE_THREAD__
     tcase_add_test(c, cancelled_with_long_answers);
+#endif
     tcase_add_test(c, a_stop_names_them_all);
     return s;
 }
