@@ -396,6 +396,25 @@ static void look_at(struct watch *w, uint32_t i, uint64_t now, uint32_t passed)
     o->ms = 0;
 }
 
+static bool set_pace(struct watch *w)
+{
+    struct timeval every = {.tv_usec = (suseconds_t) w->period_ms * 1000};
+    return event_add(w->event, &every) == 0;
+}
+
+/* Without a watch the master looks when a thread has ended, and from then on until nothing waits any more: a dead
+ * worker for its successor, a former seat for its end. */
+static void look_while_needed(struct watch *w)
+{
+    bool waits = w->former != NULL;
+    for (uint32_t i = 0; i < w->workernum && !waits; i++)
+        waits = w->of[i].warned || w->of[i].successor != NULL;
+    if (!waits)
+        event_del(w->event);
+    else if (!event_pending(w->event, EV_TIMEOUT, NULL))
+        set_pace(w);
+}
+
 void watch_look(struct watch *w)
 {
     if (w->of == NULL)
@@ -407,6 +426,8 @@ void watch_look(struct watch *w)
     for (uint32_t i = 0; i < w->workernum; i++)
         look_at(w, i, now, (uint32_t) passed);
     bury_former(w);
+    if (w->limits.warn_ms == 0)
+        look_while_needed(w);
 }
 
 static void on_time(evutil_socket_t fd, short what, void *arg)
@@ -427,12 +448,11 @@ static uint32_t period_of(uint32_t warn_ms)
 bool watch_setup(struct watch *w, struct event_base *base)
 {
     w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
-    struct timeval every = {.tv_usec = (suseconds_t) w->period_ms * 1000};
     w->looked_ms = w->minute_ms = now_ms();
     w->of = calloc(w->workernum, sizeof *w->of);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
     w->traces = w->limits.warn_ms != 0 && traces_setup();
-    return w->of != NULL && w->event != NULL && (w->limits.warn_ms == 0 || event_add(w->event, &every) == 0);
+    return w->of != NULL && w->event != NULL && (w->limits.warn_ms == 0 || set_pace(w));
 }
 
 void watch_teardown(struct watch *w)

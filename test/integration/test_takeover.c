@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "preloads.h"
 #include "program.h"
 #include "stuck.h"
 #include "test/apps/testapp/commands.h"
@@ -151,6 +152,33 @@ START_TEST(a_stop_names_them_all)
 }
 END_TEST
 
+/* A worker died that may not be replaced now: it is as soon as the minute is over, whether stuck ones are watched
+ * for or not. The clock jumps, so that the test need not wait. */
+START_TEST(tried_again_when_the_minute_is_over)
+{
+    struct server s;
+    char env[PRELOAD_ENV];
+    const char *const envs[] = {env, NULL};
+    const char *const args[] = {_i == 0 ? "watch.warn_ms=0" : "watch.warn_ms=100", "watch.replace_max=1", NULL};
+    struct clock_board *clock = preload_clock(env);
+    server_launch(&s, &(struct launch){.program = "testapp", .args = args, .preload = "clock", .env = envs});
+    int other = open_at_worker(&s, 1), waits = open_at_worker(&s, 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        int fd = open_at_worker(&s, 0);
+        send_number(fd, TEST_END_THREAD, TEST_IN_FUNCTION);
+        wait_counter(other, "alarm_died", i);
+        close(fd);
+    }
+    wait_counter(other, "alarm_limit", 1);
+    atomic_fetch_add(&clock->run_s, 61);
+    client_echo(waits, 10);
+    close(waits);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 2);
+}
+END_TEST
+
 Suite *takeover_suite(void)
 {
     Suite *s = suite_create("takeover");
@@ -161,6 +189,7 @@ Suite *takeover_suite(void)
 #ifndef __SANITIZE_THREAD__
     tcase_add_test(c, cancelled_with_long_answers);
 #endif
+    tcase_add_loop_test(c, tried_again_when_the_minute_is_over, 0, 2);
     tcase_add_test(c, a_stop_names_them_all);
     return s;
 }
