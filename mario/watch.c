@@ -239,17 +239,17 @@ static void tell(struct watch *w, ALARM *a, enum mario_alarm kind)
 
 /* ---- Replacing ---- */
 
-/* Whether one more may be replaced now, and count it. */
-static bool may_replace(struct watch *w, uint64_t now)
+/* Whether one more may be replaced now: of as many as may be in a minute, the first one is longer ago. */
+static bool may_replace(const struct watch *w, uint64_t now)
 {
-    if (now - w->minute_ms >= MINUTE_MS) {
-        w->minute_ms = now;
-        w->replaced = 0;
-    }
-    if (w->replaced >= w->limits.replace_max)
-        return false;
-    w->replaced++;
-    return true;
+    uint64_t first = w->limits.replace_max == 0 ? now : w->replaced_ms[w->oldest];
+    return first == 0 || now - first >= MINUTE_MS;
+}
+
+static void note_replacement(struct watch *w, uint64_t now)
+{
+    w->replaced_ms[w->oldest] = now;
+    w->oldest = w->oldest + 1 == w->limits.replace_max ? 0 : w->oldest + 1;
 }
 
 static void replace(struct watch *w, uint32_t i, uint64_t now)
@@ -260,8 +260,10 @@ static void replace(struct watch *w, uint32_t i, uint64_t now)
         return;
     if (may_replace(w, now))
         o->successor = worker_send_successor(&w->workers[i], fence);
-    if (o->successor != NULL)
+    if (o->successor != NULL) {
+        note_replacement(w, now);
         return;
+    }
     o->try_ms = now + RETRY_MS;
     if (!o->limited) {
         ALARM a = alarm_of(w->workers[i].seat->beat, o->what, i, o->ms);
@@ -448,11 +450,13 @@ static uint32_t period_of(uint32_t warn_ms)
 bool watch_setup(struct watch *w, struct event_base *base)
 {
     w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
-    w->looked_ms = w->minute_ms = now_ms();
+    w->looked_ms = now_ms();
     w->of = calloc(w->workernum, sizeof *w->of);
+    w->replaced_ms = calloc(w->limits.replace_max + 1, sizeof *w->replaced_ms);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
     w->traces = w->limits.warn_ms != 0 && traces_setup();
-    return w->of != NULL && w->event != NULL && (w->limits.warn_ms == 0 || set_pace(w));
+    return w->of != NULL && w->replaced_ms != NULL && w->event != NULL &&
+           (w->limits.warn_ms == 0 || set_pace(w));
 }
 
 void watch_teardown(struct watch *w)
@@ -465,8 +469,10 @@ void watch_teardown(struct watch *w)
         seat_destroy(&t);
     }
     free(w->of);
+    free(w->replaced_ms);
     w->event = NULL;
     w->of = NULL;
+    w->replaced_ms = NULL;
 }
 
 bool watch_end(struct watch *w)

@@ -40,10 +40,10 @@ struct watch {
                           * in the log yet: linked by `next` */
     struct event *event;
     uint32_t period_ms;
-    uint64_t looked_ms; /* when it last looked */
-    uint64_t minute_ms; /* when the minute began in which `replaced` were */
-    uint32_t replaced;
-    bool traces; /* threads can be asked where they are */
+    uint64_t looked_ms;    /* when it last looked */
+    uint64_t *replaced_ms; /* [limits.replace_max] when workers were replaced last, 0 = never; a ring */
+    uint32_t oldest;       /* its next place */
+    bool traces;           /* threads can be asked where they are */
     LOG_QUEUE *qlog;
     struct stats *stats; /* the master's */
 };
