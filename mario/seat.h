@@ -138,8 +138,14 @@ static inline bool seat_has_died(struct seat *t)
     return atomic_load_explicit(&t->fence, memory_order_acquire) % SEAT_STATES == SEAT_DIED;
 }
 
+/* Any thread: whether user code runs. */
+static inline bool seat_is_open(struct seat *t)
+{
+    return atomic_load_explicit(&t->fence, memory_order_acquire) % SEAT_STATES == SEAT_FUNCTION;
+}
+
 /* Its thread: say which function comes next. All seats of a worker share its beat: one that has been taken over
- * may write it once more before it finds out, which misleads whoever watches for one function. */
+ * may write it once more before it finds out. So a beat alone accuses nobody, see seat_is_open(). */
 static inline void seat_beat(struct seat *t, enum beat_kind kind, uint16_t akg)
 {
     uint64_t before = atomic_load_explicit(&t->beat->what, memory_order_relaxed);

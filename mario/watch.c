@@ -383,7 +383,7 @@ static void look_at(struct watch *w, uint32_t i, uint64_t now, uint32_t passed)
         return;
     }
     uint64_t what = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
-    if (what == o->what && beat_kind(what) != BEAT_IDLE) {
+    if (what == o->what && beat_kind(what) != BEAT_IDLE && seat_is_open(t)) {
         o->ms += passed;
         look_at_running(w, i, now);
         return;

@@ -234,6 +234,18 @@ static void *worker_main(void *arg)
 
 /* ---- Taking over ---- */
 
+/* What the other one ran is kept for it; the beat is ours, and we run nothing yet. */
+static void take_beat(struct seat *old)
+{
+    uint64_t what = atomic_load_explicit(&old->beat->what, memory_order_relaxed);
+    uint64_t conn = atomic_load_explicit(&old->beat->conn, memory_order_relaxed);
+    uint64_t peer = atomic_load_explicit(&old->beat->peer, memory_order_relaxed);
+    atomic_store_explicit(&old->last.what, what, memory_order_relaxed);
+    atomic_store_explicit(&old->last.conn, conn, memory_order_relaxed);
+    atomic_store_explicit(&old->last.peer, peer, memory_order_relaxed);
+    atomic_store_explicit(&old->beat->what, what & ~UINT64_C(0xff), memory_order_relaxed);
+}
+
 /* The shard is ours as it was when the other thread went into a function or hook, or fell asleep: every
  * connection in order, but the one whose function it was. What the other one may still touch is that
  * connection's public part and its own seat; its base is not among that, so its events can be taken off. */
@@ -242,12 +254,7 @@ static void take_over(struct worker *w, struct seat *old)
     struct shard *s = &w->shard;
     struct conn *stuck = (struct conn *) (void *) old->conn;
     bool died = seat_here->fence_seen % SEAT_STATES == SEAT_DIED;
-    atomic_store_explicit(&old->last.what, atomic_load_explicit(&old->beat->what, memory_order_relaxed),
-                          memory_order_relaxed);
-    atomic_store_explicit(&old->last.conn, atomic_load_explicit(&old->beat->conn, memory_order_relaxed),
-                          memory_order_relaxed);
-    atomic_store_explicit(&old->last.peer, atomic_load_explicit(&old->beat->peer, memory_order_relaxed),
-                          memory_order_relaxed);
+    take_beat(old);
     old->stranded = stuck != NULL ? stuck->pub.ind + 1 : 0;
     event_del(old->bell_event);
     event_del(old->tick_event);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "mortal.h"
 #include "preloads.h"
 #include "program.h"
 #include "stuck.h"
@@ -50,6 +51,25 @@ START_TEST(a_second_one_leaves_the_first_alone)
 }
 END_TEST
 
+/* Its successor has nothing to do: that is no reason to call it stuck, nor to send newcomers elsewhere. */
+START_TEST(an_idle_successor_is_not_stuck)
+{
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    stick(fd);
+    wait_counter(other, "alarm_replaced", 1);
+    itest_sleep(3 * WARN_MS); /* time itself is the matter */
+    ck_assert_uint_eq(counter_on(other, "alarm_stuck"), 1);
+    close(open_at_worker(&s, 0));
+    unstick(other);
+    client_expect_fin(fd);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "watch_stuck"), 1);
+}
+END_TEST
+
 /* What a function that was taken over logs is said of its connection, and not of one that its successor serves. */
 START_TEST(its_lines_are_of_its_connection)
 {
@@ -68,6 +88,29 @@ START_TEST(its_lines_are_of_its_connection)
     close(next);
     close(other);
     server_finish(&s);
+}
+END_TEST
+
+/* The process dies of a function that was taken over: the record has that one, not what its successor does. */
+START_TEST(the_process_dies_of_it)
+{
+    static char line[MORTAL_LINE];
+    char replace[64], where[64];
+    const char *const args[] = {"watch.warn_ms=100", replace, NULL};
+    struct server s;
+    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
+    mortal_start(&s, args);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    snprintf(where, sizeof where, "worker 0, akg_id 0x7020, connection 0.%u.", who_of(fd).ind);
+    send_number(fd, TEST_STICK, TEST_THEN_ABORT);
+    wait_counter(other, "alarm_replaced", 1);
+    client_send_packet(other, TEST_UNSTICK, NULL, 0);
+    server_wait_exit(&s, 5000);
+    mortal_last_line(&s, " ERROR died: ", line);
+    ITEST_ASSERT(strstr(line, where) != NULL, "not %s: %s", where, line);
+    close(fd);
+    close(other);
+    server_discard(&s);
 }
 END_TEST
 
@@ -187,7 +230,9 @@ Suite *takeover_suite(void)
     Suite *s = suite_create("takeover");
     TCase *c = itest_case(s, "takeover", 40);
     tcase_add_test(c, a_second_one_leaves_the_first_alone);
+    tcase_add_test(c, an_idle_successor_is_not_stuck);
     tcase_add_test(c, its_lines_are_of_its_connection);
+    tcase_add_test(c, the_process_dies_of_it);
     tcase_add_test(c, an_offloaded_function_outlives_the_stuck_one);
 #ifndef __SANITIZE_THREAD__
     tcase_add_test(c, cancelled_with_long_answers);

@@ -143,7 +143,7 @@ bool track_is_wrong(const CONN *c);
 /* Close c, and do this in its end hook. Returns what the function is to return. */
 sint32 close_to(CONN *c, sint32 at_end);
 
-/* block.c: block until TEST_UNSTICK comes. Any thread. */
+/* block.c: block until TEST_UNSTICK has come so often. Any thread. */
 void stick(uint32 times);
 /* A timer function of every second, on the master: sleeps if TEST_STALL has come. */
 void on_second(LOG_QUEUE *q, void *arg);

@@ -43,6 +43,8 @@ sint32 do_stick(CONN *c)
     stick(number_in(c) == TEST_UNTIL_TWICE ? 2 : 1);
     if (c->owner != before.owner || c->out_buf != before.out_buf || c->bufev != before.bufev)
         own_wrong_state++; /* it is still ours, whoever serves the worker by now */
+    if (number_in(c) == TEST_THEN_ABORT)
+        abort();
     if (number_in(c) == TEST_AND_SAY)
         slog_info_t(c->owner->qlog, "stuck no more");
     return do_echo(c);

@@ -45,6 +45,7 @@ enum test_place {
     TEST_IN_END_HOOK, /* closes, and does it in the end hook of its connection */
     TEST_UNTIL_TWICE, /* TEST_STICK: in the function, until TEST_UNSTICK has come twice */
     TEST_AND_SAY,     /* TEST_STICK: in the function, which logs "stuck no more" then */
+    TEST_THEN_ABORT,  /* TEST_STICK: in the function, which calls abort() then */
     TEST_LATER        /* TEST_CANCEL: it takes effect once the function has returned */
 };
 
