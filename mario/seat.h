@@ -69,10 +69,11 @@ struct seat {
     uint32_t stranded; /* 1 + slot of the connection it was stuck with, 0 = none; as `last` */
     struct beat last; /* what it ran when it was taken over: successor (w) -> master (r) by `arrival`; and its
                         * own thread, which may find it not yet written */
-    _Atomic bool gone; /* its thread has ended otherwise than by finishing: thread (w) -> master (r) */
+    _Atomic bool gone; /* its thread is ending, and not by finishing: thread (w) -> master (r) */
     bool died;         /* the master's: its thread ended in a function */
-    bool buried; /* the master's: it was taken over, its thread was joined and its connection released */
-    struct seat *next;                   /* the master's: among those that were taken over */
+    bool joined;       /* the master's: it was taken over, and its thread has ended */
+    bool buried;       /* the master's: and its connection was released */
+    struct seat *next; /* the master's: among those that were taken over */
     _Alignas(64) _Atomic uint64_t fence; /* this thread, a successor (w) */
 };
 

@@ -485,8 +485,10 @@ void *start_server(void *server)
         for (uint32_t i = 0; i < s->master.started; i++)
             worker_stop_now(&s->workers[i]);
     }
-    if (!watch_end(&s->master.watch))
+    if (!watch_end(&s->master.watch)) {
+        complain("a thread that was taken over did not end in time");
         return lose(s);
+    }
     join_workers(s);
     if (s->pool != NULL)
         offload_stop(s->pool);

@@ -34,6 +34,7 @@ enum {
     TRACE_WAITS = 10,
     RETRY_MS = 1000,
     MINUTE_MS = 60000,
+    END_WAITS = 1000, /* ms that a former seat's thread has to end, once the workers have */
     LINES_A_SECOND = 4
 };
 
@@ -300,15 +301,17 @@ static void settle_successor(struct watch *w, uint32_t i)
     o->ms = 0;
 }
 
-/* A thread that was taken over: if it has ended by now its connection is freed. */
+/* A thread that was taken over: if it has ended by now, destructors of its own data included, which may take their
+ * time, its connection is freed. */
 static void bury(struct watch *w, struct seat *t)
 {
-    if (t->buried || !atomic_load_explicit(&t->gone, memory_order_acquire) ||
-        !worker_release(&w->workers[t->pub.ind], t))
+    if (t->buried)
         return;
-    pthread_join(t->thread, NULL);
-    t->buried = true;
-    if (!t->died)
+    if (!t->joined)
+        t->joined =
+            atomic_load_explicit(&t->gone, memory_order_acquire) && pthread_tryjoin_np(t->thread, NULL) == 0;
+    t->buried = t->joined && worker_release(&w->workers[t->pub.ind], t);
+    if (t->buried && !t->died)
         stats_add(w->stats, STAT_watch_buried, 1);
 }
 
@@ -485,6 +488,9 @@ bool watch_end(struct watch *w)
                 nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         }
     }
+    for (int i = 0; i < END_WAITS && !bury_former(w);
+         i++) /* their connections are gone: they are about to end */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return bury_former(w);
 }
 

@@ -195,6 +195,26 @@ START_TEST(a_stop_names_them_all)
 }
 END_TEST
 
+/* The thread of a function that was taken over takes its time to end: the master does not wait for it. */
+START_TEST(a_thread_that_ends_slowly)
+{
+    struct server s;
+    watch_start(&s, NULL, NULL);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    send_number(fd, TEST_STICK, TEST_THEN_LINGER);
+    wait_counter(other, "alarm_replaced", 1);
+    unstick(other);
+    itest_sleep(WARN_MS); /* it has returned, and the master has looked */
+    close(open_at_worker(&s, 0));
+    ck_assert_uint_eq(counter_on(other, "watch_buried"), 0);
+    unstick(other);
+    wait_counter(other, "watch_buried", 1);
+    client_expect_fin(fd);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
 /* A worker died that may not be replaced now: it is as soon as the minute is over, whether stuck ones are watched
  * for or not. The clock jumps, so that the test need not wait. */
 START_TEST(tried_again_when_the_minute_is_over)
@@ -238,6 +258,7 @@ Suite *takeover_suite(void)
     tcase_add_test(c, cancelled_with_long_answers);
 #endif
     tcase_add_loop_test(c, tried_again_when_the_minute_is_over, 0, 2);
+    tcase_add_test(c, a_thread_that_ends_slowly);
     tcase_add_test(c, a_stop_names_them_all);
     return s;
 }

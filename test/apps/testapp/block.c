@@ -35,14 +35,24 @@ void stick(uint32 times)
         susleep(0, 1000);
 }
 
+/* As a destructor of thread-specific data. */
+static void linger(void *arg)
+{
+    (void) arg;
+    stick(1);
+}
+
 sint32 do_stick(CONN *c)
 {
+    static pthread_key_t key;
     const CONN before = *c;
     if (number_in(c) == TEST_IN_END_HOOK)
         return close_to(c, END_STICKS);
     stick(number_in(c) == TEST_UNTIL_TWICE ? 2 : 1);
     if (c->owner != before.owner || c->out_buf != before.out_buf || c->bufev != before.bufev)
         own_wrong_state++; /* it is still ours, whoever serves the worker by now */
+    if (number_in(c) == TEST_THEN_LINGER && pthread_key_create(&key, linger) == 0)
+        pthread_setspecific(key, &key);
     if (number_in(c) == TEST_THEN_ABORT)
         abort();
     if (number_in(c) == TEST_AND_SAY)

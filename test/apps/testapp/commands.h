@@ -46,6 +46,7 @@ enum test_place {
     TEST_UNTIL_TWICE, /* TEST_STICK: in the function, until TEST_UNSTICK has come twice */
     TEST_AND_SAY,     /* TEST_STICK: in the function, which logs "stuck no more" then */
     TEST_THEN_ABORT,  /* TEST_STICK: in the function, which calls abort() then */
+    TEST_THEN_LINGER, /* TEST_STICK: in the function; and its thread ends only after one TEST_UNSTICK more */
     TEST_LATER        /* TEST_CANCEL: it takes effect once the function has returned */
 };
 
