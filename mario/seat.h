@@ -139,6 +139,12 @@ static inline bool seat_has_died(struct seat *t)
     return atomic_load_explicit(&t->fence, memory_order_acquire) % SEAT_STATES == SEAT_DIED;
 }
 
+/* Any thread: whether a successor has taken over. */
+static inline bool seat_is_taken(struct seat *t)
+{
+    return atomic_load_explicit(&t->fence, memory_order_acquire) % SEAT_STATES == SEAT_TAKEN;
+}
+
 /* Any thread: whether user code runs. */
 static inline bool seat_is_open(struct seat *t)
 {

@@ -381,6 +381,8 @@ static void look_at(struct watch *w, uint32_t i, uint64_t now, uint32_t passed)
     if (o->successor != NULL)
         settle_successor(w, i);
     struct seat *t = w->workers[i].seat;
+    if (seat_is_taken(t))
+        return; /* its successor is still moving the connections: it is neither back nor stuck */
     if (seat_has_died(t)) {
         look_at_death(w, i, now);
         return;

@@ -48,6 +48,7 @@ START_TEST(a_second_one_leaves_the_first_alone)
     close(other);
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 2);
+    ck_assert_uint_eq(server_counter(&s, "alarm_back"), 0);
 }
 END_TEST
 
@@ -242,6 +243,7 @@ START_TEST(tried_again_when_the_minute_is_over)
     close(other);
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 2);
+    ck_assert_uint_eq(server_counter(&s, "alarm_back"), 0);
 }
 END_TEST
 

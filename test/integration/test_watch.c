@@ -321,6 +321,7 @@ START_TEST(ten_in_a_row)
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), ROUNDS);
     ck_assert_uint_eq(server_counter(&s, "alarm_replaced"), ROUNDS);
+    ck_assert_uint_eq(server_counter(&s, "alarm_back"), 0);
 }
 END_TEST
 
