@@ -43,6 +43,10 @@ const struct row conf_rows[] = {
      "Seconds in which pending output did not shrink until the connection is closed. 0 is never."},
     {"server", "packet_timeout", ROW_NUMBER, "10", SECONDS, AT(server.packet_timeout),
      "Seconds from a packet's first byte to its last until the connection is closed. 0 is never."},
+    {"server", "keepalive", ROW_NUMBER, "0", 0, MARIO_KEEPALIVE_MAX, NULL, AT(server.keepalive),
+     "Seconds of silence after which the kernel asks a TCP client whether it is still there. One that answers "
+     "nothing for as long again is closed, and one that acknowledges or takes no output for twice this time. 0 "
+     "is never."},
     {"server", "max_pkglen", ROW_NUMBER, "8192", MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX, NULL,
      AT(server.max_pkglen), "The largest packet that is accepted, in bytes, head included."},
     {"server", "stx", ROW_HEX, "0x8eb69af7", 0, UINT32_MAX, NULL, AT(stx),

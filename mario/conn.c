@@ -248,6 +248,7 @@ bool conn_is_beyond_sending(enum reason r)
 {
     switch (r) {
     case REASON_reset:
+    case REASON_peer_dead:
     case REASON_idle_timeout:
     case REASON_packet_timeout:
     case REASON_write_timeout:

@@ -8,6 +8,8 @@
 #ifndef MARIO_IO_H
 #define MARIO_IO_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -39,6 +41,26 @@ static inline ssize_t io_write(int fd, struct iovec *vec, size_t count)
 #else
     return sendmsg(fd, &m, MSG_NOSIGNAL);
 #endif
+}
+
+/* Whether this errno of the two above says that the kernel gave the peer up, and not that the peer ended the
+ * connection: it answered neither data nor probes. Routers on the way may have said why, hence the many names. */
+static inline bool io_is_silence(int err)
+{
+    switch (err) {
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN:
+    case ENONET:
+    case EACCES:
+    case ECONNREFUSED:
+    case EPROTO:
+        return true;
+    default:
+        return false;
+    }
 }
 
 #endif

@@ -15,6 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { PROBES = 3 }; /* a peer that answers none of them is dead: one or two may get lost */
+
 /* Digits only, 0 .. 65535. */
 static bool parse_port(const char *text, uint16 *port)
 {
@@ -171,6 +173,29 @@ static bool set_options(int fd, int family)
            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
 }
 
+/*
+ * What decides is TCP_USER_TIMEOUT, which is as long as all probes need. It is needed because probes are sent only
+ * while nothing of ours is unacknowledged: an answer on its way to a dead peer would otherwise be repeated for a
+ * quarter of an hour (tcp_retries2). It also ends a peer whose window stays closed for as long.
+ *
+ * On Linux accepted sockets inherit all of this from the listener, so it costs no system call a connection.
+ */
+bool listen_keepalive(int fd, int family, uint32 seconds)
+{
+    int on = seconds != 0, idle = (int) seconds;
+    int count = idle < PROBES ? idle : PROBES;
+    int interval = idle < PROBES ? 1 : idle / PROBES;
+    int limit_ms = (idle + count * interval) * 1000;
+    if (family == AF_UNIX)
+        return true;
+    if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof limit_ms) != 0)
+        return false;
+    return !on || (setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) == 0 &&
+                   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval) == 0 &&
+                   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count) == 0);
+}
+
 static void learn_port(struct listen_address *a, int fd)
 {
     uint16 before = listen_port(a);
@@ -183,7 +208,7 @@ static void learn_port(struct listen_address *a, int fd)
         snprintf(colon, sizeof a->name - (size_t) (colon - a->name), ":%u", listen_port(a));
 }
 
-int listen_open(struct listen_address *a, int backlog)
+int listen_open(struct listen_address *a, int backlog, uint32 keepalive)
 {
     int family = a->addr.ss_family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -191,7 +216,8 @@ int listen_open(struct listen_address *a, int backlog)
         return -1;
     if (family == AF_UNIX)
         remove_stale(a);
-    bool bound = set_options(fd, family) && bind(fd, (struct sockaddr *) &a->addr, a->len) == 0;
+    bool bound = set_options(fd, family) && listen_keepalive(fd, family, keepalive) &&
+                 bind(fd, (struct sockaddr *) &a->addr, a->len) == 0;
     if (!bound || listen(fd, backlog) != 0) {
         int saved = errno;
         if (bound)

@@ -22,9 +22,13 @@ struct listen_address {
 /* Parse a comma list into out[0 .. LISTEN_MAX-1]. How many there are, or -1 with one line in why. */
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size);
 
-/* Bind and listen, non-blocking. Port 0 becomes the port the kernel gave. A stale unix socket file that
- * nobody listens on is replaced. The descriptor, or -1 with errno. */
-int listen_open(struct listen_address *a, int backlog);
+/* Bind and listen, non-blocking, with listen_keepalive(). Port 0 becomes the port the kernel gave. A stale unix
+ * socket file that nobody listens on is replaced. The descriptor, or -1 with errno. */
+int listen_open(struct listen_address *a, int backlog, uint32 keepalive);
+
+/* Have connections that arrive from now on probed after `seconds` of silence, .. MARIO_KEEPALIVE_MAX, and given
+ * up after at most as long again; 0: never. Nothing to do for a unix socket. False with errno. */
+bool listen_keepalive(int fd, int family, uint32 seconds);
 
 /* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. */
 const char *listen_mend(int err);

@@ -24,6 +24,7 @@ enum mario_when_full {
 #define MARIO_CONNNUM_MAX         16777215u
 #define MARIO_CONNNUM_AUTO_MAX    100000u   /* connnum 0 gives at most this many a worker */
 #define MARIO_TIMEOUT_MAX         31536000u /* a year, seconds */
+#define MARIO_KEEPALIVE_MAX       32767u    /* the kernel's, seconds */
 #define MARIO_DRAIN_MAX           3600u     /* an hour, seconds */
 #define MARIO_PKGLEN_MIN          8u
 #define MARIO_PKGLEN_MAX          65535u
@@ -45,12 +46,13 @@ struct mario_options {
     uint32 timeout;                 /* seconds without a byte until a connection is closed; 0 = none */
     uint32 write_timeout;           /* seconds in which pending output did not shrink; 0 = none */
     uint32 packet_timeout;          /* seconds from a packet's first byte to its last; 0 = none */
-    uint32 max_pkglen;              /* largest packet accepted, MARIO_PKGLEN_MIN .. MARIO_PKGLEN_MAX */
-    uint32 backlog;       /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
-    uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
-    uint32 output_high;   /* bytes of pending output above which a connection is not read */
-    uint32 output_max;    /* bytes of pending output above which it is closed; >= output_high */
-    uint32 watch_warn_ms; /* milliseconds a function may run until it is reported; 0 = no watch */
+    uint32 keepalive;  /* seconds of silence until a TCP peer is probed, .. MARIO_KEEPALIVE_MAX; 0 = never */
+    uint32 max_pkglen; /* largest packet accepted, MARIO_PKGLEN_MIN .. MARIO_PKGLEN_MAX */
+    uint32 backlog;    /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
+    uint32 drain_timeout;     /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
+    uint32 output_high;       /* bytes of pending output above which a connection is not read */
+    uint32 output_max;        /* bytes of pending output above which it is closed; >= output_high */
+    uint32 watch_warn_ms;     /* milliseconds a function may run until it is reported; 0 = no watch */
     uint32 watch_replace_ms;  /* until its worker is replaced; 0 = never; >= watch_warn_ms */
     uint32 watch_replace_max; /* replaced within a minute, .. MARIO_REPLACE_MAX */
     uint32
@@ -79,7 +81,8 @@ void mario_options_init(struct mario_options *o);
 /* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to
  * o->death_log and fork again within a second. The parent opens the listeners, keeps them, becomes o->user and
  * stays so, reads nothing from clients, and passes TERM, INT, HUP, USR1 and USR2 on. Of *o it uses listen,
- * backlog, connnum and workernum (for the descriptor limit), drain_timeout, user, death_log and death_format.
+ * backlog, keepalive, connnum and workernum (for the descriptor limit), drain_timeout, user, death_log and
+ * death_format.
  *
  * Returns -1 in each child, which goes on as it would have without: init (takes over listeners of the same
  * address instead of opening them), registering, start. TERM, INT and HUP are blocked there until then. In the

@@ -112,7 +112,14 @@ static ssize_t send_once(const struct conn *c, struct evbuffer *b, size_t len)
     return sent;
 }
 
-/* Send the first `len` bytes of b until the kernel takes no more. *left is what it did not take. */
+/* Which failure errno is, right after send_from(). */
+static enum output broken(void)
+{
+    return io_is_silence(errno) ? OUTPUT_SILENCE : OUTPUT_BROKEN;
+}
+
+/* Send the first `len` bytes of b until the kernel takes no more. *left is what it did not take. False with errno
+ * if the socket failed. */
 static bool send_from(const struct conn *c, struct evbuffer *b, size_t len, size_t *left)
 {
     *left = len;
@@ -156,7 +163,7 @@ enum output output_send(struct conn *c)
     if (len == 0)
         return answer;
     if (c->backlog == NULL && !send_from(c, t->ink, wanted, &left))
-        answer = OUTPUT_BROKEN;
+        answer = broken();
     else if (left > 0)
         answer = keep(c, t->ink, left);
     wipe(t->ink);
@@ -166,6 +173,7 @@ enum output output_send(struct conn *c)
 enum reason output_reason(enum output o)
 {
     return o == OUTPUT_BROKEN      ? REASON_reset
+           : o == OUTPUT_SILENCE   ? REASON_peer_dead
            : o == OUTPUT_LIMIT     ? REASON_output_limit
            : o == OUTPUT_NO_MEMORY ? REASON_no_memory
                                    : REASON_NONE;
@@ -177,7 +185,7 @@ enum output output_flush(struct conn *c)
     if (len == 0)
         return OUTPUT_CLEAN;
     if (!send_from(c, c->backlog, len, &left))
-        return OUTPUT_BROKEN;
+        return broken();
     if (left < len)
         c->last_tx = conn_shard(c)->tick;
     if (left > 0)

@@ -11,6 +11,7 @@ enum output {
     OUTPUT_PENDING, /* the kernel took only some; the rest waits in the backlog */
     OUTPUT_LIMIT,   /* more than output.max is pending */
     OUTPUT_BROKEN,  /* the socket failed */
+    OUTPUT_SILENCE, /* the same: the peer does not answer any more */
     OUTPUT_NO_MEMORY
 };
 

@@ -8,7 +8,8 @@
 /*        name            hook           level             what happened */
 #define REASONS(ROW)                                                                                       \
     ROW(peer_closed, g_akg_closed_id, MARIO_LOG_DEBUG)    /* a FIN; all answers were sent */               \
-    ROW(reset, g_akg_error_id, MARIO_LOG_DEBUG)           /* the socket failed: RST, unreachable ... */    \
+    ROW(reset, g_akg_error_id, MARIO_LOG_DEBUG)           /* the socket failed: an RST */                  \
+    ROW(peer_dead, g_akg_error_id, MARIO_LOG_DEBUG)       /* the kernel gave up: no answer */              \
     ROW(idle_timeout, g_akg_timeout_id, MARIO_LOG_DEBUG)  /* server.timeout seconds without a byte */      \
     ROW(packet_timeout, g_akg_timeout_id, MARIO_LOG_WARN) /* a packet was not complete in time */          \
     ROW(write_timeout, g_akg_timeout_id, MARIO_LOG_WARN)  /* pending output did not shrink in time */      \

@@ -65,6 +65,7 @@ void mario_options_init(struct mario_options *o)
                                 .timeout = 300,
                                 .write_timeout = 60,
                                 .packet_timeout = 10,
+                                .keepalive = 0,
                                 .max_pkglen = 8192,
                                 .backlog = 4096,
                                 .drain_timeout = 10,
@@ -110,6 +111,7 @@ static bool check(const struct mario_options *o)
            in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("keepalive", o->keepalive, 0, MARIO_KEEPALIVE_MAX) &&
            in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
            in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
            in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
@@ -207,10 +209,10 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
 {
     for (uint32_t i = 0; i < s->master.listener_count; i++) {
         struct listener *l = &s->listeners[i];
-        l->fd = supervise_listener(&l->address, (int) o->backlog);
+        l->fd = supervise_listener(&l->address, (int) o->backlog, o->keepalive);
         l->borrowed = l->fd >= 0;
         if (!l->borrowed)
-            l->fd = listen_open(&l->address, (int) o->backlog);
+            l->fd = listen_open(&l->address, (int) o->backlog, o->keepalive);
         if (l->fd >= 0)
             continue;
         return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno), listen_mend(errno));

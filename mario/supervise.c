@@ -105,12 +105,12 @@ static uint64_t now_ms(void)
 
 /* ---- In the child ---- */
 
-int supervise_listener(struct listen_address *a, int backlog)
+int supervise_listener(struct listen_address *a, int backlog, uint32 keepalive)
 {
     for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
         struct kept *k = &sup.kept[i];
         if (k->lent || k->asked.len != a->len || memcmp(&k->asked.addr, &a->addr, a->len) != 0 ||
-            listen(k->fd, backlog) != 0)
+            !listen_keepalive(k->fd, a->addr.ss_family, keepalive) || listen(k->fd, backlog) != 0)
             continue;
         k->lent = true;
         *a = k->got;
@@ -218,7 +218,7 @@ static bool keep_listeners(const struct mario_options *o)
     for (int i = 0; i < n; i++) {
         struct kept *k = &sup.kept[i];
         k->asked = k->got = all[i];
-        k->fd = listen_open(&k->got, (int) o->backlog);
+        k->fd = listen_open(&k->got, (int) o->backlog, o->keepalive);
         if (k->fd < 0) {
             complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_mend(errno));
             n = -1;

@@ -222,7 +222,7 @@ bool turn_receive(struct seat *t, struct conn *c)
     } else if (n == 0)
         conn_close(c, REASON_peer_closed);
     else if (errno != EAGAIN && errno != EINTR)
-        conn_close(c, REASON_reset);
+        conn_close(c, io_is_silence(errno) ? REASON_peer_dead : REASON_reset);
     return false;
 }
 

@@ -150,6 +150,7 @@ START_TEST(what_the_check_accepts_starts)
         "server.write_timeout=31536000",
         "server.packet_timeout=31536000",
         "server.drain_timeout=31536000",
+        "server.keepalive=32767",
         "server.max_pkglen=8",
         "server.max_pkglen=65535",
         "server.backlog=65535",

@@ -32,6 +32,7 @@ static const struct {
     {"server.timeout", "31536001", "out of range", "0 .. 31536000"},
     {"server.write_timeout", "1s", "behind the number", "0 .. 31536000"},
     {"server.packet_timeout", "-10", "negative", "0 .. 31536000"},
+    {"server.keepalive", "32768", "out of range", "0 .. 32767"},
     {"server.max_pkglen", "7", "out of range", "8 .. 65535"},
     {"server.max_pkglen", "65536", "out of range", "8 .. 65535"},
     {"server.stx", "0x1ffffffff", "out of range", "0x0 .. 0xffffffff"},

@@ -197,7 +197,8 @@ START_TEST(test_fields)
 {
     static const char text[] =
         "[server]\nlisten=127.0.0.1:7\nworkernum=1\nconnnum=2\nstrict_limits=off\nwhen_full=wait\ntimeout=3\n"
-        "write_timeout=4\npacket_timeout=5\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\nprefault=on\n"
+        "write_timeout=4\npacket_timeout=5\nkeepalive=6\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\n"
+        "prefault=on\n"
         "[output]\nhigh=10k\nmax=11k\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
         "rotate_size=13k\nrotate_daily=on\nkeep=14\n[collect]\ninterval=12\n";
     ck_assert_msg(load_text(&conf, text, sizeof(text) - 1) == 0, "%s", err.text);
@@ -210,6 +211,7 @@ START_TEST(test_fields)
     ck_assert_uint_eq(o->timeout, 3);
     ck_assert_uint_eq(o->write_timeout, 4);
     ck_assert_uint_eq(o->packet_timeout, 5);
+    ck_assert_uint_eq(o->keepalive, 6);
     ck_assert_uint_eq(o->max_pkglen, 60);
     ck_assert_uint_eq(conf.stx, 7);
     ck_assert_uint_eq(o->backlog, 8);
@@ -243,6 +245,7 @@ START_TEST(test_defaults_are_the_librarys)
     ck_assert_uint_eq(o.timeout, conf.server.timeout);
     ck_assert_uint_eq(o.write_timeout, conf.server.write_timeout);
     ck_assert_uint_eq(o.packet_timeout, conf.server.packet_timeout);
+    ck_assert_uint_eq(o.keepalive, conf.server.keepalive);
     ck_assert_uint_eq(o.max_pkglen, conf.server.max_pkglen);
     ck_assert_uint_eq(o.backlog, conf.server.backlog);
     ck_assert_uint_eq(o.drain_timeout, conf.server.drain_timeout);

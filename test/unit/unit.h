@@ -30,6 +30,7 @@
     ROW(conf)       \
     ROW(clients)    \
     ROW(privilege)  \
+    ROW(listen)     \
     ROW(record)
 
 #define ROW(name) Suite *name##_suite(void);

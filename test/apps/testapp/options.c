@@ -37,6 +37,7 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"server.timeout", &o->timeout},
         {"server.write_timeout", &o->write_timeout},
         {"server.packet_timeout", &o->packet_timeout},
+        {"server.keepalive", &o->keepalive},
         {"server.max_pkglen", &o->max_pkglen},
         {"server.backlog", &o->backlog},
         {"server.drain_timeout", &o->drain_timeout},
