@@ -15,6 +15,7 @@
     ROW(start)      \
     ROW(overload)   \
     ROW(slow)       \
+    ROW(keepalive)  \
     ROW(load)       \
     ROW(stop)       \
     ROW(watch)      \
