@@ -98,7 +98,9 @@ static void pack_reply(struct seat *t, struct job *j)
     else if (whole && wanted == len)
         whole = evbuffer_add_buffer(j->large, t->ink) == 0;
     else if (whole)
-        whole = evbuffer_remove_buffer(t->ink, j->large, wanted) == (int) wanted;
+        whole = evbuffer_remove_buffer(t->ink, j->large, wanted) == (int) wanted &&
+                evbuffer_get_length(j->large) ==
+                    wanted; /* it does not say when it lacks memory for the last ones */
     if (evbuffer_get_length(t->ink) > 0)
         evbuffer_drain(t->ink, evbuffer_get_length(t->ink));
     if (whole)

@@ -135,7 +135,8 @@ static bool send_from(const struct conn *c, struct evbuffer *b, size_t len, size
     return true;
 }
 
-/* What the kernel did not take goes behind what already waits. Chains change hands, bytes are not copied. */
+/* What the kernel did not take goes behind what already waits. Chains change hands, bytes are not copied, but for
+ * those of a chain of which only the beginning is wanted: libevent does not say when it finds no memory for them. */
 static enum output keep(struct conn *c, struct evbuffer *ink, size_t left)
 {
     struct shard *s = conn_shard(c);
@@ -145,9 +146,12 @@ static enum output keep(struct conn *c, struct evbuffer *ink, size_t left)
             return OUTPUT_NO_MEMORY;
         c->last_tx = s->tick;
     }
-    int moved = left == evbuffer_get_length(ink) ? evbuffer_add_buffer(c->backlog, ink)
-                                                 : evbuffer_remove_buffer(ink, c->backlog, left) - (int) left;
-    if (moved != 0)
+    size_t whole = evbuffer_get_length(c->backlog) + left;
+    if (left == evbuffer_get_length(ink))
+        evbuffer_add_buffer(c->backlog, ink);
+    else
+        evbuffer_remove_buffer(ink, c->backlog, left);
+    if (evbuffer_get_length(c->backlog) != whole)
         return OUTPUT_NO_MEMORY;
     return evbuffer_get_length(c->backlog) > s->set->output_max ? OUTPUT_LIMIT : OUTPUT_PENDING;
 }

@@ -14,6 +14,7 @@
 #include <event2/bufferevent.h>
 
 #include "mario/akg.h"
+#include "mario/mem.h"
 #include "mario/output.h"
 
 /* ---- Which hook, and when ---- */
@@ -193,6 +194,38 @@ START_TEST(pending_output_is_sent_before_the_end)
 }
 END_TEST
 
+/* As libevent's, but the allocation that `scarce` counts down to fails. */
+static unsigned scarce;
+static void *scarce_alloc(size_t n)
+{
+    return scarce > 0 && --scarce == 0 ? NULL : mem_alloc(n);
+}
+
+/* A function closes, so only a part of what was written is to be kept for later, and there is no memory for that: all
+ * of it is kept, or the connection is told; never an empty backlog, which would wait for nothing. */
+START_TEST(output_that_finds_no_memory)
+{
+    static unsigned char much[65536];
+    struct conn *c = pool_open();
+    while (send(c->pub.fd, much, sizeof much, MSG_DONTWAIT) > 0) {
+    }
+    event_set_mem_functions(scarce_alloc, mem_realloc, mem_free);
+    seat_begin(pool.seat, &c->pub, conn_id(c));
+    ck_assert_int_eq(bufferevent_write(pool.seat->pen, "before", 6), 0);
+    close_conn(&c->pub, 0);
+    ck_assert_int_eq(bufferevent_write(pool.seat->pen, "behind", 6), 0);
+    seat_end(pool.seat);
+    scarce = (unsigned) _i;
+    enum output answer = output_send(c);
+    bool failed = scarce == 0 && _i > 0;
+    scarce = 0;
+    mem_setup();
+    ck_assert_uint_eq(answer, failed ? OUTPUT_NO_MEMORY : OUTPUT_PENDING);
+    ck_assert(failed || output_pending(c) == 6);
+    ck_assert_uint_eq(evbuffer_get_length(pool.seat->ink), 0);
+}
+END_TEST
+
 START_TEST(a_dead_socket_does_not_drain)
 {
     static char data[1000000];
@@ -223,6 +256,7 @@ Suite *pool_ends_suite(void)
     tcase_add_test(c, a_function_closes_another);
     tcase_add_test(c, another_thread_may_not_close);
     tcase_add_test(c, pending_output_is_sent_before_the_end);
+    tcase_add_loop_test(c, output_that_finds_no_memory, 0, 4);
     tcase_add_test(c, a_dead_socket_does_not_drain);
     return s;
 }
