@@ -120,8 +120,14 @@ test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
 
 test-build: all $(B)/unit_tests $(B)/integration_tests $(APPS) $(PRELOADS)
 
-fuzz: deps-check ## libFuzzer on the codec for SECONDS=20
+fuzz: deps-check ## libFuzzer on the codec and on a whole worker for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
+
+fuzz-coverage: deps-fuzz ## which lines these two run in SECONDS=20
+	@test/fuzz/run $(or $(SECONDS),20) coverage
+
+fuzz-afl: deps-fuzz ## AFL++ instead, SECONDS=60
+	@test/fuzz/run $(or $(SECONDS),60) afl
 
 model: deps-check ## model-check the ring and the doorbell with spin
 	@test/model/run
@@ -150,7 +156,7 @@ demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop i
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-deps-build deps-test deps-check deps-bench deps-million: deps-%:
+deps-build deps-test deps-check deps-fuzz deps-bench deps-million: deps-%:
 	@scripts/deps $*
 
 mario.pc: mario.pc.in FORCE
@@ -189,6 +195,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build fuzz model check-style bench bench-log bench-models million demo deps deps-build deps-test \
-	deps-check deps-bench deps-million install \
+.PHONY: FORCE all lib clients test test-build fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps deps-build deps-test \
+	deps-check deps-fuzz deps-bench deps-million install \
 	clean help

@@ -8,11 +8,9 @@
  * section 2; they do not depend on the chunks; every OK moves on by 8 .. max_pkglen bytes; what a prefix was
  * refused for, the whole is refused for.
  */
-#include "mario/codec.h"
+#include "plain.h"
 
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define STX 0x8eb69af7u
@@ -22,14 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
 static FUNC_PTR funcs[65536];
 static const uint32_t limits[] = {8, 9, 64, 1024, 8192, 65535};
-
-#define MUST(x) ((x) ? (void) 0 : must_failed(#x, __LINE__))
-
-static void must_failed(const char *what, int line)
-{
-    fprintf(stderr, "fuzz_codec.c:%d: '%s' does not hold\n", line, what);
-    abort();
-}
 
 static sint32 some_function(CONN *c)
 {
@@ -63,32 +53,6 @@ static void reading_count(struct reading *r, uint32_t len, uint32_t id)
     r->packets++;
     r->bytes += len;
     r->digest = (r->digest ^ (len + (uint64_t) id * 65536)) * UINT64_C(0x100000001b3);
-}
-
-/* The wire format once more, written to be read and not to be fast. */
-static enum codec_answer plain_next(const struct codec *c, const uint8_t *data, size_t n, struct packet *p)
-{
-    uint32_t stx = 0, len = 0, id = 0;
-    *p = (struct packet){0};
-    for (size_t i = 0; i < 4 && i < n; i++)
-        stx += (uint32_t) data[i] << (8 * i);
-    for (size_t i = 0; i < 2 && 4 + i < n; i++)
-        len += (uint32_t) data[4 + i] << (8 * i);
-    for (size_t i = 0; i < 2 && 6 + i < n; i++)
-        id += (uint32_t) data[6 + i] << (8 * i);
-    if (n >= 4 && stx != c->stx)
-        p->fault = CODEC_FAULT_STX;
-    else if (n >= 6 && (len < 8 || len > c->max_pkglen))
-        p->fault = CODEC_FAULT_LENGTH;
-    else if (n >= 8 && c->funcs[id] == NULL)
-        p->fault = CODEC_FAULT_AKG;
-    if (p->fault != CODEC_FAULT_NONE) {
-        p->akg_id = p->fault == CODEC_FAULT_AKG ? (uint16_t) id : 0;
-        return CODEC_BAD;
-    }
-    p->akg_id = (uint16_t) id;
-    p->len = n >= 8 ? len : 0;
-    return n >= 8 && n >= len ? CODEC_OK : CODEC_MORE;
 }
 
 static bool same(const struct packet *a, const struct packet *b)

@@ -1,0 +1,239 @@
+/*
+ * business.c: functions for the fuzzed worker. They run on the worker, which is the fuzzer's thread; those that are
+ * offloaded on a thread of the pool while the fuzzer's thread waits for them.
+ */
+#include "business.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <event2/bufferevent.h>
+
+#include "mario/seat.h"
+
+enum deed { ECHO, SILENT, FLOOD, CLOSE, FAIL, KICK, DIE };
+
+static const struct {
+    enum place place;
+    enum deed deed;
+} rows[] = {
+    {INLINE, ECHO},      {INLINE, SILENT},    {INLINE, FLOOD},    {INLINE, CLOSE},     {INLINE, FAIL},
+    {INLINE, KICK},      {INLINE, DIE},       {OFFLOADED, ECHO},  {OFFLOADED, SILENT}, {OFFLOADED, FLOOD},
+    {OFFLOADED, CLOSE},  {OFFLOADED, FAIL},   {OFFLOADED, DIE},   {OFFLOADED, KICK},   {CONCURRENT, ECHO},
+    {CONCURRENT, FLOOD}, {CONCURRENT, CLOSE}, {CONCURRENT, FAIL},
+};
+
+struct business business;
+
+unsigned business_count(void)
+{
+    return sizeof rows / sizeof rows[0];
+}
+
+enum place business_where(uint16 akg_id)
+{
+    return rows[akg_id - FIRST_ID].place;
+}
+
+/* What a function of c writes, or does to it, matters only then. An offloaded function's c is a copy. */
+static bool is_open(const CONN *c)
+{
+    return business.shard->conns[c->ind].state == CONN_OPEN;
+}
+
+static void say(struct client *a, CONN *c, const void *data, size_t n)
+{
+    int rc = bufferevent_write(c->bufev, data, n);
+    MUST(rc == 0 || rules.starved);
+    if (rc == 0 && is_open(c))
+        peer_owes(&a->peer, data, n);
+}
+
+static void say_much(struct client *a, CONN *c, size_t n)
+{
+    while (n > 0) {
+        size_t part = n < c->out_buf_len ? n : c->out_buf_len;
+        for (size_t i = 0; i < part; i++)
+            c->out_buf[i] = (char) ((n + i) * 7);
+        say(a, c, c->out_buf, part);
+        n -= part;
+    }
+}
+
+static void decide(struct client *a, const CONN *c, enum reason fate, uint16 err_type)
+{
+    if (!is_open(c) || a->peer.fate != REASON_NONE)
+        return;
+    a->peer.fate = fate;
+    a->peer.err_type = err_type;
+}
+
+/* Twice, and then it writes: only what came before counts. */
+static sint32 close_and_go_on(struct client *a, CONN *c, uint8_t how)
+{
+    static const uint16 ids[] = {1, g_akg_timeout_id, g_akg_closed_id, g_akg_error_id};
+    uint16 id = ids[how & 3];
+    say(a, c, "bye", 3);
+    close_conn(c, id);
+    close_err_conn(c);
+    decide(a, c, id == g_akg_error_id ? REASON_function_error : REASON_function_closed, id);
+    bufferevent_write(c->bufev, "after that", 10);
+    return how & 4 ? 1 : 0;
+}
+
+static sint32 fail(struct client *a, CONN *c)
+{
+    say(a, c, "sorry", 5);
+    decide(a, c, REASON_function_error, g_akg_error_id);
+    return -1;
+}
+
+/* Close another one, which only a function on the worker can. */
+static sint32 kick(struct client *a, CONN *c, uint8_t whom)
+{
+    struct client *victim = &business.clients[whom % CLIENTS];
+    if (victim == a)
+        return close_and_go_on(a, c, whom);
+    if (victim->conn != NULL) {
+        if (seat_here->shard != NULL && is_open(victim->conn))
+            victim->peer.kicked = true;
+        close_conn(victim->conn, 1);
+        close_conn(victim->conn, g_akg_closed_id);
+    }
+    say(a, c, "kicked", 6);
+    return 0;
+}
+
+_Noreturn static void die(struct client *a, const CONN *c)
+{
+    if (is_open(c))
+        a->peer.died = true;
+    if (seat_here->shard == NULL)
+        pthread_exit(NULL);
+    business.deaths++;
+    longjmp(business.death, 1);
+}
+
+static sint32 behave(struct client *a, CONN *c, enum deed deed)
+{
+    uint8_t parameter = c->in_buf_len > SIZE_OF_HEAD ? (uint8_t) c->in_buf[SIZE_OF_HEAD] : 0;
+    switch (deed) {
+    case ECHO:
+        say(a, c, c->in_buf, c->in_buf_len);
+        return 0;
+    case SILENT:
+        return 0;
+    case FLOOD:
+        say_much(a, c, (size_t) parameter * 256);
+        return 0;
+    case CLOSE:
+        return close_and_go_on(a, c, parameter);
+    case FAIL:
+        return fail(a, c);
+    case KICK:
+        return kick(a, c, parameter);
+    case DIE:
+        say(a, c, "I", 1);
+        die(a, c);
+    }
+    abort();
+}
+
+static sint32 answer(CONN *c)
+{
+    struct client *a = c->user;
+    uint16 id = codec_read16((const unsigned char *) c->in_buf + 6);
+    enum place place = business_where(id);
+    size_t len;
+    if (place != INLINE)
+        MUST(sem_wait(&business.gate) == 0);
+    MUST(a != NULL && a->server_fd == c->fd && (seat_here->shard != NULL) == (place == INLINE));
+    MUST(place != INLINE || c->out_buf_len == rules.set->codec.max_pkglen);
+    if (place == INLINE)
+        MUST(a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE && !a->peer.kicked);
+    const unsigned char *want = peer_take(&a->peer, place, &len);
+    MUST(len == c->in_buf_len && memcmp(want, c->in_buf, len) == 0);
+    business.calls++;
+    return behave(a, c, rows[id - FIRST_ID].deed);
+}
+
+/* ---- Hooks ---- */
+
+static sint32 on_connected(CONN *c)
+{
+    struct client *a = NULL;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct client *one = &business.clients[i];
+        if (one->peer.state == PEER_ARRIVING && one->server_fd == c->fd)
+            a = one;
+    }
+    MUST(a != NULL && c->user == NULL && c->in_buf_len == 0 && c->err_type == 0);
+    a->peer.state = PEER_SERVED;
+    a->conn = c;
+    c->user = a;
+    switch (a->mode % MODE_DIE_AT_END % MODES) {
+    case MODE_GREET:
+        say(a, c, "hello", 5);
+        return 0;
+    case MODE_CLOSE:
+        return close_and_go_on(a, c, 0);
+    case MODE_FAIL:
+        return fail(a, c);
+    case MODE_FLOOD:
+        say_much(a, c, 20000);
+        return 0;
+    case MODE_DIE:
+        die(a, c);
+    default:
+        return 0;
+    }
+}
+
+static sint32 on_end(CONN *c, uint16 hook)
+{
+    struct client *a = c->user;
+    enum reason r = ((struct conn *) (void *) c)->reason;
+    MUST(a != NULL && a->conn == c && a->server_fd == c->fd);
+    peer_end(&a->peer, r, hook, c->err_type);
+    business.ends[r]++;
+    a->conn = NULL;
+    bufferevent_write(c->bufev, "too late", 8);
+    close_conn(c, 1);
+    if (a->mode & MODE_DIE_AT_END)
+        die(a, c);
+    return -1;
+}
+
+static sint32 on_closed(CONN *c)
+{
+    return on_end(c, g_akg_closed_id);
+}
+
+static sint32 on_timeout(CONN *c)
+{
+    return on_end(c, g_akg_timeout_id);
+}
+
+static sint32 on_error(CONN *c)
+{
+    return on_end(c, g_akg_error_id);
+}
+
+static sint32 regist(uint16 id, enum place place)
+{
+    return place == INLINE      ? regist_akg_func(id, answer)
+           : place == OFFLOADED ? regist_akg_func_offload(id, answer)
+                                : regist_akg_func_offload_concurrent(id, answer);
+}
+
+void business_setup(struct shard *s)
+{
+    business.shard = s;
+    MUST(sem_init(&business.gate, 0, 0) == 0);
+    for (unsigned i = 0; i < business_count(); i++)
+        MUST(regist((uint16) (FIRST_ID + i), rows[i].place) == 0);
+    MUST(regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0);
+    MUST(regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        business.clients[i].fd = -1;
+}

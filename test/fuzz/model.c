@@ -1,0 +1,257 @@
+/*
+ * model.c: what a worker must do, as its clients can tell. A reason may be given only when the script gives cause
+ * for it, and where nothing else is under way it must be given when there is cause.
+ */
+#include "model.h"
+
+#include <string.h>
+
+struct rules rules;
+
+void bytes_add(struct bytes *b, const void *data, size_t n)
+{
+    if (b->len + n > b->room) {
+        b->room = (b->len + n) * 2;
+        b->data = realloc(b->data, b->room);
+        MUST(b->data != NULL);
+    }
+    if (n > 0)
+        memcpy(b->data + b->len, data, n);
+    b->len += n;
+}
+
+void peer_begin(struct peer *p)
+{
+    struct bytes sent = p->sent, owed = p->owed;
+    sent.len = owed.len = 0;
+    *p = (struct peer){.state = PEER_ARRIVING, .sent = sent, .owed = owed};
+    p->unseen = true;
+    p->sent_tick = p->even_tick = p->uncalm_tick = p->tail_tick = *rules.now;
+}
+
+static enum codec_answer next_at(const struct peer *p, size_t at, struct packet *k)
+{
+    if (at == p->sent.len)
+        return CODEC_MORE;
+    return plain_next(&rules.set->codec, p->sent.data + at, p->sent.len - at, k);
+}
+
+void peer_sent(struct peer *p, const void *data, size_t n)
+{
+    struct packet k;
+    size_t tail = p->tail;
+    bool had_tail = tail < p->sent.len;
+    bytes_add(&p->sent, data, n);
+    p->sent_tick = *rules.now;
+    p->unseen = true;
+    while (next_at(p, tail, &k) == CODEC_OK)
+        tail += k.len;
+    if (tail != p->tail || !had_tail) {
+        p->tail_tick = *rules.now;
+        p->unseen_tail = true;
+    }
+    p->tail = tail;
+}
+
+/* Ordered packets are called in the order in which they stand in the stream. Concurrent ones too, but they may be
+ * late: an inline one behind them need not wait. */
+const unsigned char *peer_take(struct peer *p, enum place place, size_t *len)
+{
+    struct packet k;
+    bool late = place == CONCURRENT && p->line_first != p->line_last;
+    size_t at = late ? p->line[p->line_first++ % CONCURRENT_MAX] : p->at;
+    MUST(next_at(p, at, &k) == CODEC_OK);
+    while (!late) {
+        p->at += k.len;
+        if (rules.where(k.akg_id) == place)
+            break;
+        MUST(rules.where(k.akg_id) == CONCURRENT && p->line_last - p->line_first < CONCURRENT_MAX);
+        p->line[p->line_last++ % CONCURRENT_MAX] = at;
+        at = p->at;
+        MUST(next_at(p, at, &k) == CODEC_OK);
+    }
+    *len = k.len;
+    return p->sent.data + at;
+}
+
+void peer_owes(struct peer *p, const void *data, size_t n)
+{
+    if (p->got == p->owed.len)
+        p->even_tick = *rules.now;
+    bytes_add(&p->owed, data, n);
+}
+
+void peer_got(struct peer *p, const void *data, size_t n)
+{
+    MUST(p->got + n <= p->owed.len && memcmp(p->owed.data + p->got, data, n) == 0);
+    p->got += n;
+    if (p->got == p->owed.len)
+        p->even_tick = *rules.now;
+}
+
+void peer_stop(struct peer *p, bool at_once)
+{
+    if (at_once)
+        p->at_once = true;
+    if (!p->stopped)
+        p->stop_mark = p->sent.len;
+    p->stopped = true;
+}
+
+/* ---- Ends ---- */
+
+bool peer_is_lost(struct peer *p)
+{
+    if (p->state != PEER_ARRIVING || !rules.starved)
+        return false;
+    p->state = PEER_ENDED;
+    p->ended = REASON_watch_failed;
+    return true;
+}
+
+/* All whole packets in the first `limit` bytes sent have been called. */
+static bool is_answered(const struct peer *p, size_t limit)
+{
+    struct packet k;
+    return p->line_first == p->line_last && (next_at(p, p->at, &k) != CODEC_OK || p->at + k.len > limit);
+}
+
+static bool is_bad(const struct peer *p, enum codec_fault fault)
+{
+    struct packet k;
+    size_t at = p->at;
+    enum codec_answer answer;
+    while ((answer = next_at(p, at, &k)) == CODEC_OK && rules.where(k.akg_id) == CONCURRENT)
+        at += k.len; /* these are out, and not called yet */
+    return answer == CODEC_BAD && k.fault == fault;
+}
+
+static bool has_waited(uint32_t since, uint32_t ticks)
+{
+    return ticks != 0 && *rules.now - since > ticks;
+}
+
+static uint32_t later(uint32_t a, uint32_t b)
+{
+    return (int32_t) (a - b) > 0 ? a : b;
+}
+
+static bool is_slow_reader(const struct peer *p)
+{
+    const struct settings *set = rules.set;
+    uint32_t draining = set->drain_timeout > 0 ? set->drain_timeout : 1;
+    return p->got < p->owed.len &&
+           has_waited(p->even_tick, set->write_timeout != 0 ? set->write_timeout : draining);
+}
+
+static bool is_finished(const struct peer *p)
+{
+    struct packet k;
+    return p->fate != REASON_NONE || p->kicked || next_at(p, p->at, &k) == CODEC_BAD;
+}
+
+/* Whether the script gives cause for this end. */
+static bool is_due_to(const struct peer *p, enum reason r)
+{
+    switch (r) {
+    case REASON_peer_closed:
+        return p->fate == REASON_NONE && !p->kicked &&
+               (p->dropped || (p->fin && is_answered(p, p->sent.len) && !is_finished(p)));
+    case REASON_reset:
+        return p->dropped;
+    case REASON_idle_timeout:
+        return has_waited(p->sent_tick, rules.set->timeout);
+    case REASON_packet_timeout:
+        return p->tail < p->sent.len && has_waited(p->tail_tick, rules.set->packet_timeout);
+    case REASON_write_timeout:
+        return is_slow_reader(p);
+    case REASON_bad_stx:
+        return is_bad(p, CODEC_FAULT_STX);
+    case REASON_bad_length:
+        return is_bad(p, CODEC_FAULT_LENGTH);
+    case REASON_unknown_akg:
+        return is_bad(p, CODEC_FAULT_AKG);
+    case REASON_output_limit:
+        return p->owed.len - p->got > rules.set->output_max;
+    case REASON_function_closed:
+    case REASON_function_error:
+        return p->fate == r || (p->kicked && r == REASON_function_closed);
+    case REASON_function_died:
+        return p->died;
+    case REASON_no_memory:
+    case REASON_watch_failed:
+        return rules.starved;
+    case REASON_stop:
+        return p->stopped && (p->at_once || (is_answered(p, p->stop_mark) && p->fate == REASON_NONE));
+    default:
+        return false;
+    }
+}
+
+static uint16 hook_of(enum reason r, uint16 err_type)
+{
+    switch (r) {
+    case REASON_idle_timeout:
+    case REASON_packet_timeout:
+    case REASON_write_timeout:
+        return g_akg_timeout_id;
+    case REASON_peer_closed:
+    case REASON_stop:
+        return g_akg_closed_id;
+    case REASON_function_closed:
+        return err_type == g_akg_timeout_id ? g_akg_timeout_id : g_akg_closed_id;
+    default:
+        return g_akg_error_id;
+    }
+}
+
+void peer_end(struct peer *p, enum reason r, uint16 hook, uint16 err_type)
+{
+    MUST(p->state == PEER_SERVED);
+    MUST(is_due_to(p, r));
+    MUST(hook == hook_of(r, err_type));
+    if (p->fate == r && r == REASON_function_closed && !p->kicked)
+        MUST(err_type == p->err_type);
+    p->state = PEER_ENDED;
+    p->ended = r;
+}
+
+void peer_settle(const struct peer *p)
+{
+    switch (p->ended) {
+    case REASON_peer_closed:
+    case REASON_bad_stx:
+    case REASON_bad_length:
+    case REASON_unknown_akg:
+    case REASON_function_closed:
+    case REASON_function_error:
+    case REASON_stop:
+        MUST(p->dropped || p->at_once || p->got == p->owed.len);
+        break;
+    default:
+        break; /* beyond sending */
+    }
+}
+
+void peer_look(struct peer *p, bool held)
+{
+    struct packet k;
+    MUST(p->state != PEER_ARRIVING);
+    if (p->state != PEER_SERVED)
+        return;
+    if (p->unseen)
+        p->seen_tick = *rules.now;
+    if (p->unseen_tail)
+        p->seen_tail = *rules.now;
+    p->unseen = p->unseen_tail = false;
+    if (held || (!p->dropped && p->got < p->owed.len)) {
+        p->uncalm_tick = *rules.now;
+        return;
+    }
+    /* Nothing is in its way: what is due has happened. */
+    MUST(!p->dropped && !p->fin && !p->stopped && !is_finished(p));
+    MUST(is_answered(p, p->sent.len) && next_at(p, p->at, &k) == CODEC_MORE);
+    MUST(!has_waited(later(p->seen_tick, p->uncalm_tick), rules.set->timeout));
+    MUST(p->tail == p->sent.len ||
+         !has_waited(later(p->seen_tail, p->uncalm_tick), rules.set->packet_timeout));
+}
