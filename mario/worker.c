@@ -198,7 +198,8 @@ static void serve(struct worker *w, struct seat *t)
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-        int rc = event_base_loop(t->pub.base, busy ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
+        int rc = event_base_loop(t->pub.base, busy ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (rc < 0) {
             slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));

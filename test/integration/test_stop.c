@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -163,6 +164,41 @@ START_TEST(a_second_term_stops_at_once)
     ck_assert_int_eq(server_wait_exit(&s, 2000), 0);
     ck_assert_msg(ms_since(begin) < 500u * ITEST_SLOW, "it took %u ms", ms_since(begin));
     close(fd);
+    server_check(&s);
+}
+END_TEST
+
+/* Sends packets that need no answer until the server has closed. */
+static void *stream_main(void *arg)
+{
+    static unsigned char packets[65536];
+    const int *fd = arg;
+    for (size_t i = 0; i < sizeof packets; i += 8)
+        client_packet(packets + i, TEST_SILENT, NULL, 0);
+    while (net_send_wait(*fd, packets, sizeof packets, itest_deadline(5000)) == 0) {
+    }
+    return NULL;
+}
+
+/* Goal: somebody sends without a pause, so that the worker never finds nothing to read: the stop comes to all its
+ * connections just as soon. */
+START_TEST(one_who_never_pauses_at_the_stop)
+{
+    enum { IDLE = 800 };
+    struct server s;
+    pthread_t thread;
+    server_start(&s, "testapp", "server.workernum=1", "server.drain_timeout=8", NULL);
+    struct ledger *l = connect_many(&s, IDLE, 10);
+    int fd = client_open(&s);
+    ck_assert_int_eq(pthread_create(&thread, NULL, stream_main, &fd), 0);
+    server_wait_counter(&s, "bytes_in", 10 * 1000 * 1000, 10000);
+    uint64_t begin = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 10000), 0);
+    ck_assert_msg(ms_since(begin) < 2000u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
+    pthread_join(thread, NULL);
+    close(fd);
+    ledger_destroy(&l);
     server_check(&s);
 }
 END_TEST
@@ -536,6 +572,7 @@ Suite *stop_suite(void)
     tcase_add_test(c, a_backlog_at_the_stop);
     tcase_add_test(c, half_a_packet_at_the_stop);
     tcase_add_test(c, a_reader_and_a_sleeper_at_the_stop);
+    tcase_add_test(c, one_who_never_pauses_at_the_stop);
     tcase_add_test(c, a_second_term_stops_at_once);
     tcase_add_test(c, newcomers_at_a_sudden_stop);
     c = itest_case(s, "signals", 20);
