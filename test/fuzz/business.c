@@ -41,12 +41,21 @@ static bool is_open(const CONN *c)
     return business.shard->conns[c->ind].state == CONN_OPEN;
 }
 
+static enum reason reason_of(const CONN *c)
+{
+    return business.shard->conns[c->ind].reason;
+}
+
 static void say(struct client *a, CONN *c, const void *data, size_t n)
 {
     int rc = bufferevent_write(c->bufev, data, n);
     MUST(rc == 0 || rules.starved);
     if (rc == 0 && is_open(c))
         peer_owes(&a->peer, data, n);
+    if (!is_open(
+            c)) /* who has only said that it will send no more still gets its answers; so does who is there at a stop */
+        MUST(a->peer.dropped || a->peer.at_once ||
+             !(reason_of(c) == REASON_peer_closed || reason_of(c) == REASON_stop));
 }
 
 static void say_much(struct client *a, CONN *c, size_t n)
@@ -192,7 +201,7 @@ static sint32 on_connected(CONN *c)
 static sint32 on_end(CONN *c, uint16 hook)
 {
     struct client *a = c->user;
-    enum reason r = ((struct conn *) (void *) c)->reason;
+    enum reason r = reason_of(c);
     MUST(a != NULL && a->conn == c && a->server_fd == c->fd);
     peer_end(&a->peer, r, hook, c->err_type);
     business.ends[r]++;

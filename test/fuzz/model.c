@@ -70,6 +70,8 @@ const unsigned char *peer_take(struct peer *p, enum place place, size_t *len)
         at = p->at;
         MUST(next_at(p, at, &k) == CODEC_OK);
     }
+    if (place != INLINE)
+        p->sent_tick = *rules.now; /* silence begins when it has been answered */
     *len = k.len;
     return p->sent.data + at;
 }

@@ -51,7 +51,7 @@ struct peer {
     struct bytes owed; /* what functions wrote */
     size_t got;        /* how much of that has come */
 
-    uint32_t sent_tick;       /* it sent or connected */
+    uint32_t sent_tick;       /* it sent or connected, or an offloaded function of its ran */
     uint32_t even_tick;       /* last known to have got all that was owed */
     uint32_t uncalm_tick;     /* last known to have something under way */
     uint32_t tail_tick;       /* the first byte of its unfinished packet was sent, or an earlier one's */
