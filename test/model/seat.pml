@@ -9,8 +9,13 @@
  * memory, `touched` counts what was done to it, each thread knows how much of that it may see, and touching it
  * without having seen all is a race. The fence carries the view of who stored it with release.
  *
+ * Of each of the CONNS connections `owner` stands for its public part: the seat whose function may use it. A successor
+ * moves what its predecessor has, but not the connection whose function that one runs, nor those that a seat before
+ * it got stuck with.
+ *
  * Wrong is: two threads that may touch the shard; a thread that touches it without having seen what the other one did;
- * a function declared stuck that is not the one that was seen; and a shard that nobody serves although its thread died.
+ * a function declared stuck that is not the one that was seen; a shard that nobody serves although its thread died;
+ * and a connection that is moved while a function uses it.
  */
 #ifndef SEATS
 #define SEATS 3
@@ -18,6 +23,10 @@
 #ifndef TURNS
 #define TURNS 2
 #endif
+#ifndef CONNS
+#define CONNS 2
+#endif
+#define NOBODY 255
 
 #define LIBRARY 0
 #define FUNCTION 1
@@ -49,6 +58,8 @@ bool sent[SEATS];    /* the thread was started */
 byte seen_fence[SEATS], seen_call[SEATS]; /* what the master told the successor: about its predecessor */
 bool late[SEATS];    /* it found its predecessor alive */
 bool in_function[SEATS];
+byte owner[CONNS];   /* the seat whose function may use it */
+byte runs[SEATS];    /* the connection whose function it runs, or NOBODY; its own, read by a successor */
 byte touched;        /* what was done to the shard */
 byte touching;       /* threads that do so now */
 byte sitting;        /* the seat that serves, as the master knows it */
@@ -62,6 +73,43 @@ inline touch()
     touched++;
     view = touched;
     touching--
+}
+
+/* Whether a successor of `predecessor` moves connection i. */
+#ifdef MOVE_ALL
+#define MOVES(i) (i != runs[predecessor])
+#else
+#define MOVES(i) (i != runs[predecessor] && owner[i] == predecessor)
+#endif
+
+/* The shard was taken: all that is the predecessor's is ours, but not what its function uses. */
+inline move()
+{
+    atomic {
+        i = 0;
+        do
+        :: i == CONNS -> break
+        :: i < CONNS ->
+            if
+            :: MOVES(i) -> owner[i] = me
+            :: else
+            fi;
+            i++
+        od;
+        i = 0
+    }
+}
+
+/* A connection of which a packet is there. Those that a former seat is stuck with are read no more. */
+inline choose()
+{
+    atomic {
+        if
+        :: owner[0] == me -> runs[me] = 0
+        :: CONNS > 1 && owner[CONNS - 1] == me -> runs[me] = CONNS - 1
+        :: owner[0] != me && owner[CONNS - 1] != me -> runs[me] = NOBODY /* all are stranded */
+        fi
+    }
 }
 
 /* The fence opens: user code. */
@@ -79,7 +127,7 @@ inline enter()
 
 proctype seat(byte me; byte predecessor)
 {
-    byte turn = 0, view = 0, calls = 0;
+    byte turn = 0, view = 0, calls = 0, i = 0;
     bool alive = true;
 
     if
@@ -102,7 +150,7 @@ proctype seat(byte me; byte predecessor)
             fi
         };
         if
-        :: alive -> touch(); sitting = me
+        :: alive -> touch(); move(); sitting = me
         :: else
         fi
     :: else
@@ -113,6 +161,11 @@ proctype seat(byte me; byte predecessor)
     :: alive && calls == TURNS -> break
     :: alive && calls < TURNS ->
         calls++;
+        choose();
+        if
+        :: runs[me] == NOBODY -> break
+        :: else
+        fi;
 #ifdef ENTER_TOO_EARLY
         enter();
         touch();
@@ -136,6 +189,7 @@ end_stuck:  (STATE(fence[me]) == TAKEN)
             alive = false;
             break
         fi;
+        assert(owner[runs[me]] == me); /* nobody has moved what the function uses */
         atomic { /* seat_leave(): compare and swap */
             in_function[me] = false;
             if
@@ -148,7 +202,7 @@ end_stuck:  (STATE(fence[me]) == TAKEN)
             fi
         };
         if
-        :: alive -> call[me] = 0; touch()
+        :: alive -> call[me] = 0; runs[me] = NOBODY; touch()
         :: else /* it vanishes */
         fi
     od
@@ -185,6 +239,16 @@ init
 {
     atomic {
         sitting = 0;
+        runs[0] = NOBODY;
+#if SEATS > 1
+        runs[1] = NOBODY;
+#endif
+#if SEATS > 2
+        runs[2] = NOBODY;
+#endif
+#if SEATS > 3
+        runs[3] = NOBODY;
+#endif
         run seat(0, 0);
         run master()
     }
