@@ -18,10 +18,18 @@
 
 enum { CLIENT_MS = 5000 };
 
+static uint64_t opened;
+
+uint64_t client_opened(void)
+{
+    return opened;
+}
+
 int client_open_at(const struct net_target *t)
 {
     int fd = net_connect_wait(t, itest_deadline(CLIENT_MS));
-    ck_assert_msg(fd >= 0, "cannot connect to %s: %s", t->name, strerror(errno));
+    opened++;
+    ITEST_ASSERT(fd >= 0, "cannot connect to %s: %s", t->name, strerror(errno));
     return fd;
 }
 
@@ -33,6 +41,7 @@ int client_open(const struct server *s)
 int client_open_narrow(const struct server *s)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 1;
+    opened++;
     ck_assert(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == 0);
     ck_assert(connect(fd, (const struct sockaddr *) &s->target.addr, s->target.len) == 0);
     ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
@@ -124,19 +133,19 @@ void client_expect_fin(int fd)
 {
     size_t extra;
     enum ending how = client_ending(fd, &extra, CLIENT_MS);
-    ck_assert_msg(how == END_FIN && extra == 0, "expected a FIN; it was %s after %zu bytes",
-                  how == END_FIN   ? "a FIN"
-                  : how == END_RST ? "an RST"
-                                   : "nothing in time",
-                  extra);
+    ITEST_ASSERT(how == END_FIN && extra == 0, "expected a FIN; it was %s after %zu bytes",
+                 how == END_FIN   ? "a FIN"
+                 : how == END_RST ? "an RST"
+                                  : "nothing in time",
+                 extra);
     close(fd);
 }
 
 void client_reset(int fd)
 {
     struct linger off = {.l_onoff = 1};
-    ck_assert_msg(setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off) == 0, "SO_LINGER: %s",
-                  strerror(errno));
+    ITEST_ASSERT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off) == 0, "SO_LINGER: %s",
+                 strerror(errno));
     close(fd);
 }
 

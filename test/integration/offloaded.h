@@ -5,8 +5,7 @@
 #ifndef ITEST_OFFLOADED_H
 #define ITEST_OFFLOADED_H
 
-#include "harness.h"
-#include "test/apps/testapp/commands.h"
+#include "stuck.h"
 
 /* A command, offloaded; offloaded and concurrent. */
 #define AWAY(cmd)  ((uint16_t) ((cmd) + TEST_OFFLOADED))
@@ -15,12 +14,7 @@
 /* Start testapp with these words of the form section.key=value, and functions that are offloaded. */
 #define START(s, ...) server_start(s, "testapp", "test.offload=on", __VA_ARGS__, NULL)
 
-/* Send a packet with a number; receive one. */
-static inline void send_number(int fd, uint16_t akg_id, uint32_t n)
-{
-    client_send_packet(fd, akg_id, &n, sizeof n);
-}
-
+/* Receive a packet with a number, as send_number() sends one. */
 static inline uint32_t recv_number(int fd, uint16_t akg_id)
 {
     uint32_t n = 0;

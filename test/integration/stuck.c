@@ -25,12 +25,13 @@ struct test_who who_of(int fd)
 
 int open_at_worker(const struct server *s, uint32_t worker)
 {
-    for (;;) {
+    for (uint64_t end = itest_deadline(BACK_MS); mono_ns() < end;) {
         int fd = client_open(s);
         if (who_of(fd).worker == worker)
             return fd;
         close(fd);
     }
+    ck_abort_msg("worker %u gets no newcomers; see %s", worker, s->dir);
 }
 
 void send_number(int fd, uint16_t akg, uint32_t number)

@@ -16,74 +16,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "leaving.h"
 #include "test/apps/testapp/commands.h"
-#include "test/lib/payload.h"
 #include "test_ledger.h"
 
 /* ---- Row 17 ---- */
 
 enum { WINDOW = 12 };
-
-/* Not the same for any two connections of a run. */
-static uint64_t token_of(uint32_t i)
-{
-    return (i + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static void send_token(int fd, uint32_t i)
-{
-    uint64_t token = token_of(i);
-    client_send_packet(fd, TEST_CANARY, &token, sizeof token);
-}
-
-static void expect_token(int fd, uint32_t i)
-{
-    uint64_t token = 0;
-    size_t n = client_recv_packet(fd, TEST_CANARY, &token, sizeof token);
-    ITEST_ASSERT(n == sizeof token && token == token_of(i), "connection %u has the canary %016" PRIx64, i,
-                 token);
-}
-
-/* End connection i in one of many ways, most with bytes in flight in one direction or both. */
-static void leave(int fd, uint32_t i)
-{
-    uint32_t n = 100000 + i % 1000 * 300;
-    unsigned char half[128] = {0};
-    switch (i % 8) {
-    case 0: /* answered and clean */
-        close(fd);
-        return;
-    case 1: /* half a packet stays with the server */
-        client_send(fd, half, client_packet(half, TEST_ECHO, half + 64, 40) - 1 - i % 40);
-        close(fd);
-        return;
-    case 2: /* large answers nobody reads */
-        client_send_packet(fd, TEST_REPLY, &n, sizeof n);
-        client_send_packet(fd, TEST_REPLY, &n, sizeof n);
-        close(fd);
-        return;
-    case 3:
-        client_send_packet(fd, TEST_REPLY, &n, sizeof n);
-        client_reset(fd);
-        return;
-    case 4: /* requests that may or may not be read */
-        send_token(fd, i);
-        client_reset(fd);
-        return;
-    case 5: /* the server ends it, with garbage behind */
-        client_send(fd, half, sizeof half);
-        client_expect_fin(fd);
-        return;
-    case 6:
-        client_send_packet(fd, TEST_REPLY, &n, sizeof n);
-        if (i % 128 != 6 || !client_destroy(fd))
-            close(fd);
-        return;
-    default:
-        client_send_packet(fd, TEST_CLOSE_ERR, NULL, 0);
-        close(fd);
-    }
-}
 
 /* Goal: while slots and descriptors are used again and again with bytes in flight, no connection sees a
  * former one's bytes or its c->user. ITEST_CHURN sets how many connections. */
@@ -96,16 +35,16 @@ START_TEST(churn)
     struct bystanders *b = bystanders_start(&s.target, 4, 100, 1);
     for (uint32_t i = 0; i < count + WINDOW; i++) {
         if (i >= WINDOW) {
-            expect_token(fd[i % WINDOW], i - WINDOW);
-            expect_token(fd[i % WINDOW], i - WINDOW);
+            token_expect(fd[i % WINDOW], i - WINDOW);
+            token_expect(fd[i % WINDOW], i - WINDOW);
             leave(fd[i % WINDOW], i - WINDOW);
         }
         if (i >= count)
             continue;
         fd[i % WINDOW] = net_connect_start(&s.target, i);
         ITEST_ASSERT(fd[i % WINDOW] >= 0 || errno == EINPROGRESS, "connect: %s", strerror(errno));
-        client_send_packet(fd[i % WINDOW], TEST_CANARY, &(uint64_t){token_of(i)}, sizeof(uint64_t));
-        send_token(fd[i % WINDOW], i);
+        token_send(fd[i % WINDOW], i);
+        token_send(fd[i % WINDOW], i);
     }
     bystanders_finish(&b);
     server_finish(&s);
@@ -114,14 +53,6 @@ START_TEST(churn)
     ck_assert_uint_eq(server_counter(&s, "refused_full"), 0);
 }
 END_TEST
-
-static uint16_t port_of(int fd)
-{
-    struct sockaddr_in a;
-    socklen_t len = sizeof a;
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *) &a, &len), 0);
-    return ntohs(a.sin_port);
-}
 
 /* Goal: a connection that is closed by another's function while its own request waits in the same turn of
  * the loop, and whose descriptor is used again at once: nothing of it is served afterwards. */
@@ -138,7 +69,7 @@ START_TEST(closed_with_a_request_in_the_same_turn)
         int victim = client_open(&s);
         client_echo(victim, 1);
         client_echo(by, 1);
-        uint32_t port = port_of(victim);
+        uint32_t port = client_port(victim);
         client_send_packet(sleeper, TEST_SLEEP, &ms, sizeof ms);
         itest_sleep(1);
         client_send_packet(by, TEST_CLOSE_OTHER, &port, sizeof port);
@@ -163,99 +94,6 @@ END_TEST
 
 /* ---- Row 18 ---- */
 
-/*
- * States in which a connection is reset. Each brings fd, just opened, into its state; `other` is a served
- * connection of the same worker. What a served connection has sent is read before an ECHO that another sends
- * later; but a new connection is served only when the worker has taken it over, so most begin with an ECHO of
- * their own.
- */
-
-static void not_taken_over_yet(const struct server *s, int fd, int other)
-{
-    (void) s;
-    (void) fd;
-    (void) other;
-}
-
-static void before_first_byte(const struct server *s, int fd, int other)
-{
-    (void) fd;
-    (void) other;
-    int later = client_open(s);
-    client_echo(later, 1);
-    close(later);
-}
-
-static void in_a_packet(const struct server *s, int fd, int other)
-{
-    unsigned char packet[64];
-    (void) s;
-    client_echo(fd, 1);
-    client_send(fd, packet,
-                client_packet(packet, TEST_ECHO, "thirty bytes, seven of which go missing", 30) - 7);
-    client_echo(other, 1);
-}
-
-static void while_function_runs(const struct server *s, int fd, int other)
-{
-    (void) s;
-    (void) other;
-    client_echo(fd, 1);
-    client_send_packet(fd, TEST_SLEEP, &(uint32_t){10}, sizeof(uint32_t));
-    itest_sleep(3);
-}
-
-static void with_output_pending(const struct server *s, int fd, int other)
-{
-    (void) s;
-    client_echo(fd, 1);
-    client_send_packet(fd, TEST_REPLY, &(uint32_t){8 << 20}, sizeof(uint32_t));
-    client_echo(other, 1);
-}
-
-static void not_being_read(const struct server *s, int fd, int other)
-{
-    (void) s;
-    client_echo(fd, 1);
-    for (int i = 0; i < 12; i++)
-        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    client_echo(other, 1);
-}
-
-static void while_draining(const struct server *s, int fd, int other)
-{
-    with_output_pending(s, fd, other);
-    client_send_packet(other, TEST_CLOSE_OTHER, &(uint32_t){port_of(fd)}, sizeof(uint32_t));
-    uint8_t found;
-    ITEST_ASSERT(client_recv_packet(other, TEST_CLOSE_OTHER, &found, 1) == 1 && found == 1,
-                 "it is not alive");
-}
-
-static void half_closed_and_pending(const struct server *s, int fd, int other)
-{
-    (void) s;
-    client_echo(fd, 1);
-    client_send_packet(fd, TEST_REPLY, &(uint32_t){5 << 20}, sizeof(uint32_t));
-    shutdown(fd, SHUT_WR);
-    client_echo(other, 1);
-}
-
-static void with_answer_unread(const struct server *s, int fd, int other)
-{
-    (void) s;
-    client_echo(fd, 1);
-    client_send_packet(fd, TEST_ECHO, NULL, 0);
-    client_echo(other, 1);
-}
-
-static void (*const states[])(const struct server *s, int fd, int other) = {
-    before_first_byte,   not_taken_over_yet,      in_a_packet,
-    while_function_runs, with_output_pending,     not_being_read,
-    while_draining,      half_closed_and_pending, with_answer_unread,
-};
-
-enum { STATES = sizeof states / sizeof states[0] };
-
 /* Reset, or destroy, `rounds` connections in one state; bystanders on the same worker lose nothing. */
 static void reset_in_state(int state, bool destroy, unsigned rounds)
 {
@@ -266,7 +104,7 @@ static void reset_in_state(int state, bool destroy, unsigned rounds)
     int other = client_open(&s);
     for (unsigned i = 0; i < rounds; i++) {
         int fd = client_open(&s);
-        states[state](&s, fd, other);
+        leaving_states[state].enter(&s, fd, other);
         if (!destroy || !client_destroy(fd))
             client_reset(fd);
     }
@@ -422,19 +260,19 @@ END_TEST
 START_TEST(stop_in_every_state)
 {
     struct server s;
-    int fd[STATES];
+    int fd[LEAVING_STATES];
     server_start(&s, "testapp", "server.workernum=1", "server.drain_timeout=2", "output.max=64m", NULL);
     int other = client_open(&s);
-    for (int i = 0; i < STATES; i++) {
+    for (int i = 0; i < LEAVING_STATES; i++) {
         fd[i] = client_open(&s);
-        states[i](&s, fd[i], other);
+        leaving_states[i].enter(&s, fd[i], other);
     }
     uint64_t begun = mono_ns();
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 4000), 0);
     ck_assert_uint_lt(mono_ns() - begun, ITEST_SLOW * 2500 * NS_PER_MS);
     server_check(&s);
-    for (int i = 0; i < STATES; i++)
+    for (int i = 0; i < LEAVING_STATES; i++)
         close(fd[i]);
     close(other);
 }
@@ -472,8 +310,8 @@ Suite *life_suite(void)
     tcase_add_test(c, churn);
     tcase_add_test(c, closed_with_a_request_in_the_same_turn);
     c = itest_case(s, "resets", 20);
-    tcase_add_loop_test(c, reset_in_each_state, 0, STATES);
-    tcase_add_loop_test(c, destroyed_in_each_state, 0, STATES);
+    tcase_add_loop_test(c, reset_in_each_state, 0, LEAVING_STATES);
+    tcase_add_loop_test(c, destroyed_in_each_state, 0, LEAVING_STATES);
     tcase_add_test(c, gone_before_the_first_byte);
     c = itest_case(s, "half-close", 30);
     tcase_add_test(c, half_close_after_requests);
