@@ -72,9 +72,8 @@ enum at_end { END_QUIET, END_STICKS, END_DIES };
 
 /* In c->user, from the connected hook to the end hook. */
 struct track {
-    uint32 magic;        /* TRACK_MAGIC while the connection lives */
-    const WORKER *owner; /* whose thread it was */
-    pthread_t thread;
+    uint32 magic;  /* TRACK_MAGIC while the connection lives */
+    uint32 thread; /* the number of the worker's thread that served it last, see hooks.c */
     sint32 at_end; /* enum at_end: what its end hook does besides */
     uint32 cip;
     uint16 cport;

@@ -8,18 +8,46 @@ CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
 
 static _Atomic bool has_stuck; /* in the connected hook, on worker 0 */
 
+/*
+ * Threads that run inline functions and hooks have numbers, given as they begin to; each serves one WORKER in its
+ * life. A worker whose thread is replaced goes on with a higher number; addresses of workers and threads may come
+ * again.
+ */
+static _Atomic uint32 numbers;
+static _Thread_local uint32 own_number;
+static _Thread_local const WORKER *own_worker;
+
+static uint32 thread_number(const CONN *c)
+{
+    if (own_number == 0) {
+        own_number = ++numbers;
+        own_worker = c->owner;
+    }
+    return own_number;
+}
+
+/* Whether this thread may not run a function or hook of c: one for offloaded functions is nobody's worker; a worker's
+ * serves its own, and none that a younger one has served. */
+static bool thread_is_wrong(const CONN *c, struct track *t)
+{
+    if (c->owner->base == NULL) /* only offloaded functions have none */
+        return own_number != 0;
+    uint32 n = thread_number(c), last = t->thread;
+    if (n > last)
+        t->thread = n;
+    return own_worker != c->owner || n < last;
+}
+
 bool track_is_wrong(const CONN *c)
 {
-    const struct track *t = c->user;
+    struct track *t = c->user;
     if (!app.with_hooks)
         return false;
     if (t == NULL || t->magic != TRACK_MAGIC || t->cip != c->cip || t->cport != c->cport) {
         own_wrong_state++;
         return true;
     }
-    bool away = c->owner->base == NULL; /* only offloaded functions have none */
-    bool same = pthread_equal(t->thread, pthread_self());
-    if (away ? same : t->owner == c->owner && !same)
+    if (thread_is_wrong(c, t))
         own_wrong_thread++;
     return false;
 }
@@ -33,8 +61,7 @@ sint32 on_connected(CONN *c)
     struct track *t = calloc(1, sizeof *t);
     if (t == NULL)
         return -1;
-    *t = (struct track){
-        .magic = TRACK_MAGIC, .owner = c->owner, .thread = pthread_self(), .cip = c->cip, .cport = c->cport};
+    *t = (struct track){.magic = TRACK_MAGIC, .thread = thread_number(c), .cip = c->cip, .cport = c->cport};
     c->user = t;
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = c;
