@@ -82,6 +82,14 @@ $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm -ldl
 	@echo "  LD   $@"
 
+# The soak is built of what the integration tests share: all but the suites and their main.
+SOAK_SRC = $(wildcard test/soak/*.c) test/integration/test_ledger.c \
+    $(filter-out test/integration/test_%.c test/integration/integration_main.c,$(INTEGRATION_SRC))
+
+$(B)/soak: $(call obj,$(SOAK_SRC) $(CLIENT_LIB_SRC))
+	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $$(pkg-config --libs check) -lm
+	@echo "  LD   $@"
+
 # Applications the integration tests start: a file of test/apps/ is a program of its own, a folder with a main.c
 # there is one of all its files.
 APP_NAMES = $(patsubst test/apps/%.c,%,$(wildcard test/apps/*.c)) $(patsubst test/apps/%/main.c,%,$(wildcard test/apps/*/main.c))
@@ -118,7 +126,11 @@ test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
 	@$(MAKE) --no-print-directory test-build
 	@B=$(B) P=$(P) scripts/test $(T)
 
-test-build: all $(B)/unit_tests $(B)/integration_tests $(APPS) $(PRELOADS)
+test-build: all $(B)/unit_tests $(B)/integration_tests $(B)/soak $(APPS) $(PRELOADS)
+
+soak: deps-test ## random faults for MINUTES=60; SEED=n for the same ones again; KIND=name; SAN= as above
+	@$(MAKE) --no-print-directory $(B)/soak $(B)/apps/testapp $(B)/preload/inject.so
+	@$(B)/soak -m $(or $(MINUTES),60) $(if $(SEED),-s $(SEED)) $(if $(KIND),-k $(KIND)) -o $(B)/soak.notes
 
 fuzz: deps-check ## libFuzzer on the codec and on a whole worker for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
@@ -195,6 +207,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps deps-build deps-test \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps deps-build deps-test \
 	deps-check deps-fuzz deps-bench deps-million install \
 	clean help

@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -149,43 +150,60 @@ void client_reset(int fd)
     close(fd);
 }
 
-/* Ask the kernel over netlink for one socket's destruction. 0, or the errno. */
-static int sock_destroy(const struct inet_diag_sockid *id)
+/* Send a request about one IPv4 socket, the server's end of fd, to the kernel over netlink, and receive its answer.
+ * 0, or the errno. */
+static int sock_ask(int fd, uint16_t type, void *answer, size_t size)
 {
+    struct sockaddr_in ours, theirs;
+    socklen_t a = sizeof ours, b = sizeof theirs;
+    if (getsockname(fd, (struct sockaddr *) &ours, &a) != 0 ||
+        getpeername(fd, (struct sockaddr *) &theirs, &b) != 0)
+        return errno;
     struct {
         struct nlmsghdr head;
         struct inet_diag_req_v2 body;
-    } ask = {
-        .head = {.nlmsg_len = sizeof ask,
-                 .nlmsg_type = SOCK_DESTROY,
-                 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
-        .body = {.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = ~0u, .id = *id}};
-    struct {
-        struct nlmsghdr head;
-        struct nlmsgerr error;
-    } answer = {.error.error = -EIO};
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-    if (fd < 0)
+    } ask = {.head = {.nlmsg_len = sizeof ask,
+                      .nlmsg_type = type,
+                      .nlmsg_flags = (uint16_t) (NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0))},
+             .body = {.sdiag_family = AF_INET,
+                      .sdiag_protocol = IPPROTO_TCP,
+                      .idiag_states = ~0u,
+                      .id = {.idiag_sport = theirs.sin_port,
+                             .idiag_dport = ours.sin_port,
+                             .idiag_src = {theirs.sin_addr.s_addr},
+                             .idiag_dst = {ours.sin_addr.s_addr},
+                             .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}}};
+    int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (netlink < 0)
         return errno;
-    ssize_t n = send(fd, &ask, sizeof ask, 0) < 0 ? -1 : recv(fd, &answer, sizeof answer, 0);
-    int err = n < 0 ? errno : -answer.error.error;
-    close(fd);
+    ssize_t n = send(netlink, &ask, sizeof ask, 0) < 0 ? -1 : recv(netlink, answer, size, 0);
+    int err = n < 0 ? errno : 0;
+    close(netlink);
     return err;
 }
 
 bool client_destroy(int fd)
 {
-    struct sockaddr_in ours, theirs;
-    socklen_t a = sizeof ours, b = sizeof theirs;
-    ck_assert(getsockname(fd, (struct sockaddr *) &ours, &a) == 0);
-    ck_assert(getpeername(fd, (struct sockaddr *) &theirs, &b) == 0);
-    struct inet_diag_sockid id = {.idiag_sport = theirs.sin_port,
-                                  .idiag_dport = ours.sin_port,
-                                  .idiag_src = {theirs.sin_addr.s_addr},
-                                  .idiag_dst = {ours.sin_addr.s_addr},
-                                  .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}};
-    if (sock_destroy(&id) != 0)
+    struct {
+        struct nlmsghdr head;
+        struct nlmsgerr error;
+    } answer = {.error.error = -EIO};
+    if (sock_ask(fd, SOCK_DESTROY, &answer, sizeof answer) != 0 || answer.error.error != 0)
         return false;
     close(fd);
     return true;
+}
+
+bool client_is_closed(int fd)
+{
+    struct {
+        struct nlmsghdr head;
+        struct inet_diag_msg found;
+        char more[1024];
+    } answer = {.head.nlmsg_type = NLMSG_ERROR};
+    int err = sock_ask(fd, SOCK_DIAG_BY_FAMILY, &answer, sizeof answer);
+    if (err == ENOTCONN) /* not even our end is alive */
+        return true;
+    ITEST_ASSERT(err == 0, "the state of a connection: %s", strerror(err));
+    return answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || answer.found.idiag_state != TCP_ESTABLISHED;
 }

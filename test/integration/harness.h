@@ -188,5 +188,7 @@ void client_reset(int fd);
 /* Have the kernel destroy the server's end of this IPv4 connection, as `ss -K` does: the server sees an
  * error, we an RST. Then fd is closed. False, and nothing done, where that is not permitted. */
 bool client_destroy(int fd);
+/* Whether the server has closed this IPv4 connection, though what it had sent before may still be on the way. */
+bool client_is_closed(int fd);
 
 #endif

@@ -133,9 +133,9 @@ const struct leaving_state leaving_states[LEAVING_STATES] = {
 
 /* ---- Ways ---- */
 
-const char *const leaving_counter[LEAVING_WAYS] = {
-    "closed_peer_closed", "closed_peer_closed", NULL, "closed_reset",
-    "closed_reset",       "closed_bad_stx",     NULL, "closed_function_error",
+const enum reason leaving_reason[LEAVING_WAYS] = {
+    REASON_peer_closed, REASON_peer_closed, REASON_NONE, REASON_reset,
+    REASON_reset,       REASON_bad_stx,     REASON_NONE, REASON_function_error,
 };
 
 void leave(int fd, uint32_t i)

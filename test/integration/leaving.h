@@ -6,6 +6,7 @@
 #define ITEST_LEAVING_H
 
 #include "harness.h"
+#include "mario/reason.h"
 
 /* The port of our end. */
 uint16_t client_port(int fd);
@@ -37,9 +38,9 @@ extern const struct leaving_state leaving_states[LEAVING_STATES];
 
 enum { LEAVING_WAYS = 8 };
 
-/* How a connection that was left in one of these ways ends for the server: always with the reason counted as
- * this; NULL: as peer_closed or as reset, which is a race. */
-extern const char *const leaving_counter[LEAVING_WAYS];
+/* How a connection that was left in one of these ways ends for the server; REASON_NONE: as peer_closed or as
+ * reset, that is a race. */
+extern const enum reason leaving_reason[LEAVING_WAYS];
 
 /* End connection i, which is quiet, in way i % LEAVING_WAYS. */
 void leave(int fd, uint32_t i);
