@@ -11,6 +11,7 @@
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@
 
 enum { CLIENT_MS = 5000 };
 
-static uint64_t opened;
+static _Atomic uint64_t opened; /* some tests open on several threads */
 
 uint64_t client_opened(void)
 {

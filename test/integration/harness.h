@@ -162,7 +162,7 @@ int client_open(const struct server *s);
 int client_open_at(const struct net_target *t);
 /* The same with as small a receive buffer as there is, for clients that do not read. TCP over IPv4. */
 int client_open_narrow(const struct server *s);
-/* How many connections this process has made so. */
+/* How many connections this process has made so. Any thread. */
 uint64_t client_opened(void);
 /* A packet with ITEST_STX at out[0 .. 8+n-1]. Returns its length. Any thread. */
 size_t client_packet(unsigned char *out, uint16_t akg_id, const void *data, size_t n);
