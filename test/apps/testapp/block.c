@@ -1,12 +1,16 @@
 /*
  * block.c: functions that block their thread, for a while, until they are told, or for ever; and the master that
  * blocks, in a timer function. On the connection's worker, or offloaded; what is the master's says so.
+ *
+ * What may block until it is replaced asks track_is_wrong() before: so its thread has its number before its successor
+ * has one, see hooks.c.
  */
 #include "app.h"
 
 sint32 do_sleep(CONN *c)
 {
     uint32 ms = number_in(c);
+    track_is_wrong(c);
     susleep(ms / 1000, ms % 1000 * 1000);
     return do_echo(c);
 }
@@ -19,7 +23,7 @@ sint32 do_nap(CONN *c)
 
 sint32 do_hang(CONN *c)
 {
-    (void) c;
+    track_is_wrong(c);
     while (pause() != 0) { /* never */
     }
     return 0;
@@ -46,6 +50,7 @@ sint32 do_stick(CONN *c)
 {
     static pthread_key_t key;
     const CONN before = *c;
+    track_is_wrong(c);
     if (number_in(c) == TEST_IN_END_HOOK)
         return close_to(c, END_STICKS);
     stick(number_in(c) == TEST_UNTIL_TWICE ? 2 : 1);

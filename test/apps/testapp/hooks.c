@@ -9,7 +9,7 @@ CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
 static _Atomic bool has_stuck; /* in the connected hook, on worker 0 */
 
 /*
- * Threads that run inline functions and hooks have numbers, given as they begin to; each serves one WORKER in its
+ * Threads that run inline functions and hooks have numbers, given when they first ask; each serves one WORKER in its
  * life. A worker whose thread is replaced goes on with a higher number; addresses of workers and threads may come
  * again.
  */
