@@ -141,7 +141,7 @@ fuzz-coverage: deps-fuzz ## which lines these two run in SECONDS=20
 fuzz-afl: deps-fuzz ## AFL++ instead, SECONDS=60
 	@test/fuzz/run $(or $(SECONDS),60) afl
 
-model: deps-check ## model-check the ring and the doorbell with spin
+model: deps-check ## model-check the ring, the doorbell and the fence with spin
 	@test/model/run
 
 check-style: deps-check ## format, static checks, file map, generated texts

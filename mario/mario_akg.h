@@ -66,7 +66,8 @@ sint32 regist_akg_func_offload(uint16 id, FUNC_PTR f);
 sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f);
 
 /* Hooks, each at most one function; all return 0, or -1 once the server runs. For each connection whose
- * connected hook ran, exactly one end hook runs later on the same thread, also when the server stops:
+ * connected hook ran, exactly one end hook runs later on the same thread, or on its successor's if that was replaced
+ * meanwhile (docs/takeover.md), also when the server stops:
  *   timeout   silent, slow packet or slow reader (idle_timeout, packet_timeout, write_timeout)
  *   error     the connection broke or misbehaved, or a function failed
  *   closed    everything else: the peer closed, a function closed, the server stops
