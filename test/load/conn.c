@@ -46,6 +46,7 @@ static void conn_close(struct worker *w, struct conn *c)
         close(c->fd);
     c->fd = -1;
     c->watched = c->want_out = false;
+    c->deaf = 0;
     c->state = CONN_NONE;
 }
 
@@ -90,6 +91,18 @@ static void conn_count_sent(struct worker *w, struct conn *c, size_t k)
     w->ledger.sent += whole;
 }
 
+/* The peer takes no more. What it sent before it went may still be here, and counts: the connection ends when that
+ * is read. -1 when c is no more, else 0. */
+static int conn_send_failed(struct worker *w, struct conn *c, int err)
+{
+    if (c->state == CONN_CONNECTING) {
+        conn_fail(w, c, err);
+        return -1;
+    }
+    c->deaf = err;
+    return 0;
+}
+
 /* Build what is asked and not sent, as much as the scratch holds, and send it. Returns 1 when the kernel
  * took all of that, 0 when it did not, -1 when c is no more. */
 static int conn_send_some(struct worker *w, struct conn *c)
@@ -101,10 +114,8 @@ static int conn_send_some(struct worker *w, struct conn *c)
     exchange_build_run(c->exchange, c->number, c->sent, n, w->out);
     size_t bytes = (size_t) n * len - c->part;
     ssize_t k = net_send(c->fd, w->out + c->part, bytes);
-    if (k < 0 && errno != EAGAIN && errno != EINTR) {
-        conn_fail(w, c, errno);
-        return -1;
-    }
+    if (k < 0 && errno != EAGAIN && errno != EINTR)
+        return conn_send_failed(w, c, errno);
     if (k < 0)
         return 0;
     if (c->state == CONN_CONNECTING)
@@ -113,10 +124,12 @@ static int conn_send_some(struct worker *w, struct conn *c)
     return (size_t) k == bytes;
 }
 
-/* Send until all is sent or the kernel takes no more; then epoll says when to go on. */
+/* Send until all is sent or the kernel takes no more; then epoll says when to go on, or that the peer has gone. */
 static void conn_flush(struct worker *w, struct conn *c)
 {
     int took = 1;
+    if (c->deaf != 0)
+        return;
     while (took == 1 && c->sent != c->asked)
         took = conn_send_some(w, c);
     if (took >= 0 && conn_watch(w, c, took == 0 || c->state == CONN_CONNECTING) != 0)
@@ -227,10 +240,12 @@ static bool conn_read_some(struct worker *w, struct conn *c, bool to_end)
                            : net_recv(c->fd, w->in + c->kept, room);
     if (n > 0)
         conn_take(w, c, c->kept + (size_t) n, stamp != 0 ? stamp - w->day : mono_ns());
+    else if (n < 0 && errno == EINTR)
+        return true;
+    else if (c->deaf != 0)
+        conn_fail(w, c, c->deaf);
     else if (n == 0)
         conn_fault(w, c, FAULT_CLOSED);
-    else if (errno == EINTR)
-        return true;
     else if (errno != EAGAIN)
         conn_fail(w, c, errno);
     return n > 0 && c->state == CONN_OPEN && (to_end || (size_t) n == room);
@@ -240,9 +255,15 @@ static bool conn_read_some(struct worker *w, struct conn *c, bool to_end)
  * end of the stream, when it was there with this edge. */
 static void conn_read(struct worker *w, struct conn *c, uint32_t events)
 {
-    bool to_end = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    bool to_end = c->deaf != 0 || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     while (conn_read_some(w, c, to_end))
         continue;
+}
+
+void conn_look(struct worker *w, struct conn *c)
+{
+    if (c->state == CONN_OPEN)
+        conn_read(w, c, EPOLLRDHUP);
 }
 
 void conn_event(struct worker *w, struct conn *c, uint32_t events)
@@ -259,6 +280,6 @@ void conn_event(struct worker *w, struct conn *c, uint32_t events)
     }
     if (c->state == CONN_OPEN && (events & EPOLLOUT) != 0)
         conn_flush(w, c);
-    if (c->state == CONN_OPEN && (events & ~(uint32_t) EPOLLOUT) != 0)
+    if (c->state == CONN_OPEN && (c->deaf != 0 || (events & ~(uint32_t) EPOLLOUT) != 0))
         conn_read(w, c, events);
 }

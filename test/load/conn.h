@@ -30,6 +30,7 @@ struct conn {
     bool watched;  /* epoll knows fd */
     bool want_out; /* and reports when it is writable */
     bool stamped;  /* the kernel notes when replies arrive */
+    int deaf;      /* the errno with which a send failed: only what is there is still read. 0 = none */
     uint32_t number;
     uint32_t asked;      /* number of the next request to be made */
     uint32_t sent;       /* the first request not wholly handed to the kernel */
@@ -57,6 +58,10 @@ void conn_push(struct worker *w, struct conn *c);
 
 /* What epoll reported for c. */
 void conn_event(struct worker *w, struct conn *c, uint32_t events);
+
+/* Read what is there of c, whatever epoll has reported: before it is found to have waited too long. c may have ended
+ * by a fault afterwards. */
+void conn_look(struct worker *w, struct conn *c);
 
 /* End c without a fault; it is CONN_NONE then. What was not answered is counted as lost. */
 void conn_end(struct worker *w, struct conn *c);

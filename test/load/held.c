@@ -119,17 +119,6 @@ void held_end(struct holder *h, struct held *c)
     held_close(h, c, HELD_GONE);
 }
 
-void held_expire(struct holder *h, uint64_t now)
-{
-    uint64_t deadline = (uint64_t) (h->o->timeout_s * (double) NS_PER_S);
-    while (h->waiting.head != HELD_NONE) {
-        struct held *c = &h->helds[h->waiting.head];
-        if (now < c->asked_at + deadline)
-            return;
-        held_fault(h, c, FAULT_TIMEOUT);
-    }
-}
-
 /* ---- Asking ---- */
 
 /* Tell epoll what a known socket waits for. 0, or -1 with errno. */
@@ -258,6 +247,26 @@ static void held_read(struct holder *h, struct held *c)
         held_fault(h, c, FAULT_CLOSED);
     else if (errno != EAGAIN && errno != EINTR)
         held_fail(h, c, errno);
+}
+
+/* The reply may be there, and this loop what was late. */
+static void held_look(struct holder *h, struct held *c)
+{
+    if (c->state == HELD_LOGIN || c->state == HELD_ASKING)
+        held_read(h, c);
+}
+
+void held_expire(struct holder *h, uint64_t now)
+{
+    uint64_t deadline = (uint64_t) (h->o->timeout_s * (double) NS_PER_S);
+    while (h->waiting.head != HELD_NONE) {
+        struct held *c = &h->helds[h->waiting.head];
+        if (now < c->asked_at + deadline)
+            return;
+        held_look(h, c);
+        if (is_waiting(c))
+            held_fault(h, c, FAULT_TIMEOUT);
+    }
 }
 
 void held_event(struct holder *h, struct held *c, uint32_t events)

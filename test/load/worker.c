@@ -164,6 +164,8 @@ static void sweep(struct worker *w, uint64_t now)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         struct conn *c = &w->conns[i];
+        if (waits_too_long(w, c, now))
+            conn_look(w, c); /* this loop may be what was late */
         if (waits_too_long(w, c, now)) {
             conn_fault(w, c, FAULT_TIMEOUT);
         } else if (c->state == CONN_RESTING && w->phase < PHASE_DRAIN) {
