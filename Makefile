@@ -38,7 +38,7 @@ $(LIB): lib ;
 clients: $(P)test/mario_test $(P)test/mario_load ## the LOGIN client and the load generator
 
 $(P)maritcp: $(call obj,$(MARITCP_SRC)) $(LIB)
-	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) -linih $(LIBS)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
 $(P)test/mario_test: $(call obj,test/mario_test.c $(CLIENT_LIB_SRC))
@@ -75,7 +75,7 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 $(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(wildcard conf/*.c)) $(LIB)
-	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) -linih $(LIBS) -lm
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm
 	@echo "  LD   $@"
 
 $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)

@@ -108,9 +108,9 @@ static sint32 cmdline_take(struct cmdline *cmd, int option, char **argv)
 sint32 cmdline_init(struct cmdline *cmd, int argc, char **argv)
 {
     int option;
-    memset(cmd, 0, sizeof(*cmd));
-    cmd->overrides = calloc((size_t) argc + 1, sizeof(*cmd->overrides));
-    if (!cmd->overrides) {
+    memset(cmd, 0, sizeof *cmd);
+    cmd->overrides = calloc((size_t) argc + 1, sizeof *cmd->overrides);
+    if (cmd->overrides == NULL) {
         fprintf(stderr, "maritcp: no memory for the command line\n");
         return CMDLINE_WRONG;
     }
@@ -125,7 +125,7 @@ sint32 cmdline_init(struct cmdline *cmd, int argc, char **argv)
         return CMDLINE_WRONG;
     }
     /* A file that is there but cannot be looked at is an error when it is read, not the defaults. */
-    if (!cmd->file && (access(MARITCP_CONF_FILE, F_OK) == 0 || errno != ENOENT))
+    if (cmd->file == NULL && (access(MARITCP_CONF_FILE, F_OK) == 0 || errno != ENOENT))
         cmd->file = MARITCP_CONF_FILE;
     return CMDLINE_GO_ON;
 }

@@ -100,9 +100,8 @@ const struct row conf_rows[] = {
      "Seconds between two log lines that say how many are online."},
 };
 
-const uint32 conf_row_count = sizeof(conf_rows) / sizeof(conf_rows[0]);
-_Static_assert(sizeof(conf_rows) / sizeof(conf_rows[0]) <= CONF_ROWS_MAX,
-               "origin[] has a place for each row");
+const uint32 conf_row_count = sizeof conf_rows / sizeof conf_rows[0];
+_Static_assert(sizeof conf_rows / sizeof conf_rows[0] <= CONF_ROWS_MAX, "origin[] has a place for each row");
 
 const struct row *row_find(const char *section, const char *key)
 {
@@ -136,19 +135,19 @@ sint32 conf_fail(struct conf_error *err, const struct place *place, const char *
     char why[WHY_SIZE + 64], where[PATH_MAX + 128];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(why, sizeof(why), fmt, args);
+    vsnprintf(why, sizeof why, fmt, args);
     va_end(args);
-    if (place->override)
-        snprintf(where, sizeof(where), "-o %.200s", place->override);
+    if (place->override != NULL)
+        snprintf(where, sizeof where, "-o %.200s", place->override);
     else if (place->line > 0)
-        snprintf(where, sizeof(where), "%s:%d", place->file, place->line);
+        snprintf(where, sizeof where, "%s:%d", place->file, place->line);
     else
-        snprintf(where, sizeof(where), "%s", place->file);
+        snprintf(where, sizeof where, "%s", place->file);
     /* An override's place is its text, which begins with the name already. */
-    bool named = key && !place->override;
-    snprintf(err->text, sizeof(err->text), "%s: %s%s%s%s%s%s%s%s", where, named ? section : "",
-             named ? "." : "", named ? key : "", named ? ": " : "", why, allowed ? " (allowed: " : "",
-             allowed ? allowed : "", allowed ? ")" : "");
+    bool named = key != NULL && place->override == NULL;
+    snprintf(err->text, sizeof err->text, "%s: %s%s%s%s%s%s%s%s", where, named ? section : "",
+             named ? "." : "", named ? key : "", named ? ": " : "", why, allowed != NULL ? " (allowed: " : "",
+             allowed != NULL ? allowed : "", allowed != NULL ? ")" : "");
     text_make_printable(err->text);
     return -1;
 }
@@ -168,10 +167,10 @@ sint32 conf_fail_section(struct conf_error *err, const struct place *place, cons
         uint32 distance = text_distance(section, name);
         if (distance < best && name_is_near(name, distance)) {
             best = distance;
-            snprintf(hint, sizeof(hint), ", did you mean [%s]?", name);
+            snprintf(hint, sizeof hint, ", did you mean [%s]?", name);
         }
         if (i == 0 || strcmp(name, conf_rows[i - 1].section) != 0)
-            snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "", name);
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", name);
     }
     text_quote(quoted, section);
     return conf_fail(err, place, NULL, NULL, all, "unknown section %s%s", quoted, hint);
@@ -188,12 +187,12 @@ sint32 conf_fail_key(struct conf_error *err, const struct place *place, const ch
         /* A key of another section is a hint only if it is spelled right. */
         if (distance < best && (here ? name_is_near(row->key, distance) : distance == 0)) {
             best = distance;
-            snprintf(hint, sizeof(hint), ", did you mean %s.%s?", row->section, row->key);
+            snprintf(hint, sizeof hint, ", did you mean %s.%s?", row->section, row->key);
         }
         if (here)
-            snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", *all ? ", " : "", row->key);
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", *all ? ", " : "", row->key);
     }
-    snprintf(shown, sizeof(shown), "%s", key);
+    snprintf(shown, sizeof shown, "%s", key);
     return conf_fail(err, place, section, shown, all, "unknown key%s", hint);
 }
 
@@ -233,18 +232,19 @@ static sint32 override_read(struct maritcp_conf *conf, const char *text, sint32 
     struct place place = {.override = text};
     char section[64], key[64], value[CONF_LISTEN_SIZE];
     const char *equals = strchr(text, '='), *dot = strchr(text, '.');
-    if (!equals || !dot || dot > equals)
-        return conf_fail(err, &place, NULL, NULL, "section.key=value", "missing '%s'", equals ? "." : "=");
-    if (!copy_trimmed(section, sizeof(section), text, (size_t) (dot - text)))
+    if (equals == NULL || dot == NULL || dot > equals)
+        return conf_fail(err, &place, NULL, NULL, "section.key=value", "missing '%s'",
+                         equals != NULL ? "." : "=");
+    if (!copy_trimmed(section, sizeof section, text, (size_t) (dot - text)))
         return conf_fail(err, &place, NULL, NULL, "section.key=value", "the section is too long");
-    if (!copy_trimmed(key, sizeof(key), dot + 1, (size_t) (equals - dot - 1)))
+    if (!copy_trimmed(key, sizeof key, dot + 1, (size_t) (equals - dot - 1)))
         return conf_fail(err, &place, NULL, NULL, "section.key=value", "the key is too long");
     if (!section_exists(section))
         return conf_fail_section(err, &place, section);
     const struct row *row = row_find(section, key);
-    if (!row)
+    if (row == NULL)
         return conf_fail_key(err, &place, section, key);
-    if (!copy_trimmed(value, sizeof(value), equals + 1, strlen(equals + 1)))
+    if (!copy_trimmed(value, sizeof value, equals + 1, strlen(equals + 1)))
         return conf_fail(err, &place, NULL, NULL, "up to 8191 bytes", "the value is too long");
     return row_set(row, conf, value, &place, origin, err);
 }
@@ -261,89 +261,145 @@ static struct place place_of(const struct maritcp_conf *conf, const struct row *
                              char *const overrides[])
 {
     sint32 origin = conf->origin[row_index(row)];
-    struct place place = {.file = file ? file : "default", .line = origin > 0 ? origin : 0};
+    struct place place = {.file = file != NULL ? file : "default", .line = origin > 0 ? origin : 0};
     if (origin < 0)
         place.override = overrides[-origin - 1];
     return place;
 }
 
-/* Checks between options. The line names the option that was set last. */
-static sint32 conf_check(const struct maritcp_conf *conf, const char *file, char *const overrides[],
-                         struct conf_error *err)
+/* What a rule between options needs. */
+struct check {
+    const struct maritcp_conf *conf;
+    const char *file;
+    char *const *overrides;
+    struct conf_error *err;
+};
+
+/* Of two options that do not go together the one that was set last is to blame. */
+static bool is_blamed(const struct check *c, const char *section, const char *key, const char *other)
 {
-    const struct mario_options *o = &conf->server;
-    const struct row *high = row_find("output", "high"), *max = row_find("output", "max");
-    const struct row *workers = row_find("server", "workernum"), *conns = row_find("server", "connnum");
-    char high_text[16], max_text[16], range[RANGE_SIZE], limit[16];
-    if (o->output_high > o->output_max) {
-        bool blame_max = row_is_later(conf, max, high);
-        const struct row *row = blame_max ? max : high;
-        struct place place = place_of(conf, row, file, overrides);
-        size_print(o->output_high, high_text, sizeof(high_text));
-        size_print(o->output_max, max_text, sizeof(max_text));
-        size_print(blame_max ? MARIO_OUTPUT_MAX : MARIO_OUTPUT_MIN, limit, sizeof(limit));
-        snprintf(range, sizeof(range), "%s .. %s", blame_max ? high_text : limit,
-                 blame_max ? limit : max_text);
-        return conf_fail(
-            err, &place, row->section, row->key, range, "%s is %s %s", blame_max ? max_text : high_text,
-            blame_max ? "below output.high" : "above output.max", blame_max ? high_text : max_text);
-    }
-    if (o->watch_replace_ms != 0 && o->watch_replace_ms < o->watch_warn_ms) {
-        const struct row *warn = row_find("watch", "warn_ms"), *replace = row_find("watch", "replace_ms");
-        bool blame_warn = row_is_later(conf, warn, replace);
-        struct place place = place_of(conf, blame_warn ? warn : replace, file, overrides);
-        if (blame_warn)
-            snprintf(range, sizeof(range), "0 .. %u", o->watch_replace_ms);
-        else
-            snprintf(range, sizeof(range), "0, %u .. %u", o->watch_warn_ms, MARIO_WATCH_MAX);
-        return conf_fail(err, &place, "watch", blame_warn ? "warn_ms" : "replace_ms", range, "%u is %s",
-                         blame_warn ? o->watch_warn_ms : o->watch_replace_ms,
-                         blame_warn ? "above watch.replace_ms" : "below watch.warn_ms");
-    }
-    uint64 total = (uint64) (o->workernum ? o->workernum : 1) * o->connnum;
-    if (total > DESCRIPTORS_MAX) {
-        const struct row *row = row_is_later(conf, workers, conns) ? workers : conns;
-        struct place place = place_of(conf, row, file, overrides);
-        snprintf(range, sizeof(range), "workernum * connnum up to %u", DESCRIPTORS_MAX);
-        return conf_fail(err, &place, row->section, row->key, range,
-                         "%u workers of %u connections are more than any process can have", o->workernum,
-                         o->connnum);
-    }
-    return 0;
+    return row_is_later(c->conf, row_find(section, key), row_find(section, other));
 }
 
-sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
-                 struct conf_error *err)
+static sint32 blame(const struct check *c, const char *section, const char *key, const char *allowed,
+                    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static sint32 blame(const struct check *c, const char *section, const char *key, const char *allowed,
+                    const char *fmt, ...)
+{
+    char why[WHY_SIZE];
+    struct place place = place_of(c->conf, row_find(section, key), c->file, c->overrides);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why, sizeof why, fmt, args);
+    va_end(args);
+    return conf_fail(c->err, &place, section, key, allowed, "%s", why);
+}
+
+static sint32 check_output(const struct check *c)
+{
+    char high[16], max[16], limit[16], range[RANGE_SIZE];
+    const struct mario_options *o = &c->conf->server;
+    if (o->output_high <= o->output_max)
+        return 0;
+    size_print(o->output_high, high, sizeof high);
+    size_print(o->output_max, max, sizeof max);
+    if (is_blamed(c, "output", "max", "high")) {
+        size_print(MARIO_OUTPUT_MAX, limit, sizeof limit);
+        snprintf(range, sizeof range, "%s .. %s", high, limit);
+        return blame(c, "output", "max", range, "%s is below output.high %s", max, high);
+    }
+    size_print(MARIO_OUTPUT_MIN, limit, sizeof limit);
+    snprintf(range, sizeof range, "%s .. %s", limit, max);
+    return blame(c, "output", "high", range, "%s is above output.max %s", high, max);
+}
+
+static sint32 check_watch(const struct check *c)
+{
+    char range[RANGE_SIZE];
+    const struct mario_options *o = &c->conf->server;
+    if (o->watch_replace_ms == 0 || o->watch_replace_ms >= o->watch_warn_ms)
+        return 0;
+    if (is_blamed(c, "watch", "warn_ms", "replace_ms")) {
+        snprintf(range, sizeof range, "0 .. %u", o->watch_replace_ms);
+        return blame(c, "watch", "warn_ms", range, "%u is above watch.replace_ms", o->watch_warn_ms);
+    }
+    snprintf(range, sizeof range, "0, %u .. %u", o->watch_warn_ms, MARIO_WATCH_MAX);
+    return blame(c, "watch", "replace_ms", range, "%u is below watch.warn_ms", o->watch_replace_ms);
+}
+
+static sint32 check_places(const struct check *c)
+{
+    char range[RANGE_SIZE];
+    const struct mario_options *o = &c->conf->server;
+    uint64 total = (uint64) (o->workernum != 0 ? o->workernum : 1) * o->connnum;
+    if (total <= DESCRIPTORS_MAX)
+        return 0;
+    snprintf(range, sizeof range, "workernum * connnum up to %u", DESCRIPTORS_MAX);
+    return blame(c, "server", is_blamed(c, "server", "workernum", "connnum") ? "workernum" : "connnum", range,
+                 "%u workers of %u connections are more than any process can have", o->workernum, o->connnum);
+}
+
+/* What belongs together. The line names the option that was set last. */
+static sint32 check_all(const struct check *c)
+{
+    return check_output(c) != 0 || check_watch(c) != 0 || check_places(c) != 0 ? -1 : 0;
+}
+
+static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
 {
     struct place nowhere = {.file = "default"};
-    memset(conf, 0, sizeof(*conf));
-    err->text[0] = '\0';
     mario_options_init(&conf->server);
-    for (uint32 i = 0; i < conf_row_count; i++)
+    for (uint32 i = 0; i < conf_row_count; i++) {
         if (row_set(&conf_rows[i], conf, conf_rows[i].fallback, &nowhere, 0, err) != 0)
             return -1;
+    }
     conf->server.listen = conf->listen;
     conf->server.user = conf->user;
     conf->log.target = conf->log_file;
-    snprintf(conf->file, sizeof(conf->file), "%s", file ? file : "");
-    if (file && file_read(conf, file, err) != 0)
+    return 0;
+}
+
+static sint32 load(struct maritcp_conf *conf, const char *file, char *const overrides[],
+                   uint32 override_count, struct conf_error *err)
+{
+    err->text[0] = '\0';
+    if (load_defaults(conf, err) != 0)
         return -1;
-    for (uint32 i = 0; i < override_count; i++)
+    snprintf(conf->file, sizeof conf->file, "%s", file != NULL ? file : "");
+    if (file != NULL && file_read(conf, file, err) != 0)
+        return -1;
+    for (uint32 i = 0; i < override_count; i++) {
         if (override_read(conf, overrides[i], -1 - (sint32) i, err) != 0)
             return -1;
+    }
     if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
         conf->server.output_high > conf->server.output_max)
         conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
     conf->server.death_log = conf->log_file;
     conf->server.death_format = conf->log.format;
-    return conf_check(conf, file, overrides, err);
+    return check_all(&(struct check){.conf = conf, .file = file, .overrides = overrides, .err = err});
+}
+
+sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
+                 struct conf_error *err)
+{
+    memset(conf, 0, sizeof *conf);
+    return load(conf, file, overrides, override_count, err);
+}
+
+sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const overrides[],
+                       uint32 override_count, struct conf_error *err)
+{
+    memset(conf, 0, sizeof *conf);
+    conf->again = true;
+    return load(conf, file, overrides, override_count, err);
 }
 
 /* Write path to out, a relative one below the working directory. Returns 0, or -1 with errno. */
 static sint32 path_make_absolute(char *out, size_t size, const char *path)
 {
     char here[PATH_MAX] = "";
-    if (path[0] != '/' && !getcwd(here, sizeof(here)))
+    if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
         return -1;
     int len = snprintf(out, size, "%s%s%s", here, here[0] ? "/" : "", path);
     errno = ENAMETOOLONG;
@@ -358,7 +414,7 @@ static sint32 list_make_absolute(char *out, size_t size, const char *list)
         char entry[PATH_MAX] = "";
         size_t len = strcspn(list, ",");
         errno = ENAMETOOLONG;
-        if (!copy_trimmed(entry, sizeof(entry), list, len))
+        if (!copy_trimmed(entry, sizeof entry, list, len))
             return -1;
         list += len;
         bool is_unix = strncmp(entry, "unix:", 5) == 0;
@@ -375,21 +431,21 @@ static sint32 list_make_absolute(char *out, size_t size, const char *list)
 
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
 {
-    char path[sizeof(conf->log_file)], list[sizeof(conf->listen)], why[WHY_SIZE];
+    char path[sizeof conf->log_file], list[sizeof conf->listen], why[WHY_SIZE];
     struct place place = {.file = "--daemon"};
     if (conf->file[0] != '\0') {
-        if (path_make_absolute(path, sizeof(path), conf->file) != 0)
+        if (path_make_absolute(path, sizeof path, conf->file) != 0)
             return conf_fail(err, &place, NULL, NULL, NULL, "%s", strerror(errno));
         memcpy(conf->file, path, strlen(path) + 1);
     }
     if (value_is_path(conf->log_file)) {
-        if (path_make_absolute(path, sizeof(path), conf->log_file) != 0)
+        if (path_make_absolute(path, sizeof path, conf->log_file) != 0)
             return conf_fail(err, &place, "log", "file", NULL, "%s", strerror(errno));
         memcpy(conf->log_file, path, strlen(path) + 1);
     }
-    if (list_make_absolute(list, sizeof(list), conf->listen) != 0)
+    if (list_make_absolute(list, sizeof list, conf->listen) != 0)
         return conf_fail(err, &place, "server", "listen", NULL, "%s", strerror(errno));
-    if (mario_listen_check(list, why, sizeof(why)) != 0)
+    if (mario_listen_check(list, why, sizeof why) != 0)
         return conf_fail(err, &place, "server", "listen", NULL, "%s", why);
     memcpy(conf->listen, list, strlen(list) + 1);
     return 0;

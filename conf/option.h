@@ -7,6 +7,7 @@
 #define MARITCP_OPTION_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "mario/mario_log.h"
@@ -18,7 +19,7 @@
 #define MARITCP_CONF_FILE "/etc/maritcp.conf"
 #endif
 
-#define CONF_ROWS_MAX    32u   /* rows the table may have */
+#define CONF_ROWS_MAX    64u   /* rows the table may have */
 #define CONF_LEVELS_SIZE 128u  /* bytes of log.level, NUL included */
 #define CONF_LISTEN_SIZE 8192u /* bytes of a whole listen list, NUL included */
 #define CONF_USER_SIZE   65u
@@ -36,6 +37,8 @@ struct maritcp_conf {
     char user[CONF_USER_SIZE];        /* as server.user */
     int supervise;                    /* 1: under mario_supervise() */
     char file[PATH_MAX];              /* what was read; "" if there was none */
+    bool once;                        /* that is a pipe or the like, which cannot be read a second time */
+    bool again;                       /* this was read while the server runs: see conf_load_again() */
     sint32 origin[CONF_ROWS_MAX];     /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
 };
 
@@ -49,6 +52,13 @@ struct conf_error {
  * used. */
 sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
                  struct conf_error *err) __attribute__((warn_unused_result, nonnull(1, 5)));
+
+/* The same while the server runs, to see what the file says now. On any one thread at a time: nothing is asked that
+ * takes a lock or a network, so the user is taken as it is written; and a file that is not a regular one is a mistake,
+ * since opening it could wait for ever. */
+sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const overrides[],
+                       uint32 override_count, struct conf_error *err)
+    __attribute__((warn_unused_result, nonnull(1, 5)));
 
 /* Make the file read, log.file and the unix sockets independent of the working directory. Returns 0, or -1 with
  * *err set. */

@@ -23,7 +23,7 @@ static bool show_is_first_of_section(uint32 i)
 static size_t show_sentence(const char *text)
 {
     const char *end = strstr(text, ". ");
-    return end ? (size_t) (end - text) + 1 : strlen(text);
+    return end != NULL ? (size_t) (end - text) + 1 : strlen(text);
 }
 
 /* What this process has, which the zeros of workernum and connnum are counted from. */
@@ -31,7 +31,7 @@ static void show_machine(FILE *out)
 {
     cpu_set_t cores;
     struct rlimit files;
-    if (sched_getaffinity(0, sizeof(cores), &cores) == 0)
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
         fprintf(out, "# this process may use %d cores\n", CPU_COUNT(&cores));
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY)
         fprintf(out, "# and have %llu descriptors\n", (unsigned long long) files.rlim_max);
@@ -72,7 +72,7 @@ void conf_print(FILE *out, const struct maritcp_conf *conf)
             fprintf(out, "# %s: see listen\n", row->key);
             continue;
         }
-        value_print(row, conf, value, sizeof(value));
+        value_print(row, conf, value, sizeof value);
         show_value(out, row, value, conf->origin[i]);
     }
 }

@@ -57,7 +57,7 @@ void text_make_printable(char *text)
 
 void text_quote(char out[QUOTE_SIZE], const char *text)
 {
-    size_t room = QUOTE_SIZE - sizeof("'...'"), len = strlen(text);
+    size_t room = QUOTE_SIZE - sizeof "'...'", len = strlen(text);
     bool cut = len > room;
     if (cut)
         len = room;

@@ -14,13 +14,13 @@ static const char *const value_bools[] = {"off", "on", NULL};
 
 static void value_store(const struct row *row, struct maritcp_conf *conf, uint32 value)
 {
-    memcpy((char *) conf + row->at, &value, sizeof(value));
+    memcpy((char *) conf + row->at, &value, sizeof value);
 }
 
 static uint32 value_load(const struct row *row, const struct maritcp_conf *conf)
 {
     uint32 value;
-    memcpy(&value, (const char *) conf + row->at, sizeof(value));
+    memcpy(&value, (const char *) conf + row->at, sizeof value);
     return value;
 }
 
@@ -76,7 +76,7 @@ static const char *value_number(const struct row *row, const char *text, uint32 
 
 static const char *value_word(const struct row *row, const char *text, uint32 *out)
 {
-    for (uint32 i = 0; value_names(row)[i]; i++) {
+    for (uint32 i = 0; value_names(row)[i] != NULL; i++) {
         if (strcmp(value_names(row)[i], text) == 0) {
             *out = i;
             return NULL;
@@ -88,9 +88,9 @@ static const char *value_word(const struct row *row, const char *text, uint32 *o
 /* A string must survive being printed into a file and read again. */
 static const char *value_string(const struct row *row, const char *text)
 {
-    if (text_bad(text, strlen(text)))
+    if (text_bad(text, strlen(text)) != NULL)
         return "is not plain UTF-8 text";
-    if (strchr(text, ';'))
+    if (strchr(text, ';') != NULL)
         return "has a ';', which starts a comment";
     if ((row->type == ROW_STRING || row->type == ROW_USER) &&
         (strlen(text) < row->min || strlen(text) > row->max))
@@ -117,7 +117,7 @@ static bool value_is_text(const struct row *row)
 }
 
 /* What the library has to say about a text: 0, or -1 with what is wrong in why. */
-static sint32 value_ask_library(const struct row *row, const char *text, char why[WHY_SIZE])
+static sint32 value_ask_library(const struct row *row, const char *text, bool again, char why[WHY_SIZE])
 {
     switch (row->type) {
     case ROW_LISTEN:
@@ -125,7 +125,7 @@ static sint32 value_ask_library(const struct row *row, const char *text, char wh
     case ROW_LEVELS:
         return mario_log_levels_check(text, why, WHY_SIZE);
     case ROW_USER:
-        return mario_user_check(text, why, WHY_SIZE);
+        return again ? 0 : mario_user_check(text, why, WHY_SIZE);
     case ROW_TARGET:
         return mario_log_target_check(text, why, WHY_SIZE);
     default:
@@ -148,12 +148,12 @@ sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char 
         wrong = value_word(row, text, &value);
     else
         wrong = value_number(row, text, &value);
-    if (wrong) {
+    if (wrong != NULL) {
         text_quote(quoted, text);
         snprintf(why, WHY_SIZE, "%s %s", quoted, wrong);
         return -1;
     }
-    if (value_ask_library(row, text, why) != 0)
+    if (value_ask_library(row, text, conf->again, why) != 0)
         return -1;
     if (value_is_text(row))
         memcpy((char *) conf + row->at, text, strlen(text) + 1);
@@ -212,8 +212,8 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         snprintf(out, RANGE_SIZE, "%u .. %u", row->min, row->max);
         break;
     case ROW_SIZE:
-        size_print(row->min, low, sizeof(low));
-        size_print(row->max, high, sizeof(high));
+        size_print(row->min, low, sizeof low);
+        size_print(row->max, high, sizeof high);
         snprintf(out, RANGE_SIZE, "%s .. %s", low, high);
         break;
     case ROW_HEX:
@@ -221,7 +221,7 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         break;
     case ROW_BOOL:
     case ROW_ENUM:
-        for (uint32 i = 0; value_names(row)[i] && used < RANGE_SIZE; i++)
+        for (uint32 i = 0; value_names(row)[i] != NULL && used < RANGE_SIZE; i++)
             used +=
                 (size_t) snprintf(out + used, RANGE_SIZE - used, "%s%s", i ? ", " : "", value_names(row)[i]);
         break;
