@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "mortal.h"
@@ -178,6 +179,83 @@ START_TEST(an_override_goes_on_winning)
 }
 END_TEST
 
+/* ---- A configuration that can be read once ---- */
+
+/* A pipe whose first reader gets text, and nobody after that. Returns who writes. */
+static pid_t make_pipe(char *path, size_t size, const char *text)
+{
+    snprintf(path, size, "/tmp/mario_logging.%d.fifo", (int) getpid());
+    ck_assert_msg(mkfifo(path, 0600) == 0, "%s: %s", path, strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        _exit(write(fd, text, strlen(text)) != (ssize_t) strlen(text));
+    }
+    return pid;
+}
+
+static void remove_pipe(const char *path, pid_t writer)
+{
+    int status;
+    ck_assert(waitpid(writer, &status, 0) == writer && status == 0);
+    ck_assert(unlink(path) == 0);
+}
+
+/* Goal: a configuration from a pipe is kept as it was read: HUP says so, opens the log anew and goes on. */
+START_TEST(hup_with_a_configuration_from_a_pipe)
+{
+    struct server s;
+    char fifo[64], old[160];
+    pid_t writer = make_pipe(fifo, sizeof fifo, "[log]\nlevel = info,conn=debug\n");
+    server_start(&s, "maritcp", "-c", fifo, NULL);
+    for (unsigned i = 1; i <= 2; i++) {
+        snprintf(old, sizeof old, "%s.%u", s.log, i);
+        ck_assert(rename(s.log, old) == 0);
+        server_signal(&s, SIGHUP);
+        server_wait_log(&s, ".fifo is no regular file and not read again; log.level stays info,conn=debug",
+                        3000);
+        make_lines(&s, 1);
+        server_wait_log(&s, "peer_closed", 3000);
+    }
+    remove_pipe(fifo, writer);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: and so it is by the process that is started when the first has died. */
+START_TEST(a_death_with_a_configuration_from_a_pipe)
+{
+    struct server s;
+    char fifo[64];
+    pid_t writer = make_pipe(fifo, sizeof fifo, "[log]\nlevel = info,conn=debug\n[server]\nsupervise = on\n");
+    server_start(&s, "maritcp", "-c", fifo, NULL);
+    ck_assert(kill(mortal_child(s.pid), SIGKILL) == 0);
+    mortal_served_again(&s);
+    server_wait_log(&s, "peer_closed", 3000);
+    remove_pipe(fifo, writer);
+    server_stop(&s);
+}
+END_TEST
+
+/* Goal: a file that has become a pipe meanwhile does not hold up the log. */
+START_TEST(hup_with_a_pipe_in_the_place_of_the_file)
+{
+    struct server s;
+    char conf[64];
+    snprintf(conf, sizeof conf, "/tmp/mario_logging.%d.conf", (int) getpid());
+    write_file(conf, "[log]\nlevel = info,conn=debug\n");
+    server_start(&s, "maritcp", "-c", conf, NULL);
+    ck_assert(unlink(conf) == 0 && mkfifo(conf, 0600) == 0);
+    server_signal(&s, SIGHUP);
+    server_wait_log(&s, "is no regular file and not read again; log.level stays info,conn=debug", 3000);
+    make_lines(&s, 1);
+    server_wait_log(&s, "peer_closed", 3000);
+    ck_assert(unlink(conf) == 0);
+    server_finish(&s);
+}
+END_TEST
+
 /* ---- Formats and targets ---- */
 
 /* Run maritcp until a TERM that comes right at the start. Its output. */
@@ -327,6 +405,9 @@ Suite *logging_suite(void)
     c = itest_case(s, "levels", 20);
     tcase_add_test(c, hup_reads_levels);
     tcase_add_test(c, an_override_goes_on_winning);
+    tcase_add_test(c, hup_with_a_configuration_from_a_pipe);
+    tcase_add_test(c, a_death_with_a_configuration_from_a_pipe);
+    tcase_add_test(c, hup_with_a_pipe_in_the_place_of_the_file);
     c = itest_case(s, "targets", 20);
     tcase_add_test(c, json_from_start_to_stop);
     tcase_add_test(c, no_syslogd);
