@@ -64,9 +64,6 @@ bench/offload: bench/offload.c $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
-# Unit tests look inside the library; -iquote, so that its assert.h does not stand before the system's.
-$(B)/obj/test/unit/%.o: INC += -iquote mario
-
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) $(INC) -MMD -MP -c -o $@ $<

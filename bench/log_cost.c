@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#include "mario/log.h"
+#include "mario/log/log.h"
 #include "test/lib/clock.h"
 
 enum { BUSY_ROUNDS = 200, BUSY_BURST = 100, PACED_CALLS = 5000, IDLE_CALLS = 5, LIMIT_NS = 1000 };

@@ -9,7 +9,7 @@
 
 #include <event2/bufferevent.h>
 
-#include "mario/seat.h"
+#include "mario/exec/executor.h"
 
 enum deed { ECHO, SILENT, FLOOD, CLOSE, FAIL, KICK, DIE };
 

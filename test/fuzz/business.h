@@ -9,7 +9,7 @@
 #include <semaphore.h>
 #include <setjmp.h>
 
-#include "mario/conn.h"
+#include "mario/conn/conn.h"
 #include "model.h"
 
 enum { CLIENTS = 4, FIRST_ID = 0x10 };

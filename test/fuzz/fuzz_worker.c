@@ -14,7 +14,7 @@
  * Input: two bytes of settings (choose), then steps: a byte that says what, which client, and whether the loop turns
  * afterwards; and what that step needs (step). What must hold is in model.c, and in account() below.
  */
-#include "mario/worker.c"
+#include "mario/worker/worker.c"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -23,8 +23,8 @@
 #include <sys/socket.h>
 
 #include "business.h"
-#include "mario/akg.h"
-#include "mario/loop.h"
+#include "mario/exec/registry.h"
+#include "mario/base/loop.h"
 
 enum {
     STX = 0x20304050,

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "mario/shard.h"
+#include "mario/conn/shard.h"
 #include "plain.h"
 
 enum { CONCURRENT_MAX = 256 }; /* calls of one connection that may be out at a time */

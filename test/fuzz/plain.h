@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mario/codec.h"
+#include "mario/frame/head.h"
 
 #define MUST(x) ((x) ? (void) 0 : must_failed(#x, __FILE__, __LINE__))
 

@@ -6,7 +6,7 @@
 #define ITEST_LEAVING_H
 
 #include "harness.h"
-#include "mario/reason.h"
+#include "mario/base/reason.h"
 
 /* The port of our end. */
 uint16_t client_port(int fd);

@@ -1,5 +1,5 @@
 /*
- * ring.pml: the ring (mario/spsc.h) and the doorbell (mario/doorbell.h) as one model for spin, checked by exhaustion.
+ * ring.pml: the ring (mario/base/spsc.h) and the doorbell (mario/base/doorbell.h) as one model for spin, checked by exhaustion.
  *
  * P producers, each with a ring of CAP slots and N elements to send; one owner that sleeps on the eventfd,
  * edge-triggered. The steps are those of the C code, in its order. ./run says which sizes and which mutants are checked.

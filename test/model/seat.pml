@@ -1,5 +1,5 @@
 /*
- * seat.pml: the fence by which a successor takes a shard over (mario/seat.h) as a model for spin, checked by exhaustion.
+ * seat.pml: the fence by which a successor takes a shard over (mario/exec/executor.h) as a model for spin, checked by exhaustion.
  *
  * One worker that serves the shard and calls functions, which return, or never do, or end their thread; a master that
  * looks at it and sends a successor when a function is still the one it saw before; the successor, which takes over or

@@ -9,7 +9,7 @@
 #ifndef SOAK_SOAK_H
 #define SOAK_SOAK_H
 
-#include "mario/reason.h"
+#include "mario/base/reason.h"
 #include "test/integration/offloaded.h"
 #include "test/integration/preloads.h"
 

@@ -5,8 +5,8 @@
 #ifndef LOG_LAB_H
 #define LOG_LAB_H
 
-#include "mario/log.h"
-#include "mario/log_sink.h"
+#include "mario/log/log.h"
+#include "mario/log/sink.h"
 #include "unit.h"
 
 #undef MARIO_LOG_SUBSYSTEM

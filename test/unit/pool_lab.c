@@ -11,9 +11,9 @@
 
 #include <event2/bufferevent.h>
 
-#include "mario/akg.h"
-#include "mario/loop.h"
-#include "mario/mem.h"
+#include "mario/exec/registry.h"
+#include "mario/base/loop.h"
+#include "mario/base/mem.h"
 
 struct pool_lab pool;
 

@@ -5,7 +5,7 @@
 #ifndef POOL_LAB_H
 #define POOL_LAB_H
 
-#include "mario/conn.h"
+#include "mario/conn/conn.h"
 #include "unit.h"
 
 enum { PLACES = 40, MAX_PKGLEN = 8192 };

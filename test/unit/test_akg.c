@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mario/akg.h"
+#include "mario/exec/registry.h"
 #include "unit.h"
 
 static sint32 f(CONN *c)

@@ -2,7 +2,7 @@
  * test_codec.c: HEAD+Data. Every answer at every length of a prefix, as early as the bytes allow and never
  * from a byte beyond them: what is looked at ends where a page begins that may not be touched.
  */
-#include "mario/codec.h"
+#include "mario/frame/head.h"
 #include "unit.h"
 
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * edge-triggered: a lost ring would leave a sleeper asleep for good, as everybody waits for an answer before
  * going on.
  */
-#include "mario/doorbell.h"
-#include "mario/spsc.h"
+#include "mario/base/doorbell.h"
+#include "mario/base/spsc.h"
 #include "unit.h"
 
 #include <errno.h>

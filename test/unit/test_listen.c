@@ -1,7 +1,7 @@
 /*
  * test_listen.c: what a listening socket hands on to the connections it accepts.
  */
-#include "mario/listen.h"
+#include "mario/net/listen.h"
 #include "unit.h"
 
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
  *
  * A process has one log, so each test here needs a process of its own (check's fork mode).
  */
-#include "mario/log.h"
+#include "mario/log/log.h"
 #include "unit.h"
 
 #include <errno.h>

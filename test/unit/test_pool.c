@@ -15,8 +15,8 @@
 
 #include <event2/bufferevent.h>
 
-#include "mario/mem.h"
-#include "mario/output.h"
+#include "mario/base/mem.h"
+#include "mario/conn/output.h"
 
 /* ---- Slots ---- */
 

@@ -2,7 +2,7 @@
  * test_privilege.c: which users the server may become, and that becoming one cannot be taken back. Whatever
  * changes ids happens in a child of the test.
  */
-#include "mario/privilege.h"
+#include "mario/process/privilege.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  * once, in order and whole, whatever the capacity, whoever is faster, and also when the indices run over
  * 2^32.
  */
-#include "mario/spsc.h"
+#include "mario/base/spsc.h"
 #include "unit.h"
 
 #include <pthread.h>

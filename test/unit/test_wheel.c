@@ -4,7 +4,7 @@
  * advance.
  */
 #include "unit.h"
-#include "mario/wheel.h"
+#include "mario/base/timer_wheel.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,151 @@
+/*
+ * mem.c: memory that comes and goes. Any thread; each works on its own lists, nothing is shared.
+ *
+ * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills,
+ * whoever allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B is
+ * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. Under a
+ * sanitizer nothing is kept, so that use after free stays visible.
+ */
+#include "mario/base/mem.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEP_BLOCKS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define KEEP_BLOCKS 0
+#endif
+#endif
+#ifndef KEEP_BLOCKS
+#define KEEP_BLOCKS 1
+#endif
+
+enum {
+    CLASS_MIN_SHIFT = 6,  /* 64 B */
+    CLASS_MAX_SHIFT = 17, /* 128 KB: the chain that libevent takes for the largest packet */
+    CLASSES = CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1,
+    CLASS_KEEP_BYTES = 256 * 1024 /* kept a class and thread; a burst beyond it pays for malloc */
+};
+
+struct block {
+    struct block *next;
+};
+
+struct mem_lists {
+    struct block *free[CLASSES];
+    uint32_t kept[CLASSES];
+};
+
+static _Thread_local struct mem_lists *lists;
+static _Thread_local bool failed;
+
+static unsigned floor_shift(size_t n)
+{
+    return (unsigned) (63 - __builtin_clzll((unsigned long long) n));
+}
+
+bool mem_thread_init(void)
+{
+    if (lists == NULL && KEEP_BLOCKS)
+        lists = calloc(1, sizeof *lists);
+    return lists != NULL || !KEEP_BLOCKS;
+}
+
+void mem_thread_fini(void)
+{
+    if (lists == NULL)
+        return;
+    for (unsigned i = 0; i < CLASSES; i++) {
+        while (lists->free[i] != NULL) {
+            struct block *b = lists->free[i];
+            lists->free[i] = b->next;
+            free(b);
+        }
+    }
+    free(lists);
+    lists = NULL;
+}
+
+static void *plain_alloc(size_t n)
+{
+    void *p = malloc(n);
+    if (p == NULL) {
+        errno = ENOMEM;
+        failed = true;
+    }
+    return p;
+}
+
+bool mem_take_failure(void)
+{
+    bool answer = failed;
+    failed = false;
+    return answer;
+}
+
+void *mem_alloc(size_t n)
+{
+    if (lists == NULL || n < (size_t) 1 << CLASS_MIN_SHIFT || n > (size_t) 1 << CLASS_MAX_SHIFT) {
+        return plain_alloc(n);
+    }
+    unsigned shift = floor_shift(n - 1) + 1;
+    unsigned class = shift - CLASS_MIN_SHIFT;
+    struct block *b = lists->free[class];
+    if (b != NULL) {
+        lists->free[class] = b->next;
+        lists->kept[class]--;
+        return b;
+    }
+    return plain_alloc((size_t) 1 << shift);
+}
+
+void mem_free(void *p)
+{
+    if (p == NULL)
+        return;
+    size_t room = lists != NULL ? malloc_usable_size(p) : 0;
+    if (room >= (size_t) 1 << CLASS_MIN_SHIFT) {
+        unsigned shift = floor_shift(room);
+        unsigned class = shift - CLASS_MIN_SHIFT;
+        if (shift <= CLASS_MAX_SHIFT && ((size_t) lists->kept[class] + 1) << shift <= CLASS_KEEP_BYTES) {
+            struct block *b = p;
+            b->next = lists->free[class];
+            lists->free[class] = b;
+            lists->kept[class]++;
+            return;
+        }
+    }
+    free(p);
+}
+
+size_t mem_room(void *p)
+{
+    return p == NULL ? 0 : malloc_usable_size(p);
+}
+
+void *mem_realloc(void *p, size_t n)
+{
+    if (p == NULL)
+        return mem_alloc(n);
+    size_t room = malloc_usable_size(p);
+    if (n <= room && n > room / 2)
+        return p;
+    void *q = mem_alloc(n);
+    if (q == NULL)
+        return NULL;
+    memcpy(q, p, n < room ? n : room);
+    mem_free(p);
+    return q;
+}
+
+void mem_setup(void)
+{
+    event_set_mem_functions(mem_alloc, mem_realloc, mem_free);
+}

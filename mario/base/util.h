@@ -1,0 +1,14 @@
+/*
+ * util.h: what the library needs of util.c beyond mario_util.h.
+ */
+#ifndef MARIO_BASE_UTIL_H
+#define MARIO_BASE_UTIL_H
+
+/* Open those of the descriptors 0, 1 and 2 that are closed on /dev/null, so that no socket or file of ours
+ * gets their numbers and then what is meant for a terminal. Before threads start. */
+void util_fill_standard(void);
+
+/* In a process that a daemon has forked: mario_daemon_ready() says nothing, the daemon does. */
+void util_leave_word_to_parent(void);
+
+#endif

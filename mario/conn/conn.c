@@ -1,0 +1,471 @@
+/*
+ * conn.c: the pool of connections and a connection's life. Runs on the worker that owns the shard; nothing
+ * here may be called from elsewhere, but the public close_conn() and close_err_conn(), which refuse to.
+ */
+#include "mario/conn/conn.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mario/exec/registry.h"
+#include "mario/base/mem.h"
+#include "mario/conn/output.h"
+
+#undef MARIO_LOG_SUBSYSTEM
+#define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_conn
+
+enum {
+    WARNINGS_A_SECOND = 4, /* of ended connections, in the whole process */
+    DISCARD_ROUNDS = 64,
+    CARRY_LEAST = 64 /* bytes: the smallest block mem.c keeps */
+};
+
+static const struct {
+    const char *name;
+    uint16 hook;
+    enum mario_log_level level;
+} reasons[REASON_COUNT] = {
+#define ROW(name, hook, level) [REASON_##name] = {#name, hook, level},
+    REASONS(ROW)
+#undef ROW
+};
+
+static struct log_limit warnings;
+
+/* ---- The pool ---- */
+
+bool conn_pool_init(struct shard *s, uint32_t count, bool prefault)
+{
+    void *p = mmap(NULL, (size_t) count * sizeof *s->conns, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? MAP_POPULATE : 0), -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    s->conns = p;
+    s->count = count;
+    return wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
+}
+
+void conn_pool_fini(struct shard *s)
+{
+    wheel_fini(&s->wheel);
+    if (s->conns != NULL)
+        munmap(s->conns, (size_t) s->count * sizeof *s->conns);
+    s->conns = NULL;
+}
+
+static struct conn *take_slot(struct shard *s)
+{
+    uint32_t slot;
+    if (s->free_head != 0) {
+        slot = s->free_head - 1;
+        s->free_head = s->conns[slot].next;
+    } else {
+        ASSERT(s->fresh < s->count); /* the master counts places before it hands over */
+        slot = s->fresh++;
+    }
+    struct conn *c = &s->conns[slot];
+    ASSERT(c->state == CONN_FREE);
+    c->pub.ind = slot;
+    s->in_use++;
+    return c;
+}
+
+/* ---- Beginning ---- */
+
+struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event)
+{
+    struct conn *c = take_slot(s);
+    c->pub = (CONN){.fd = n->fd,
+                    .ind = c->pub.ind,
+                    .owner = &seat_here->pub,
+                    .cip = n->cip,
+                    .cport = n->cport,
+                    .out_buf = seat_here->out_buf};
+    c->magic = CONN_MAGIC;
+    c->state = CONN_OPEN;
+    c->reason = REASON_NONE;
+    c->held = 0;
+    c->wait = WAIT_NONE;
+    c->paused = c->fin = c->greeted = c->stopping = false;
+    c->stop_bytes = 0;
+    c->last_rx = c->last_tx = s->tick;
+    stats_add(s->stats, STAT_opened, 1);
+    if (event_assign(&c->event, seat_here->pub.base, n->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
+        event_add(&c->event, NULL) != 0) {
+        conn_end(c, REASON_watch_failed);
+        return NULL;
+    }
+    conn_arm(c);
+    return c;
+}
+
+/* ---- Time ---- */
+
+/* When `since` + `ticks` is over, in ticks; one more, since `since` may have been the end of its tick. */
+static void sooner(uint32_t since, uint32_t ticks, uint32_t *due, bool *any)
+{
+    uint32_t at = since + ticks + 1;
+    if (ticks != 0 && (!*any || (int32_t) (at - *due) < 0)) {
+        *due = at;
+        *any = true;
+    }
+}
+
+/* Ticks of write_timeout that apply: a connection that is only draining does not wait for ever. */
+static uint32_t write_ticks(const struct conn *c, const struct settings *set)
+{
+    if (set->write_timeout != 0 || c->state != CONN_DRAINING)
+        return set->write_timeout;
+    return set->drain_timeout > 0 ? set->drain_timeout : 1;
+}
+
+/* Silence counts from the last byte received; while output is on its way, also from the last byte taken. */
+static uint32_t last_active(const struct conn *c)
+{
+    return c->backlog != NULL && (int32_t) (c->last_tx - c->last_rx) > 0 ? c->last_tx : c->last_rx;
+}
+
+void conn_arm(struct conn *c)
+{
+    struct shard *s = conn_shard(c);
+    uint32_t due = 0;
+    bool any = false;
+    if (conn_is_read(c)) {
+        if (c->held == 0) /* else it is not the peer who is slow */
+            sooner(last_active(c), s->set->timeout, &due, &any);
+        if (c->carry_len > 0)
+            sooner(c->packet_since, s->set->packet_timeout, &due, &any);
+    }
+    if (c->backlog != NULL)
+        sooner(c->last_tx, write_ticks(c, s->set), &due, &any);
+    if (!any)
+        wheel_clear(&s->wheel, c->pub.ind);
+    else if (c->node.next == 0 || (int32_t) (due - c->node.due) < 0)
+        wheel_set(&s->wheel, c->pub.ind, due); /* a later deadline is found when the earlier one comes up */
+}
+
+enum reason conn_overdue(const struct conn *c)
+{
+    const struct shard *s = conn_shard(c);
+    const struct settings *set = s->set;
+    uint32_t writing = write_ticks(c, set);
+    if (c->backlog != NULL && writing != 0 && s->tick - c->last_tx > writing)
+        return REASON_write_timeout;
+    if (!conn_is_read(c))
+        return REASON_NONE;
+    if (c->carry_len > 0 && set->packet_timeout != 0 && s->tick - c->packet_since > set->packet_timeout)
+        return REASON_packet_timeout;
+    if (c->held == 0 && set->timeout != 0 && s->tick - last_active(c) > set->timeout)
+        return REASON_idle_timeout;
+    return REASON_NONE;
+}
+
+/* ---- What is carried over ---- */
+
+bool conn_carry(struct conn *c, const unsigned char *data, size_t n)
+{
+    size_t need = c->carry_len + n;
+    if (need > mem_room(c->carry)) {
+        /* By what has arrived, never by what a head promises; doubling keeps a trickle linear. */
+        size_t room = c->carry_len + (n > c->carry_len ? n : c->carry_len);
+        room = room < CARRY_LEAST ? CARRY_LEAST : room;
+        unsigned char *bigger = mem_realloc(c->carry, room);
+        if (bigger == NULL)
+            return false;
+        c->carry = bigger;
+    }
+    memcpy(c->carry + c->carry_len, data, n);
+    c->carry_len = (uint32_t) need;
+    return true;
+}
+
+void conn_carry_drop(struct conn *c)
+{
+    mem_free(c->carry);
+    c->carry = NULL;
+    c->carry_len = 0;
+}
+
+/* ---- Watching ---- */
+
+void conn_watch(struct conn *c)
+{
+    short wanted = EV_PERSIST;
+    if (conn_is_read(c))
+        wanted |= EV_READ;
+    if (c->backlog != NULL)
+        wanted |= EV_WRITE;
+    if (event_get_events(&c->event) != wanted) {
+        struct event_base *base = event_get_base(&c->event);
+        event_callback_fn f = event_get_callback(&c->event);
+        if (event_del(&c->event) != 0 || event_assign(&c->event, base, c->pub.fd, wanted, f, c) != 0 ||
+            event_add(&c->event, NULL) != 0) {
+            conn_end(c, REASON_watch_failed);
+            return;
+        }
+    }
+    conn_arm(c);
+}
+
+/* ---- Moving to another seat ---- */
+
+void conn_move(struct conn *c)
+{
+    short wanted = event_get_events(&c->event);
+    event_callback_fn f = event_get_callback(&c->event);
+    bool watched = c->state == CONN_OPEN || c->state == CONN_DRAINING;
+    bool ok = !watched || event_del(&c->event) == 0;
+    c->pub.owner = &seat_here->pub;
+    c->pub.out_buf = seat_here->out_buf;
+    if (watched && (!ok || event_assign(&c->event, seat_here->pub.base, c->pub.fd, wanted, f, c) != 0 ||
+                    event_add(&c->event, NULL) != 0))
+        conn_end(c, REASON_watch_failed);
+}
+
+void conn_strand(struct conn *c, enum reason reason)
+{
+    c->held++;
+    if (c->state == CONN_LIMBO)
+        shutdown(c->pub.fd, SHUT_RDWR); /* it was in its end hook */
+    else
+        conn_end(c, reason);
+}
+
+void conn_unstrand(struct conn *c)
+{
+    c->pub.owner = &seat_here->pub;
+    c->pub.out_buf = seat_here->out_buf;
+    conn_release(c);
+}
+
+/* ---- Ending ---- */
+
+bool conn_is_beyond_sending(enum reason r)
+{
+    switch (r) {
+    case REASON_reset:
+    case REASON_peer_dead:
+    case REASON_idle_timeout:
+    case REASON_packet_timeout:
+    case REASON_write_timeout:
+    case REASON_output_limit:
+    case REASON_no_memory:
+    case REASON_watch_failed:
+    case REASON_function_stuck:
+    case REASON_function_died:
+        return true;
+    default:
+        return false;
+    }
+}
+
+uint64_t conn_id(const struct conn *c)
+{
+    return (uint64_t) c->pub.owner->ind << 56 | (uint64_t) c->pub.ind << 32 | c->generation;
+}
+
+/* Behind the others: end hooks run in the order of the ends. */
+static void enter_limbo(struct shard *s, struct conn *c)
+{
+    uint32_t link = c->pub.ind + 1;
+    c->next = 0;
+    if (s->limbo == 0)
+        s->limbo = link;
+    else
+        s->conns[s->limbo_last - 1].next = link;
+    s->limbo_last = link;
+}
+
+void conn_end(struct conn *c, enum reason reason)
+{
+    struct shard *s = conn_shard(c);
+    ASSERT_ON_WORKER(s);
+    ASSERT(c->magic == CONN_MAGIC && (c->state == CONN_OPEN || c->state == CONN_DRAINING));
+    if (c->reason != REASON_NONE && !conn_is_beyond_sending(reason))
+        reason = c->reason;
+    c->reason = (uint8_t) reason;
+    c->state = CONN_LIMBO;
+    wheel_clear(&s->wheel, c->pub.ind);
+    event_del(&c->event); /* before close(): another thread may get this descriptor at once */
+    conn_carry_drop(c);
+    output_drop(c);
+    stats_add(s->stats, STAT_closed, 1);
+    stats_add(s->stats, stats_of_reason(reason), 1);
+    if (c->held == 0)
+        enter_limbo(s, c);
+    else
+        shutdown(c->pub.fd, SHUT_RDWR); /* the peer learns it now; the number stays until nobody uses it */
+}
+
+void conn_release(struct conn *c)
+{
+    ASSERT(c->magic == CONN_MAGIC && c->held > 0);
+    c->held--;
+    if (c->held == 0 && c->state == CONN_LIMBO)
+        enter_limbo(seat_here->shard, c);
+}
+
+void conn_close(struct conn *c, enum reason reason)
+{
+    ASSERT_ON_WORKER(conn_shard(c));
+    ASSERT(c->magic == CONN_MAGIC);
+    if (c->state == CONN_LIMBO)
+        return;
+    if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
+        c->reason = (uint8_t) reason;
+    if (c->backlog == NULL || conn_is_beyond_sending(reason)) {
+        conn_end(c, reason);
+        return;
+    }
+    if (c->state == CONN_DRAINING)
+        return;
+    c->state = CONN_DRAINING;
+    conn_carry_drop(c);
+    conn_watch(c);
+}
+
+/* ---- The last things ---- */
+
+static void log_end(const struct conn *c, enum reason r)
+{
+    struct log_who who;
+    char more[48] = "";
+    uint32_t held_back = 0;
+    if (!log_wants(reasons[r].level))
+        return;
+    if (reasons[r].level == MARIO_LOG_WARN && !log_limit_pass(&warnings, WARNINGS_A_SECOND, &held_back))
+        return;
+    if (held_back > 0)
+        snprintf(more, sizeof more, " (%u more were not shown)", held_back);
+    seat_who(&c->pub, conn_id(c), &who);
+    log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s",
+              reasons[r].name, more);
+}
+
+/* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can
+ * destroy answers on their way. */
+static void discard_input(const struct conn *c)
+{
+    for (int i = 0; i < DISCARD_ROUNDS; i++) {
+        if (recv(c->pub.fd, c->pub.out_buf, OUT_BUF_SIZE, MSG_DONTWAIT | MSG_TRUNC) <= 0)
+            return;
+    }
+}
+
+/* A peer that does not read would keep what the kernel holds for it for minutes after a FIN. */
+static void reset_on_close(const struct conn *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(c->pub.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+static void run_end_hook(struct seat *t, struct conn *c, enum reason r)
+{
+    if (c->pub.err_type == 0)
+        c->pub.err_type = reasons[r].hook;
+    uint16 hook = reasons[r].hook;
+    if (r == REASON_function_closed && c->pub.err_type == g_akg_timeout_id)
+        hook = g_akg_timeout_id;
+    c->greeted = false; /* it is said once, whatever becomes of it */
+    c->pub.in_buf = NULL;
+    c->pub.in_buf_len = 0;
+    c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
+    c->pub.bufev = t->sink;
+    seat_begin(t, &c->pub, conn_id(c));
+    seat_beat(t, BEAT_END, hook);
+    akg_run_hook(hook, &c->pub);
+    seat_end(t);
+    c->pub.bufev = NULL;
+    output_wipe_sink(t);
+}
+
+/* Say goodbye, close the socket, give the slot back. */
+static void finish(struct shard *s, struct conn *c)
+{
+    enum reason r = c->reason;
+    if (c->greeted)
+        run_end_hook(conn_seat(c), c, r);
+    log_end(c, r);
+    if (!conn_is_beyond_sending(r) && r != REASON_peer_closed)
+        discard_input(c);
+    if (r == REASON_write_timeout || r == REASON_output_limit)
+        reset_on_close(c);
+    close(c->pub.fd);
+    c->pub.fd = -1;
+    c->state = CONN_FREE;
+    c->magic = 0;
+    c->generation++;
+    c->next = s->free_head;
+    s->free_head = c->pub.ind + 1;
+    s->in_use--;
+}
+
+void conn_turn(struct shard *s)
+{
+    while (s->limbo != 0) {
+        struct conn *c = &s->conns[s->limbo - 1];
+        s->limbo = c->next;
+        finish(s, c);
+        uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
+        atomic_store_explicit(&s->released, released + 1, memory_order_release);
+    }
+}
+
+/* ---- Public ---- */
+
+/* A function or hook of c closes it: only noted, it ends when its function has returned. */
+static void close_own(struct seat *t, CONN *pub, uint16 reason_id, enum reason reason)
+{
+    if (t->closing != REASON_NONE)
+        return;
+    pub->err_type = reason_id;
+    t->closing = reason;
+    output_cut(t);
+}
+
+/* Another connection, outside the fence: before that not even its owner may be looked at. */
+static void close_other(struct seat *t, struct conn *c, uint16 reason_id, enum reason reason)
+{
+    if (c->pub.owner != &t->pub) {
+        slog_err_t(t->pub.qlog, "close_conn: not this worker's connection, nothing done");
+        return;
+    }
+    if (c->state == CONN_OPEN && c->reason == REASON_NONE)
+        c->pub.err_type = reason_id;
+    if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
+        conn_close(c, reason);
+}
+
+static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
+{
+    struct seat *t = seat_here;
+    if (t == NULL) {
+        fprintf(stderr, "close_conn: called outside the connection's worker, nothing done\n");
+        return;
+    }
+    if (t->conn == pub) {
+        close_own(t, pub, reason_id, reason);
+        return;
+    }
+    bool in_function = t->conn != NULL;
+    if (in_function && !seat_leave(t))
+        return; /* the shard is another's by now */
+    close_other(t, (struct conn *) (void *) pub, reason_id, reason);
+    if (in_function)
+        seat_enter(t);
+}
+
+void close_conn(CONN *c, uint16 reason_id)
+{
+    close_by_function(c, reason_id,
+                      reason_id == g_akg_error_id ? REASON_function_error : REASON_function_closed);
+}
+
+void close_err_conn(CONN *c)
+{
+    close_conn(c, g_akg_error_id);
+}

@@ -1,0 +1,55 @@
+/*
+ * shard.h: a worker's share of the server: what its connections have in common. It belongs to the worker's
+ * thread alone, which is the one that sits in the worker's seat; others may read only what says so. worker.c makes it;
+ * conn.c and output.c work on it.
+ */
+#ifndef MARIO_CONN_SHARD_H
+#define MARIO_CONN_SHARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mario/frame/head.h"
+#include "mario/exec/executor.h"
+#include "mario/base/stats.h"
+#include "mario/base/timer_wheel.h"
+
+#define TICK_MS 100 /* the wheel's step: how exact timeouts are */
+
+/* What was configured, in the units of the loop; constant while the server runs. */
+struct settings {
+    struct codec codec;
+    uint32_t timeout;        /* ticks, 0 = none */
+    uint32_t write_timeout;  /* ticks, 0 = none */
+    uint32_t packet_timeout; /* ticks, 0 = none */
+    uint32_t drain_timeout;  /* ticks */
+    size_t output_high;      /* bytes */
+    size_t output_max;       /* bytes */
+};
+
+struct conn;
+struct desk;
+
+struct shard {
+    uint32_t ind; /* of the worker */
+    const struct settings *set;
+    uint32_t tick;      /* steps of TICK_MS the loop has lived through */
+    struct conn *conns; /* the pool: `count` of them */
+    uint32_t count;
+    uint32_t fresh;      /* slots from here on were never used */
+    uint32_t free_head;  /* 1 + slot of the last one given back, 0 = none */
+    uint32_t limbo;      /* 1 + slot of the first one that ended in this turn, 0 = none */
+    uint32_t limbo_last; /* 1 + slot of the last one */
+    uint32_t in_use;     /* not free */
+    struct wheel wheel;
+    struct desk *desk;   /* where packets go out to offloaded functions; NULL if there are none */
+    struct stats *stats; /* worker (w) -> any thread (r); the server's, which outlives the worker */
+    _Alignas(
+        64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */
+};
+
+#define ASSERT_ON_WORKER(s) ASSERT(seat_here != NULL && seat_here->shard == (s))
+
+#endif

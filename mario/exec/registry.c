@@ -1,0 +1,169 @@
+/*
+ * registry.c: id -> function, and the hooks. Registering: one thread, before start; the tables are then constant
+ * until the server has stopped, so workers read them without any order to keep.
+ */
+#include "mario/exec/registry.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "mario/base/check.h"
+
+static FUNC_PTR functions[AKG_IDS];
+static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
+static FUNC_PTR away[AKG_IDS]; /* of those that are offloaded */
+static bool concurrent[AKG_IDS];
+static uint32 magic = DEFAULT_STX;
+static _Atomic bool frozen;
+
+const FUNC_PTR *akg_functions(void)
+{
+    return functions;
+}
+
+uint32 akg_stx(void)
+{
+    return magic;
+}
+
+void akg_freeze(void)
+{
+    atomic_store(&frozen, true);
+}
+
+void akg_thaw(void)
+{
+    atomic_store(&frozen, false);
+}
+
+bool akg_is_frozen(void)
+{
+    return atomic_load(&frozen);
+}
+
+sint32 akg_run_hook(uint16 reserved_id, CONN *c)
+{
+    FUNC_PTR f = hooks[reserved_id - AKG_FIRST_RESERVED];
+    return f == NULL ? 0 : f(c);
+}
+
+static sint32 set(FUNC_PTR *place, FUNC_PTR f)
+{
+    if (akg_is_frozen())
+        return -1;
+    *place = f;
+    return 0;
+}
+
+/* ---- Offloaded functions ---- */
+
+sint32 akg_offloaded(CONN *c)
+{
+    ASSERT(c == NULL); /* whoever calls it should have handed the packet over */
+    return -1;
+}
+
+FUNC_PTR akg_offload_function(uint16 id)
+{
+    return away[id];
+}
+
+bool akg_offload_is_concurrent(uint16 id)
+{
+    return concurrent[id];
+}
+
+uint32 akg_offload_count(void)
+{
+    uint32 n = 0;
+    for (uint32 i = 0; i < AKG_IDS; i++)
+        n += away[i] != NULL;
+    return n;
+}
+
+uint16 akg_offload_first(void)
+{
+    uint16 id = 0;
+    while (id < AKG_FIRST_RESERVED && away[id] == NULL)
+        id++;
+    return id;
+}
+
+static sint32 refuse(uint16 id, const char *why)
+{
+    fprintf(stderr, "mario: function 0x%04x cannot be registered: %s\n", id, why);
+    return -1;
+}
+
+static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
+{
+    if (akg_is_frozen())
+        return refuse(id, "the server runs");
+    if (id >= AKG_FIRST_RESERVED)
+        return refuse(id, "the id is reserved (allowed: 0x0000..0xfffb)");
+    if (f == NULL)
+        return refuse(id, "there is none to be offloaded (NULL)");
+    if (functions[id] != NULL)
+        return refuse(id, away[id] != NULL ? "it is offloaded already" : "it is registered already, inline");
+    functions[id] = akg_offloaded;
+    away[id] = f;
+    concurrent[id] = is_concurrent;
+    return 0;
+}
+
+sint32 regist_akg_func_offload(uint16 id, FUNC_PTR f)
+{
+    return set_away(id, f, false);
+}
+
+sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f)
+{
+    return set_away(id, f, true);
+}
+
+/* ---- Registering ---- */
+
+sint32 regist_akg_func(uint16 id, FUNC_PTR f)
+{
+    if (id >= AKG_FIRST_RESERVED || akg_is_frozen())
+        return -1;
+    if (f != NULL && away[id] != NULL)
+        return refuse(id, "it is offloaded already");
+    away[id] = NULL;
+    return set(&functions[id], f);
+}
+
+sint32 regist_connected_func(FUNC_PTR f)
+{
+    return set(&hooks[g_akg_connected_id - AKG_FIRST_RESERVED], f);
+}
+
+sint32 regist_timeout_func(FUNC_PTR f)
+{
+    return set(&hooks[g_akg_timeout_id - AKG_FIRST_RESERVED], f);
+}
+
+sint32 regist_closed_func(FUNC_PTR f)
+{
+    return set(&hooks[g_akg_closed_id - AKG_FIRST_RESERVED], f);
+}
+
+sint32 regist_error_func(FUNC_PTR f)
+{
+    return set(&hooks[g_akg_error_id - AKG_FIRST_RESERVED], f);
+}
+
+sint32 regist_disconnected_func(FUNC_PTR f)
+{
+    sint32 a = regist_closed_func(f), b = regist_timeout_func(f), c = regist_error_func(f);
+    return a == 0 && b == 0 && c == 0 ? 0 : -1;
+}
+
+sint32 regist_stx(uint32 stx)
+{
+    if (akg_is_frozen())
+        return -1;
+    magic = stx;
+    return 0;
+}

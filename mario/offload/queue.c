@@ -1,0 +1,202 @@
+/*
+ * queue.c: a worker's side of offloaded functions. Runs on the worker; nothing here may be called from
+ * elsewhere.
+ *
+ * There are as many jobs as offload.queue says. A connection whose packet finds none stands in line, linked by
+ * c->next, and is not read. Its place counts as held: if it ends meanwhile it stays until its turn.
+ */
+#include "mario/offload/queue.h"
+
+#include <string.h>
+
+#include <event2/buffer.h>
+
+#include "mario/exec/registry.h"
+#include "mario/base/mem.h"
+#include "mario/conn/output.h"
+
+enum {
+    COLLECT_BATCH = 256,
+    PACKET_LEAST = 64 /* bytes: the smallest block mem.c keeps */
+};
+
+/* ---- Going out ---- */
+
+static void stand_in_line(struct shard *s, struct conn *c)
+{
+    struct desk *d = s->desk;
+    uint32_t link = c->pub.ind + 1;
+    c->wait = WAIT_JOB;
+    c->held++;
+    c->next = 0;
+    if (d->waiting == 0)
+        d->waiting = link;
+    else
+        s->conns[d->waiting_last - 1].next = link;
+    d->waiting_last = link;
+    stats_add(s->stats, STAT_offload_full, 1);
+}
+
+/* Its place is given up; it may be over by then. */
+static struct conn *leave_line(struct shard *s)
+{
+    struct desk *d = s->desk;
+    struct conn *c = &s->conns[d->waiting - 1];
+    d->waiting = c->next;
+    c->wait = WAIT_NONE;
+    conn_release(c);
+    return c;
+}
+
+static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned char *packet, uint32_t len)
+{
+    j->pub = c->pub;
+    j->pub.in_buf = (char *) packet;
+    j->pub.in_buf_len = (uint16) len;
+    j->f = akg_offload_function(akg_id);
+    j->conn = conn_id(c);
+    j->akg_id = akg_id;
+    j->concurrent = akg_offload_is_concurrent(akg_id);
+    j->closing = REASON_NONE;
+    j->len = 0;
+}
+
+enum desk_answer desk_send(struct conn *c, const struct packet *p, const unsigned char *data)
+{
+    struct shard *s = conn_shard(c);
+    struct desk *d = s->desk;
+    struct job *j = d->idle;
+    ASSERT_ON_WORKER(s);
+    if (c->held >= HELD_MAX) {
+        c->wait = WAIT_OWN;
+        return DESK_LATER;
+    }
+    if (j == NULL || (d->waiting != 0 && !d->granted)) {
+        stand_in_line(s, c);
+        return DESK_LATER;
+    }
+    unsigned char *packet = mem_alloc(p->len < PACKET_LEAST ? PACKET_LEAST : p->len);
+    if (packet == NULL)
+        return DESK_NO_MEMORY;
+    memcpy(packet, data, p->len);
+    d->granted = false;
+    d->idle = j->next;
+    fill(j, c, p->akg_id, packet, p->len);
+    c->held++;
+    if (!j->concurrent)
+        c->wait = WAIT_FUNCTION;
+    stats_add(s->stats, STAT_offload_jobs, 1);
+    offload_send(d, j);
+    return DESK_SENT;
+}
+
+/* ---- Coming back ---- */
+
+/* Send the reply. Why the connection has to end, or REASON_NONE. */
+static enum reason deliver(struct seat *t, struct conn *c, struct job *j)
+{
+    mem_take_failure();
+    int rc = j->len > 0 ? evbuffer_add(t->ink, j->small, j->len) : evbuffer_add_buffer(t->ink, j->large);
+    bool incomplete = mem_take_failure() || rc != 0;
+    if (incomplete) { /* then none of it is sent */
+        t->ink_keep = 0;
+        evbuffer_drain(j->large, evbuffer_get_length(j->large));
+    }
+    enum reason r = output_reason(output_send(c));
+    return incomplete ? REASON_no_memory : r;
+}
+
+/* The connection has ended, or is only sent what was pending before. */
+static void drop(struct shard *s, struct job *j)
+{
+    size_t large = evbuffer_get_length(j->large);
+    if (j->len > 0 || large > 0)
+        stats_add(s->stats, STAT_offload_dropped, 1);
+    if (large > 0)
+        evbuffer_drain(j->large, large);
+}
+
+static void recycle(struct desk *d, struct job *j)
+{
+    ASSERT(evbuffer_get_length(j->large) == 0);
+    mem_free(j->pub.in_buf);
+    j->pub.in_buf = NULL;
+    j->next = d->idle;
+    d->idle = j;
+}
+
+/* A function of c has returned. What it wrote is sent; true if c is still open then. */
+static bool settle(struct seat *t, struct conn *c, struct job *j)
+{
+    enum reason r = j->closing;
+    uint16 err_type = j->pub.err_type;
+    bool open = c->state == CONN_OPEN;
+    if (!j->concurrent)
+        c->pub.user = j->pub.user;
+    if (r == REASON_function_died)
+        stats_add(t->shard->stats, STAT_offload_died, 1);
+    if (open) {
+        enum reason sent = deliver(t, c, j);
+        r = sent != REASON_NONE ? sent : r;
+    } else {
+        drop(t->shard, j);
+    }
+    recycle(t->shard->desk, j);
+    conn_release(c);
+    if (!open)
+        return false;
+    c->last_rx = t->shard->tick; /* we did not listen, or did not answer: silence starts now */
+    if (r == REASON_NONE && c->fin && c->held == 0)
+        r = REASON_peer_closed;
+    if (r != REASON_NONE) {
+        c->pub.err_type = err_type;
+        conn_close(c, r);
+    }
+    return c->state == CONN_OPEN;
+}
+
+static void come_back(struct seat *t, struct job *j, desk_go_on_fn go_on)
+{
+    struct conn *c = &t->shard->conns[j->pub.ind];
+    /* Not conn_id(): that asks c's owner, which may be the seat of a thread that got stuck with c and is gone. */
+    ASSERT(c->magic == CONN_MAGIC && c->held > 0 && c->generation == id_generation(j->conn));
+    bool waited = j->concurrent ? c->wait == WAIT_OWN : c->wait == WAIT_FUNCTION;
+    if (waited)
+        c->wait = WAIT_NONE;
+    if (settle(t, c, j))
+        go_on(t, c, waited);
+}
+
+static void serve_line(struct seat *t, desk_go_on_fn go_on)
+{
+    struct desk *d = t->shard->desk;
+    while (d->waiting != 0 && d->idle != NULL) {
+        struct conn *c = leave_line(t->shard);
+        if (c->state != CONN_OPEN)
+            continue;
+        c->last_rx = t->shard->tick;
+        d->granted = true;
+        go_on(t, c, true);
+        d->granted = false;
+    }
+}
+
+bool desk_collect(struct seat *t, desk_go_on_fn go_on)
+{
+    struct desk *d = t->shard->desk;
+    struct job **slot = NULL;
+    d->granted = false;
+    for (int i = 0; i < COLLECT_BATCH && (slot = spsc_front(&d->done)) != NULL; i++) {
+        struct job *j = *slot;
+        spsc_release(&d->done);
+        come_back(t, j, go_on);
+    }
+    serve_line(t, go_on);
+    return slot != NULL;
+}
+
+void desk_clear_line(struct shard *s)
+{
+    while (s->desk != NULL && s->desk->waiting != 0)
+        leave_line(s);
+}

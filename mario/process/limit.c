@@ -1,0 +1,47 @@
+/*
+ * limit.c: the descriptor limit and the cores of this process. Runs on the thread that makes the server,
+ * before there are others.
+ */
+#include "mario/process/limit.h"
+
+#include <dirent.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/resource.h>
+
+#include "mario/mario_server.h"
+
+uint64_t limit_open_descriptors(void)
+{
+    uint64_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    if (d == NULL)
+        return 16;
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n - 3; /* . and .. and the directory itself */
+}
+
+uint64_t limit_raise(uint64_t wanted)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+        return 1024;
+    if (wanted > r.rlim_max) {
+        struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+            return wanted;
+    }
+    struct rlimit most = {.rlim_cur = r.rlim_max, .rlim_max = r.rlim_max};
+    if (r.rlim_cur < r.rlim_max && setrlimit(RLIMIT_NOFILE, &most) == 0)
+        return r.rlim_max;
+    return r.rlim_cur;
+}
+
+uint32_t limit_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > (int) MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : (uint32_t) n;
+}

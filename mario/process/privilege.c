@@ -1,0 +1,173 @@
+/*
+ * privilege.c: becoming a user of few rights. Runs on the thread that makes the server, before there are
+ * others: what the kernel keeps for each thread (capabilities, no_new_privs) is inherited by those that come
+ * later. mario_user_check() changes nothing.
+ */
+#include "mario/process/privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mario/mario_server.h"
+
+enum { NAME_SIZE = 256, CAPABILITY_WORDS = 2 };
+
+struct who {
+    bool wanted; /* false: stay who we are */
+    uid_t uid;
+    gid_t gid;
+};
+
+/* ---- Names to ids ---- */
+
+/* A plain number below 2^32 - 1, which is nobody's id. */
+static bool read_id(const char *text, unsigned *id)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > 10 || strspn(text, "0123456789") != n)
+        return false;
+    unsigned long long v = strtoull(text, NULL, 10);
+    *id = (unsigned) v;
+    return v < UINT32_MAX;
+}
+
+/* A user by name or number; its own group, if it has an entry. NULL, or what is wrong. */
+static const char *find_user(const char *name, struct who *w, bool *has_group)
+{
+    errno = 0;
+    const struct passwd *p = getpwnam(name);
+    *has_group = p != NULL;
+    if (p == NULL && !read_id(name, &w->uid))
+        return errno == 0 || errno == ENOENT || errno == ESRCH ? "there is no such user" : strerror(errno);
+    if (p == NULL)
+        p = getpwuid(w->uid);
+    if (p != NULL) {
+        *has_group = true;
+        w->uid = p->pw_uid;
+        w->gid = p->pw_gid;
+    }
+    return w->uid == 0 ? "that is root, who keeps all rights" : NULL;
+}
+
+static const char *find_group(const char *name, struct who *w)
+{
+    const struct group *g = getgrnam(name);
+    if (g != NULL)
+        w->gid = g->gr_gid;
+    return g != NULL || read_id(name, &w->gid) ? NULL : "there is no such group";
+}
+
+static bool parse(const char *text, struct who *w, char *why, size_t size)
+{
+    char user[NAME_SIZE];
+    bool has_group = false;
+    *w = (struct who){.wanted = text != NULL && text[0] != '\0' && strcmp(text, "-") != 0};
+    if (!w->wanted)
+        return true;
+    const char *colon = strchr(text, ':');
+    size_t len = colon != NULL ? (size_t) (colon - text) : strlen(text);
+    if (len == 0 || len >= sizeof user) {
+        snprintf(why, size, "'%.64s': no user's name", text);
+        return false;
+    }
+    memcpy(user, text, len);
+    user[len] = '\0';
+    const char *wrong = find_user(user, w, &has_group);
+    if (wrong == NULL && colon != NULL)
+        wrong = find_group(colon + 1, w);
+    else if (wrong == NULL && !has_group)
+        wrong = "this number has no entry, so its group must be given: user:group";
+    if (wrong != NULL)
+        snprintf(why, size, "'%.64s': %s", text, wrong);
+    return wrong == NULL;
+}
+
+sint32 mario_user_check(const char *user, char *why, uint32 size)
+{
+    struct who w;
+    return parse(user, &w, why, size) ? 0 : -1;
+}
+
+/* ---- The drop ---- */
+
+static bool is_already(const struct who *w)
+{
+    return geteuid() == w->uid && getegid() == w->gid;
+}
+
+static const char *become(const struct who *w)
+{
+    if (geteuid() == 0) {
+        for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+            prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs makes up for it */
+        if (setgroups(1, &w->gid) != 0)
+            return "setgroups";
+    }
+    if (setresgid(w->gid, w->gid, w->gid) != 0)
+        return "setresgid";
+    if (setresuid(w->uid, w->uid, w->uid) != 0)
+        return "setresuid";
+    return NULL;
+}
+
+/* All that root had apart from its id. Of capset(2), which glibc does not wrap. */
+static const char *forget_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[CAPABILITY_WORDS] = {{0}};
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (syscall(SYS_capset, &head, none) != 0)
+        return "capset";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return "no_new_privs";
+    return NULL;
+}
+
+/* What the kernel says now. A drop that only seems to have worked is worse than none. */
+static bool is_dropped(const struct who *w)
+{
+    uid_t r, e, s;
+    gid_t rg, eg, sg;
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct have[CAPABILITY_WORDS] = {{0}};
+    if (getresuid(&r, &e, &s) != 0 || getresgid(&rg, &eg, &sg) != 0 || syscall(SYS_capget, &head, have) != 0)
+        return false;
+    bool ids = r == w->uid && e == w->uid && s == w->uid && rg == w->gid && eg == w->gid && sg == w->gid;
+    return ids && (have[0].permitted | have[1].permitted | have[0].effective | have[1].effective) == 0 &&
+           prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && setuid(0) != 0;
+}
+
+bool privilege_drop(const char *user, char *why, size_t size)
+{
+    struct who w;
+    if (!parse(user, &w, why, size))
+        return false;
+    if (!w.wanted)
+        return true;
+    if (geteuid() != 0 && !is_already(&w)) {
+        snprintf(why, size, "'%.64s': only root can become another user; start as root or as that user",
+                 user);
+        return false;
+    }
+    const char *wrong = become(&w);
+    if (wrong == NULL)
+        wrong = forget_capabilities();
+    if (wrong != NULL) {
+        snprintf(why, size, "'%.64s': %s: %s", user, wrong, strerror(errno));
+        return false;
+    }
+    if (!is_dropped(&w)) {
+        snprintf(why, size, "'%.64s': the rights of root cannot be given up here", user);
+        return false;
+    }
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* a change of user forbids core dumps: allow them again */
+    return true;
+}

@@ -1,0 +1,507 @@
+/*
+ * supervise.c: a parent that keeps the listening sockets and starts the server again when it dies. The parent
+ * is one thread that waits in poll() for signals and for the word `ready`; after its start it allocates
+ * nothing, opens nothing but the log for a line, and holds no client's socket. The functions of supervise.h
+ * run in the child, on the thread that makes and runs the server.
+ *
+ *     parent  counts, listeners  -> child   as of its fork
+ *     child   page (shared)      -> parent  stopping, the crash record, and what each worker runs;
+ *                                           cleared before each fork; one gone wild can do no more
+ *                                           there than end the supervision
+ */
+#include "mario/process/supervise.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mario/process/crash.h"
+#include "mario/process/limit.h"
+#include "mario/mario_util.h"
+#include "mario/process/privilege.h"
+#include "mario/base/util.h"
+
+enum { IN_CHILD = -1, START_FAILED = 2 };
+
+enum {
+    PAUSE_MS = 10,        /* before the second restart in a row; doubled for each more */
+    PAUSE_MAX_MS = 500,   /* so that a restart takes less than a second */
+    LIVED_MS = 5000,      /* a child that lived so long did not die at once */
+    STOP_MORE_MS = 10000, /* beyond drain_timeout: then the child is killed */
+    ECHO_MS = 500,
+    DESCRIPTORS_BESIDES = 2048, /* more than a server needs beside its connections */
+    LOG_PATH = 4096
+};
+
+struct page {
+    _Atomic bool stopping; /* the child's server has been asked to stop */
+    struct crash_record crash;
+    struct beat beats[BEATS];
+};
+
+struct kept {
+    struct listen_address asked, got; /* they differ in port 0 */
+    int fd;
+    bool lent; /* in the child: its server has it */
+};
+
+static struct {
+    bool used;  /* mario_supervise() has been called */
+    bool child; /* this is a child */
+    struct kept *kept;
+    uint32_t kept_count;
+    struct page *page;
+    int ready_fd;              /* eventfd: child -> parent */
+    int signal_fd;             /* the parent's */
+    sigset_t mask;             /* as it was before */
+    struct sigaction on_child; /* the same */
+    char log[LOG_PATH];
+    enum mario_log_format format; /* of the line about a death */
+    uint64_t counts[STAT_COUNT];  /* restarts and died_*: the parent's; a child has them as of its start */
+    uint64_t drain_ms;
+
+    pid_t pid; /* of the child; 0 = none */
+    int status;
+    uint64_t born_ms;
+    unsigned in_a_row; /* deaths without a life between them */
+    bool was_ready;    /* some child has listened: the start has not failed */
+    bool stop;         /* asked to stop */
+    uint64_t kill_ms;  /* stop: when the child is killed */
+    uint64_t heard_ms; /* in the child: when a stop signal came that was no echo */
+} sup = {.ready_fd = -1, .signal_fd = -1};
+
+static bool complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static bool complain(const char *fmt, ...)
+{
+    va_list ap;
+    fputs("mario: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return false;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+}
+
+/* ---- In the child ---- */
+
+int supervise_listener(struct listen_address *a, int backlog, uint32 keepalive)
+{
+    for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
+        struct kept *k = &sup.kept[i];
+        if (k->lent || k->asked.len != a->len || memcmp(&k->asked.addr, &a->addr, a->len) != 0 ||
+            !listen_keepalive(k->fd, a->addr.ss_family, keepalive) || listen(k->fd, backlog) != 0)
+            continue;
+        k->lent = true;
+        *a = k->got;
+        return k->fd;
+    }
+    return -1;
+}
+
+void supervise_release(const struct listen_address *a, int fd, bool for_good)
+{
+    for (uint32_t i = 0; i < sup.kept_count; i++) {
+        if (sup.kept[i].fd == fd)
+            sup.kept[i].lent = false;
+    }
+    if (!for_good)
+        return;
+    atomic_store_explicit(&sup.page->stopping, true, memory_order_release);
+    shutdown(fd, SHUT_RDWR); /* unlike close() it counts for the parent's descriptor too */
+    if (a->addr.ss_family == AF_UNIX)
+        unlink(((const struct sockaddr_un *) &a->addr)->sun_path);
+}
+
+void supervise_ready(void)
+{
+    uint64_t one = 1;
+    if (!sup.child)
+        return;
+    atomic_store_explicit(&sup.page->stopping, false, memory_order_release); /* of a server before this one */
+    if (write(sup.ready_fd, &one, sizeof one) != sizeof one)
+        complain("cannot tell the parent: %s", strerror(errno));
+}
+
+bool supervise_is_echo(void)
+{
+    uint64_t now = now_ms();
+    if (sup.child && sup.heard_ms != 0 && now - sup.heard_ms < ECHO_MS)
+        return true;
+    sup.heard_ms = now;
+    return false;
+}
+
+struct beat *supervise_beats(void)
+{
+    return sup.child ? sup.page->beats : NULL;
+}
+
+void supervise_stats(struct stats *s)
+{
+    for (uint32_t i = 0; sup.child && i < STAT_COUNT; i++) {
+        if (sup.counts[i] != 0)
+            stats_add(s, (enum counter) i, sup.counts[i]);
+    }
+}
+
+/* The new child: back to what the application knows, and die with the parent. TERM, INT and HUP stay blocked,
+ * so that none is lost before the server hears them. */
+static void become_child(pid_t parent)
+{
+    sigset_t later;
+    sup.child = true;
+    close(sup.signal_fd);
+    sigaction(SIGCHLD, &sup.on_child, NULL);
+    crash_share(&sup.page->crash);
+    util_leave_word_to_parent();
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        raise(SIGTERM); /* it has died already */
+    sigemptyset(&later);
+    sigaddset(&later, SIGTERM);
+    sigaddset(&later, SIGINT);
+    sigaddset(&later, SIGHUP);
+    sigorset(&later, &later, &sup.mask);
+    sigprocmask(SIG_SETMASK, &later, NULL);
+}
+
+/* ---- Before the first child ---- */
+
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZER_THREADS 1 /* it has a thread of its own */
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZER_THREADS 1
+#endif
+#endif
+#ifndef SANITIZER_THREADS
+#define SANITIZER_THREADS 0
+#endif
+
+static bool is_alone(void)
+{
+    struct stat st;
+    return stat("/proc/self/task", &st) != 0 || st.st_nlink <= 2 + 1 + SANITIZER_THREADS; /* with . and .. */
+}
+
+static bool keep_listeners(const struct mario_options *o)
+{
+    char why[256];
+    struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
+    sup.kept = calloc(LISTEN_MAX, sizeof *sup.kept);
+    int n = -1;
+    if (all == NULL || sup.kept == NULL)
+        complain("no memory to start");
+    else if ((n = listen_parse(o->listen, all, why, sizeof why)) < 0)
+        complain("listen: %s", why);
+    for (int i = 0; i < n; i++) {
+        struct kept *k = &sup.kept[i];
+        k->asked = k->got = all[i];
+        k->fd = listen_open(&k->got, (int) o->backlog, o->keepalive);
+        if (k->fd < 0) {
+            complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_mend(errno));
+            n = -1;
+            break;
+        }
+        sup.kept_count++;
+    }
+    free(all);
+    return n >= 0;
+}
+
+static bool drop(const char *user)
+{
+    char why[256];
+    return privilege_drop(user, why, sizeof why) || complain("user: %s", why);
+}
+
+static void signals_of(sigset_t *set)
+{
+    static const int all[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGPIPE};
+    sigemptyset(set);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        sigaddset(set, all[i]);
+}
+
+static bool open_channels(void)
+{
+    sigset_t set;
+    signals_of(&set);
+    sigprocmask(SIG_BLOCK, &set, &sup.mask);
+    sigdelset(&set, SIGPIPE);                                                      /* only blocked */
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &sup.on_child); /* ignored: no status */
+    void *m = mmap(NULL, sizeof *sup.page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    sup.page = m == MAP_FAILED ? NULL : m;
+    sup.signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    sup.ready_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (sup.page != NULL && sup.signal_fd >= 0 && sup.ready_fd >= 0)
+        return true;
+    return complain("cannot supervise: %s", strerror(errno));
+}
+
+static bool setup(const struct mario_options *o)
+{
+    uint64_t workers = o->workernum != 0 ? o->workernum : limit_cores();
+    if (sup.used || !is_alone())
+        return complain("mario_supervise: %s",
+                        sup.used ? "a second time" : "there are other threads already");
+    if (o->death_log != NULL && strlen(o->death_log) >= sizeof sup.log)
+        return complain("death_log: the path is too long");
+    sup.used = true;
+    snprintf(sup.log, sizeof sup.log, "%s", o->death_log != NULL ? o->death_log : "-");
+    sup.format = o->death_format;
+    sup.drain_ms = o->drain_timeout * UINT64_C(1000);
+    util_fill_standard();
+    limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
+    return keep_listeners(o) && drop(o->user) && open_channels();
+}
+
+static void teardown(void)
+{
+    for (uint32_t i = 0; i < sup.kept_count; i++) {
+        if (sup.page != NULL && sup.page->stopping)
+            close(sup.kept[i].fd); /* the child has removed a unix socket; its path may be another's now */
+        else
+            listen_close(&sup.kept[i].got, sup.kept[i].fd);
+    }
+    sup.kept_count = 0;
+    free(sup.kept);
+    sup.kept = NULL;
+    if (sup.page != NULL)
+        munmap(sup.page, sizeof *sup.page);
+    sup.page = NULL;
+    if (sup.ready_fd >= 0) {
+        close(sup.ready_fd);
+        sigaction(SIGCHLD, &sup.on_child, NULL);
+        sigprocmask(SIG_SETMASK, &sup.mask, NULL);
+    }
+    if (sup.signal_fd >= 0)
+        close(sup.signal_fd);
+}
+
+/* ---- The parent's wait ---- */
+
+static void reap(void)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) { /* as the first process of a container: all */
+        if (pid != sup.pid)
+            continue;
+        sup.pid = 0;
+        sup.status = status;
+    }
+}
+
+static void hear(int sig)
+{
+    if (sig == SIGCHLD) {
+        reap();
+        return;
+    }
+    if (sig == SIGTERM || sig == SIGINT) {
+        if (!sup.stop)
+            sup.kill_ms = now_ms() + sup.drain_ms + STOP_MORE_MS;
+        sup.stop = true;
+    }
+    if (sup.pid > 0)
+        kill(sup.pid, sig);
+}
+
+static void see_ready(void)
+{
+    uint64_t n;
+    if (read(sup.ready_fd, &n, sizeof n) != sizeof n)
+        return;
+    sup.was_ready = true;
+    mario_daemon_ready();
+}
+
+/* Wait until something happens or it is until_ms (0: for ever), and see to it. */
+static void attend(uint64_t until_ms)
+{
+    struct pollfd fds[] = {{.fd = sup.signal_fd, .events = POLLIN}, {.fd = sup.ready_fd, .events = POLLIN}};
+    struct signalfd_siginfo s;
+    uint64_t now = now_ms();
+    int timeout = until_ms == 0 ? -1 : until_ms <= now ? 0 : (int) (until_ms - now);
+    poll(fds, 2, timeout);
+    see_ready();
+    while (read(sup.signal_fd, &s, sizeof s) == sizeof s)
+        hear((int) s.ssi_signo);
+}
+
+static void await_death(void)
+{
+    while (sup.pid > 0) {
+        attend(sup.stop ? sup.kill_ms : 0);
+        if (sup.stop && sup.pid > 0 && now_ms() >= sup.kill_ms) {
+            kill(sup.pid, SIGKILL);
+            sup.kill_ms = now_ms() + STOP_MORE_MS;
+        }
+    }
+    see_ready(); /* its last word may have come with its end */
+}
+
+/* ---- What became of it ---- */
+
+static enum counter counter_of(int status)
+{
+    if (WIFEXITED(status))
+        return STAT_died_exit;
+    switch (WTERMSIG(status)) {
+    case SIGSEGV:
+        return STAT_died_sigsegv;
+    case SIGABRT:
+        return STAT_died_sigabrt;
+    case SIGBUS:
+        return STAT_died_sigbus;
+    case SIGFPE:
+        return STAT_died_sigfpe;
+    case SIGILL:
+        return STAT_died_sigill;
+    case SIGKILL:
+        return STAT_died_sigkill;
+    default:
+        return STAT_died_signal;
+    }
+}
+
+static void write_record(const char *head)
+{
+    static char line[CRASH_LINE];
+    crash_localtime();
+    size_t n = crash_line(line, sizeof line, sup.format, head, &sup.page->crash, sup.page->beats, BEATS);
+    crash_append(sup.log, line, n);
+}
+
+/* The one line about a death. next: what comes of it. */
+static void record(pid_t pid, const char *next)
+{
+    char head[320], how[96];
+    uint64_t up = now_ms() - sup.born_ms;
+    int sig = WIFSIGNALED(sup.status) ? WTERMSIG(sup.status) : 0;
+    if (sig == 0)
+        snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(sup.status));
+    else
+        snprintf(how, sizeof how, "signal %d (%s)%s", sig, crash_signal_name(sig),
+                 WCOREDUMP(sup.status) ? ", core dumped" : "");
+    snprintf(head, sizeof head, "process %d, %s, up %llu.%03llu s, %s", (int) pid, how,
+             (unsigned long long) up / 1000, (unsigned long long) up % 1000, next);
+    write_record(head);
+}
+
+static void record_no_fork(unsigned pause_ms)
+{
+    char head[160];
+    snprintf(head, sizeof head, "no new process, fork: %s, next try in %u ms", strerror(errno), pause_ms);
+    write_record(head);
+}
+
+static int code_of(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* The child is gone: IN_CHILD (never a code) to start the next one after *pause_ms, else the code to exit
+ * with. */
+static sint32 judge(pid_t pid, unsigned *pause_ms)
+{
+    char next[96];
+    int code = code_of(sup.status);
+    bool ends = sup.stop || code == 0 || !sup.was_ready || sup.page->stopping;
+    if (ends) {
+        if (WIFSIGNALED(sup.status))
+            record(pid, "not started again");
+        return code;
+    }
+    sup.in_a_row = now_ms() - sup.born_ms >= LIVED_MS ? 0 : sup.in_a_row + 1;
+    *pause_ms = sup.in_a_row < 2    ? 0
+                : sup.in_a_row >= 8 ? PAUSE_MAX_MS
+                                    : (unsigned) PAUSE_MS << (sup.in_a_row - 2);
+    sup.counts[STAT_restarts]++;
+    sup.counts[counter_of(sup.status)]++;
+    snprintf(next, sizeof next, "restart %llu in %u ms", (unsigned long long) sup.counts[STAT_restarts],
+             *pause_ms);
+    record(pid, next);
+    return IN_CHILD;
+}
+
+/* 1 in the child, 0 in the parent, -1 if it cannot be. */
+static int spawn(void)
+{
+    pid_t parent = getpid();
+    memset(sup.page, 0, sizeof *sup.page);
+    sup.born_ms = now_ms();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        become_child(parent);
+    else if (pid > 0)
+        sup.pid = pid;
+    return pid == 0 ? 1 : pid < 0 ? -1 : 0;
+}
+
+static void rest(unsigned ms)
+{
+    uint64_t until = now_ms() + ms;
+    while (!sup.stop && now_ms() < until)
+        attend(until);
+    attend(1); /* what has come by now, without waiting */
+}
+
+/* IN_CHILD in a child, in the parent the code to exit with. */
+static sint32 run(void)
+{
+    unsigned pause_ms = 0;
+    for (;;) {
+        int side = spawn();
+        if (side > 0)
+            return IN_CHILD;
+        if (side < 0 && !sup.was_ready) {
+            complain("cannot fork: %s", strerror(errno));
+            return START_FAILED;
+        }
+        if (side == 0) {
+            pid_t pid = sup.pid;
+            await_death();
+            sint32 code = judge(pid, &pause_ms);
+            if (code != IN_CHILD)
+                return code;
+        } else {
+            pause_ms = PAUSE_MAX_MS;
+            record_no_fork(pause_ms);
+        }
+        rest(pause_ms);
+        if (sup.stop)
+            return 0;
+    }
+}
+
+sint32 mario_supervise(const struct mario_options *o)
+{
+    sint32 code = setup(o) ? run() : START_FAILED;
+    if (code != IN_CHILD)
+        teardown();
+    return code;
+}

@@ -1,0 +1,36 @@
+/*
+ * supervise.h: what the library needs of mario_supervise() inside the supervised process. Without supervision
+ * all of it does nothing. For the thread that makes and runs the server.
+ */
+#ifndef MARIO_PROCESS_SUPERVISE_H
+#define MARIO_PROCESS_SUPERVISE_H
+
+#include <stdbool.h>
+
+#include "mario/exec/activity.h"
+#include "mario/net/listen.h"
+#include "mario/base/stats.h"
+
+/* The parent's listener of this address, listening with this backlog and keepalive, and in *a the port it got. It
+ * stays the parent's: give it back with supervise_release(), do not close it. -1: it has none. */
+int supervise_listener(struct listen_address *a, int backlog, uint32 keepalive);
+
+/* Give it back. for_good: the server stops because it was asked to, so nobody is to wait for a next one; from
+ * then on connects are refused. */
+void supervise_release(const struct listen_address *a, int fd, bool for_good);
+
+/* Tell the parent that the server listens. */
+void supervise_ready(void);
+
+/* Whether this TERM or INT is the same word once more: what is sent to a whole group of processes comes
+ * directly, and from the parent too. */
+bool supervise_is_echo(void);
+
+/* The table of all workers' beats, which the parent reads when this process is gone: BEATS of
+ * them. NULL without a parent. */
+struct beat *supervise_beats(void);
+
+/* Add what happened before this process was started. */
+void supervise_stats(struct stats *s);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * master.h: the one thread that accepts, assigns, takes signals and stops the server. Setup and teardown are
+ * for the thread that makes the server; master_run() makes its caller the master.
+ */
+#ifndef MARIO_SERVER_MASTER_H
+#define MARIO_SERVER_MASTER_H
+
+#include <event2/event.h>
+
+#include "mario/base/doorbell.h"
+#include "mario/net/listen.h"
+#include "mario/log/log.h"
+#include "mario/base/stats.h"
+#include "mario/server/watchdog.h"
+#include "mario/worker/worker.h"
+
+enum { MASTER_SIGNALS = 3, MASTER_TIMERS = 8 };
+
+enum master_stage {
+    STAGE_ACCEPTING, /* normal service */
+    STAGE_LAST_CALL, /* who waits in the kernel's backlog is still let in, then the doors close */
+    STAGE_DRAINING,  /* listeners closed; workers answer what has arrived */
+    STAGE_ENDING     /* time is up or a second signal came: workers end everything at once */
+};
+
+struct listener {
+    struct listen_address address;
+    int fd;             /* -1 once closed */
+    bool borrowed;      /* the supervising parent's */
+    uint32_t last_call; /* connections it may still let in at a stop */
+    struct event *event;
+    struct master *master;
+};
+
+struct master {
+    struct event_base *base;
+    LOG_QUEUE *qlog;
+    struct doorbell bell; /* workers, mario_stop_server() -> master; the server's to make and end */
+    struct event *bell_event;
+    struct event *pause_event; /* the listeners rest until it fires */
+    struct event *retry_event; /* the next step of a stop */
+    struct event *drain_event; /* time is up */
+    struct event *signal_events[MASTER_SIGNALS];
+    struct event *timer_events[MASTER_TIMERS];
+    struct listener *listeners;
+    uint32_t listener_count;
+    bool paused;
+
+    struct worker *workers;
+    uint32_t workernum;
+    uint32_t connnum;
+    uint32_t *assigned; /* [workernum] connections handed to each worker, mod 2^32 */
+    bool *told;         /* [workernum] the word stop is in its ring */
+    bool *to_wake;      /* [workernum] this batch put something into its ring */
+    uint32_t turn;      /* the worker whose turn it is */
+    uint32_t started;   /* workers whose thread runs */
+    enum mario_when_full when_full;
+    uint32_t drain_timeout; /* seconds */
+    uint32_t backlog;
+
+    struct watch watch; /* over the workers */
+
+    enum master_stage stage;
+    _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */
+    uint32_t stop_requests_seen;
+    bool failed;         /* a loop broke: the stop is not a clean one */
+    bool gave_up;        /* a worker did not return in time */
+    struct stats *stats; /* master (w) -> any thread (r); the server's, which outlives the master */
+};
+
+/* The master's own base, bell and events, and its open listeners' events. False with errno; then teardown. */
+__attribute__((warn_unused_result)) bool master_setup(struct master *m);
+void master_teardown(struct master *m);
+
+/* Accept and assign until stopped and all workers have finished. False if a worker did not return. */
+bool master_run(struct master *m);
+
+/* Any thread, signal handlers: ask for a stop; a second time: at once. */
+void master_stop(struct master *m);
+
+/* Call the application's timer functions once more, after the last end hook, and forget them. */
+void master_final_timers(struct master *m);
+
+#endif

@@ -1,0 +1,574 @@
+/*
+ * server.c: init, start, stop, free; the public face of the house. Init and start run on the application's
+ * thread, which becomes the master; mario_stop_server() and the counters are for any thread.
+ */
+#include "mario/mario_server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "mario/exec/registry.h"
+#include "mario/process/crash.h"
+#include "mario/process/limit.h"
+#include "mario/base/loop.h"
+#include "mario/mario_util.h"
+#include "mario/server/master.h"
+#include "mario/process/privilege.h"
+#include "mario/process/supervise.h"
+#include "mario/base/util.h"
+#include "mario/server/watchdog.h"
+
+enum {
+    FDS_A_WORKER = 5, /* epoll, doorbell, tick, libevent's pair for signals */
+    FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
+    FDS_POOL = 3,     /* epoll, libevent's pair for signals */
+    FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
+    FDS_SPARE = 16    /* for the application, and to accept what is then refused */
+};
+
+enum { LAST_LINES_MS = 500 }; /* how long a stop waits for the log to be written */
+
+enum { EXIT_NOT_STARTED = 2, EXIT_FAILED = 3 };
+
+enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
+
+struct mario_server {
+    struct settings settings;
+    struct master master;
+    struct listener listeners[LISTEN_MAX];
+    struct worker *workers; /* NULL once stopped */
+    uint32_t workernum;
+    uint32_t connnum;
+    uint32_t workers_made;
+    struct stats *stats;  /* [workernum + 1], the last is the master's; they live as long as the server */
+    struct beat *beats;   /* [BEATS], see beat.h */
+    struct offload *pool; /* NULL unless a function is offloaded and the server runs */
+    uint32_t offload_threads, offload_queue;
+    _Atomic int state; /* enum server_state */
+    int exit_code;     /* see mario_server_exit_code() */
+};
+
+static SERVER *the_server; /* one in a process: init and free set it, on the application's thread */
+
+void mario_options_init(struct mario_options *o)
+{
+    *o = (struct mario_options){.listen = "0.0.0.0:8082",
+                                .strict_limits = 1,
+                                .when_full = MARIO_FULL_REFUSE,
+                                .timeout = 300,
+                                .write_timeout = 60,
+                                .packet_timeout = 10,
+                                .keepalive = 0,
+                                .max_pkglen = 8192,
+                                .backlog = 4096,
+                                .drain_timeout = 10,
+                                .output_high = 256 * 1024,
+                                .output_max = 4 * 1024 * 1024,
+                                .watch_warn_ms = 100,
+                                .watch_replace_ms = 5000,
+                                .watch_replace_max = 10,
+                                .offload_threads = 16,
+                                .offload_queue = 1024};
+}
+
+/* ---- Saying no ---- */
+
+__attribute__((format(printf, 1, 2))) static bool complain(const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "mario: %s\n", line);
+    return false;
+}
+
+static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t most)
+{
+    if (value >= least && value <= most)
+        return true;
+    return complain("%s = %llu is out of range (allowed: %llu..%llu)", name, (unsigned long long) value,
+                    (unsigned long long) least, (unsigned long long) most);
+}
+
+static bool check(const struct mario_options *o)
+{
+    if (o->output_high > o->output_max)
+        return complain("output_high = %u is above output_max = %u", o->output_high, o->output_max);
+    if (o->watch_replace_ms != 0 && o->watch_replace_ms < o->watch_warn_ms)
+        return complain("watch_replace_ms = %u is below watch_warn_ms = %u", o->watch_replace_ms,
+                        o->watch_warn_ms);
+    return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
+           in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
+           in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("keepalive", o->keepalive, 0, MARIO_KEEPALIVE_MAX) &&
+           in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
+           in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
+           in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
+           in_range("output_high", o->output_high, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
+           in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
+           in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
+           in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
+           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX);
+}
+
+/* ---- Descriptors ---- */
+
+/* Settle connnum against the descriptor limit. */
+static bool fit_limits(SERVER *s, const struct mario_options *o)
+{
+    uint64_t besides = limit_open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
+                       FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
+    uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
+    uint64_t limit = limit_raise(wanted);
+    uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
+    if (fits == 0)
+        return complain(
+            "the limit of %llu file descriptors leaves none for connections: %llu are needed besides; raise it "
+            "(ulimit -n, LimitNOFILE=)",
+            (unsigned long long) limit, (unsigned long long) besides);
+    if (o->connnum == 0) {
+        s->connnum = (uint32_t) (fits < MARIO_CONNNUM_AUTO_MAX ? fits : MARIO_CONNNUM_AUTO_MAX);
+        return true;
+    }
+    s->connnum = o->connnum;
+    if (wanted <= limit)
+        return true;
+    if (o->strict_limits)
+        return complain(
+            "%u workers * %u connections need %llu file descriptors, the limit is %llu: %llu too many; raise it "
+            "(ulimit -n %llu, or LimitNOFILE=), or set connnum to %llu or 0, or strict_limits = off",
+            s->workernum, o->connnum, (unsigned long long) wanted, (unsigned long long) limit,
+            (unsigned long long) (wanted - limit), (unsigned long long) wanted, (unsigned long long) fits);
+    fprintf(stderr,
+            "mario: connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker\n",
+            o->connnum, (unsigned long long) wanted, (unsigned long long) limit, (unsigned long long) fits);
+    s->connnum = (uint32_t) fits;
+    return true;
+}
+
+/* ---- Init ---- */
+
+static uint32_t ticks(uint32_t seconds)
+{
+    return seconds * (1000 / TICK_MS);
+}
+
+static void settle(SERVER *s, const struct mario_options *o)
+{
+    s->settings = (struct settings){.codec = {.max_pkglen = o->max_pkglen, .funcs = akg_functions()},
+                                    .timeout = ticks(o->timeout),
+                                    .write_timeout = ticks(o->write_timeout),
+                                    .packet_timeout = ticks(o->packet_timeout),
+                                    .drain_timeout = ticks(o->drain_timeout),
+                                    .output_high = o->output_high,
+                                    .output_max = o->output_max};
+    s->workernum = o->workernum != 0 ? o->workernum : limit_cores();
+    s->offload_threads = o->offload_threads;
+    s->offload_queue = o->offload_queue;
+    s->master.workernum = s->workernum;
+    s->master.when_full = o->when_full;
+    s->master.drain_timeout = o->drain_timeout;
+    s->master.backlog = o->backlog;
+    s->master.watch.limits = (struct watch_limits){
+        .warn_ms = o->watch_warn_ms, .replace_ms = o->watch_replace_ms, .replace_max = o->watch_replace_max};
+}
+
+static bool parse_listeners(SERVER *s, const char *list)
+{
+    char why[256];
+    struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
+    if (all == NULL)
+        return complain("no memory to start");
+    int n = listen_parse(list, all, why, sizeof why);
+    for (int i = 0; i < n; i++) {
+        s->listeners[i].address = all[i];
+        s->listeners[i].fd = -1;
+    }
+    free(all);
+    if (n < 0)
+        return complain("listen: %s", why);
+    s->master.listeners = s->listeners;
+    s->master.listener_count = (uint32_t) n;
+    return true;
+}
+
+static bool open_listeners(SERVER *s, const struct mario_options *o)
+{
+    for (uint32_t i = 0; i < s->master.listener_count; i++) {
+        struct listener *l = &s->listeners[i];
+        l->fd = supervise_listener(&l->address, (int) o->backlog, o->keepalive);
+        l->borrowed = l->fd >= 0;
+        if (!l->borrowed)
+            l->fd = listen_open(&l->address, (int) o->backlog, o->keepalive);
+        if (l->fd >= 0)
+            continue;
+        return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno), listen_mend(errno));
+    }
+    return true;
+}
+
+/* From here on nothing needs the rights of root. */
+static bool drop(const struct mario_options *o)
+{
+    char why[256];
+    return privilege_drop(o->user, why, sizeof why) || complain("user: %s", why);
+}
+
+static bool make_workers(SERVER *s, const struct mario_options *o)
+{
+    if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
+        s->workers = NULL;
+        return complain("no memory for %u workers", s->workernum);
+    }
+    memset(s->workers, 0, s->workernum * sizeof *s->workers);
+    s->master.workers = s->workers;
+    s->master.connnum = s->connnum;
+    for (uint32_t i = 0; i < s->workernum; i++) {
+        s->workers_made = i + 1;
+        if (!worker_setup(&s->workers[i], i, s->connnum, o->prefault != 0, &s->settings, &s->stats[i],
+                          &s->beats[i], &s->master.bell))
+            return complain("cannot make worker %u with %u connections: %s", i, s->connnum, strerror(errno));
+    }
+    return true;
+}
+
+/* Threads, pools and sockets. No thread runs any more, or none has run yet. What others may still ask for
+ * stays until the server is freed: the counters, the state, and the bell that a late mario_stop_server()
+ * rings. */
+static void take_down(SERVER *s)
+{
+    mario_log_flush(LAST_LINES_MS);
+    master_teardown(&s->master);
+    offload_destroy(&s->pool);
+    for (uint32_t i = 0; i < s->workers_made; i++)
+        worker_teardown(&s->workers[i]);
+    s->workers_made = 0;
+    free(s->workers);
+    s->workers = NULL;
+    watch_forget();
+    akg_thaw();
+}
+
+static void destroy(SERVER *s)
+{
+    doorbell_fini(&s->master.bell);
+    free(s->stats);
+    if (s->beats != NULL && s->beats != supervise_beats())
+        munmap(s->beats, BEATS * sizeof *s->beats);
+    free(s);
+}
+
+/* From here on these signals wait for the master; PIPE is an errno, unless the application wants to hear it.
+ */
+static void set_signals(sigset_t *old)
+{
+    sigset_t wait;
+    struct sigaction sa;
+    sigemptyset(&wait);
+    sigaddset(&wait, SIGTERM);
+    sigaddset(&wait, SIGINT);
+    sigaddset(&wait, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &wait, old);
+    if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+        signal_handler(SIGPIPE, SIG_IGN);
+}
+
+static bool make_stats(SERVER *s)
+{
+    size_t size = (s->workernum + 1) * sizeof *s->stats;
+    errno = posix_memalign((void **) &s->stats, SPSC_LINE, size);
+    if (errno != 0) {
+        s->stats = NULL;
+        return false;
+    }
+    memset(s->stats, 0, size);
+    s->master.stats = &s->stats[s->workernum];
+    supervise_stats(s->master.stats);
+    s->beats = supervise_beats();
+    if (s->beats != NULL)
+        return true;
+    s->beats =
+        mmap(NULL, BEATS * sizeof *s->beats, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s->beats == MAP_FAILED)
+        s->beats = NULL;
+    return s->beats != NULL;
+}
+
+static bool make(SERVER *s, const struct mario_options *o)
+{
+    if (!parse_listeners(s, o->listen))
+        return false;
+    settle(s, o);
+    if (!fit_limits(s, o) || !open_listeners(s, o) || !drop(o))
+        return false;
+    if (!make_stats(s) || !doorbell_init(&s->master.bell))
+        return complain("cannot start: %s", strerror(errno));
+    if (!make_workers(s, o))
+        return false;
+    return master_setup(&s->master) || complain("cannot start the master: %s", strerror(errno));
+}
+
+SERVER *mario_init_server(const struct mario_options *o)
+{
+    SERVER *s = NULL;
+    sigset_t old;
+    if (!check(o))
+        return NULL;
+    if (the_server != NULL && atomic_load(&the_server->state) != SERVER_STOPPED) {
+        complain("there is a server in this process already");
+        return NULL;
+    }
+    mario_free_server(&the_server);
+    if (posix_memalign((void **) &s, SPSC_LINE, sizeof *s) != 0) {
+        complain("no memory to start");
+        return NULL;
+    }
+    memset(s, 0, sizeof *s);
+    s->master.bell.fd = -1;
+    util_fill_standard();
+    set_signals(&old);
+    crash_setup(o->death_log, o->death_format);
+    loop_setup();
+    if (!make(s, o)) {
+        take_down(s);
+        destroy(s);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        return NULL;
+    }
+    the_server = s;
+    return s;
+}
+
+SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout, int write_timeout)
+{
+    char listen[32];
+    struct mario_options o;
+    mario_options_init(&o);
+    if (port < 0 || port > 65535) {
+        complain("port = %d is out of range (allowed: 0..65535)", port);
+        return NULL;
+    }
+    if (read_timeout < 0 || write_timeout < 0) {
+        complain("a timeout is negative (allowed: 0..%u)", MARIO_TIMEOUT_MAX);
+        return NULL;
+    }
+    snprintf(listen, sizeof listen, "0.0.0.0:%d", port);
+    o.listen = listen;
+    o.workernum = workernum;
+    o.connnum = connnum;
+    o.timeout = (uint32) read_timeout;
+    o.write_timeout = (uint32) write_timeout;
+    return mario_init_server(&o);
+}
+
+/* ---- Start, stop ---- */
+
+/* The threads for offloaded functions, if there are such. */
+static bool start_pool(SERVER *s)
+{
+    struct offload_options set = {.threads = s->offload_threads,
+                                  .queue = s->offload_queue,
+                                  .workers = s->workernum,
+                                  .max_pkglen = s->settings.codec.max_pkglen,
+                                  .beats = &s->beats[BEATS_OF_POOL]};
+    if (akg_offload_count() == 0)
+        return true;
+    if (set.threads == 0)
+        return complain("function 0x%04x is offloaded, to a pool of 0 threads: raise offload.threads",
+                        akg_offload_first());
+    s->pool = offload_create(&set);
+    if (s->pool == NULL)
+        return complain("cannot make %u threads for offloaded functions: %s", set.threads, strerror(errno));
+    for (uint32_t i = 0; i < s->workernum; i++)
+        worker_offload(&s->workers[i], s->pool);
+    int err = offload_start(s->pool);
+    return err == 0 ||
+           complain("cannot start %u threads for offloaded functions: %s", set.threads, strerror(err));
+}
+
+static bool start_workers(SERVER *s)
+{
+    for (uint32_t i = 0; i < s->workernum; i++) {
+        int err = worker_start(&s->workers[i]);
+        if (err != 0)
+            return complain("cannot start the thread of worker %u: %s", i, strerror(err));
+        s->master.started = i + 1;
+    }
+    return true;
+}
+
+static void join_workers(SERVER *s)
+{
+    for (uint32_t i = 0; i < s->master.started; i++)
+        worker_join(&s->workers[i]);
+    s->master.started = 0;
+}
+
+/* All counters that are not 0, in as many lines as they need. */
+static void log_counters(const SERVER *s, LOG_QUEUE *q)
+{
+    char line[900] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < mario_stat_count(); i++) {
+        uint64_t v = mario_stat_value(s, i);
+        if (v == 0)
+            continue;
+        if (used > sizeof line - 64) { /* a name and a number have 50 characters at most */
+            slog_info_t(q, "stopped:%s", line);
+            used = 0;
+        }
+        used += (size_t) snprintf(line + used, sizeof line - used, " %s=%llu", mario_stat_name(i),
+                                  (unsigned long long) v);
+    }
+    slog_info_t(q, "stopped:%s", line);
+}
+
+static void log_start(const SERVER *s)
+{
+    for (uint32_t i = 0; i < s->master.listener_count; i++)
+        slog_info_t(s->master.qlog, "listening on %s", s->listeners[i].address.name);
+    slog_info_t(s->master.qlog, "%u workers, %u connections each", s->workernum, s->connnum);
+}
+
+/* A function hangs: what it uses cannot be taken away. The application should exit. */
+static void *lose(SERVER *s)
+{
+    uint32_t offloaded = s->pool == NULL ? 0 : offload_complain(s->pool);
+    for (uint32_t i = 0; i < s->master.started; i++) {
+        if (atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
+            worker_join(&s->workers[i]);
+        else if (!watch_name(&s->master.watch, i) && offloaded == 0) /* else it only waits for one of these */
+            complain("worker %u did not end in time", i);
+    }
+    s->exit_code = EXIT_FAILED;
+    mario_log_flush(LAST_LINES_MS);
+    atomic_store(&s->state, SERVER_LOST);
+    return s;
+}
+
+void *start_server(void *server)
+{
+    SERVER *s = server;
+    int ready = SERVER_READY;
+    if (s == NULL || s != the_server || !atomic_compare_exchange_strong(&s->state, &ready, SERVER_RUNNING)) {
+        complain("start_server: not a server from init_server, or started before");
+        return s != NULL ? server : (void *) &the_server;
+    }
+    s->exit_code = EXIT_NOT_STARTED;
+    crash_thread();
+    s->settings.codec.stx = akg_stx();
+    akg_freeze();
+    bool ok = start_pool(s) && start_workers(s);
+    if (ok) {
+        log_start(s);
+        mario_daemon_ready();
+        supervise_ready();
+        ok = master_run(&s->master);
+        if (!ok && s->master.gave_up)
+            return lose(s);
+        s->exit_code = ok ? 0 : s->master.failed ? EXIT_FAILED : EXIT_NOT_STARTED;
+        if (!ok && !s->master.failed)
+            complain("cannot watch signals and timers: %s", strerror(errno));
+    }
+    if (!ok) {
+        for (uint32_t i = 0; i < s->master.started; i++)
+            worker_stop_now(&s->workers[i]);
+    }
+    if (!watch_end(&s->master.watch)) {
+        complain("a thread that was taken over did not end in time");
+        return lose(s);
+    }
+    join_workers(s);
+    if (s->pool != NULL)
+        offload_stop(s->pool);
+    master_final_timers(&s->master);
+    log_counters(s, s->master.qlog);
+    take_down(s);
+    atomic_store(&s->state, SERVER_STOPPED);
+    return ok ? NULL : server;
+}
+
+void mario_stop_server(SERVER *s)
+{
+    master_stop(&s->master);
+}
+
+void mario_free_server(SERVER **sp)
+{
+    SERVER *s = *sp;
+    *sp = NULL;
+    if (s == NULL)
+        return;
+    int state = atomic_load(&s->state);
+    if (state == SERVER_RUNNING || state == SERVER_LOST) {
+        complain("mario_free_server: the server runs");
+        return;
+    }
+    if (state == SERVER_READY)
+        take_down(s);
+    if (the_server == s)
+        the_server = NULL;
+    destroy(s);
+}
+
+/* ---- Asking ---- */
+
+uint16 mario_server_port(const SERVER *s, uint32 which)
+{
+    return which < s->master.listener_count ? listen_port(&s->listeners[which].address) : 0;
+}
+
+uint32 mario_server_workernum(const SERVER *s)
+{
+    return s->workernum;
+}
+
+uint32 mario_server_connnum(const SERVER *s)
+{
+    return s->connnum;
+}
+
+int mario_server_exit_code(const SERVER *s)
+{
+    return s->exit_code;
+}
+
+uint32 mario_stat_count(void)
+{
+    return STAT_COUNT;
+}
+
+const char *mario_stat_name(uint32 index)
+{
+    return stats_name((enum counter) index);
+}
+
+uint64 mario_stat_value(const SERVER *s, uint32 index)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; index < STAT_COUNT && i <= s->workernum; i++)
+        sum += stats_get(&s->stats[i], (enum counter) index);
+    return sum;
+}
+
+uint64 mario_stat(const SERVER *s, const char *name)
+{
+    for (uint32_t i = 0; i < STAT_COUNT; i++) {
+        if (strcmp(stats_name((enum counter) i), name) == 0)
+            return mario_stat_value(s, i);
+    }
+    return 0;
+}

@@ -1,0 +1,519 @@
+/*
+ * watchdog.c: the watch over the workers. Runs on the master, some forty times a second; the handler of
+ * TRACE_SIGNAL on the thread that was asked. Costs the workers what seat.h stores anyway.
+ *
+ * Time is counted by looking: a beat that has not changed between two looks has lasted that long. So a worker
+ * reads no clock, and a machine that was asleep, or a master that was, accuses nobody.
+ */
+#include "mario/server/watchdog.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mario/exec/registry.h"
+
+#undef MARIO_LOG_SUBSYSTEM
+#define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_watch
+
+/* Ignored by default, so nothing happens to a thread that gets it when the handler is gone already. */
+#define TRACE_SIGNAL SIGURG
+
+enum {
+    LOOKS_TO_WARN = 4, /* looks within warn_ms */
+    PERIOD_MIN = 5,
+    PERIOD_MAX = 100,
+    LATE_MAX = 4,        /* periods that one look counts at most */
+    TRACE_WAIT_US = 200, /* how long the master waits for an answer, TRACE_WAITS times */
+    TRACE_WAITS = 10,
+    RETRY_MS = 1000,
+    MINUTE_MS = 60000,
+    END_WAITS = 1000, /* ms that a former seat's thread has to end, once the workers have */
+    LINES_A_SECOND = 4
+};
+
+static struct log_limit lines;
+
+static void (*alarm_func)(const ALARM *); /* written before start, then constant */
+
+sint32 regist_alarm_func(void (*f)(const ALARM *))
+{
+    if (akg_is_frozen())
+        return -1;
+    alarm_func = f;
+    return 0;
+}
+
+void watch_forget(void)
+{
+    alarm_func = NULL;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+}
+
+/* ---- Asking a thread where it is ---- */
+
+static void on_trace(int sig)
+{
+    struct seat *t = seat_here;
+    int wanted = TRACE_WANTED;
+    (void) sig;
+    if (t == NULL || !atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_TAKEN,
+                                                              memory_order_acquire, memory_order_relaxed))
+        return; /* a signal that came late: nobody wants to know any more */
+    t->frame_count = backtrace(t->frames, SEAT_FRAMES);
+    atomic_store_explicit(&t->trace, TRACE_DONE, memory_order_release);
+}
+
+/* Take the signal, unless the application has. The first backtrace() loads a library: better now. */
+static bool traces_setup(void)
+{
+    struct sigaction sa;
+    void *frame[1];
+    if (sigaction(TRACE_SIGNAL, NULL, &sa) != 0)
+        return false;
+    if (sa.sa_handler == on_trace)
+        return true;
+    if (sa.sa_handler != SIG_DFL && sa.sa_handler != SIG_IGN)
+        return false;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = on_trace;
+    sa.sa_flags = SA_RESTART;
+    sigemptyset(&sa.sa_mask);
+    return backtrace(frame, 1) >= 0 && sigaction(TRACE_SIGNAL, &sa, NULL) == 0;
+}
+
+static bool has_answered(struct seat *t)
+{
+    return atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_DONE;
+}
+
+static void ask(struct seat *t)
+{
+    if (atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_TAKEN)
+        return; /* it is still at the last one */
+    atomic_store_explicit(&t->trace, TRACE_WANTED, memory_order_release);
+    if (pthread_kill(t->thread, TRACE_SIGNAL) != 0)
+        return;
+    for (int i = 0; i < TRACE_WAITS && !has_answered(t); i++)
+        nanosleep(&(struct timespec){.tv_nsec = TRACE_WAIT_US * 1000}, NULL);
+}
+
+/* Whether the frames can be read; if not, nobody writes them from here on, or they are not looked at. */
+static bool take_answer(struct seat *t)
+{
+    int wanted = TRACE_WANTED;
+    if (atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_IDLE, memory_order_acquire,
+                                                memory_order_acquire))
+        return false;
+    return wanted == TRACE_DONE;
+}
+
+/* The frames as text, innermost first, without the handler and what the kernel put below it. */
+static void write_trace(struct seat *t, char *text, size_t size)
+{
+    enum { HANDLER_FRAMES = 2 };
+    size_t used = 0;
+    text[0] = '\0';
+    if (!take_answer(t))
+        return;
+    for (int i = HANDLER_FRAMES; i < t->frame_count && used < size; i++) {
+        Dl_info where = {0};
+        const char *at = t->frames[i], *between = i == HANDLER_FRAMES ? "" : " < ";
+        int n;
+        if (dladdr(at, &where) != 0 && where.dli_sname != NULL)
+            n = snprintf(text + used, size - used, "%s%s+0x%zx", between, where.dli_sname,
+                         (size_t) (at - (const char *) where.dli_saddr));
+        else if (where.dli_fname != NULL)
+            n = snprintf(text + used, size - used, "%s%s+0x%zx", between,
+                         strrchr(where.dli_fname, '/') != NULL ? strrchr(where.dli_fname, '/') + 1
+                                                               : where.dli_fname,
+                         (size_t) (at - (const char *) where.dli_fbase));
+        else
+            n = snprintf(text + used, size - used, "%s%p", between, (const void *) at);
+        if (n < 0)
+            return;
+        used += (size_t) n;
+    }
+}
+
+/* ---- Saying so ---- */
+
+/* Who runs what, from its beat. */
+static ALARM alarm_of(const struct beat *b, uint64_t what, uint32_t i, uint32_t ms)
+{
+    uint64_t peer = atomic_load_explicit(&b->peer, memory_order_relaxed);
+    return (ALARM){.worker = i,
+                   .akg_id = beat_akg(what),
+                   .cip = (uint32) (peer >> 16),
+                   .cport = (uint16) peer,
+                   .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
+                   .ms = ms,
+                   .backtrace = ""};
+}
+
+/* "10.1.2.3:4567". A beat knows IPv4 alone: of others what there is. */
+static void name_peer(const ALARM *a, char *text, size_t size)
+{
+    char ip[INET_ADDRSTRLEN];
+    unsigned port = ntohs(a->cport);
+    if (a->cip != 0 && inet_ntop(AF_INET, &a->cip, ip, sizeof ip) != NULL)
+        snprintf(text, size, "%s:%u", ip, port);
+    else if (a->cport != 0)
+        snprintf(text, size, "port %u of an IPv6 address", port);
+    else
+        snprintf(text, size, "a unix socket");
+}
+
+/* "function 0x6105 of connection 0.17.3 from 10.1.2.3:4567", or the hook's name. */
+static const char *describe(const ALARM *a, char *text, size_t size)
+{
+    static const char *const hooks[] = {"the connected hook", "the timeout hook", "the closed hook",
+                                        "the error hook"};
+    char function[32], peer[48];
+    snprintf(function, sizeof function, "function 0x%04x", a->akg_id);
+    name_peer(a, peer, sizeof peer);
+    snprintf(text, size, "%s of connection %u.%u.%u from %s",
+             a->akg_id >= AKG_FIRST_RESERVED ? hooks[a->akg_id - AKG_FIRST_RESERVED] : function,
+             id_worker(a->conn), id_slot(a->conn), id_generation(a->conn), peer);
+    return text;
+}
+
+/* Log it; the alarms behind the first few of a second are counted in the next line. */
+static void log_alarm(struct watch *w, const ALARM *a)
+{
+    char who[128];
+    uint32_t held_back;
+    const char *trace = a->backtrace[0] != '\0' ? a->backtrace : "unknown";
+    if (!log_limit_pass(&lines, LINES_A_SECOND, &held_back))
+        return;
+    if (held_back > 0)
+        slog_warn_t(w->qlog, "watch: %u more were not shown", held_back);
+    describe(a, who, sizeof who);
+    switch (a->kind) {
+    case MARIO_ALARM_STUCK:
+        slog_warn_t(w->qlog, "worker %u: %s has been running for %u ms; at %s", a->worker, who, a->ms, trace);
+        break;
+    case MARIO_ALARM_BACK:
+        slog_warn_t(w->qlog, "worker %u: %s is back after %u ms", a->worker, who, a->ms);
+        break;
+    case MARIO_ALARM_REPLACED:
+        slog_err_t(w->qlog, "worker %u: %s did not return for %u ms: another thread has taken its place",
+                   a->worker, who, a->ms);
+        break;
+    case MARIO_ALARM_DIED:
+        slog_err_t(w->qlog, "worker %u: its thread ended in %s", a->worker,
+                   a->akg_id != 0 || a->conn != 0 ? who : "the loop");
+        break;
+    case MARIO_ALARM_LIMIT:
+        slog_err_t(w->qlog,
+                   "worker %u: %s is not replaced: watch.replace_max is %u a minute, or there is no memory",
+                   a->worker, who, w->limits.replace_max);
+        break;
+    }
+}
+
+static void tell(struct watch *w, ALARM *a, enum mario_alarm kind)
+{
+    static const enum counter counters[] = {
+        [MARIO_ALARM_STUCK] = STAT_watch_stuck,       [MARIO_ALARM_BACK] = STAT_watch_back,
+        [MARIO_ALARM_REPLACED] = STAT_watch_replaced, [MARIO_ALARM_DIED] = STAT_watch_died,
+        [MARIO_ALARM_LIMIT] = STAT_watch_limited,
+    };
+    a->kind = kind;
+    stats_add(w->stats, counters[kind], 1);
+    log_alarm(w, a);
+    if (alarm_func != NULL)
+        alarm_func(a);
+}
+
+/* ---- Replacing ---- */
+
+/* Whether one more may be replaced now: of as many as may be in a minute, the first one is longer ago. */
+static bool may_replace(const struct watch *w, uint64_t now)
+{
+    uint64_t first = w->limits.replace_max == 0 ? now : w->replaced_ms[w->oldest];
+    return first == 0 || now - first >= MINUTE_MS;
+}
+
+static void note_replacement(struct watch *w, uint64_t now)
+{
+    w->replaced_ms[w->oldest] = now;
+    w->oldest = w->oldest + 1 == w->limits.replace_max ? 0 : w->oldest + 1;
+}
+
+static void replace(struct watch *w, uint32_t i, uint64_t now)
+{
+    struct watched *o = &w->of[i];
+    uint64_t fence;
+    if (o->successor != NULL || now < o->try_ms || !worker_needs_successor(&w->workers[i], o->what, &fence))
+        return;
+    if (may_replace(w, now))
+        o->successor = worker_send_successor(&w->workers[i], fence);
+    if (o->successor != NULL) {
+        note_replacement(w, now);
+        return;
+    }
+    o->try_ms = now + RETRY_MS;
+    if (!o->limited) {
+        ALARM a = alarm_of(w->workers[i].seat->beat, o->what, i, o->ms);
+        o->limited = true;
+        tell(w, &a, MARIO_ALARM_LIMIT);
+    }
+}
+
+/* A successor has taken over, or found the worker alive. */
+static void settle_successor(struct watch *w, uint32_t i)
+{
+    struct watched *o = &w->of[i];
+    struct worker *worker = &w->workers[i];
+    struct seat *old = worker->seat;
+    switch (worker_successor_state(o->successor)) {
+    case SUCCESSOR_COMES:
+        return;
+    case SUCCESSOR_LATE:
+        pthread_join(o->successor->thread, NULL);
+        seat_destroy(&o->successor);
+        return;
+    case SUCCESSOR_SITS:
+        break;
+    }
+    worker->seat = o->successor;
+    o->successor = NULL;
+    old->next = w->former;
+    w->former = old;
+    ALARM a = alarm_of(&old->last, atomic_load_explicit(&old->last.what, memory_order_relaxed), i, o->ms);
+    if (!old->died)
+        tell(w, &a, MARIO_ALARM_REPLACED);
+    o->warned = o->limited = o->asked = false;
+    o->what = 0;
+    o->ms = 0;
+}
+
+/* A thread that was taken over: if it has ended by now, destructors of its own data included, which may take their
+ * time, its connection is freed. */
+static void bury(struct watch *w, struct seat *t)
+{
+    if (t->buried)
+        return;
+    if (!t->joined)
+        t->joined =
+            atomic_load_explicit(&t->gone, memory_order_acquire) && pthread_tryjoin_np(t->thread, NULL) == 0;
+    t->buried = t->joined && worker_release(&w->workers[t->pub.ind], t);
+    if (t->buried && !t->died)
+        stats_add(w->stats, STAT_watch_buried, 1);
+}
+
+/* All of these; what they had is freed once their last lines are in the log. True if no thread is left. */
+static bool bury_former(struct watch *w)
+{
+    bool all = true;
+    for (struct seat **link = &w->former; *link != NULL;) {
+        struct seat *t = *link;
+        bury(w, t);
+        all = all && t->buried;
+        if (t->buried && log_queue_is_read(t->pub.qlog)) {
+            *link = t->next;
+            seat_destroy(&t);
+        } else {
+            link = &t->next;
+        }
+    }
+    return all;
+}
+
+/* ---- Looking ---- */
+
+static void look_at_running(struct watch *w, uint32_t i, uint64_t now)
+{
+    struct watched *o = &w->of[i];
+    struct seat *t = w->workers[i].seat;
+    char trace[640];
+    if (w->limits.warn_ms == 0)
+        return;
+    if (o->ms >= w->limits.warn_ms && !o->warned) {
+        if (w->traces && !o->asked)
+            ask(t);
+        bool wait =
+            w->traces && !has_answered(t) && !o->asked; /* until the next look: it may not have had a core */
+        o->asked = true;
+        if (wait)
+            return;
+        ALARM a = alarm_of(t->beat, o->what, i, o->ms);
+        write_trace(t, trace, sizeof trace);
+        a.backtrace = trace;
+        o->warned = true;
+        tell(w, &a, MARIO_ALARM_STUCK);
+    }
+    if (w->limits.replace_ms != 0 && o->ms >= w->limits.replace_ms)
+        replace(w, i, now);
+}
+
+static void look_at_death(struct watch *w, uint32_t i, uint64_t now)
+{
+    struct watched *o = &w->of[i];
+    struct seat *t = w->workers[i].seat;
+    if (!t->died) {
+        uint64_t what = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
+        ALARM a = beat_kind(what) == BEAT_IDLE ? (ALARM){.worker = i, .backtrace = ""}
+                                               : alarm_of(t->beat, what, i, o->ms);
+        t->died = o->warned = true;
+        o->what = what;
+        tell(w, &a, MARIO_ALARM_DIED);
+    }
+    replace(w, i, now);
+}
+
+static void look_at(struct watch *w, uint32_t i, uint64_t now, uint32_t passed)
+{
+    struct watched *o = &w->of[i];
+    if (o->successor != NULL)
+        settle_successor(w, i);
+    struct seat *t = w->workers[i].seat;
+    if (seat_is_taken(t))
+        return; /* its successor is still moving the connections: it is neither back nor stuck */
+    if (seat_has_died(t)) {
+        look_at_death(w, i, now);
+        return;
+    }
+    uint64_t what = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
+    if (what == o->what && beat_kind(what) != BEAT_IDLE && seat_is_open(t)) {
+        o->ms += passed;
+        look_at_running(w, i, now);
+        return;
+    }
+    if (o->warned) {
+        o->seen.ms = o->ms + passed;
+        tell(w, &o->seen, MARIO_ALARM_BACK);
+    }
+    o->warned = o->asked = o->limited = false;
+    o->what = what;
+    o->seen = alarm_of(t->beat, what, i, 0);
+    o->ms = 0;
+}
+
+static bool set_pace(struct watch *w)
+{
+    struct timeval every = {.tv_usec = (suseconds_t) w->period_ms * 1000};
+    return event_add(w->event, &every) == 0;
+}
+
+/* Without a watch the master looks when a thread has ended, and from then on until nothing waits any more: a dead
+ * worker for its successor, a former seat for its end. */
+static void look_while_needed(struct watch *w)
+{
+    bool waits = w->former != NULL;
+    for (uint32_t i = 0; i < w->workernum && !waits; i++)
+        waits = w->of[i].warned || w->of[i].successor != NULL;
+    if (!waits)
+        event_del(w->event);
+    else if (!event_pending(w->event, EV_TIMEOUT, NULL))
+        set_pace(w);
+}
+
+void watch_look(struct watch *w)
+{
+    if (w->of == NULL)
+        return;
+    uint64_t now = now_ms(), passed = now - w->looked_ms;
+    if (passed > w->period_ms * LATE_MAX)
+        passed = w->period_ms * LATE_MAX;
+    w->looked_ms = now;
+    for (uint32_t i = 0; i < w->workernum; i++)
+        look_at(w, i, now, (uint32_t) passed);
+    bury_former(w);
+    if (w->limits.warn_ms == 0)
+        look_while_needed(w);
+}
+
+static void on_time(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    watch_look(arg);
+}
+
+/* ---- Before and after ---- */
+
+static uint32_t period_of(uint32_t warn_ms)
+{
+    uint32_t p = warn_ms / LOOKS_TO_WARN;
+    return p < PERIOD_MIN ? PERIOD_MIN : p > PERIOD_MAX ? PERIOD_MAX : p;
+}
+
+bool watch_setup(struct watch *w, struct event_base *base)
+{
+    w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
+    w->looked_ms = now_ms();
+    w->of = calloc(w->workernum, sizeof *w->of);
+    w->replaced_ms = calloc(w->limits.replace_max + 1, sizeof *w->replaced_ms);
+    w->event = event_new(base, -1, EV_PERSIST, on_time, w);
+    w->traces = w->limits.warn_ms != 0 && traces_setup();
+    return w->of != NULL && w->replaced_ms != NULL && w->event != NULL &&
+           (w->limits.warn_ms == 0 || set_pace(w));
+}
+
+void watch_teardown(struct watch *w)
+{
+    if (w->event != NULL)
+        event_free(w->event);
+    while (w->former != NULL) {
+        struct seat *t = w->former;
+        w->former = t->next;
+        seat_destroy(&t);
+    }
+    free(w->of);
+    free(w->replaced_ms);
+    w->event = NULL;
+    w->of = NULL;
+    w->replaced_ms = NULL;
+}
+
+bool watch_end(struct watch *w)
+{
+    for (uint32_t i = 0; i < w->workernum; i++) {
+        struct watched *o = &w->of[i];
+        while (o->successor != NULL) {
+            settle_successor(w, i);
+            if (o->successor != NULL)
+                nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+    }
+    for (int i = 0; i < END_WAITS && !bury_former(w);
+         i++) /* their connections are gone: they are about to end */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return bury_former(w);
+}
+
+/* Name what this beat says, if it says anything. */
+static bool name_one(const struct beat *b, uint32_t i)
+{
+    char who[128];
+    uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
+    if (beat_kind(what) == BEAT_IDLE)
+        return false;
+    ALARM a = alarm_of(b, what, i, 0);
+    fprintf(stderr, "mario: worker %u: %s did not return in time\n", i, describe(&a, who, sizeof who));
+    return true;
+}
+
+bool watch_name(const struct watch *w, uint32_t i)
+{
+    bool any = name_one(w->workers[i].seat->beat, i);
+    for (const struct seat *t = w->former; t != NULL; t = t->next) {
+        if (t->pub.ind == i && !t->buried)
+            any = name_one(&t->last, i) || any;
+    }
+    return any;
+}

@@ -1,0 +1,424 @@
+/*
+ * worker.c: the loop of a worker: inbox, events, sweep, stop; and taking a worker over. All of it runs on the
+ * worker's own thread, but for setup and start (the thread that makes the server) and what worker.h gives to the
+ * master. A packet's way through it is turn.c.
+ */
+#include "mario/worker/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "mario/process/crash.h"
+#include "mario/offload/queue.h"
+#include "mario/base/mem.h"
+#include "mario/conn/output.h"
+#include "mario/worker/dispatch.h"
+
+enum {
+    TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
+    STOP_BATCH = 256,  /* connections a stop looks at before others get their turn */
+    ADOPT_BATCH = 256
+};
+
+static struct worker *worker_of(struct shard *s)
+{
+    return (struct worker *) (void *) s;
+}
+
+/* ---- Adopting ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg);
+
+static void adopt(struct worker *w, const struct newcomer *n)
+{
+    struct conn *c = conn_open(&w->shard, n, on_socket);
+    if (c == NULL)
+        return;
+    turn_greet(seat_here, c);
+}
+
+/* Take a bounded number of the connections the master handed over. True if there may be more. */
+static bool adopt_some(struct worker *w)
+{
+    for (int i = 0; i < ADOPT_BATCH; i++) {
+        const struct newcomer *slot = spsc_front(&w->accepted);
+        if (slot == NULL)
+            return false;
+        struct newcomer n = *slot;
+        spsc_release(&w->accepted);
+        if (n.fd >= 0)
+            adopt(w, &n);
+        else if (n.fd == NEWCOMER_RELEASE)
+            conn_unstrand(&w->shard.conns[n.cip]);
+        else
+            w->stopping = true;
+    }
+    return true;
+}
+
+/* ---- Stopping ---- */
+
+static void stop_begin_conn(struct seat *t, struct conn *c)
+{
+    int arrived = 0;
+    if (c->state != CONN_OPEN || c->stopping)
+        return;
+    if (ioctl(c->pub.fd, FIONREAD, &arrived) != 0 || arrived < 0)
+        arrived = 0;
+    c->stopping = true;
+    c->stop_bytes = (uint32_t) arrived;
+    turn_stop(t, c);
+}
+
+static void stop_some(struct worker *w)
+{
+    struct shard *s = &w->shard;
+    for (int i = 0; i < STOP_BATCH && w->stop_cursor < s->fresh; i++)
+        stop_begin_conn(seat_here, &s->conns[w->stop_cursor++]);
+}
+
+static void end_all(struct worker *w)
+{
+    struct shard *s = &w->shard;
+    while (adopt_some(w)) {
+    }
+    for (uint32_t i = 0; i < s->fresh; i++) {
+        struct conn *c = &s->conns[i];
+        if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
+            conn_end(c, REASON_stop);
+    }
+    desk_clear_line(s);
+    w->stopping = true;
+    w->stop_cursor = s->fresh;
+}
+
+/* ---- Events ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    struct seat *t = conn_seat(c);
+    ASSERT(c->magic == CONN_MAGIC && c->pub.fd == fd && seat_here == t);
+    if (what & EV_WRITE)
+        turn_send_more(t, c);
+    if ((what & EV_READ) && conn_is_read(c))
+        turn_receive(t, c);
+    if (c->stopping && c->state == CONN_OPEN)
+        turn_stop(t, c);
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+    (void) fd;
+    (void) what;
+    uint64_t rung = doorbell_answer(&w->bell);
+    if (rung & UINT64_C(1) << BELL_ACCEPTED && adopt_some(w))
+        doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest at the next turn: others want theirs */
+    if (rung & UINT64_C(1) << BELL_DONE && w->shard.desk != NULL && desk_collect(seat_here, turn_go_on))
+        doorbell_ring(&w->bell, BELL_DONE);
+    if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
+        end_all(w);
+}
+
+/* A deadline has come up. Before closing, look at the socket once more: what arrived in time is answered even
+ * if the loop was late. */
+static void on_due(void *arg, uint32_t index)
+{
+    struct worker *w = arg;
+    struct conn *c = &w->shard.conns[index];
+    ASSERT(c->magic == CONN_MAGIC);
+    enum reason late = conn_overdue(c);
+    if (late == REASON_write_timeout)
+        turn_send_more(seat_here, c);
+    else if (late != REASON_NONE)
+        turn_receive(seat_here, c);
+    if (c->state == CONN_LIMBO)
+        return;
+    late = late == REASON_NONE ? REASON_NONE : conn_overdue(c);
+    if (late != REASON_NONE)
+        conn_close(c, late);
+    else if (c->stopping && c->state == CONN_OPEN)
+        turn_stop(seat_here, c);
+    else
+        conn_arm(c);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+    uint64_t expired;
+    (void) what;
+    if (read(fd, &expired, sizeof expired) == (ssize_t) sizeof expired) /* reading also arms it again */
+        w->ticks_due = expired;
+}
+
+/* Time goes on. After the I/O of the turn, so that the sweep sees what has arrived. */
+static void sweep(struct worker *w)
+{
+    w->shard.tick += w->ticks_due > TICK_JUMP_MAX ? TICK_JUMP_MAX : (uint32_t) w->ticks_due;
+    w->ticks_due = 0;
+    wheel_advance(&w->shard.wheel, w->shard.tick, on_due, w);
+}
+
+/* ---- The thread ---- */
+
+/* What is due after each turn of the loop. False when the worker's work is over. */
+static bool turn_is_over(struct worker *w)
+{
+    if (w->ticks_due > 0)
+        sweep(w);
+    conn_turn(&w->shard);
+    if (!w->stopping)
+        return true;
+    stop_some(w);
+    conn_turn(&w->shard);
+    return w->stop_cursor < w->shard.fresh || w->shard.in_use > 0;
+}
+
+/* The thread ends, but not because its work is over: it was fenced off, or a function ended it, or it was
+ * cancelled. Then a successor finds the shard in order: cancelling is possible only where it is. */
+static void on_thread_end(void *arg)
+{
+    struct worker *w = arg;
+    struct seat *t = seat_here;
+    seat_die(t);
+    mem_thread_fini();
+    atomic_store_explicit(&t->gone, true, memory_order_release);
+    doorbell_ring(w->master_bell, t->pub.ind);
+}
+
+/* The loop. Functions may be cancelled, and so may waiting; what the library does in between must not. */
+static void serve(struct worker *w, struct seat *t)
+{
+    do {
+        bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+        /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
+        int rc = event_base_loop(t->pub.base, busy ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+        if (rc < 0) {
+            slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));
+            end_all(w);
+        }
+    } while (turn_is_over(w));
+    output_teardown(t); /* here, so that what libevent frees goes to this thread's lists */
+    mem_thread_fini();
+    seat_here = NULL;
+    atomic_store_explicit(&w->finished, true, memory_order_release);
+    doorbell_ring(w->master_bell, t->pub.ind);
+}
+
+static void sit_down(struct seat *t)
+{
+    seat_here = t;
+    log_context = seat_log_context;
+    crash_thread();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    if (!mem_thread_init())
+        slog_warn_t(t->pub.qlog, "worker %u: no memory for block lists, using malloc", t->pub.ind);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    sit_down(w->seat);
+    pthread_cleanup_push(on_thread_end, w);
+    serve(w, w->seat);
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+/* ---- Taking over ---- */
+
+/* What the other one ran is kept for it; the beat is ours, and we run nothing yet. */
+static void take_beat(struct seat *old)
+{
+    uint64_t what = atomic_load_explicit(&old->beat->what, memory_order_relaxed);
+    uint64_t conn = atomic_load_explicit(&old->beat->conn, memory_order_relaxed);
+    uint64_t peer = atomic_load_explicit(&old->beat->peer, memory_order_relaxed);
+    atomic_store_explicit(&old->last.what, what, memory_order_relaxed);
+    atomic_store_explicit(&old->last.conn, conn, memory_order_relaxed);
+    atomic_store_explicit(&old->last.peer, peer, memory_order_relaxed);
+    atomic_store_explicit(&old->beat->what, what & ~UINT64_C(0xff), memory_order_relaxed);
+}
+
+/* The shard is ours as it was when the other thread went into a function or hook, or fell asleep: every
+ * connection in order, but the one whose function it was. What the other one may still touch is that
+ * connection's public part and its own seat; its base is not among that, so its events can be taken off. */
+static void take_over(struct worker *w, struct seat *old)
+{
+    struct shard *s = &w->shard;
+    struct conn *stuck = (struct conn *) (void *) old->conn;
+    bool died = seat_here->fence_seen % SEAT_STATES == SEAT_DIED;
+    take_beat(old);
+    old->stranded = stuck != NULL ? stuck->pub.ind + 1 : 0;
+    event_del(old->bell_event);
+    event_del(old->tick_event);
+    if (stuck != NULL)
+        conn_strand(stuck, died ? REASON_function_died : REASON_function_stuck);
+    for (uint32_t i = 0; i < s->fresh; i++) {
+        struct conn *c = &s->conns[i];
+        if (c->state != CONN_FREE && c != stuck &&
+            c->pub.owner == &old->pub) /* else a former seat still has it */
+            conn_move(c);
+    }
+}
+
+/* A successor's thread. */
+static void *successor_main(void *arg)
+{
+    struct seat *t = arg;
+    struct worker *w = worker_of(t->shard);
+    sit_down(t);
+    pthread_cleanup_push(on_thread_end, w);
+    if (event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0 &&
+        seat_take(t->predecessor, t->fence_seen)) {
+        take_over(w, t->predecessor);
+        atomic_store_explicit(&t->arrival, SUCCESSOR_SITS, memory_order_release);
+        doorbell_ring(w->master_bell, t->pub.ind);
+        for (unsigned bit = 0; bit < BELLS; bit++) /* what the other one had answered and not yet done */
+            doorbell_ring(&w->bell, bit);
+        serve(w, t);
+    } else {
+        mem_thread_fini();
+        seat_here = NULL;
+        atomic_store_explicit(&t->arrival, SUCCESSOR_LATE, memory_order_release);
+        doorbell_ring(w->master_bell, t->pub.ind);
+    }
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+/* ---- Before and after the thread ---- */
+
+/* A seat of w: what its thread alone touches. Nobody sits there yet. */
+static struct seat *seat_create(struct worker *w, struct beat *beat)
+{
+    struct seat *t;
+    errno = posix_memalign((void **) &t, SPSC_LINE, sizeof *t);
+    if (errno != 0)
+        return NULL;
+    memset(t, 0, sizeof *t);
+    t->shard = &w->shard;
+    if (!seat_setup(t, w->shard.ind, beat) || (t->rx = malloc(RX_FRONT + RX_SIZE)) == NULL ||
+        (t->bell_event = event_new(t->pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w)) ==
+            NULL ||
+        (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL)
+        seat_destroy(&t);
+    return t;
+}
+
+static bool tick_setup(struct worker *w)
+{
+    struct itimerspec step = {.it_interval = {.tv_nsec = TICK_MS * 1000000L},
+                              .it_value = {.tv_nsec = TICK_MS * 1000000L}};
+    w->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    return w->tick_fd >= 0 && timerfd_settime(w->tick_fd, 0, &step, NULL) == 0;
+}
+
+bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefault, const struct settings *set,
+                  struct stats *stats, struct beat *beat, struct doorbell *master_bell)
+{
+    struct shard *s = &w->shard;
+    w->bell.fd = w->tick_fd = -1;
+    w->master_bell = master_bell;
+    s->ind = ind;
+    s->set = set;
+    s->stats = stats;
+    return conn_pool_init(s, connnum, prefault) &&
+           spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
+           tick_setup(w) && (w->seat = seat_create(w, beat)) != NULL &&
+           event_add(w->seat->bell_event, NULL) == 0 && event_add(w->seat->tick_event, NULL) == 0;
+}
+
+/* The fence first, then the beat: so the fence belongs to that very call. */
+bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence)
+{
+    struct seat *t = w->seat;
+    *fence = atomic_load_explicit(&t->fence, memory_order_acquire);
+    return *fence % SEAT_STATES == SEAT_DIED ||
+           (*fence % SEAT_STATES == SEAT_FUNCTION &&
+            atomic_load_explicit(&t->beat->what, memory_order_relaxed) == what);
+}
+
+struct seat *worker_send_successor(struct worker *w, uint64_t fence)
+{
+    struct seat *old = w->seat;
+    struct seat *t = seat_create(w, old->beat);
+    if (t == NULL)
+        return NULL;
+    t->predecessor = old;
+    t->fence_seen = fence;
+    if (pthread_create(&t->thread, NULL, successor_main, t) != 0)
+        seat_destroy(&t);
+    return t;
+}
+
+enum successor worker_successor_state(struct seat *t)
+{
+    return (enum successor) atomic_load_explicit(&t->arrival, memory_order_acquire);
+}
+
+bool worker_release(struct worker *w, const struct seat *former)
+{
+    if (former->stranded == 0)
+        return true;
+    struct newcomer *slot = spsc_reserve(&w->accepted);
+    if (slot == NULL)
+        return false;
+    *slot = (struct newcomer){.fd = NEWCOMER_RELEASE, .cip = former->stranded - 1};
+    spsc_commit(&w->accepted);
+    doorbell_ring(&w->bell, BELL_ACCEPTED);
+    return true;
+}
+
+/* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
+static void refuse_rest(struct worker *w)
+{
+    const struct newcomer *n;
+    while (w->accepted.slots != NULL && (n = spsc_front(&w->accepted)) != NULL) {
+        if (n->fd >= 0) {
+            close(n->fd);
+            stats_add(w->shard.stats, STAT_refused_stop, 1);
+        }
+        spsc_release(&w->accepted);
+    }
+}
+
+void worker_teardown(struct worker *w)
+{
+    refuse_rest(w);
+    if (w->seat != NULL)
+        seat_destroy(&w->seat);
+    if (w->tick_fd >= 0)
+        close(w->tick_fd);
+    doorbell_fini(&w->bell);
+    spsc_fini(&w->accepted);
+    conn_pool_fini(&w->shard);
+}
+
+void worker_offload(struct worker *w, struct offload *pool)
+{
+    w->shard.desk = offload_desk(pool, w->shard.ind, &w->bell, BELL_DONE);
+}
+
+int worker_start(struct worker *w)
+{
+    return pthread_create(&w->seat->thread, NULL, worker_main, w);
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->seat->thread, NULL);
+}
+
+void worker_stop_now(struct worker *w)
+{
+    atomic_store_explicit(&w->stop_now, true, memory_order_release);
+    doorbell_ring(&w->bell, BELL_STOP);
+}
