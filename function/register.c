@@ -28,7 +28,7 @@ sint32 function_register(SERVER *server, uint32 interval)
         }
     }
     if (regist_disconnected_func(online_leave) != 0 ||
-        mario_regist_timer_func(interval, online_report, server) != 0) {
+        regist_timer_func(interval, online_report, server) != 0) {
         fprintf(stderr, "maritcp: the online count cannot be registered\n");
         return -1;
     }

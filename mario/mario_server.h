@@ -138,7 +138,7 @@ uint32 mario_server_connnum(const SERVER *s);
  * once more when it has stopped, after the last end hook; then it is forgotten. f must not block. At most 8.
  * 0, or -1 (range, too many, or once the server runs). */
 typedef void (*MARIO_TIMER_FUNC)(LOG_QUEUE *qlog, void *arg);
-sint32 mario_regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
+sint32 regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
 
 /* Counters: a table of names, each with a sum over all threads. Any thread, from init until the server is
  * freed. Names stay valid for ever; index .. mario_stat_count()-1. */

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-enum mario_alarm {
+enum mario_alarm_kind {
     MARIO_ALARM_STUCK,    /* a function has been running for watch_warn_ms */
     MARIO_ALARM_BACK,     /* it returned after all */
     MARIO_ALARM_REPLACED, /* it has been running for watch_replace_ms: another thread serves the worker's other
@@ -22,8 +22,8 @@ enum mario_alarm {
 };
 
 /* What happened to a worker. Valid during the call. */
-typedef struct mario_alarm_record {
-    enum mario_alarm kind;
+struct mario_alarm {
+    enum mario_alarm_kind kind;
     uint32 worker; /* its index */
     uint16 akg_id; /* the function, or g_akg_*_id for a hook */
     uint16 cport;  /* the connection's peer, as in CONN */
@@ -31,11 +31,11 @@ typedef struct mario_alarm_record {
     uint64 conn;           /* the connection's id: worker << 56 | slot << 32 | generation */
     uint32 ms;             /* for how long the function has been running, or ran */
     const char *backtrace; /* of the stuck thread, innermost first, " < " between; "" when there is none */
-} ALARM;
+};
 
 /* Call f for each of these, on the master thread: it must not block. Before start; NULL takes it back. 0, or -1
  * once the server runs. */
-sint32 regist_alarm_func(void (*f)(const ALARM *));
+sint32 regist_alarm_func(void (*f)(const struct mario_alarm *));
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,7 @@ static sint32 prepare(void)
 {
     if (regist_stx(COUNT_STX) != 0 || regist_akg_func(CMD_COUNT_ADD, count_add) != 0 ||
         regist_connected_func(count_begin) != 0 || regist_disconnected_func(count_end) != 0 ||
-        mario_regist_timer_func(10, count_report, NULL) != 0)
+        regist_timer_func(10, count_report, NULL) != 0)
         return -1;
     return start_log_thread();
 }

@@ -24,20 +24,20 @@
 static void on_message(int severity, const char *text)
 {
     (void) severity;
-    if (seat_here != NULL)
-        mario_slog(seat_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
+    if (executor_here != NULL)
+        mario_slog(executor_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
 }
 
 /* libevent does not come back from here. While the server is being made it is a refusal like any other: one
  * line and the exit code of a failed start. */
 static void on_fatal(int err)
 {
-    if (!akg_is_frozen()) {
+    if (!registry_is_frozen()) {
         fprintf(stderr, "mario: cannot start: libevent: %s\n", strerror(errno));
         _exit(2);
     }
     fprintf(stderr, "mario: libevent gave up (%d)\n", err);
-    assert_failed("libevent goes on", __FILE__, __LINE__);
+    check_failed("libevent goes on", __FILE__, __LINE__);
 }
 
 /* A base makes a pair of descriptors for signals, and libevent ends the process when it gets none. So ask

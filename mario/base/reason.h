@@ -24,7 +24,7 @@
         MARIO_LOG_WARN) /* a function did not return: its thread was replaced */                           \
     ROW(function_died, g_akg_error_id, MARIO_LOG_WARN) /* a function ended its thread */                   \
     ROW(no_memory, g_akg_error_id, MARIO_LOG_WARN)     /* an allocation for this connection failed */      \
-    ROW(watch_failed, g_akg_error_id, MARIO_LOG_WARN)  /* epoll would not watch it */                      \
+    ROW(poll_failed, g_akg_error_id, MARIO_LOG_WARN)   /* epoll would not watch it */                      \
     ROW(stop, g_akg_closed_id, MARIO_LOG_DEBUG)        /* the server stops */
 
 enum reason {

@@ -2,7 +2,7 @@
  * timer_wheel.c: coarse timers. Runs on the worker that owns the wheel; nothing here may be called from elsewhere.
  *
  * Each tick has a circular, doubly linked list whose head is a node of its own, so an object leaves any list
- * without knowing which. A deadline beyond one turn waits in the list of its tick modulo WHEEL_SLOTS and is
+ * without knowing which. A deadline beyond one round waits in the list of its tick modulo WHEEL_SLOTS and is
  * put back when it comes up too early.
  */
 #include "mario/base/timer_wheel.h"

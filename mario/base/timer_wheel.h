@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define WHEEL_SLOTS \
-    4096u /* a power of two; at 100 ms a tick one turn is 409 s, longer than the default timeout */
+    4096u /* a power of two; at 100 ms a tick one round is 409 s, longer than the default timeout */
 #define WHEEL_NONE UINT32_MAX
 
 /* Embedded in each object. All zero means: not in the wheel. Links are 1 + index; indices beyond the pool are

@@ -20,7 +20,7 @@
 static int ready_pipe = -1; /* daemon (w) -> the process that made it (r); -1 when nothing is to be said */
 static bool unready;        /* in a daemon whose standard error is still that of who made it */
 
-void assert_failed(const char *what, const char *file, int line)
+void check_failed(const char *what, const char *file, int line)
 {
     fprintf(stderr, "mario: broken promise: %s (%s:%d)\n", what, file, line);
     abort();

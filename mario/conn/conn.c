@@ -14,6 +14,8 @@
 #include "mario/exec/registry.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/reply.h"
+#include "mario/base/id.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_conn
@@ -64,11 +66,11 @@ static struct conn *take_slot(struct shard *s)
         slot = s->free_head - 1;
         s->free_head = s->conns[slot].next;
     } else {
-        ASSERT(s->fresh < s->count); /* the master counts places before it hands over */
+        CHECK(s->fresh < s->count); /* the master counts places before it hands over */
         slot = s->fresh++;
     }
     struct conn *c = &s->conns[slot];
-    ASSERT(c->state == CONN_FREE);
+    CHECK(c->state == CONN_FREE);
     c->pub.ind = slot;
     s->in_use++;
     return c;
@@ -76,27 +78,27 @@ static struct conn *take_slot(struct shard *s)
 
 /* ---- Beginning ---- */
 
-struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event)
+struct conn *conn_open(struct shard *s, const struct message *n, event_callback_fn on_event)
 {
     struct conn *c = take_slot(s);
     c->pub = (CONN){.fd = n->fd,
                     .ind = c->pub.ind,
-                    .owner = &seat_here->pub,
+                    .owner = &executor_here->pub,
                     .cip = n->cip,
                     .cport = n->cport,
-                    .out_buf = seat_here->out_buf};
+                    .out_buf = executor_here->out_buf};
     c->magic = CONN_MAGIC;
     c->state = CONN_OPEN;
     c->reason = REASON_NONE;
-    c->held = 0;
+    c->refs = 0;
     c->wait = WAIT_NONE;
     c->paused = c->fin = c->greeted = c->stopping = false;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
-    if (event_assign(&c->event, seat_here->pub.base, n->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
+    if (event_assign(&c->event, executor_here->pub.base, n->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
         event_add(&c->event, NULL) != 0) {
-        conn_end(c, REASON_watch_failed);
+        conn_end(c, REASON_poll_failed);
         return NULL;
     }
     conn_arm(c);
@@ -135,7 +137,7 @@ void conn_arm(struct conn *c)
     uint32_t due = 0;
     bool any = false;
     if (conn_is_read(c)) {
-        if (c->held == 0) /* else it is not the peer who is slow */
+        if (c->refs == 0) /* else it is not the peer who is slow */
             sooner(last_active(c), s->set->timeout, &due, &any);
         if (c->carry_len > 0)
             sooner(c->packet_since, s->set->packet_timeout, &due, &any);
@@ -159,7 +161,7 @@ enum reason conn_overdue(const struct conn *c)
         return REASON_NONE;
     if (c->carry_len > 0 && set->packet_timeout != 0 && s->tick - c->packet_since > set->packet_timeout)
         return REASON_packet_timeout;
-    if (c->held == 0 && set->timeout != 0 && s->tick - last_active(c) > set->timeout)
+    if (c->refs == 0 && set->timeout != 0 && s->tick - last_active(c) > set->timeout)
         return REASON_idle_timeout;
     return REASON_NONE;
 }
@@ -192,7 +194,7 @@ void conn_carry_drop(struct conn *c)
 
 /* ---- Watching ---- */
 
-void conn_watch(struct conn *c)
+void conn_poll(struct conn *c)
 {
     short wanted = EV_PERSIST;
     if (conn_is_read(c))
@@ -204,14 +206,14 @@ void conn_watch(struct conn *c)
         event_callback_fn f = event_get_callback(&c->event);
         if (event_del(&c->event) != 0 || event_assign(&c->event, base, c->pub.fd, wanted, f, c) != 0 ||
             event_add(&c->event, NULL) != 0) {
-            conn_end(c, REASON_watch_failed);
+            conn_end(c, REASON_poll_failed);
             return;
         }
     }
     conn_arm(c);
 }
 
-/* ---- Moving to another seat ---- */
+/* ---- Moving to another executor ---- */
 
 void conn_move(struct conn *c)
 {
@@ -219,26 +221,26 @@ void conn_move(struct conn *c)
     event_callback_fn f = event_get_callback(&c->event);
     bool watched = c->state == CONN_OPEN || c->state == CONN_DRAINING;
     bool ok = !watched || event_del(&c->event) == 0;
-    c->pub.owner = &seat_here->pub;
-    c->pub.out_buf = seat_here->out_buf;
-    if (watched && (!ok || event_assign(&c->event, seat_here->pub.base, c->pub.fd, wanted, f, c) != 0 ||
+    c->pub.owner = &executor_here->pub;
+    c->pub.out_buf = executor_here->out_buf;
+    if (watched && (!ok || event_assign(&c->event, executor_here->pub.base, c->pub.fd, wanted, f, c) != 0 ||
                     event_add(&c->event, NULL) != 0))
-        conn_end(c, REASON_watch_failed);
+        conn_end(c, REASON_poll_failed);
 }
 
-void conn_strand(struct conn *c, enum reason reason)
+void conn_orphan(struct conn *c, enum reason reason)
 {
-    c->held++;
-    if (c->state == CONN_LIMBO)
+    c->refs++;
+    if (c->state == CONN_CLOSING)
         shutdown(c->pub.fd, SHUT_RDWR); /* it was in its end hook */
     else
         conn_end(c, reason);
 }
 
-void conn_unstrand(struct conn *c)
+void conn_end_orphan(struct conn *c)
 {
-    c->pub.owner = &seat_here->pub;
-    c->pub.out_buf = seat_here->out_buf;
+    c->pub.owner = &executor_here->pub;
+    c->pub.out_buf = executor_here->out_buf;
     conn_release(c);
 }
 
@@ -254,7 +256,7 @@ bool conn_is_beyond_sending(enum reason r)
     case REASON_write_timeout:
     case REASON_output_limit:
     case REASON_no_memory:
-    case REASON_watch_failed:
+    case REASON_poll_failed:
     case REASON_function_stuck:
     case REASON_function_died:
         return true;
@@ -265,55 +267,55 @@ bool conn_is_beyond_sending(enum reason r)
 
 uint64_t conn_id(const struct conn *c)
 {
-    return (uint64_t) c->pub.owner->ind << 56 | (uint64_t) c->pub.ind << 32 | c->generation;
+    return id_of(c->pub.owner->ind, c->pub.ind, c->generation);
 }
 
 /* Behind the others: end hooks run in the order of the ends. */
-static void enter_limbo(struct shard *s, struct conn *c)
+static void enter_closing(struct shard *s, struct conn *c)
 {
     uint32_t link = c->pub.ind + 1;
     c->next = 0;
-    if (s->limbo == 0)
-        s->limbo = link;
+    if (s->closing == 0)
+        s->closing = link;
     else
-        s->conns[s->limbo_last - 1].next = link;
-    s->limbo_last = link;
+        s->conns[s->closing_last - 1].next = link;
+    s->closing_last = link;
 }
 
 void conn_end(struct conn *c, enum reason reason)
 {
     struct shard *s = conn_shard(c);
-    ASSERT_ON_WORKER(s);
-    ASSERT(c->magic == CONN_MAGIC && (c->state == CONN_OPEN || c->state == CONN_DRAINING));
+    CHECK_ON_WORKER(s);
+    CHECK(c->magic == CONN_MAGIC && (c->state == CONN_OPEN || c->state == CONN_DRAINING));
     if (c->reason != REASON_NONE && !conn_is_beyond_sending(reason))
         reason = c->reason;
     c->reason = (uint8_t) reason;
-    c->state = CONN_LIMBO;
+    c->state = CONN_CLOSING;
     wheel_clear(&s->wheel, c->pub.ind);
     event_del(&c->event); /* before close(): another thread may get this descriptor at once */
     conn_carry_drop(c);
     output_drop(c);
     stats_add(s->stats, STAT_closed, 1);
     stats_add(s->stats, stats_of_reason(reason), 1);
-    if (c->held == 0)
-        enter_limbo(s, c);
+    if (c->refs == 0)
+        enter_closing(s, c);
     else
         shutdown(c->pub.fd, SHUT_RDWR); /* the peer learns it now; the number stays until nobody uses it */
 }
 
 void conn_release(struct conn *c)
 {
-    ASSERT(c->magic == CONN_MAGIC && c->held > 0);
-    c->held--;
-    if (c->held == 0 && c->state == CONN_LIMBO)
-        enter_limbo(seat_here->shard, c);
+    CHECK(c->magic == CONN_MAGIC && c->refs > 0);
+    c->refs--;
+    if (c->refs == 0 && c->state == CONN_CLOSING)
+        enter_closing(executor_here->shard, c);
 }
 
 void conn_close(struct conn *c, enum reason reason)
 {
-    ASSERT_ON_WORKER(conn_shard(c));
-    ASSERT(c->magic == CONN_MAGIC);
-    if (c->state == CONN_LIMBO)
+    CHECK_ON_WORKER(conn_shard(c));
+    CHECK(c->magic == CONN_MAGIC);
+    if (c->state == CONN_CLOSING)
         return;
     if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
         c->reason = (uint8_t) reason;
@@ -325,7 +327,7 @@ void conn_close(struct conn *c, enum reason reason)
         return;
     c->state = CONN_DRAINING;
     conn_carry_drop(c);
-    conn_watch(c);
+    conn_poll(c);
 }
 
 /* ---- The last things ---- */
@@ -341,7 +343,7 @@ static void log_end(const struct conn *c, enum reason r)
         return;
     if (held_back > 0)
         snprintf(more, sizeof more, " (%u more were not shown)", held_back);
-    seat_who(&c->pub, conn_id(c), &who);
+    executor_who(&c->pub, conn_id(c), &who);
     log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s",
               reasons[r].name, more);
 }
@@ -363,7 +365,7 @@ static void reset_on_close(const struct conn *c)
     setsockopt(c->pub.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-static void run_end_hook(struct seat *t, struct conn *c, enum reason r)
+static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
 {
     if (c->pub.err_type == 0)
         c->pub.err_type = reasons[r].hook;
@@ -374,13 +376,13 @@ static void run_end_hook(struct seat *t, struct conn *c, enum reason r)
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
     c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
-    c->pub.bufev = t->sink;
-    seat_begin(t, &c->pub, conn_id(c));
-    seat_beat(t, BEAT_END, hook);
-    akg_run_hook(hook, &c->pub);
-    seat_end(t);
+    c->pub.bufev = t->discard;
+    executor_begin(t, &c->pub, conn_id(c));
+    executor_note(t, ACTIVITY_END, hook);
+    registry_run_hook(hook, &c->pub);
+    executor_end(t);
     c->pub.bufev = NULL;
-    output_wipe_sink(t);
+    reply_wipe_discard(t);
 }
 
 /* Say goodbye, close the socket, give the slot back. */
@@ -388,7 +390,7 @@ static void finish(struct shard *s, struct conn *c)
 {
     enum reason r = c->reason;
     if (c->greeted)
-        run_end_hook(conn_seat(c), c, r);
+        run_end_hook(conn_executor(c), c, r);
     log_end(c, r);
     if (!conn_is_beyond_sending(r) && r != REASON_peer_closed)
         discard_input(c);
@@ -404,11 +406,11 @@ static void finish(struct shard *s, struct conn *c)
     s->in_use--;
 }
 
-void conn_turn(struct shard *s)
+void conn_pass(struct shard *s)
 {
-    while (s->limbo != 0) {
-        struct conn *c = &s->conns[s->limbo - 1];
-        s->limbo = c->next;
+    while (s->closing != 0) {
+        struct conn *c = &s->conns[s->closing - 1];
+        s->closing = c->next;
         finish(s, c);
         uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
         atomic_store_explicit(&s->released, released + 1, memory_order_release);
@@ -418,17 +420,17 @@ void conn_turn(struct shard *s)
 /* ---- Public ---- */
 
 /* A function or hook of c closes it: only noted, it ends when its function has returned. */
-static void close_own(struct seat *t, CONN *pub, uint16 reason_id, enum reason reason)
+static void close_own(struct executor *t, CONN *pub, uint16 reason_id, enum reason reason)
 {
-    if (t->closing != REASON_NONE)
+    if (t->end_reason != REASON_NONE)
         return;
     pub->err_type = reason_id;
-    t->closing = reason;
-    output_cut(t);
+    t->end_reason = reason;
+    reply_cut(t);
 }
 
 /* Another connection, outside the fence: before that not even its owner may be looked at. */
-static void close_other(struct seat *t, struct conn *c, uint16 reason_id, enum reason reason)
+static void close_other(struct executor *t, struct conn *c, uint16 reason_id, enum reason reason)
 {
     if (c->pub.owner != &t->pub) {
         slog_err_t(t->pub.qlog, "close_conn: not this worker's connection, nothing done");
@@ -442,7 +444,7 @@ static void close_other(struct seat *t, struct conn *c, uint16 reason_id, enum r
 
 static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
 {
-    struct seat *t = seat_here;
+    struct executor *t = executor_here;
     if (t == NULL) {
         fprintf(stderr, "close_conn: called outside the connection's worker, nothing done\n");
         return;
@@ -452,11 +454,11 @@ static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
         return;
     }
     bool in_function = t->conn != NULL;
-    if (in_function && !seat_leave(t))
+    if (in_function && !fence_close(&t->fence))
         return; /* the shard is another's by now */
     close_other(t, (struct conn *) (void *) pub, reason_id, reason);
     if (in_function)
-        seat_enter(t);
+        fence_open(&t->fence);
 }
 
 void close_conn(CONN *c, uint16 reason_id)

@@ -5,7 +5,7 @@
  *     FREE -> OPEN -> (DRAINING) -> LIMBO -> FREE
  *
  * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, what it
- * held dropped. When the loop has turned, so that nothing of this turn can touch its successor, and no function
+ * held dropped. When the pass of the loop is over, so that nothing of it can touch its successor, and no function
  * holds it any more, its end hook runs, the socket is closed and the slot is free.
  */
 #ifndef MARIO_CONN_CONN_H
@@ -16,17 +16,17 @@
 
 #include "mario/conn/shard.h"
 
-enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_LIMBO };
+enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING };
 
 /* What a connection waits for that is open, but not read. */
 enum conn_wait {
     WAIT_NONE,
     WAIT_FUNCTION, /* its offloaded function is to return */
-    WAIT_JOB,      /* in the desk's line, until a job is free */
-    WAIT_OWN       /* HELD_MAX functions run with it: until one returns */
+    WAIT_JOB,      /* in the offload queue's line, until a job is free */
+    WAIT_OWN       /* REFS_MAX functions run with it: until one returns */
 };
 
-#define HELD_MAX 254u /* and one for its place in the desk's line */
+#define REFS_MAX 254u /* and one for its place in the offload queue's line */
 
 #define CONN_MAGIC \
     0x4d415249u /* cleared when the slot is free: a callback on a free slot stops the process */
@@ -45,11 +45,12 @@ struct conn {
     uint32_t last_rx;      /* tick of the last byte received */
     uint32_t last_tx;      /* tick when pending output last shrank, or began */
     uint32_t generation;   /* changes on each reuse of the slot */
-    uint32_t next;         /* 1 + slot behind this one in the free list or in limbo */
+    uint32_t next;         /* 1 + slot behind this one in the free list or among those CLOSING */
     uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
     uint8_t state;         /* enum conn_state */
     uint8_t reason;        /* enum reason, once it is to end */
-    uint8_t held;      /* functions that run with it on other threads, and its place in the desk's line: it
+    uint8_t
+        refs; /* functions that run with it on other threads, and its place in the offload queue's line: it
                           outlives its end until they are over */
     uint8_t wait : 2;  /* enum conn_wait */
     bool paused : 1;   /* not read because of output.high */
@@ -60,10 +61,10 @@ struct conn {
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
 
 /* What the master hands over: an accepted socket, or a word. */
-enum { NEWCOMER_STOP = -1, NEWCOMER_RELEASE = -2 };
-struct newcomer {
+enum { MESSAGE_STOP = -1, MESSAGE_RELEASE = -2 };
+struct message {
     int fd;       /* the connection's from now on; below 0: one of these words */
-    uint32_t cip; /* with NEWCOMER_RELEASE: the slot of a connection that a thread held which has ended */
+    uint32_t cip; /* with MESSAGE_RELEASE: the slot of a connection that a thread held which has ended */
     uint16_t cport;
 };
 
@@ -75,7 +76,7 @@ void conn_pool_fini(struct shard *s);
 
 /* Begin a connection: take a slot, watch the socket for reading with on_event. The master has made sure of a
  * free slot. NULL when the socket cannot be watched: it is closed and counted, no hook runs. */
-struct conn *conn_open(struct shard *s, const struct newcomer *n, event_callback_fn on_event);
+struct conn *conn_open(struct shard *s, const struct message *n, event_callback_fn on_event);
 
 /* The one way out; not while a function of c runs. Pending output is sent first (DRAINING), unless the reason
  * says the socket or the peer is beyond that. Once a connection is to end, only a reason of that last kind
@@ -88,21 +89,21 @@ void conn_end(struct conn *c, enum reason reason);
 /* Nothing can be sent any more after this reason, or nobody is there to take it. */
 bool conn_is_beyond_sending(enum reason r);
 
-/* A function that ran with c on another thread has returned, or its place in a line is given up: c->held
+/* A function that ran with c on another thread has returned, or its place in a line is given up: c->refs
  * counted it. */
 void conn_release(struct conn *c);
 
-/* The calling thread has taken the shard over from another seat: c is watched by it from here on. */
+/* The calling thread has taken the shard over from another executor: c is watched by it from here on. */
 void conn_move(struct conn *c);
 /* The calling thread has taken the shard over while the other one ran a function or hook of c, and may do so for
- * ever: c ends with this reason, but is held. Its public part, owner included, is the other seat's and left alone
- * until that thread has ended: conn_unstrand(). The seat may be freed before that is called. */
-void conn_strand(struct conn *c, enum reason reason);
-void conn_unstrand(struct conn *c);
+ * ever: c ends with this reason, but is held. Its public part, owner included, is the other executor's and left alone
+ * until that thread has ended: conn_end_orphan(). The executor may be freed before that is called. */
+void conn_orphan(struct conn *c, enum reason reason);
+void conn_end_orphan(struct conn *c);
 
 /* Watch for what its state needs: reading unless paused, writing if output is pending; and set its next
  * deadline. */
-void conn_watch(struct conn *c);
+void conn_poll(struct conn *c);
 
 /* Put it into the wheel at its next deadline; out of it if it has none. */
 void conn_arm(struct conn *c);
@@ -113,8 +114,8 @@ enum reason conn_overdue(const struct conn *c);
 __attribute__((warn_unused_result)) bool conn_carry(struct conn *c, const unsigned char *data, size_t n);
 void conn_carry_drop(struct conn *c);
 
-/* Once after each turn of the loop: end hooks run, limbo becomes free. */
-void conn_turn(struct shard *s);
+/* Once after each pass of the loop: end hooks run, those that are CLOSING become free. */
+void conn_pass(struct shard *s);
 
 /* Names this connection and none before or after it: worker, slot, generation. */
 uint64_t conn_id(const struct conn *c);
@@ -125,14 +126,14 @@ static inline bool conn_is_read(const struct conn *c)
     return c->state == CONN_OPEN && !c->paused && !c->fin && c->wait == WAIT_NONE;
 }
 
-static inline struct seat *conn_seat(const struct conn *c)
+static inline struct executor *conn_executor(const struct conn *c)
 {
-    return (struct seat *) (void *) c->pub.owner;
+    return (struct executor *) (void *) c->pub.owner;
 }
 
 static inline struct shard *conn_shard(const struct conn *c)
 {
-    return conn_seat(c)->shard;
+    return conn_executor(c)->shard;
 }
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * shard.h: a worker's share of the server: what its connections have in common. It belongs to the worker's
- * thread alone, which is the one that sits in the worker's seat; others may read only what says so. worker.c makes it;
+ * thread alone, which is the one that is in the worker's executor; others may read only what says so. worker.c makes it;
  * conn.c and output.c work on it.
  */
 #ifndef MARIO_CONN_SHARD_H
@@ -30,7 +30,7 @@ struct settings {
 };
 
 struct conn;
-struct desk;
+struct offload_queue;
 
 struct shard {
     uint32_t ind; /* of the worker */
@@ -38,18 +38,18 @@ struct shard {
     uint32_t tick;      /* steps of TICK_MS the loop has lived through */
     struct conn *conns; /* the pool: `count` of them */
     uint32_t count;
-    uint32_t fresh;      /* slots from here on were never used */
-    uint32_t free_head;  /* 1 + slot of the last one given back, 0 = none */
-    uint32_t limbo;      /* 1 + slot of the first one that ended in this turn, 0 = none */
-    uint32_t limbo_last; /* 1 + slot of the last one */
-    uint32_t in_use;     /* not free */
+    uint32_t fresh;        /* slots from here on were never used */
+    uint32_t free_head;    /* 1 + slot of the last one given back, 0 = none */
+    uint32_t closing;      /* 1 + slot of the first one that ended in this pass, 0 = none */
+    uint32_t closing_last; /* 1 + slot of the last one */
+    uint32_t in_use;       /* not free */
     struct wheel wheel;
-    struct desk *desk;   /* where packets go out to offloaded functions; NULL if there are none */
-    struct stats *stats; /* worker (w) -> any thread (r); the server's, which outlives the worker */
+    struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
+    struct stats *stats;           /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */
 };
 
-#define ASSERT_ON_WORKER(s) ASSERT(seat_here != NULL && seat_here->shard == (s))
+#define CHECK_ON_WORKER(s) CHECK(executor_here != NULL && executor_here->shard == (s))
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * executor.c: a thread that runs business functions. Setup and teardown are for the thread that makes the server
- * and for the master; seat_vanish() for the seat's own thread.
+ * and for the master; executor_vanish() for the executor's own thread.
  */
 #include "mario/exec/executor.h"
 
@@ -14,11 +14,12 @@
 #include <event2/event.h>
 
 #include "mario/base/loop.h"
-#include "mario/conn/output.h"
+#include "mario/exec/reply.h"
+#include "mario/base/id.h"
 
-_Thread_local struct seat *seat_here;
+_Thread_local struct executor *executor_here;
 
-LOG_QUEUE *seat_queue(const char *kind, uint32 number)
+LOG_QUEUE *executor_log_queue(const char *kind, uint32 number)
 {
     char name[16];
     LOG_QUEUE *q = create_log_queue();
@@ -27,21 +28,22 @@ LOG_QUEUE *seat_queue(const char *kind, uint32 number)
     return q;
 }
 
-bool seat_setup(struct seat *t, uint32 ind, struct beat *beat)
+bool executor_setup(struct executor *t, uint32 ind, struct activity *activity)
 {
     t->pub.ind = ind;
-    t->beat = beat;
+    t->activity = activity;
     errno = ENOMEM;
-    return (t->pub.qlog = seat_queue("worker", ind)) != NULL && (t->pub.base = loop_base_create()) != NULL &&
-           (t->out_buf = malloc(OUT_BUF_SIZE)) != NULL && output_setup(t);
+    return (t->pub.qlog = executor_log_queue("worker", ind)) != NULL &&
+           (t->pub.base = loop_base_create()) != NULL && (t->out_buf = malloc(OUT_BUF_SIZE)) != NULL &&
+           reply_setup(t);
 }
 
-void seat_destroy(struct seat **tp)
+void executor_destroy(struct executor **tp)
 {
-    struct seat *t = *tp;
+    struct executor *t = *tp;
     int err = errno;
     *tp = NULL;
-    output_teardown(t);
+    reply_teardown(t);
     if (t->bell_event != NULL)
         event_free(t->bell_event);
     if (t->tick_event != NULL)
@@ -57,7 +59,7 @@ void seat_destroy(struct seat **tp)
     errno = err;
 }
 
-void seat_who(const CONN *c, uint64_t id, struct log_who *who)
+void executor_who(const CONN *c, uint64_t id, struct log_who *who)
 {
     struct sockaddr_in6 peer = {0};
     socklen_t len = sizeof peer;
@@ -78,16 +80,16 @@ void seat_who(const CONN *c, uint64_t id, struct log_who *who)
     errno = saved;
 }
 
-bool seat_log_context(struct log_who *who)
+bool executor_log_context(struct log_who *who)
 {
-    const struct seat *t = seat_here;
+    const struct executor *t = executor_here;
     if (t == NULL || t->conn == NULL)
         return false;
-    seat_who(t->conn, atomic_load_explicit(&seat_runs(t)->conn, memory_order_relaxed), who);
+    executor_who(t->conn, atomic_load_explicit(&executor_runs(t)->conn, memory_order_relaxed), who);
     return true;
 }
 
-void seat_vanish(void)
+void executor_vanish(void)
 {
     pthread_exit(NULL);
 }

@@ -17,32 +17,32 @@ static bool concurrent[AKG_IDS];
 static uint32 magic = DEFAULT_STX;
 static _Atomic bool frozen;
 
-const FUNC_PTR *akg_functions(void)
+const FUNC_PTR *registry_functions(void)
 {
     return functions;
 }
 
-uint32 akg_stx(void)
+uint32 registry_stx(void)
 {
     return magic;
 }
 
-void akg_freeze(void)
+void registry_freeze(void)
 {
     atomic_store(&frozen, true);
 }
 
-void akg_thaw(void)
+void registry_thaw(void)
 {
     atomic_store(&frozen, false);
 }
 
-bool akg_is_frozen(void)
+bool registry_is_frozen(void)
 {
     return atomic_load(&frozen);
 }
 
-sint32 akg_run_hook(uint16 reserved_id, CONN *c)
+sint32 registry_run_hook(uint16 reserved_id, CONN *c)
 {
     FUNC_PTR f = hooks[reserved_id - AKG_FIRST_RESERVED];
     return f == NULL ? 0 : f(c);
@@ -50,7 +50,7 @@ sint32 akg_run_hook(uint16 reserved_id, CONN *c)
 
 static sint32 set(FUNC_PTR *place, FUNC_PTR f)
 {
-    if (akg_is_frozen())
+    if (registry_is_frozen())
         return -1;
     *place = f;
     return 0;
@@ -58,23 +58,23 @@ static sint32 set(FUNC_PTR *place, FUNC_PTR f)
 
 /* ---- Offloaded functions ---- */
 
-sint32 akg_offloaded(CONN *c)
+sint32 registry_offloaded(CONN *c)
 {
-    ASSERT(c == NULL); /* whoever calls it should have handed the packet over */
+    CHECK(c == NULL); /* whoever calls it should have handed the packet over */
     return -1;
 }
 
-FUNC_PTR akg_offload_function(uint16 id)
+FUNC_PTR registry_offload_function(uint16 id)
 {
     return away[id];
 }
 
-bool akg_offload_is_concurrent(uint16 id)
+bool registry_offload_is_concurrent(uint16 id)
 {
     return concurrent[id];
 }
 
-uint32 akg_offload_count(void)
+uint32 registry_offload_count(void)
 {
     uint32 n = 0;
     for (uint32 i = 0; i < AKG_IDS; i++)
@@ -82,7 +82,7 @@ uint32 akg_offload_count(void)
     return n;
 }
 
-uint16 akg_offload_first(void)
+uint16 registry_offload_first(void)
 {
     uint16 id = 0;
     while (id < AKG_FIRST_RESERVED && away[id] == NULL)
@@ -98,7 +98,7 @@ static sint32 refuse(uint16 id, const char *why)
 
 static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
 {
-    if (akg_is_frozen())
+    if (registry_is_frozen())
         return refuse(id, "the server runs");
     if (id >= AKG_FIRST_RESERVED)
         return refuse(id, "the id is reserved (allowed: 0x0000..0xfffb)");
@@ -106,7 +106,7 @@ static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
         return refuse(id, "there is none to be offloaded (NULL)");
     if (functions[id] != NULL)
         return refuse(id, away[id] != NULL ? "it is offloaded already" : "it is registered already, inline");
-    functions[id] = akg_offloaded;
+    functions[id] = registry_offloaded;
     away[id] = f;
     concurrent[id] = is_concurrent;
     return 0;
@@ -126,7 +126,7 @@ sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f)
 
 sint32 regist_akg_func(uint16 id, FUNC_PTR f)
 {
-    if (id >= AKG_FIRST_RESERVED || akg_is_frozen())
+    if (id >= AKG_FIRST_RESERVED || registry_is_frozen())
         return -1;
     if (f != NULL && away[id] != NULL)
         return refuse(id, "it is offloaded already");
@@ -162,7 +162,7 @@ sint32 regist_disconnected_func(FUNC_PTR f)
 
 sint32 regist_stx(uint32 stx)
 {
-    if (akg_is_frozen())
+    if (registry_is_frozen())
         return -1;
     magic = stx;
     return 0;

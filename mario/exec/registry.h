@@ -13,25 +13,25 @@
 #define AKG_FIRST_RESERVED g_akg_connected_id
 
 /* All functions by id; the reserved ids are always NULL here, so they are unknown on the wire. Those that are
- * offloaded stand here as akg_offloaded, which is never called. */
-const FUNC_PTR *akg_functions(void);
-sint32 akg_offloaded(CONN *c);
+ * offloaded stand here as registry_offloaded, which is never called. */
+const FUNC_PTR *registry_functions(void);
+sint32 registry_offloaded(CONN *c);
 
 /* The function of an id that is offloaded. How many there are; one of them. */
-FUNC_PTR akg_offload_function(uint16 id);
-bool akg_offload_is_concurrent(uint16 id);
-uint32 akg_offload_count(void);
-uint16 akg_offload_first(void);
+FUNC_PTR registry_offload_function(uint16 id);
+bool registry_offload_is_concurrent(uint16 id);
+uint32 registry_offload_count(void);
+uint16 registry_offload_first(void);
 
-uint32 akg_stx(void);
+uint32 registry_stx(void);
 
 /* Run the hook of a reserved id, if there is one. Returns its answer, 0 without a hook. The connection's
  * worker. */
-sint32 akg_run_hook(uint16 reserved_id, CONN *c);
+sint32 registry_run_hook(uint16 reserved_id, CONN *c);
 
-/* From now on registering is refused; until akg_thaw(). The master, while no worker runs. */
-void akg_freeze(void);
-void akg_thaw(void);
-bool akg_is_frozen(void);
+/* From now on registering is refused; until registry_thaw(). The master, while no worker runs. */
+void registry_freeze(void);
+void registry_thaw(void);
+bool registry_is_frozen(void);
 
 #endif

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mario/base/clock.h"
 #include "mario/log/format.h"
 
 enum {
@@ -23,13 +24,6 @@ enum {
 };
 
 _Static_assert(PATH_MAX == (int) LOG_PATH_SIZE, "what realpath() gives has to fit");
-
-static time_t now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
 
 static void note(struct log_sink *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void note(struct log_sink *s, const char *fmt, ...)
@@ -116,10 +110,10 @@ static bool file_ready(struct log_sink *s)
     if (there && (s->error == 0 || !s->regular))
         return true;
     int err = s->error != 0 ? s->error : errno; /* why it could not be made the last time */
-    if (now_seconds() >= s->reopen_at) {
+    if (clock_seconds() >= s->reopen_at) {
         bool opened = open_again(s);
         err = there || opened ? err : errno;
-        s->reopen_at = opened && !there ? 0 : now_seconds() + REOPEN_EVERY;
+        s->reopen_at = opened && !there ? 0 : clock_seconds() + REOPEN_EVERY;
         if (opened)
             return true;
     }
@@ -132,7 +126,7 @@ static bool file_ready(struct log_sink *s)
 static bool rotate_due(struct log_sink *s, const struct log_record *r, size_t len)
 {
     uint64_t have = s->size + (s->out.to_log ? s->out.used : 0);
-    if (!s->regular || have == 0 || (s->rotate_at != 0 && now_seconds() < s->rotate_at))
+    if (!s->regular || have == 0 || (s->rotate_at != 0 && clock_seconds() < s->rotate_at))
         return false;
     if (s->set.rotate_size != 0 && have + len > s->set.rotate_size)
         return true;
@@ -189,7 +183,7 @@ static void rotate(struct log_sink *s)
     if (ours && !is_ours(s) && access(file, F_OK) != 0)
         (void) !rename(first, file); /* no new file to be had: the old one goes on, by its name */
     bool said = s->rotate_at != 0;
-    s->rotate_at = now_seconds() + ROTATE_EVERY;
+    s->rotate_at = clock_seconds() + ROTATE_EVERY;
     if (!said)
         note(s, "log: the log file cannot be rotated: %s; it grows on", strerror(err));
 }

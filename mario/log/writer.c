@@ -24,6 +24,7 @@
 
 #include "mario/log/format.h"
 #include "mario/log/record.h"
+#include "mario/base/clock.h"
 
 enum {
     BATCH_SIZE = 64 * 1024,
@@ -63,13 +64,6 @@ struct writer {
     _Alignas(struct log_record) char batch[BATCH_SIZE];
     struct log_sink out;
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
 
 /* ---- One record ---- */
 
@@ -172,7 +166,7 @@ static bool fold_takes(struct writer *w, const struct log_record *r, uint64_t no
 }
 
 /* Say what has been folded for long enough. */
-static void fold_turn(struct writer *w, uint64_t now)
+static void fold_pass(struct writer *w, uint64_t now)
 {
     const struct fold *f = &w->fold;
     if (f->repeats > 0 && (now - f->last_seen >= FOLD_GAP_MS || now - f->began >= FOLD_SAY_MS))
@@ -268,7 +262,7 @@ static bool round_of_queues(struct writer *w, uint64_t rung)
         over = collect(w, rung);
         pthread_mutex_unlock(&logger.lock);
         any = any || w->batch_used > 0;
-        deliver(w, now_ms());
+        deliver(w, clock_ms());
         log_sink_flush(&w->out);
         account(w);
     } while (!over);
@@ -319,19 +313,19 @@ static void *log_main(void *arg)
     for (;;) {
         struct epoll_event e;
         doorbell_hold(&logger.bell, LOG_BELL_HELD);
-        epoll_wait(w->epoll, &e, 1, time_to_nap(w, now_ms()));
+        epoll_wait(w->epoll, &e, 1, time_to_nap(w, clock_ms()));
         uint64_t rung = doorbell_answer(&logger.bell) | w->again;
         uint64_t ticket = atomic_load_explicit(&logger.flush_wanted, memory_order_acquire);
         if (ticket != logger.flush_done)
             rung = UINT64_MAX;
         take_orders(w);
         if (round_of_queues(w, rung))
-            w->awake_until = now_ms() + AWAKE_MS;
-        uint64_t now = now_ms();
+            w->awake_until = clock_ms() + AWAKE_MS;
+        uint64_t now = clock_ms();
         if (ticket != logger.flush_done)
             fold_say(w);
         else
-            fold_turn(w, now);
+            fold_pass(w, now);
         if (w->out.note[0] != '\0')
             say(w, "%s", w->out.note);
         w->out.note[0] = '\0';
@@ -367,7 +361,7 @@ static struct writer *writer_create(LOG_QUEUE *own)
     if (w == NULL)
         return NULL;
     w->own = own;
-    w->awake_until = now_ms() + AWAKE_MS;
+    w->awake_until = clock_ms() + AWAKE_MS;
     w->out.set = logger.settings;
     w->out.target.fd = -1;
     log_sink_take(&w->out, &logger.target);

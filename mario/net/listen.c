@@ -231,7 +231,7 @@ int listen_open(struct listen_address *a, int backlog, uint32 keepalive)
     return fd;
 }
 
-const char *listen_mend(int err)
+const char *listen_hint(int err)
 {
     switch (err) {
     case EADDRINUSE:

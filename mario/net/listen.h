@@ -31,7 +31,7 @@ int listen_open(struct listen_address *a, int backlog, uint32 keepalive);
 bool listen_keepalive(int fd, int family, uint32 seconds);
 
 /* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. */
-const char *listen_mend(int err);
+const char *listen_hint(int err);
 
 /* Close it, and remove a unix socket's file. */
 void listen_close(const struct listen_address *a, int fd);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* As recv() on a non-blocking socket: bytes, 0 at the peer's end, -1 with errno. Any thread. */
-static inline ssize_t io_read(int fd, void *data, size_t n)
+static inline ssize_t stream_read(int fd, void *data, size_t n)
 {
 #ifdef SYS_recvfrom
     return syscall(SYS_recvfrom, fd, data, n, 0, NULL, NULL);
@@ -29,7 +29,7 @@ static inline ssize_t io_read(int fd, void *data, size_t n)
 
 /* Send what vec[0 .. count-1] (count >= 1) holds, without SIGPIPE. Bytes taken, or -1 with errno. Any thread.
  */
-static inline ssize_t io_write(int fd, struct iovec *vec, size_t count)
+static inline ssize_t stream_write(int fd, struct iovec *vec, size_t count)
 {
     struct msghdr m = {.msg_iov = vec, .msg_iovlen = count};
 #ifdef SYS_sendto
@@ -45,7 +45,7 @@ static inline ssize_t io_write(int fd, struct iovec *vec, size_t count)
 
 /* Whether this errno of the two above says that the kernel gave the peer up, and not that the peer ended the
  * connection: it answered neither data nor probes. Routers on the way may have said why, hence the many names. */
-static inline bool io_is_silence(int err)
+static inline bool stream_is_silence(int err)
 {
     switch (err) {
     case ETIMEDOUT:

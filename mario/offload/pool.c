@@ -20,65 +20,66 @@
 #include "mario/base/loop.h"
 #include "mario/mario_util.h"
 #include "mario/base/mem.h"
-#include "mario/conn/output.h"
+#include "mario/exec/reply.h"
+#include "mario/base/id.h"
 
 enum { AGAIN_NS = 10 * 1000 * 1000 }; /* between two attempts to start a successor */
 
 struct thread {
-    struct offload *pool;
-    struct seat *seat;
+    struct offload_pool *pool;
+    struct executor *executor;
     struct job *job; /* in hand; a successor finds that of the thread that died */
 };
 
-struct offload {
+struct offload_pool {
     sem_t ready;                /* jobs that are out and not taken; and a token for each thread at the end */
-    pthread_mutex_t taking;     /* the right to take from a desk's jobs */
-    uint32_t turn;              /* under taking: the desk to look at first */
+    pthread_mutex_t taking;     /* the right to take from a queue's jobs */
+    uint32_t next;              /* under taking: the queue to look at first */
     _Atomic bool stopping;      /* server (w) -> threads (r), before the last tokens */
-    struct event_base *base;    /* pens need one to be made and freed; no loop runs on it */
+    struct event_base *base;    /* replies need one to be made and freed; no loop runs on it */
     struct offload_options set; /* constant */
-    struct desk *desks;         /* [set.workers] */
-    struct thread *threads;     /* [set.threads] */
-    uint32_t started;           /* threads that run */
+    struct offload_queue *queues; /* [set.workers] */
+    struct thread *threads;       /* [set.threads] */
+    uint32_t started;             /* threads that run */
 };
 
 /* ---- Handing over ---- */
 
-void offload_send(struct desk *d, struct job *j)
+void offload_send(struct offload_queue *d, struct job *j)
 {
     struct job **slot = spsc_reserve(&d->jobs);
-    ASSERT(slot != NULL); /* there are fewer jobs than slots */
+    CHECK(slot != NULL); /* there are fewer jobs than slots */
     *slot = j;
     spsc_commit(&d->jobs);
     sem_post(&d->pool->ready);
 }
 
-/* The job that the semaphore has promised: of each desk in turn. */
-static struct job *take(struct offload *o)
+/* The job that the semaphore has promised: of each queue, one after the other. */
+static struct job *take(struct offload_pool *o)
 {
     struct job *j = NULL;
     pthread_mutex_lock(&o->taking);
     for (uint32_t tried = 0; tried < o->set.workers && j == NULL; tried++) {
-        struct spsc *jobs = &o->desks[o->turn].jobs;
+        struct spsc *jobs = &o->queues[o->next].jobs;
         struct job **slot = spsc_front(jobs);
-        o->turn = o->turn + 1 == o->set.workers ? 0 : o->turn + 1;
+        o->next = o->next + 1 == o->set.workers ? 0 : o->next + 1;
         if (slot != NULL) {
             j = *slot;
             spsc_release(jobs);
         }
     }
     pthread_mutex_unlock(&o->taking);
-    ASSERT(j != NULL);
+    CHECK(j != NULL);
     return j;
 }
 
 /* The worker may have the job, and more of them, from the commit on; its bell stays until the pool is gone. */
 static void give_back(struct job *j)
 {
-    struct desk *d = j->desk;
+    struct offload_queue *d = j->queue;
     pthread_mutex_lock(&d->giving);
     struct job **slot = spsc_reserve(&d->done);
-    ASSERT(slot != NULL);
+    CHECK(slot != NULL);
     *slot = j;
     spsc_commit(&d->done);
     pthread_mutex_unlock(&d->giving);
@@ -87,46 +88,46 @@ static void give_back(struct job *j)
 
 /* ---- Running ---- */
 
-/* What the function wrote before it closed goes into the job; the pen is empty afterwards. */
-static void pack_reply(struct seat *t, struct job *j)
+/* What the function wrote before it closed goes into the job; the reply is empty afterwards. */
+static void pack_reply(struct executor *t, struct job *j)
 {
-    size_t len = evbuffer_get_length(t->ink), wanted = len < t->ink_keep ? len : t->ink_keep;
-    t->ink_keep = SIZE_MAX;
+    size_t len = evbuffer_get_length(t->reply_buf), wanted = len < t->reply_keep ? len : t->reply_keep;
+    t->reply_keep = SIZE_MAX;
     bool whole = !mem_take_failure();
     if (whole && wanted <= JOB_SMALL)
-        j->len = (uint32_t) evbuffer_copyout(t->ink, j->small, wanted);
+        j->len = (uint32_t) evbuffer_copyout(t->reply_buf, j->small, wanted);
     else if (whole && wanted == len)
-        whole = evbuffer_add_buffer(j->large, t->ink) == 0;
+        whole = evbuffer_add_buffer(j->large, t->reply_buf) == 0;
     else if (whole)
-        whole = evbuffer_remove_buffer(t->ink, j->large, wanted) == (int) wanted &&
+        whole = evbuffer_remove_buffer(t->reply_buf, j->large, wanted) == (int) wanted &&
                 evbuffer_get_length(j->large) ==
                     wanted; /* it does not say when it lacks memory for the last ones */
-    if (evbuffer_get_length(t->ink) > 0)
-        evbuffer_drain(t->ink, evbuffer_get_length(t->ink));
+    if (evbuffer_get_length(t->reply_buf) > 0)
+        evbuffer_drain(t->reply_buf, evbuffer_get_length(t->reply_buf));
     if (whole)
         return;
     evbuffer_drain(j->large, evbuffer_get_length(j->large));
     j->len = 0;
-    j->closing = REASON_no_memory;
+    j->end_reason = REASON_no_memory;
 }
 
 static void run(struct thread *p, struct job *j)
 {
-    struct seat *t = p->seat;
+    struct executor *t = p->executor;
     p->job = j;
-    t->pub.ind = j->desk->worker;
+    t->pub.ind = j->queue->worker;
     j->pub.owner = &t->pub;
-    j->pub.bufev = t->pen;
+    j->pub.bufev = t->reply;
     j->pub.out_buf = t->out_buf;
     j->pub.out_buf_len = (uint16) p->pool->set.max_pkglen;
     mem_take_failure();
-    seat_begin(t, &j->pub, j->conn);
-    seat_beat(t, BEAT_PACKET, j->akg_id);
+    executor_begin(t, &j->pub, j->conn);
+    executor_note(t, ACTIVITY_PACKET, j->akg_id);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     sint32 rc = j->f(&j->pub);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-    seat_end(t);
-    j->closing = t->closing == REASON_NONE && rc != 0 ? REASON_function_error : t->closing;
+    executor_end(t);
+    j->end_reason = t->end_reason == REASON_NONE && rc != 0 ? REASON_function_error : t->end_reason;
     pack_reply(t, j);
     p->job = NULL;
     give_back(j);
@@ -139,16 +140,16 @@ static void *thread_main(void *arg);
 static void on_death(void *arg)
 {
     struct thread *p = arg;
-    struct seat *t = p->seat;
+    struct executor *t = p->executor;
     struct job *j = p->job;
     pthread_t successor;
-    ASSERT(j != NULL); /* it ends in a function, nowhere else */
-    j->closing = REASON_function_died;
-    evbuffer_drain(t->ink, evbuffer_get_length(t->ink));
-    t->ink_keep = SIZE_MAX;
-    seat_end(t);
+    CHECK(j != NULL); /* it ends in a function, nowhere else */
+    j->end_reason = REASON_function_died;
+    evbuffer_drain(t->reply_buf, evbuffer_get_length(t->reply_buf));
+    t->reply_keep = SIZE_MAX;
+    executor_end(t);
     slog_err_t(t->pub.qlog, "the thread that ran function 0x%04x ended in it: replaced", j->akg_id);
-    seat_here = NULL;
+    executor_here = NULL;
     mem_thread_fini();
     pthread_detach(pthread_self());
     while (pthread_create(&successor, NULL, thread_main, p) != 0)
@@ -170,41 +171,41 @@ static void *thread_main(void *arg)
 {
     struct thread *p = arg;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-    seat_here = p->seat;
-    log_context = seat_log_context;
+    executor_here = p->executor;
+    log_context = executor_log_context;
     crash_thread();
     mem_thread_init();
     if (p->job != NULL) { /* what a predecessor left. The server cannot stop before it has come back */
         struct job *j = p->job;
-        p->seat->thread = pthread_self();
+        p->executor->thread = pthread_self();
         p->job = NULL;
         give_back(j);
     }
     pthread_cleanup_push(on_death, p);
     serve(p);
     pthread_cleanup_pop(0);
-    seat_here = NULL;
+    executor_here = NULL;
     mem_thread_fini();
     return NULL;
 }
 
 /* ---- Before and after the threads ---- */
 
-static struct seat *make_seat(struct offload *o, struct beat *beat)
+static struct executor *make_executor(struct offload_pool *o, struct activity *activity)
 {
-    struct seat *t;
+    struct executor *t;
     errno = posix_memalign((void **) &t, SPSC_LINE, sizeof *t);
     if (errno != 0)
         return NULL;
     memset(t, 0, sizeof *t);
-    t->beat = beat;
+    t->activity = activity;
     t->pub.base = o->base;
-    t->pub.qlog = seat_queue("pool", (uint32) (beat - o->set.beats));
+    t->pub.qlog = executor_log_queue("pool", (uint32) (activity - o->set.activities));
     t->out_buf = malloc(OUT_BUF_SIZE);
-    bool ok = t->pub.qlog != NULL && t->out_buf != NULL && output_setup(t);
+    bool ok = t->pub.qlog != NULL && t->out_buf != NULL && reply_setup(t);
     t->pub.base = NULL; /* functions find no loop here */
     if (!ok)
-        seat_destroy(&t);
+        executor_destroy(&t);
     return t;
 }
 
@@ -216,7 +217,7 @@ static uint32_t ring_of(uint32_t jobs)
     return capacity;
 }
 
-static bool desk_setup(struct offload *o, struct desk *d, uint32_t worker)
+static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_t worker)
 {
     uint32_t capacity = ring_of(o->set.queue);
     d->pool = o;
@@ -230,14 +231,14 @@ static bool desk_setup(struct offload *o, struct desk *d, uint32_t worker)
         struct job *j = &d->all[d->count];
         if ((j->large = evbuffer_new()) == NULL)
             return false;
-        j->desk = d;
+        j->queue = d;
         j->next = d->idle;
         d->idle = j;
     }
     return true;
 }
 
-static void desk_teardown(struct desk *d)
+static void queue_teardown(struct offload_queue *d)
 {
     for (uint32_t i = 0; i < d->count; i++)
         evbuffer_free(d->all[i].large);
@@ -247,46 +248,47 @@ static void desk_teardown(struct desk *d)
     pthread_mutex_destroy(&d->giving);
 }
 
-struct offload *offload_create(const struct offload_options *set)
+struct offload_pool *offload_create(const struct offload_options *set)
 {
-    struct offload *o = calloc(1, sizeof *o);
+    struct offload_pool *o = calloc(1, sizeof *o);
     if (o == NULL)
         return NULL;
     o->set = *set;
     sem_init(&o->ready, 0, 0);
     pthread_mutex_init(&o->taking, NULL);
-    size_t size = set->workers * sizeof *o->desks;
+    size_t size = set->workers * sizeof *o->queues;
     bool ok =
-        (o->base = loop_base_create()) != NULL && posix_memalign((void **) &o->desks, SPSC_LINE, size) == 0;
+        (o->base = loop_base_create()) != NULL && posix_memalign((void **) &o->queues, SPSC_LINE, size) == 0;
     if (ok) {
-        memset(o->desks, 0, size);
+        memset(o->queues, 0, size);
         ok = (o->threads = calloc(set->threads, sizeof *o->threads)) != NULL;
     }
     for (uint32_t i = 0; ok && i < set->workers; i++)
-        ok = desk_setup(o, &o->desks[i], i);
+        ok = queue_setup(o, &o->queues[i], i);
     for (uint32_t i = 0; ok && i < set->threads; i++) {
         o->threads[i].pool = o;
-        o->threads[i].seat = make_seat(o, &set->beats[i]);
-        ok = o->threads[i].seat != NULL;
+        o->threads[i].executor = make_executor(o, &set->activities[i]);
+        ok = o->threads[i].executor != NULL;
     }
     if (!ok)
         offload_destroy(&o);
     return o;
 }
 
-struct desk *offload_desk(struct offload *o, uint32_t i, struct doorbell *bell, unsigned bit)
+struct offload_queue *offload_queue_of(struct offload_pool *o, uint32_t i, struct doorbell *bell,
+                                       unsigned bit)
 {
-    struct desk *d = &o->desks[i];
+    struct offload_queue *d = &o->queues[i];
     d->bell = bell;
     d->bell_bit = bit;
     return d;
 }
 
-int offload_start(struct offload *o)
+int offload_start(struct offload_pool *o)
 {
     for (; o->started < o->set.threads; o->started++) {
         struct thread *p = &o->threads[o->started];
-        int err = pthread_create(&p->seat->thread, NULL, thread_main, p);
+        int err = pthread_create(&p->executor->thread, NULL, thread_main, p);
         if (err != 0) {
             offload_stop(o);
             return err;
@@ -295,53 +297,53 @@ int offload_start(struct offload *o)
     return 0;
 }
 
-void offload_stop(struct offload *o)
+void offload_stop(struct offload_pool *o)
 {
     atomic_store_explicit(&o->stopping, true, memory_order_release);
     for (uint32_t i = 0; i < o->started; i++)
         sem_post(&o->ready);
     for (uint32_t i = 0; i < o->started; i++)
-        pthread_join(o->threads[i].seat->thread, NULL);
+        pthread_join(o->threads[i].executor->thread, NULL);
     o->started = 0;
 }
 
-uint32_t offload_complain(const struct offload *o)
+uint32_t offload_complain(const struct offload_pool *o)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < o->set.threads; i++) {
-        const struct beat *b = &o->set.beats[i];
+        const struct activity *b = &o->set.activities[i];
         uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
         uint64_t conn = atomic_load_explicit(&b->conn, memory_order_relaxed);
-        if (beat_kind(what) == BEAT_IDLE)
+        if (activity_kind(what) == ACTIVITY_IDLE)
             continue;
         fprintf(
             stderr,
             "mario: function 0x%04x, offloaded by worker %u for its connection %u, did not return in time\n",
-            beat_akg(what), id_worker(conn), id_slot(conn));
+            activity_akg(what), id_worker(conn), id_slot(conn));
         n++;
     }
     return n;
 }
 
-void offload_destroy(struct offload **op)
+void offload_destroy(struct offload_pool **op)
 {
-    struct offload *o = *op;
+    struct offload_pool *o = *op;
     int err = errno;
     *op = NULL;
     if (o == NULL)
         return;
     for (uint32_t i = 0; o->threads != NULL && i < o->set.threads; i++) {
-        if (o->threads[i].seat != NULL)
-            seat_destroy(&o->threads[i].seat);
+        if (o->threads[i].executor != NULL)
+            executor_destroy(&o->threads[i].executor);
     }
-    for (uint32_t i = 0; o->desks != NULL && i < o->set.workers; i++)
-        desk_teardown(&o->desks[i]);
+    for (uint32_t i = 0; o->queues != NULL && i < o->set.workers; i++)
+        queue_teardown(&o->queues[i]);
     if (o->base != NULL) {
         event_base_loop(o->base, EVLOOP_NONBLOCK); /* bufferevents are freed in a pass of the loop */
         event_base_free(o->base);
     }
     free(o->threads);
-    free(o->desks);
+    free(o->queues);
     pthread_mutex_destroy(&o->taking);
     sem_destroy(&o->ready);
     free(o);

@@ -1,13 +1,13 @@
 /*
  * pool.h: the threads that run functions which may block. One pool in a server, shared by its workers.
  *
- * A packet for such a function is a job. Each worker has a desk: a fixed number of jobs, a ring by which they go
+ * A packet for such a function is a job. Each worker has a queue: a fixed number of jobs, a ring by which they go
  * out and a ring by which they come back. A job belongs to the worker while it is idle; from its push on `jobs`
  * to its push on `done` to the thread that took it; then to the worker again. Each hand-over is a ring's release
  * and acquire, so a job has no locks. Both rings are larger than the jobs there are: they are never full, and
  * nobody waits for room.
  *
- * Who takes: the semaphore `ready` counts the jobs that went out and were not taken, of all desks. A worker
+ * Who takes: the semaphore `ready` counts the jobs that went out and were not taken, of all queues. A worker
  * pushes, then posts: an atomic addition, and a system call only if a thread sleeps. (Not a doorbell: that has
  * one owner. Here one of many sleepers is to wake.) A thread that got the semaphore has a job for sure, and
  * looks for it under the mutex `taking`, which makes the many one consumer: whoever holds it as the m-th has
@@ -15,7 +15,7 @@
  * mutex of its own, so that the many are one producer. Both are held for some instructions, by threads of the
  * pool alone: a worker takes no mutex and waits for nobody.
  *
- * A thread that ends in a function leaves its job and its seat to a successor, which it starts last of all and
+ * A thread that ends in a function leaves its job and its executor to a successor, which it starts last of all and
  * which gives the job back with REASON_function_died. It is detached by then and touches nothing any more.
  */
 #ifndef MARIO_OFFLOAD_POOL_H
@@ -34,65 +34,66 @@
  * hands. */
 #define JOB_SMALL 1024u
 
-struct desk;
+struct offload_queue;
 
 struct job {
     CONN pub; /* what the function sees; in_buf is a mem.h block, the worker's to make and free */
     FUNC_PTR f;
-    struct desk *desk;
+    struct offload_queue *queue;
     struct job *next;       /* worker: the idle one behind it */
     uint64_t conn;          /* conn_id() */
     uint16_t akg_id;        /* for those who ask what runs */
     bool concurrent;        /* nothing of the connection waits for it */
-    enum reason closing;    /* coming back: the connection is to end, or REASON_NONE */
+    enum reason end_reason; /* coming back: the connection is to end, or REASON_NONE */
     uint32_t len;           /* coming back: bytes of the reply in small */
     struct evbuffer *large; /* coming back: a reply that is longer; otherwise empty */
     unsigned char small[JOB_SMALL];
 };
 
-/* A worker's side. What is marked worker only is in desk.c's hands. */
-struct desk {
-    struct spsc jobs;       /* worker (w) -> threads of the pool, under pool.taking (r): struct job * */
-    struct spsc done;       /* threads of the pool, under giving (w) -> worker (r): struct job * */
-    pthread_mutex_t giving; /* threads of the pool */
-    struct offload *pool;   /* constant */
-    struct doorbell *bell;  /* of the worker: constant */
-    unsigned bell_bit;      /* to ring when something is done: constant */
-    uint32_t worker;        /* its number: constant */
-    uint32_t count;         /* jobs: constant */
-    struct job *all;        /* [count] */
-    struct job *idle;       /* worker only: jobs that may go out */
-    uint32_t waiting;       /* worker only: 1 + slot of the first connection in line for one, 0 = none */
-    uint32_t waiting_last;  /* worker only: 1 + slot of the last one */
-    bool granted;           /* worker only: the next job is for the one that was first in line */
+/* A worker's side. What is marked worker only is in queue.c's hands. */
+struct offload_queue {
+    struct spsc jobs;          /* worker (w) -> threads of the pool, under pool.taking (r): struct job * */
+    struct spsc done;          /* threads of the pool, under giving (w) -> worker (r): struct job * */
+    pthread_mutex_t giving;    /* threads of the pool */
+    struct offload_pool *pool; /* constant */
+    struct doorbell *bell;     /* of the worker: constant */
+    unsigned bell_bit;         /* to ring when something is done: constant */
+    uint32_t worker;           /* its number: constant */
+    uint32_t count;            /* jobs: constant */
+    struct job *all;           /* [count] */
+    struct job *idle;          /* worker only: jobs that may go out */
+    uint32_t waiting;          /* worker only: 1 + slot of the first connection in line for one, 0 = none */
+    uint32_t waiting_last;     /* worker only: 1 + slot of the last one */
+    bool granted;              /* worker only: the next job is for the one that was first in line */
 };
 
 struct offload_options {
-    uint32_t threads;    /* 1 .. MARIO_OFFLOAD_THREADS_MAX */
-    uint32_t queue;      /* jobs of each desk, 1 .. MARIO_OFFLOAD_QUEUE_MAX */
-    uint32_t workers;    /* desks */
-    uint32_t max_pkglen; /* out_buf_len */
-    struct beat *beats;  /* [threads]: what each runs; they outlive the pool */
+    uint32_t threads;            /* 1 .. MARIO_OFFLOAD_THREADS_MAX */
+    uint32_t queue;              /* jobs of each queue, 1 .. MARIO_OFFLOAD_QUEUE_MAX */
+    uint32_t workers;            /* queues */
+    uint32_t max_pkglen;         /* out_buf_len */
+    struct activity *activities; /* [threads]: what each runs; they outlive the pool */
 };
 
 /* Make the pool with all it needs, but no thread. NULL with errno. The thread that runs the server. */
-__attribute__((warn_unused_result)) struct offload *offload_create(const struct offload_options *p);
+__attribute__((warn_unused_result)) struct offload_pool *offload_create(const struct offload_options *p);
 
-/* The desk of worker i, which is woken by bit `bit` of its bell. Before threads start. */
-struct desk *offload_desk(struct offload *o, uint32_t i, struct doorbell *bell, unsigned bit);
+/* The queue of worker i, which is woken by bit `bit` of its bell. Before threads start. */
+struct offload_queue *offload_queue_of(struct offload_pool *o, uint32_t i, struct doorbell *bell,
+                                       unsigned bit);
 
 /* Start the threads: 0, or an errno value, and none runs then. */
-__attribute__((warn_unused_result)) int offload_start(struct offload *o);
+__attribute__((warn_unused_result)) int offload_start(struct offload_pool *o);
 /* End them. No worker runs any more, so no job is out. */
-void offload_stop(struct offload *o);
+void offload_stop(struct offload_pool *o);
 
 /* Free it and null the pointer, which may point to NULL. No thread of it runs. */
-void offload_destroy(struct offload **o);
+void offload_destroy(struct offload_pool **o);
 
 /* The functions that run now did not return in time: a line for each on standard error. How many. Any thread. */
-uint32_t offload_complain(const struct offload *o);
+uint32_t offload_complain(const struct offload_pool *o);
 
-/* The desk's worker: send a filled job out. */
-void offload_send(struct desk *d, struct job *j);
+/* The queue's worker: send a filled job out. */
+void offload_send(struct offload_queue *d, struct job *j);
 
 #endif

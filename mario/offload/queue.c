@@ -3,7 +3,7 @@
  * elsewhere.
  *
  * There are as many jobs as offload.queue says. A connection whose packet finds none stands in line, linked by
- * c->next, and is not read. Its place counts as held: if it ends meanwhile it stays until its turn.
+ * c->next, and is not read. Its place counts as held: if it ends meanwhile it stays until it is first.
  */
 #include "mario/offload/queue.h"
 
@@ -14,6 +14,7 @@
 #include "mario/exec/registry.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/base/id.h"
 
 enum {
     COLLECT_BATCH = 256,
@@ -24,10 +25,10 @@ enum {
 
 static void stand_in_line(struct shard *s, struct conn *c)
 {
-    struct desk *d = s->desk;
+    struct offload_queue *d = s->offload;
     uint32_t link = c->pub.ind + 1;
     c->wait = WAIT_JOB;
-    c->held++;
+    c->refs++;
     c->next = 0;
     if (d->waiting == 0)
         d->waiting = link;
@@ -40,7 +41,7 @@ static void stand_in_line(struct shard *s, struct conn *c)
 /* Its place is given up; it may be over by then. */
 static struct conn *leave_line(struct shard *s)
 {
-    struct desk *d = s->desk;
+    struct offload_queue *d = s->offload;
     struct conn *c = &s->conns[d->waiting - 1];
     d->waiting = c->next;
     c->wait = WAIT_NONE;
@@ -53,53 +54,54 @@ static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned 
     j->pub = c->pub;
     j->pub.in_buf = (char *) packet;
     j->pub.in_buf_len = (uint16) len;
-    j->f = akg_offload_function(akg_id);
+    j->f = registry_offload_function(akg_id);
     j->conn = conn_id(c);
     j->akg_id = akg_id;
-    j->concurrent = akg_offload_is_concurrent(akg_id);
-    j->closing = REASON_NONE;
+    j->concurrent = registry_offload_is_concurrent(akg_id);
+    j->end_reason = REASON_NONE;
     j->len = 0;
 }
 
-enum desk_answer desk_send(struct conn *c, const struct packet *p, const unsigned char *data)
+enum queue_answer queue_send(struct conn *c, const struct packet *p, const unsigned char *data)
 {
     struct shard *s = conn_shard(c);
-    struct desk *d = s->desk;
+    struct offload_queue *d = s->offload;
     struct job *j = d->idle;
-    ASSERT_ON_WORKER(s);
-    if (c->held >= HELD_MAX) {
+    CHECK_ON_WORKER(s);
+    if (c->refs >= REFS_MAX) {
         c->wait = WAIT_OWN;
-        return DESK_LATER;
+        return QUEUE_LATER;
     }
     if (j == NULL || (d->waiting != 0 && !d->granted)) {
         stand_in_line(s, c);
-        return DESK_LATER;
+        return QUEUE_LATER;
     }
     unsigned char *packet = mem_alloc(p->len < PACKET_LEAST ? PACKET_LEAST : p->len);
     if (packet == NULL)
-        return DESK_NO_MEMORY;
+        return QUEUE_NO_MEMORY;
     memcpy(packet, data, p->len);
     d->granted = false;
     d->idle = j->next;
     fill(j, c, p->akg_id, packet, p->len);
-    c->held++;
+    c->refs++;
     if (!j->concurrent)
         c->wait = WAIT_FUNCTION;
     stats_add(s->stats, STAT_offload_jobs, 1);
     offload_send(d, j);
-    return DESK_SENT;
+    return QUEUE_SENT;
 }
 
 /* ---- Coming back ---- */
 
 /* Send the reply. Why the connection has to end, or REASON_NONE. */
-static enum reason deliver(struct seat *t, struct conn *c, struct job *j)
+static enum reason deliver(struct executor *t, struct conn *c, struct job *j)
 {
     mem_take_failure();
-    int rc = j->len > 0 ? evbuffer_add(t->ink, j->small, j->len) : evbuffer_add_buffer(t->ink, j->large);
+    int rc = j->len > 0 ? evbuffer_add(t->reply_buf, j->small, j->len)
+                        : evbuffer_add_buffer(t->reply_buf, j->large);
     bool incomplete = mem_take_failure() || rc != 0;
     if (incomplete) { /* then none of it is sent */
-        t->ink_keep = 0;
+        t->reply_keep = 0;
         evbuffer_drain(j->large, evbuffer_get_length(j->large));
     }
     enum reason r = output_reason(output_send(c));
@@ -116,9 +118,9 @@ static void drop(struct shard *s, struct job *j)
         evbuffer_drain(j->large, large);
 }
 
-static void recycle(struct desk *d, struct job *j)
+static void recycle(struct offload_queue *d, struct job *j)
 {
-    ASSERT(evbuffer_get_length(j->large) == 0);
+    CHECK(evbuffer_get_length(j->large) == 0);
     mem_free(j->pub.in_buf);
     j->pub.in_buf = NULL;
     j->next = d->idle;
@@ -126,9 +128,9 @@ static void recycle(struct desk *d, struct job *j)
 }
 
 /* A function of c has returned. What it wrote is sent; true if c is still open then. */
-static bool settle(struct seat *t, struct conn *c, struct job *j)
+static bool settle(struct executor *t, struct conn *c, struct job *j)
 {
-    enum reason r = j->closing;
+    enum reason r = j->end_reason;
     uint16 err_type = j->pub.err_type;
     bool open = c->state == CONN_OPEN;
     if (!j->concurrent)
@@ -141,12 +143,12 @@ static bool settle(struct seat *t, struct conn *c, struct job *j)
     } else {
         drop(t->shard, j);
     }
-    recycle(t->shard->desk, j);
+    recycle(t->shard->offload, j);
     conn_release(c);
     if (!open)
         return false;
     c->last_rx = t->shard->tick; /* we did not listen, or did not answer: silence starts now */
-    if (r == REASON_NONE && c->fin && c->held == 0)
+    if (r == REASON_NONE && c->fin && c->refs == 0)
         r = REASON_peer_closed;
     if (r != REASON_NONE) {
         c->pub.err_type = err_type;
@@ -155,11 +157,11 @@ static bool settle(struct seat *t, struct conn *c, struct job *j)
     return c->state == CONN_OPEN;
 }
 
-static void come_back(struct seat *t, struct job *j, desk_go_on_fn go_on)
+static void come_back(struct executor *t, struct job *j, queue_go_on_fn go_on)
 {
     struct conn *c = &t->shard->conns[j->pub.ind];
-    /* Not conn_id(): that asks c's owner, which may be the seat of a thread that got stuck with c and is gone. */
-    ASSERT(c->magic == CONN_MAGIC && c->held > 0 && c->generation == id_generation(j->conn));
+    /* Not conn_id(): that asks c's owner, which may be the executor of a thread that got stuck with c and is gone. */
+    CHECK(c->magic == CONN_MAGIC && c->refs > 0 && c->generation == id_generation(j->conn));
     bool waited = j->concurrent ? c->wait == WAIT_OWN : c->wait == WAIT_FUNCTION;
     if (waited)
         c->wait = WAIT_NONE;
@@ -167,9 +169,9 @@ static void come_back(struct seat *t, struct job *j, desk_go_on_fn go_on)
         go_on(t, c, waited);
 }
 
-static void serve_line(struct seat *t, desk_go_on_fn go_on)
+static void serve_line(struct executor *t, queue_go_on_fn go_on)
 {
-    struct desk *d = t->shard->desk;
+    struct offload_queue *d = t->shard->offload;
     while (d->waiting != 0 && d->idle != NULL) {
         struct conn *c = leave_line(t->shard);
         if (c->state != CONN_OPEN)
@@ -181,9 +183,9 @@ static void serve_line(struct seat *t, desk_go_on_fn go_on)
     }
 }
 
-bool desk_collect(struct seat *t, desk_go_on_fn go_on)
+bool queue_collect(struct executor *t, queue_go_on_fn go_on)
 {
-    struct desk *d = t->shard->desk;
+    struct offload_queue *d = t->shard->offload;
     struct job **slot = NULL;
     d->granted = false;
     for (int i = 0; i < COLLECT_BATCH && (slot = spsc_front(&d->done)) != NULL; i++) {
@@ -195,8 +197,8 @@ bool desk_collect(struct seat *t, desk_go_on_fn go_on)
     return slot != NULL;
 }
 
-void desk_clear_line(struct shard *s)
+void queue_clear_line(struct shard *s)
 {
-    while (s->desk != NULL && s->desk->waiting != 0)
+    while (s->offload != NULL && s->offload->waiting != 0)
         leave_line(s);
 }

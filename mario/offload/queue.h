@@ -1,8 +1,8 @@
 /*
  * queue.h: a worker's side of offloaded functions: packets go out to the pool's threads (offload.h) and come back
- * with what was written. Everything here is for the thread whose seat serves the shard, outside user code.
+ * with what was written. Everything here is for the thread whose executor serves the shard, outside user code.
  *
- * c->held counts what is out for a connection, and its place in line. So it outlives its end until all that has
+ * c->refs counts what is out for a connection, and its place in line. So it outlives its end until all that has
  * come back; then its end hook runs.
  */
 #ifndef MARIO_OFFLOAD_QUEUE_H
@@ -12,22 +12,22 @@
 #include "mario/offload/pool.h"
 
 /* Go on with a connection that is open: hand out what it has carried if it was `waiting` until now, watch it. */
-typedef void (*desk_go_on_fn)(struct seat *t, struct conn *c, bool waited);
+typedef void (*queue_go_on_fn)(struct executor *t, struct conn *c, bool waited);
 
-enum desk_answer {
-    DESK_SENT,  /* the packet is on its way; c->wait says whether c waits for it */
-    DESK_LATER, /* c waits until there is room; the packet is to be carried */
-    DESK_NO_MEMORY
+enum queue_answer {
+    QUEUE_SENT,  /* the packet is on its way; c->wait says whether c waits for it */
+    QUEUE_LATER, /* c waits until there is room; the packet is to be carried */
+    QUEUE_NO_MEMORY
 };
 
 /* Hand the packet at data, p->len bytes, to its offloaded function. */
-enum desk_answer desk_send(struct conn *c, const struct packet *p, const unsigned char *data);
+enum queue_answer queue_send(struct conn *c, const struct packet *p, const unsigned char *data);
 
 /* The bell rang: take what has come back, send the replies, and go on with these connections and with those in
  * line. A bounded number; true if there may be more. */
-bool desk_collect(struct seat *t, desk_go_on_fn go_on);
+bool queue_collect(struct executor *t, queue_go_on_fn go_on);
 
 /* All connections have ended: nobody is in line any more. */
-void desk_clear_line(struct shard *s);
+void queue_clear_line(struct shard *s);
 
 #endif

@@ -27,6 +27,7 @@
 
 #include "mario/log/sink.h"
 #include "mario/exec/executor.h"
+#include "mario/base/id.h"
 
 enum {
     STACK_SIZE = 64 * 1024, /* beside what the kernel puts on it */
@@ -222,12 +223,12 @@ static void put_backtrace(struct text *t, const struct crash_record *r)
 }
 
 /* Nobody could say what ran: what all workers did. */
-static void put_beats(struct text *t, const struct beat *beats, uint32_t count)
+static void put_activities(struct text *t, const struct activity *activities, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct crash_where w;
-        uint64_t conn = atomic_load_explicit(&beats[i].conn, memory_order_relaxed);
-        crash_where_of(&w, i < BEATS_OF_POOL ? i : id_worker(conn), &beats[i]);
+        uint64_t conn = atomic_load_explicit(&activities[i].conn, memory_order_relaxed);
+        crash_where_of(&w, i < ACTIVITIES_OF_POOL ? i : id_worker(conn), &activities[i]);
         if (!w.in_function)
             continue;
         put_where(t, &w, "; ");
@@ -235,7 +236,7 @@ static void put_beats(struct text *t, const struct beat *beats, uint32_t count)
 }
 
 size_t crash_line(char *out, size_t size, enum mario_log_format format, const char *head,
-                  const struct crash_record *r, const struct beat *beats, uint32_t count)
+                  const struct crash_record *r, const struct activity *activities, uint32_t count)
 {
     struct text t = line_begin(out, size, format == MARIO_LOG_JSON);
     int stage = atomic_load_explicit(&r->stage, memory_order_acquire);
@@ -247,7 +248,7 @@ size_t crash_line(char *out, size_t size, enum mario_log_format format, const ch
     if (stage >= CRASH_WHERE)
         put_where(&t, &r->where, ", ");
     else
-        put_beats(&t, beats, count);
+        put_activities(&t, activities, count);
     if (stage >= CRASH_BEGUN && r->is_fault) {
         put(&t, ", at address ");
         put_hex(&t, r->address, 1);
@@ -355,25 +356,25 @@ void crash_append(const char *log, const char *line, size_t n)
 
 /* ---- What ran ---- */
 
-void crash_where_of(struct crash_where *w, uint32_t worker, const struct beat *b)
+void crash_where_of(struct crash_where *w, uint32_t worker, const struct activity *b)
 {
     uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
     uint64_t peer = atomic_load_explicit(&b->peer, memory_order_relaxed);
     uint32_t ip = (uint32_t) (peer >> 16);
-    enum beat_kind kind = beat_kind(what);
+    enum activity_kind kind = activity_kind(what);
     *w = (struct crash_where){.is_worker = true, .worker = worker};
-    if (kind == BEAT_IDLE)
+    if (kind == ACTIVITY_IDLE)
         return;
     w->in_function = true;
-    w->in_hook = kind != BEAT_PACKET;
-    w->akg_id = beat_akg(what);
+    w->in_hook = kind != ACTIVITY_PACKET;
+    w->akg_id = activity_akg(what);
     w->conn = atomic_load_explicit(&b->conn, memory_order_relaxed);
     w->family = ip != 0 ? AF_INET : 0;
     w->port = ntohs((uint16_t) peer);
     memcpy(w->address, &ip, sizeof ip);
 }
 
-/* A beat tells IPv4 alone; the socket knows the others. */
+/* An activity tells IPv4 alone; the socket knows the others. */
 static void ask_socket(int fd, struct crash_where *w)
 {
     union {
@@ -393,12 +394,12 @@ static void ask_socket(int fd, struct crash_where *w)
 
 void crash_where(struct crash_where *w)
 {
-    const struct seat *t = seat_here;
+    const struct executor *t = executor_here;
     if (t == NULL) {
         *w = (struct crash_where){.is_worker = false};
         return;
     }
-    crash_where_of(w, t->pub.ind, seat_runs(t));
+    crash_where_of(w, t->pub.ind, executor_runs(t));
     if (w->in_function && w->family == 0 && t->conn != NULL)
         ask_socket(t->conn->fd, w);
 }

@@ -34,6 +34,7 @@
 #include "mario/mario_util.h"
 #include "mario/process/privilege.h"
 #include "mario/base/util.h"
+#include "mario/base/clock.h"
 
 enum { IN_CHILD = -1, START_FAILED = 2 };
 
@@ -50,7 +51,7 @@ enum {
 struct page {
     _Atomic bool stopping; /* the child's server has been asked to stop */
     struct crash_record crash;
-    struct beat beats[BEATS];
+    struct activity activities[ACTIVITIES];
 };
 
 struct kept {
@@ -96,13 +97,6 @@ static bool complain(const char *fmt, ...)
     return false;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
-}
-
 /* ---- In the child ---- */
 
 int supervise_listener(struct listen_address *a, int backlog, uint32 keepalive)
@@ -145,16 +139,16 @@ void supervise_ready(void)
 
 bool supervise_is_echo(void)
 {
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     if (sup.child && sup.heard_ms != 0 && now - sup.heard_ms < ECHO_MS)
         return true;
     sup.heard_ms = now;
     return false;
 }
 
-struct beat *supervise_beats(void)
+struct activity *supervise_activities(void)
 {
-    return sup.child ? sup.page->beats : NULL;
+    return sup.child ? sup.page->activities : NULL;
 }
 
 void supervise_stats(struct stats *s)
@@ -220,7 +214,7 @@ static bool keep_listeners(const struct mario_options *o)
         k->asked = k->got = all[i];
         k->fd = listen_open(&k->got, (int) o->backlog, o->keepalive);
         if (k->fd < 0) {
-            complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_mend(errno));
+            complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_hint(errno));
             n = -1;
             break;
         }
@@ -322,7 +316,7 @@ static void hear(int sig)
     }
     if (sig == SIGTERM || sig == SIGINT) {
         if (!sup.stop)
-            sup.kill_ms = now_ms() + sup.drain_ms + STOP_MORE_MS;
+            sup.kill_ms = clock_ms() + sup.drain_ms + STOP_MORE_MS;
         sup.stop = true;
     }
     if (sup.pid > 0)
@@ -343,7 +337,7 @@ static void attend(uint64_t until_ms)
 {
     struct pollfd fds[] = {{.fd = sup.signal_fd, .events = POLLIN}, {.fd = sup.ready_fd, .events = POLLIN}};
     struct signalfd_siginfo s;
-    uint64_t now = now_ms();
+    uint64_t now = clock_ms();
     int timeout = until_ms == 0 ? -1 : until_ms <= now ? 0 : (int) (until_ms - now);
     poll(fds, 2, timeout);
     see_ready();
@@ -355,9 +349,9 @@ static void await_death(void)
 {
     while (sup.pid > 0) {
         attend(sup.stop ? sup.kill_ms : 0);
-        if (sup.stop && sup.pid > 0 && now_ms() >= sup.kill_ms) {
+        if (sup.stop && sup.pid > 0 && clock_ms() >= sup.kill_ms) {
             kill(sup.pid, SIGKILL);
-            sup.kill_ms = now_ms() + STOP_MORE_MS;
+            sup.kill_ms = clock_ms() + STOP_MORE_MS;
         }
     }
     see_ready(); /* its last word may have come with its end */
@@ -391,7 +385,8 @@ static void write_record(const char *head)
 {
     static char line[CRASH_LINE];
     crash_localtime();
-    size_t n = crash_line(line, sizeof line, sup.format, head, &sup.page->crash, sup.page->beats, BEATS);
+    size_t n =
+        crash_line(line, sizeof line, sup.format, head, &sup.page->crash, sup.page->activities, ACTIVITIES);
     crash_append(sup.log, line, n);
 }
 
@@ -399,7 +394,7 @@ static void write_record(const char *head)
 static void record(pid_t pid, const char *next)
 {
     char head[320], how[96];
-    uint64_t up = now_ms() - sup.born_ms;
+    uint64_t up = clock_ms() - sup.born_ms;
     int sig = WIFSIGNALED(sup.status) ? WTERMSIG(sup.status) : 0;
     if (sig == 0)
         snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(sup.status));
@@ -435,7 +430,7 @@ static sint32 judge(pid_t pid, unsigned *pause_ms)
             record(pid, "not started again");
         return code;
     }
-    sup.in_a_row = now_ms() - sup.born_ms >= LIVED_MS ? 0 : sup.in_a_row + 1;
+    sup.in_a_row = clock_ms() - sup.born_ms >= LIVED_MS ? 0 : sup.in_a_row + 1;
     *pause_ms = sup.in_a_row < 2    ? 0
                 : sup.in_a_row >= 8 ? PAUSE_MAX_MS
                                     : (unsigned) PAUSE_MS << (sup.in_a_row - 2);
@@ -452,7 +447,7 @@ static int spawn(void)
 {
     pid_t parent = getpid();
     memset(sup.page, 0, sizeof *sup.page);
-    sup.born_ms = now_ms();
+    sup.born_ms = clock_ms();
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0)
@@ -464,8 +459,8 @@ static int spawn(void)
 
 static void rest(unsigned ms)
 {
-    uint64_t until = now_ms() + ms;
-    while (!sup.stop && now_ms() < until)
+    uint64_t until = clock_ms() + ms;
+    while (!sup.stop && clock_ms() < until)
         attend(until);
     attend(1); /* what has come by now, without waiting */
 }

@@ -26,9 +26,9 @@ void supervise_ready(void);
  * directly, and from the parent too. */
 bool supervise_is_echo(void);
 
-/* The table of all workers' beats, which the parent reads when this process is gone: BEATS of
+/* The table of all workers' activities, which the parent reads when this process is gone: ACTIVITIES of
  * them. NULL without a parent. */
-struct beat *supervise_beats(void);
+struct activity *supervise_activities(void);
 
 /* Add what happened before this process was started. */
 void supervise_stats(struct stats *s);

@@ -43,9 +43,9 @@ static struct timer {
 } timers[MASTER_TIMERS]; /* written before start, then constant */
 static uint32_t timer_count;
 
-sint32 mario_regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg)
+sint32 regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg)
 {
-    if (akg_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
+    if (registry_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
         f == NULL)
         return -1;
     timers[timer_count++] = (struct timer){.seconds = seconds, .f = f, .arg = arg};
@@ -63,10 +63,10 @@ static void arm_ms(struct event *e, uint32_t ms)
 /* A worker whose function is stuck gets nobody, unless all are. */
 static bool is_avoided(const struct master *m, uint32_t i)
 {
-    if (!watch_avoids(&m->watch, i))
+    if (!watchdog_avoids(&m->watchdog, i))
         return false;
     for (uint32_t k = 0; k < m->workernum; k++) {
-        if (!watch_avoids(&m->watch, k))
+        if (!watchdog_avoids(&m->watchdog, k))
             return true;
     }
     return false;
@@ -122,15 +122,15 @@ static void refuse(struct master *m, int fd, enum counter why)
 }
 
 /* Give it to the next worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
-static void assign(struct master *m, const struct newcomer *n)
+static void assign(struct master *m, const struct message *n)
 {
     enum counter why = STAT_refused_full;
     for (uint32_t tried = 0; tried < m->workernum; tried++) {
-        uint32_t i = m->turn;
-        m->turn = m->turn + 1 == m->workernum ? 0 : m->turn + 1;
+        uint32_t i = m->next;
+        m->next = m->next + 1 == m->workernum ? 0 : m->next + 1;
         if (!has_room(m, i) || is_avoided(m, i))
             continue;
-        struct newcomer *slot = spsc_reserve(&m->workers[i].accepted);
+        struct message *slot = spsc_reserve(&m->workers[i].accepted);
         if (slot == NULL) {
             why = STAT_refused_ring;
             continue;
@@ -211,7 +211,7 @@ static bool accept_failed(struct master *m, int err, int errors)
 
 static void accept_one(struct master *m, int fd, const struct sockaddr_storage *peer)
 {
-    struct newcomer n = {.fd = fd};
+    struct message n = {.fd = fd};
     if (peer->ss_family == AF_INET) {
         n.cip = ((const struct sockaddr_in *) peer)->sin_addr.s_addr;
         n.cport = ((const struct sockaddr_in *) peer)->sin_port;
@@ -288,9 +288,9 @@ static void tell_workers_to_stop(struct master *m)
 {
     bool all = true;
     for (uint32_t i = 0; i < m->started; i++) {
-        struct newcomer *slot = m->told[i] ? NULL : spsc_reserve(&m->workers[i].accepted);
+        struct message *slot = m->told[i] ? NULL : spsc_reserve(&m->workers[i].accepted);
         if (slot != NULL) {
-            *slot = (struct newcomer){.fd = NEWCOMER_STOP};
+            *slot = (struct message){.fd = MESSAGE_STOP};
             spsc_commit(&m->workers[i].accepted);
             doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
             m->told[i] = true;
@@ -412,7 +412,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     doorbell_answer(&m->bell);
-    watch_look(&m->watch);
+    watchdog_look(&m->watchdog);
     look_at_stop_requests(m);
     uint32_t finished = count_finished(m);
     if (finished > 0 && m->stage == STAGE_ACCEPTING) {
@@ -522,11 +522,11 @@ bool master_setup(struct master *m)
         if (l->event == NULL || event_add(l->event, NULL) != 0)
             return false;
     }
-    m->watch.workers = m->workers;
-    m->watch.workernum = m->workernum;
-    m->watch.qlog = m->qlog;
-    m->watch.stats = m->stats;
-    return watch_setup(&m->watch, m->base) && event_add(m->bell_event, NULL) == 0;
+    m->watchdog.workers = m->workers;
+    m->watchdog.workernum = m->workernum;
+    m->watchdog.qlog = m->qlog;
+    m->watchdog.stats = m->stats;
+    return watchdog_setup(&m->watchdog, m->base) && event_add(m->bell_event, NULL) == 0;
 }
 
 void master_teardown(struct master *m)
@@ -545,7 +545,7 @@ void master_teardown(struct master *m)
         if (m->timer_events[i] != NULL)
             event_free(m->timer_events[i]);
     }
-    watch_teardown(&m->watch);
+    watchdog_teardown(&m->watchdog);
     if (m->base != NULL)
         event_base_free(m->base);
     m->base = NULL;

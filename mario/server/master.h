@@ -52,13 +52,13 @@ struct master {
     uint32_t *assigned; /* [workernum] connections handed to each worker, mod 2^32 */
     bool *told;         /* [workernum] the word stop is in its ring */
     bool *to_wake;      /* [workernum] this batch put something into its ring */
-    uint32_t turn;      /* the worker whose turn it is */
+    uint32_t next;      /* the worker that gets the next one */
     uint32_t started;   /* workers whose thread runs */
     enum mario_when_full when_full;
     uint32_t drain_timeout; /* seconds */
     uint32_t backlog;
 
-    struct watch watch; /* over the workers */
+    struct watchdog watchdog; /* over the workers */
 
     enum master_stage stage;
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */

@@ -47,9 +47,9 @@ struct mario_server {
     uint32_t workernum;
     uint32_t connnum;
     uint32_t workers_made;
-    struct stats *stats;  /* [workernum + 1], the last is the master's; they live as long as the server */
-    struct beat *beats;   /* [BEATS], see beat.h */
-    struct offload *pool; /* NULL unless a function is offloaded and the server runs */
+    struct stats *stats; /* [workernum + 1], the last is the master's; they live as long as the server */
+    struct activity *activities; /* [ACTIVITIES], see activity.h */
+    struct offload_pool *pool;   /* NULL unless a function is offloaded and the server runs */
     uint32_t offload_threads, offload_queue;
     _Atomic int state; /* enum server_state */
     int exit_code;     /* see mario_server_exit_code() */
@@ -168,7 +168,7 @@ static uint32_t ticks(uint32_t seconds)
 
 static void settle(SERVER *s, const struct mario_options *o)
 {
-    s->settings = (struct settings){.codec = {.max_pkglen = o->max_pkglen, .funcs = akg_functions()},
+    s->settings = (struct settings){.codec = {.max_pkglen = o->max_pkglen, .funcs = registry_functions()},
                                     .timeout = ticks(o->timeout),
                                     .write_timeout = ticks(o->write_timeout),
                                     .packet_timeout = ticks(o->packet_timeout),
@@ -182,7 +182,7 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->master.when_full = o->when_full;
     s->master.drain_timeout = o->drain_timeout;
     s->master.backlog = o->backlog;
-    s->master.watch.limits = (struct watch_limits){
+    s->master.watchdog.limits = (struct watchdog_limits){
         .warn_ms = o->watch_warn_ms, .replace_ms = o->watch_replace_ms, .replace_max = o->watch_replace_max};
 }
 
@@ -215,7 +215,7 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
             l->fd = listen_open(&l->address, (int) o->backlog, o->keepalive);
         if (l->fd >= 0)
             continue;
-        return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno), listen_mend(errno));
+        return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno), listen_hint(errno));
     }
     return true;
 }
@@ -239,7 +239,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     for (uint32_t i = 0; i < s->workernum; i++) {
         s->workers_made = i + 1;
         if (!worker_setup(&s->workers[i], i, s->connnum, o->prefault != 0, &s->settings, &s->stats[i],
-                          &s->beats[i], &s->master.bell))
+                          &s->activities[i], &s->master.bell))
             return complain("cannot make worker %u with %u connections: %s", i, s->connnum, strerror(errno));
     }
     return true;
@@ -258,16 +258,16 @@ static void take_down(SERVER *s)
     s->workers_made = 0;
     free(s->workers);
     s->workers = NULL;
-    watch_forget();
-    akg_thaw();
+    watchdog_forget();
+    registry_thaw();
 }
 
 static void destroy(SERVER *s)
 {
     doorbell_fini(&s->master.bell);
     free(s->stats);
-    if (s->beats != NULL && s->beats != supervise_beats())
-        munmap(s->beats, BEATS * sizeof *s->beats);
+    if (s->activities != NULL && s->activities != supervise_activities())
+        munmap(s->activities, ACTIVITIES * sizeof *s->activities);
     free(s);
 }
 
@@ -297,14 +297,14 @@ static bool make_stats(SERVER *s)
     memset(s->stats, 0, size);
     s->master.stats = &s->stats[s->workernum];
     supervise_stats(s->master.stats);
-    s->beats = supervise_beats();
-    if (s->beats != NULL)
+    s->activities = supervise_activities();
+    if (s->activities != NULL)
         return true;
-    s->beats =
-        mmap(NULL, BEATS * sizeof *s->beats, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (s->beats == MAP_FAILED)
-        s->beats = NULL;
-    return s->beats != NULL;
+    s->activities = mmap(NULL, ACTIVITIES * sizeof *s->activities, PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (s->activities == MAP_FAILED)
+        s->activities = NULL;
+    return s->activities != NULL;
 }
 
 static bool make(SERVER *s, const struct mario_options *o)
@@ -383,12 +383,12 @@ static bool start_pool(SERVER *s)
                                   .queue = s->offload_queue,
                                   .workers = s->workernum,
                                   .max_pkglen = s->settings.codec.max_pkglen,
-                                  .beats = &s->beats[BEATS_OF_POOL]};
-    if (akg_offload_count() == 0)
+                                  .activities = &s->activities[ACTIVITIES_OF_POOL]};
+    if (registry_offload_count() == 0)
         return true;
     if (set.threads == 0)
         return complain("function 0x%04x is offloaded, to a pool of 0 threads: raise offload.threads",
-                        akg_offload_first());
+                        registry_offload_first());
     s->pool = offload_create(&set);
     if (s->pool == NULL)
         return complain("cannot make %u threads for offloaded functions: %s", set.threads, strerror(errno));
@@ -450,7 +450,8 @@ static void *lose(SERVER *s)
     for (uint32_t i = 0; i < s->master.started; i++) {
         if (atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
             worker_join(&s->workers[i]);
-        else if (!watch_name(&s->master.watch, i) && offloaded == 0) /* else it only waits for one of these */
+        else if (!watchdog_name(&s->master.watchdog, i) &&
+                 offloaded == 0) /* else it only waits for one of these */
             complain("worker %u did not end in time", i);
     }
     s->exit_code = EXIT_FAILED;
@@ -469,8 +470,8 @@ void *start_server(void *server)
     }
     s->exit_code = EXIT_NOT_STARTED;
     crash_thread();
-    s->settings.codec.stx = akg_stx();
-    akg_freeze();
+    s->settings.codec.stx = registry_stx();
+    registry_freeze();
     bool ok = start_pool(s) && start_workers(s);
     if (ok) {
         log_start(s);
@@ -487,7 +488,7 @@ void *start_server(void *server)
         for (uint32_t i = 0; i < s->master.started; i++)
             worker_stop_now(&s->workers[i]);
     }
-    if (!watch_end(&s->master.watch)) {
+    if (!watchdog_end(&s->master.watchdog)) {
         complain("a thread that was taken over did not end in time");
         return lose(s);
     }

@@ -1,8 +1,8 @@
 /*
  * watchdog.c: the watch over the workers. Runs on the master, some forty times a second; the handler of
- * TRACE_SIGNAL on the thread that was asked. Costs the workers what seat.h stores anyway.
+ * TRACE_SIGNAL on the thread that was asked. Costs the workers what executor.h stores anyway.
  *
- * Time is counted by looking: a beat that has not changed between two looks has lasted that long. So a worker
+ * Time is counted by looking: an activity that has not changed between two looks has lasted that long. So a worker
  * reads no clock, and a machine that was asleep, or a master that was, accuses nobody.
  */
 #include "mario/server/watchdog.h"
@@ -18,6 +18,8 @@
 #include <time.h>
 
 #include "mario/exec/registry.h"
+#include "mario/base/id.h"
+#include "mario/base/clock.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_watch
@@ -34,45 +36,38 @@ enum {
     TRACE_WAITS = 10,
     RETRY_MS = 1000,
     MINUTE_MS = 60000,
-    END_WAITS = 1000, /* ms that a former seat's thread has to end, once the workers have */
+    END_WAITS = 1000, /* ms that a former executor's thread has to end, once the workers have */
     LINES_A_SECOND = 4
 };
 
 static struct log_limit lines;
 
-static void (*alarm_func)(const ALARM *); /* written before start, then constant */
+static void (*alarm_func)(const struct mario_alarm *); /* written before start, then constant */
 
-sint32 regist_alarm_func(void (*f)(const ALARM *))
+sint32 regist_alarm_func(void (*f)(const struct mario_alarm *))
 {
-    if (akg_is_frozen())
+    if (registry_is_frozen())
         return -1;
     alarm_func = f;
     return 0;
 }
 
-void watch_forget(void)
+void watchdog_forget(void)
 {
     alarm_func = NULL;
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
 }
 
 /* ---- Asking a thread where it is ---- */
 
 static void on_trace(int sig)
 {
-    struct seat *t = seat_here;
+    struct executor *t = executor_here;
     int wanted = TRACE_WANTED;
     (void) sig;
     if (t == NULL || !atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_TAKEN,
                                                               memory_order_acquire, memory_order_relaxed))
         return; /* a signal that came late: nobody wants to know any more */
-    t->frame_count = backtrace(t->frames, SEAT_FRAMES);
+    t->frame_count = backtrace(t->frames, EXECUTOR_FRAMES);
     atomic_store_explicit(&t->trace, TRACE_DONE, memory_order_release);
 }
 
@@ -94,12 +89,12 @@ static bool traces_setup(void)
     return backtrace(frame, 1) >= 0 && sigaction(TRACE_SIGNAL, &sa, NULL) == 0;
 }
 
-static bool has_answered(struct seat *t)
+static bool has_answered(struct executor *t)
 {
     return atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_DONE;
 }
 
-static void ask(struct seat *t)
+static void ask(struct executor *t)
 {
     if (atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_TAKEN)
         return; /* it is still at the last one */
@@ -111,7 +106,7 @@ static void ask(struct seat *t)
 }
 
 /* Whether the frames can be read; if not, nobody writes them from here on, or they are not looked at. */
-static bool take_answer(struct seat *t)
+static bool take_answer(struct executor *t)
 {
     int wanted = TRACE_WANTED;
     if (atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_IDLE, memory_order_acquire,
@@ -121,7 +116,7 @@ static bool take_answer(struct seat *t)
 }
 
 /* The frames as text, innermost first, without the handler and what the kernel put below it. */
-static void write_trace(struct seat *t, char *text, size_t size)
+static void write_trace(struct executor *t, char *text, size_t size)
 {
     enum { HANDLER_FRAMES = 2 };
     size_t used = 0;
@@ -150,21 +145,21 @@ static void write_trace(struct seat *t, char *text, size_t size)
 
 /* ---- Saying so ---- */
 
-/* Who runs what, from its beat. */
-static ALARM alarm_of(const struct beat *b, uint64_t what, uint32_t i, uint32_t ms)
+/* Who runs what, from its activity. */
+static struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t i, uint32_t ms)
 {
     uint64_t peer = atomic_load_explicit(&b->peer, memory_order_relaxed);
-    return (ALARM){.worker = i,
-                   .akg_id = beat_akg(what),
-                   .cip = (uint32) (peer >> 16),
-                   .cport = (uint16) peer,
-                   .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
-                   .ms = ms,
-                   .backtrace = ""};
+    return (struct mario_alarm){.worker = i,
+                                .akg_id = activity_akg(what),
+                                .cip = (uint32) (peer >> 16),
+                                .cport = (uint16) peer,
+                                .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
+                                .ms = ms,
+                                .backtrace = ""};
 }
 
-/* "10.1.2.3:4567". A beat knows IPv4 alone: of others what there is. */
-static void name_peer(const ALARM *a, char *text, size_t size)
+/* "10.1.2.3:4567". An activity knows IPv4 alone: of others what there is. */
+static void name_peer(const struct mario_alarm *a, char *text, size_t size)
 {
     char ip[INET_ADDRSTRLEN];
     unsigned port = ntohs(a->cport);
@@ -177,7 +172,7 @@ static void name_peer(const ALARM *a, char *text, size_t size)
 }
 
 /* "function 0x6105 of connection 0.17.3 from 10.1.2.3:4567", or the hook's name. */
-static const char *describe(const ALARM *a, char *text, size_t size)
+static const char *describe(const struct mario_alarm *a, char *text, size_t size)
 {
     static const char *const hooks[] = {"the connected hook", "the timeout hook", "the closed hook",
                                         "the error hook"};
@@ -191,7 +186,7 @@ static const char *describe(const ALARM *a, char *text, size_t size)
 }
 
 /* Log it; the alarms behind the first few of a second are counted in the next line. */
-static void log_alarm(struct watch *w, const ALARM *a)
+static void log_alarm(struct watchdog *w, const struct mario_alarm *a)
 {
     char who[128];
     uint32_t held_back;
@@ -224,7 +219,7 @@ static void log_alarm(struct watch *w, const ALARM *a)
     }
 }
 
-static void tell(struct watch *w, ALARM *a, enum mario_alarm kind)
+static void tell(struct watchdog *w, struct mario_alarm *a, enum mario_alarm_kind kind)
 {
     static const enum counter counters[] = {
         [MARIO_ALARM_STUCK] = STAT_watch_stuck,       [MARIO_ALARM_BACK] = STAT_watch_back,
@@ -241,19 +236,19 @@ static void tell(struct watch *w, ALARM *a, enum mario_alarm kind)
 /* ---- Replacing ---- */
 
 /* Whether one more may be replaced now: of as many as may be in a minute, the first one is longer ago. */
-static bool may_replace(const struct watch *w, uint64_t now)
+static bool may_replace(const struct watchdog *w, uint64_t now)
 {
     uint64_t first = w->limits.replace_max == 0 ? now : w->replaced_ms[w->oldest];
     return first == 0 || now - first >= MINUTE_MS;
 }
 
-static void note_replacement(struct watch *w, uint64_t now)
+static void note_replacement(struct watchdog *w, uint64_t now)
 {
     w->replaced_ms[w->oldest] = now;
     w->oldest = w->oldest + 1 == w->limits.replace_max ? 0 : w->oldest + 1;
 }
 
-static void replace(struct watch *w, uint32_t i, uint64_t now)
+static void replace(struct watchdog *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
     uint64_t fence;
@@ -267,33 +262,34 @@ static void replace(struct watch *w, uint32_t i, uint64_t now)
     }
     o->try_ms = now + RETRY_MS;
     if (!o->limited) {
-        ALARM a = alarm_of(w->workers[i].seat->beat, o->what, i, o->ms);
+        struct mario_alarm a = alarm_of(w->workers[i].executor->activity, o->what, i, o->ms);
         o->limited = true;
         tell(w, &a, MARIO_ALARM_LIMIT);
     }
 }
 
 /* A successor has taken over, or found the worker alive. */
-static void settle_successor(struct watch *w, uint32_t i)
+static void settle_successor(struct watchdog *w, uint32_t i)
 {
     struct watched *o = &w->of[i];
     struct worker *worker = &w->workers[i];
-    struct seat *old = worker->seat;
+    struct executor *old = worker->executor;
     switch (worker_successor_state(o->successor)) {
     case SUCCESSOR_COMES:
         return;
     case SUCCESSOR_LATE:
         pthread_join(o->successor->thread, NULL);
-        seat_destroy(&o->successor);
+        executor_destroy(&o->successor);
         return;
-    case SUCCESSOR_SITS:
+    case SUCCESSOR_SERVES:
         break;
     }
-    worker->seat = o->successor;
+    worker->executor = o->successor;
     o->successor = NULL;
     old->next = w->former;
     w->former = old;
-    ALARM a = alarm_of(&old->last, atomic_load_explicit(&old->last.what, memory_order_relaxed), i, o->ms);
+    struct mario_alarm a =
+        alarm_of(&old->last, atomic_load_explicit(&old->last.what, memory_order_relaxed), i, o->ms);
     if (!old->died)
         tell(w, &a, MARIO_ALARM_REPLACED);
     o->warned = o->limited = o->asked = false;
@@ -303,29 +299,29 @@ static void settle_successor(struct watch *w, uint32_t i)
 
 /* A thread that was taken over: if it has ended by now, destructors of its own data included, which may take their
  * time, its connection is freed. */
-static void bury(struct watch *w, struct seat *t)
+static void reap(struct watchdog *w, struct executor *t)
 {
-    if (t->buried)
+    if (t->reaped)
         return;
     if (!t->joined)
         t->joined =
             atomic_load_explicit(&t->gone, memory_order_acquire) && pthread_tryjoin_np(t->thread, NULL) == 0;
-    t->buried = t->joined && worker_release(&w->workers[t->pub.ind], t);
-    if (t->buried && !t->died)
+    t->reaped = t->joined && worker_release(&w->workers[t->pub.ind], t);
+    if (t->reaped && !t->died)
         stats_add(w->stats, STAT_watch_buried, 1);
 }
 
 /* All of these; what they had is freed once their last lines are in the log. True if no thread is left. */
-static bool bury_former(struct watch *w)
+static bool reap_former(struct watchdog *w)
 {
     bool all = true;
-    for (struct seat **link = &w->former; *link != NULL;) {
-        struct seat *t = *link;
-        bury(w, t);
-        all = all && t->buried;
-        if (t->buried && log_queue_is_read(t->pub.qlog)) {
+    for (struct executor **link = &w->former; *link != NULL;) {
+        struct executor *t = *link;
+        reap(w, t);
+        all = all && t->reaped;
+        if (t->reaped && log_queue_is_read(t->pub.qlog)) {
             *link = t->next;
-            seat_destroy(&t);
+            executor_destroy(&t);
         } else {
             link = &t->next;
         }
@@ -335,10 +331,10 @@ static bool bury_former(struct watch *w)
 
 /* ---- Looking ---- */
 
-static void look_at_running(struct watch *w, uint32_t i, uint64_t now)
+static void look_at_running(struct watchdog *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
-    struct seat *t = w->workers[i].seat;
+    struct executor *t = w->workers[i].executor;
     char trace[640];
     if (w->limits.warn_ms == 0)
         return;
@@ -350,7 +346,7 @@ static void look_at_running(struct watch *w, uint32_t i, uint64_t now)
         o->asked = true;
         if (wait)
             return;
-        ALARM a = alarm_of(t->beat, o->what, i, o->ms);
+        struct mario_alarm a = alarm_of(t->activity, o->what, i, o->ms);
         write_trace(t, trace, sizeof trace);
         a.backtrace = trace;
         o->warned = true;
@@ -360,14 +356,15 @@ static void look_at_running(struct watch *w, uint32_t i, uint64_t now)
         replace(w, i, now);
 }
 
-static void look_at_death(struct watch *w, uint32_t i, uint64_t now)
+static void look_at_death(struct watchdog *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
-    struct seat *t = w->workers[i].seat;
+    struct executor *t = w->workers[i].executor;
     if (!t->died) {
-        uint64_t what = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
-        ALARM a = beat_kind(what) == BEAT_IDLE ? (ALARM){.worker = i, .backtrace = ""}
-                                               : alarm_of(t->beat, what, i, o->ms);
+        uint64_t what = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
+        struct mario_alarm a = activity_kind(what) == ACTIVITY_IDLE
+                                   ? (struct mario_alarm){.worker = i, .backtrace = ""}
+                                   : alarm_of(t->activity, what, i, o->ms);
         t->died = o->warned = true;
         o->what = what;
         tell(w, &a, MARIO_ALARM_DIED);
@@ -375,20 +372,21 @@ static void look_at_death(struct watch *w, uint32_t i, uint64_t now)
     replace(w, i, now);
 }
 
-static void look_at(struct watch *w, uint32_t i, uint64_t now, uint32_t passed)
+static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passed)
 {
     struct watched *o = &w->of[i];
     if (o->successor != NULL)
         settle_successor(w, i);
-    struct seat *t = w->workers[i].seat;
-    if (seat_is_taken(t))
+    struct executor *t = w->workers[i].executor;
+    if (fence_state(fence_look(&t->fence)) == FENCE_TAKEN)
         return; /* its successor is still moving the connections: it is neither back nor stuck */
-    if (seat_has_died(t)) {
+    if (fence_state(fence_look(&t->fence)) == FENCE_DIED) {
         look_at_death(w, i, now);
         return;
     }
-    uint64_t what = atomic_load_explicit(&t->beat->what, memory_order_relaxed);
-    if (what == o->what && beat_kind(what) != BEAT_IDLE && seat_is_open(t)) {
+    uint64_t what = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
+    if (what == o->what && activity_kind(what) != ACTIVITY_IDLE &&
+        fence_state(fence_look(&t->fence)) == FENCE_FUNCTION) {
         o->ms += passed;
         look_at_running(w, i, now);
         return;
@@ -399,19 +397,19 @@ static void look_at(struct watch *w, uint32_t i, uint64_t now, uint32_t passed)
     }
     o->warned = o->asked = o->limited = false;
     o->what = what;
-    o->seen = alarm_of(t->beat, what, i, 0);
+    o->seen = alarm_of(t->activity, what, i, 0);
     o->ms = 0;
 }
 
-static bool set_pace(struct watch *w)
+static bool set_pace(struct watchdog *w)
 {
     struct timeval every = {.tv_usec = (suseconds_t) w->period_ms * 1000};
     return event_add(w->event, &every) == 0;
 }
 
 /* Without a watch the master looks when a thread has ended, and from then on until nothing waits any more: a dead
- * worker for its successor, a former seat for its end. */
-static void look_while_needed(struct watch *w)
+ * worker for its successor, a former executor for its end. */
+static void look_while_needed(struct watchdog *w)
 {
     bool waits = w->former != NULL;
     for (uint32_t i = 0; i < w->workernum && !waits; i++)
@@ -422,17 +420,17 @@ static void look_while_needed(struct watch *w)
         set_pace(w);
 }
 
-void watch_look(struct watch *w)
+void watchdog_look(struct watchdog *w)
 {
     if (w->of == NULL)
         return;
-    uint64_t now = now_ms(), passed = now - w->looked_ms;
+    uint64_t now = clock_ms(), passed = now - w->looked_ms;
     if (passed > w->period_ms * LATE_MAX)
         passed = w->period_ms * LATE_MAX;
     w->looked_ms = now;
     for (uint32_t i = 0; i < w->workernum; i++)
         look_at(w, i, now, (uint32_t) passed);
-    bury_former(w);
+    reap_former(w);
     if (w->limits.warn_ms == 0)
         look_while_needed(w);
 }
@@ -441,7 +439,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 {
     (void) fd;
     (void) what;
-    watch_look(arg);
+    watchdog_look(arg);
 }
 
 /* ---- Before and after ---- */
@@ -452,10 +450,10 @@ static uint32_t period_of(uint32_t warn_ms)
     return p < PERIOD_MIN ? PERIOD_MIN : p > PERIOD_MAX ? PERIOD_MAX : p;
 }
 
-bool watch_setup(struct watch *w, struct event_base *base)
+bool watchdog_setup(struct watchdog *w, struct event_base *base)
 {
     w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
-    w->looked_ms = now_ms();
+    w->looked_ms = clock_ms();
     w->of = calloc(w->workernum, sizeof *w->of);
     w->replaced_ms = calloc(w->limits.replace_max + 1, sizeof *w->replaced_ms);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
@@ -464,14 +462,14 @@ bool watch_setup(struct watch *w, struct event_base *base)
            (w->limits.warn_ms == 0 || set_pace(w));
 }
 
-void watch_teardown(struct watch *w)
+void watchdog_teardown(struct watchdog *w)
 {
     if (w->event != NULL)
         event_free(w->event);
     while (w->former != NULL) {
-        struct seat *t = w->former;
+        struct executor *t = w->former;
         w->former = t->next;
-        seat_destroy(&t);
+        executor_destroy(&t);
     }
     free(w->of);
     free(w->replaced_ms);
@@ -480,7 +478,7 @@ void watch_teardown(struct watch *w)
     w->replaced_ms = NULL;
 }
 
-bool watch_end(struct watch *w)
+bool watchdog_end(struct watchdog *w)
 {
     for (uint32_t i = 0; i < w->workernum; i++) {
         struct watched *o = &w->of[i];
@@ -490,29 +488,29 @@ bool watch_end(struct watch *w)
                 nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         }
     }
-    for (int i = 0; i < END_WAITS && !bury_former(w);
+    for (int i = 0; i < END_WAITS && !reap_former(w);
          i++) /* their connections are gone: they are about to end */
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    return bury_former(w);
+    return reap_former(w);
 }
 
-/* Name what this beat says, if it says anything. */
-static bool name_one(const struct beat *b, uint32_t i)
+/* Name what this activity says, if it says anything. */
+static bool name_one(const struct activity *b, uint32_t i)
 {
     char who[128];
     uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
-    if (beat_kind(what) == BEAT_IDLE)
+    if (activity_kind(what) == ACTIVITY_IDLE)
         return false;
-    ALARM a = alarm_of(b, what, i, 0);
+    struct mario_alarm a = alarm_of(b, what, i, 0);
     fprintf(stderr, "mario: worker %u: %s did not return in time\n", i, describe(&a, who, sizeof who));
     return true;
 }
 
-bool watch_name(const struct watch *w, uint32_t i)
+bool watchdog_name(const struct watchdog *w, uint32_t i)
 {
-    bool any = name_one(w->workers[i].seat->beat, i);
-    for (const struct seat *t = w->former; t != NULL; t = t->next) {
-        if (t->pub.ind == i && !t->buried)
+    bool any = name_one(w->workers[i].executor->activity, i);
+    for (const struct executor *t = w->former; t != NULL; t = t->next) {
+        if (t->pub.ind == i && !t->reaped)
             any = name_one(&t->last, i) || any;
     }
     return any;

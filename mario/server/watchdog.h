@@ -12,7 +12,7 @@
 #include "mario/base/stats.h"
 #include "mario/worker/worker.h"
 
-struct watch_limits {
+struct watchdog_limits {
     uint32_t warn_ms;     /* 0 = no watch */
     uint32_t replace_ms;  /* 0 = nobody is replaced for being stuck */
     uint32_t replace_max; /* replacements a minute, in all */
@@ -20,23 +20,23 @@ struct watch_limits {
 
 /* What is known of a worker. */
 struct watched {
-    uint64_t what;          /* its beat when last looked at */
-    uint32_t ms;            /* for how long that has been so, while a function ran */
-    ALARM seen;             /* what that says */
-    bool warned;            /* said, and not yet that it is back */
-    bool asked;             /* its thread was asked where it is */
-    bool limited;           /* said that it is not replaced */
-    uint64_t try_ms;        /* not before this time again */
-    struct seat *successor; /* on its way; it takes over or finds the worker alive */
+    uint64_t what;              /* its activity when last looked at */
+    uint32_t ms;                /* for how long that has been so, while a function ran */
+    struct mario_alarm seen;    /* what that says */
+    bool warned;                /* said, and not yet that it is back */
+    bool asked;                 /* its thread was asked where it is */
+    bool limited;               /* said that it is not replaced */
+    uint64_t try_ms;            /* not before this time again */
+    struct executor *successor; /* on its way; it takes over or finds the worker alive */
 };
 
-struct watch {
-    struct watch_limits limits;
+struct watchdog {
+    struct watchdog_limits limits;
     struct worker *workers;
     uint32_t workernum;
     struct watched *of; /* [workernum] */
-    struct seat
-        *former; /* seats that were taken over and whose threads may still run, or whose last lines are not
+    struct executor *
+        former; /* executors that were taken over and whose threads may still run, or whose last lines are not
                           * in the log yet: linked by `next` */
     struct event *event;
     uint32_t period_ms;
@@ -49,28 +49,28 @@ struct watch {
 };
 
 /* workers, workernum, limits, qlog and stats are set. False without memory. */
-__attribute__((warn_unused_result)) bool watch_setup(struct watch *w, struct event_base *base);
+__attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, struct event_base *base);
 /* Frees what is left; all threads have ended. */
-void watch_teardown(struct watch *w);
+void watchdog_teardown(struct watchdog *w);
 
 /* Look at all workers now. */
-void watch_look(struct watch *w);
+void watchdog_look(struct watchdog *w);
 
 /* Whether worker i must not be given new connections: its function is stuck, or its thread died. */
-static inline bool watch_avoids(const struct watch *w, uint32_t i)
+static inline bool watchdog_avoids(const struct watchdog *w, uint32_t i)
 {
     return w->of != NULL && w->of[i].warned;
 }
 
-/* The workers have finished: wait for successors that came too late. False if threads of former seats still
- * run: watch_name(). */
-bool watch_end(struct watch *w);
+/* The workers have finished: wait for successors that came too late. False if threads of former executors still
+ * run: watchdog_name(). */
+bool watchdog_end(struct watchdog *w);
 
 /* Name all that was started on worker i and did not return, on standard error: a line each. False if there
  * is nothing. */
-bool watch_name(const struct watch *w, uint32_t i);
+bool watchdog_name(const struct watchdog *w, uint32_t i);
 
 /* Which function has been registered for alarms is forgotten. */
-void watch_forget(void);
+void watchdog_forget(void);
 
 #endif

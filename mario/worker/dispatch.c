@@ -1,11 +1,11 @@
 /*
  * dispatch.c: a packet's way: from the socket into the receive buffer, to the functions, and their answers out again.
- * Runs on the thread whose seat it is; nothing here may be called from elsewhere.
+ * Runs on the thread whose executor it is; nothing here may be called from elsewhere.
  *
- * turn_receive -> received -> consume -> the function -> finish_turn -> output_send. While a function of c runs,
- * seat.conn is c and c->bufev is the pen; a close is then only noted in the seat and carried out by finish_turn.
+ * dispatch_receive -> received -> consume -> the function -> finish_functions -> output_send. While a function of c runs,
+ * executor.conn is c and c->bufev is the reply; a close is then only noted in the executor and carried out by finish_functions.
  * Wherever user code is called the shard is in order, as if that connection had just been given to somebody else:
- * another thread may take it over right there (seat.h).
+ * another thread may take it over right there (executor.h).
  */
 #include "mario/worker/dispatch.h"
 
@@ -19,47 +19,48 @@
 #include "mario/net/stream.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/reply.h"
 
-/* ---- A function's turn ---- */
+/* ---- Running functions ---- */
 
-static void begin_turn(struct seat *t, struct conn *c)
+static void begin_functions(struct executor *t, struct conn *c)
 {
     mem_take_failure();
-    c->pub.bufev = t->pen;
+    c->pub.bufev = t->reply;
     c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
-    seat_begin(t, &c->pub, conn_id(c));
+    executor_begin(t, &c->pub, conn_id(c));
 }
 
-/* During a turn: c is to end, unless it is already for a reason that weighs as much. */
-static void note_close(struct seat *t, enum reason r)
+/* While functions run: c is to end, unless it is already for a reason that weighs as much. */
+static void note_close(struct executor *t, enum reason r)
 {
-    if (t->closing == REASON_NONE || conn_is_beyond_sending(r))
-        t->closing = r;
-    output_cut(t);
+    if (t->end_reason == REASON_NONE || conn_is_beyond_sending(r))
+        t->end_reason = r;
+    reply_cut(t);
 }
 
 /* Send what the functions of c wrote. If an allocation failed in one an answer may be missing: then none is
  * sent, whoever wrote them. */
-static enum reason send_ink(struct seat *t, struct conn *c)
+static enum reason send_reply(struct executor *t, struct conn *c)
 {
     bool incomplete = mem_take_failure();
     if (incomplete)
-        t->ink_keep = 0;
+        t->reply_keep = 0;
     enum reason r = output_reason(output_send(c));
     return incomplete ? REASON_no_memory : r;
 }
 
 /* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted. True
  * if the connection is still open. Does not return if the shard is another's by now. */
-static bool finish_turn(struct seat *t, struct conn *c)
+static bool finish_functions(struct executor *t, struct conn *c)
 {
-    seat_end(t);
+    executor_end(t);
     c->pub.bufev = NULL;
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
-    enum reason r = send_ink(t, c);
+    enum reason r = send_reply(t, c);
     if (r == REASON_NONE)
-        r = t->closing;
+        r = t->end_reason;
     if (r != REASON_NONE)
         conn_close(c, r);
     return c->state == CONN_OPEN;
@@ -72,16 +73,16 @@ static void pause_reading(struct shard *s, struct conn *c)
     stats_add(s->stats, STAT_output_paused, 1);
 }
 
-/* Between two packets: do not let the pen grow beyond output.high. True to go on with the next packet. */
-static bool room_for_more(struct seat *t, struct conn *c, size_t high)
+/* Between two packets: do not let the reply grow beyond output.high. True to go on with the next packet. */
+static bool room_for_more(struct executor *t, struct conn *c, size_t high)
 {
-    if (evbuffer_get_length(t->ink) <= high)
+    if (evbuffer_get_length(t->reply_buf) <= high)
         return true;
-    if (!seat_leave(t))
-        seat_vanish();
-    enum reason r = send_ink(t, c);
+    if (!fence_close(&t->fence))
+        executor_vanish();
+    enum reason r = send_reply(t, c);
     bool room = r == REASON_NONE && output_pending(c) <= high;
-    seat_enter(t);
+    fence_open(&t->fence);
     if (r != REASON_NONE)
         note_close(t, r);
     return room;
@@ -95,20 +96,20 @@ static enum reason reason_of(enum codec_fault f)
 }
 
 /* One packet to its function. True to go on with the next one. */
-static bool dispatch(struct seat *t, struct conn *c, FUNC_PTR f, const struct packet *p, unsigned char *data)
+static bool call(struct executor *t, struct conn *c, FUNC_PTR f, const struct packet *p, unsigned char *data)
 {
     c->pub.in_buf = (char *) data;
     c->pub.in_buf_len = (uint16) p->len;
-    seat_beat(t, BEAT_PACKET, p->akg_id);
+    executor_note(t, ACTIVITY_PACKET, p->akg_id);
     sint32 rc = f(&c->pub);
-    if (rc != 0 && t->closing == REASON_NONE)
+    if (rc != 0 && t->end_reason == REASON_NONE)
         note_close(t, REASON_function_error);
-    return t->closing == REASON_NONE;
+    return t->end_reason == REASON_NONE;
 }
 
 /* Call the inline functions for the whole packets in data[0 .. *n-1]; move both behind what was handed out. True if
  * the packet that then stands in front, *p, is for an offloaded function. */
-static bool hand_out(struct seat *t, struct conn *c, unsigned char **data, size_t *n, struct packet *p)
+static bool hand_out(struct executor *t, struct conn *c, unsigned char **data, size_t *n, struct packet *p)
 {
     const struct settings *set = t->shard->set;
     uint64_t packets = 0;
@@ -120,15 +121,15 @@ static bool hand_out(struct seat *t, struct conn *c, unsigned char **data, size_
         if (answer != CODEC_OK)
             break;
         FUNC_PTR f = set->codec.funcs[p->akg_id];
-        away = f == akg_offloaded;
+        away = f == registry_offloaded;
         if (away)
             break;
         packets++;
-        more = dispatch(t, c, f, p, *data) && !seat_is_lost(t) && room_for_more(t, c, set->output_high);
+        more = call(t, c, f, p, *data) && !fence_is_lost(&t->fence) && room_for_more(t, c, set->output_high);
         *data += p->len;
         *n -= p->len;
     }
-    bool open = finish_turn(t, c);
+    bool open = finish_functions(t, c);
     stats_add(t->shard->stats, STAT_packets_in, packets);
     return open && away;
 }
@@ -136,10 +137,10 @@ static bool hand_out(struct seat *t, struct conn *c, unsigned char **data, size_
 /* The packet in front goes to its offloaded function. True to go on with the next one. */
 static bool hand_over(struct conn *c, const struct packet *p, unsigned char **data, size_t *n)
 {
-    enum desk_answer answer = desk_send(c, p, *data);
-    if (answer == DESK_NO_MEMORY)
+    enum queue_answer answer = queue_send(c, p, *data);
+    if (answer == QUEUE_NO_MEMORY)
         conn_close(c, REASON_no_memory);
-    if (answer != DESK_SENT)
+    if (answer != QUEUE_SENT)
         return false;
     stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
     *data += p->len;
@@ -148,14 +149,14 @@ static bool hand_over(struct conn *c, const struct packet *p, unsigned char **da
 }
 
 /* Hand out the whole packets in data[0 .. n-1]; keep the rest. `since` is when its first byte came. */
-static void consume(struct seat *t, struct conn *c, unsigned char *data, size_t n, uint32_t since)
+static void consume(struct executor *t, struct conn *c, unsigned char *data, size_t n, uint32_t since)
 {
     struct shard *s = t->shard;
     const unsigned char *start = data;
     struct packet p;
     bool away;
     do {
-        begin_turn(t, c);
+        begin_functions(t, c);
         away = hand_out(t, c, &data, &n, &p);
     } while (away && hand_over(c, &p, &data, &n));
     if (c->state != CONN_OPEN)
@@ -170,7 +171,7 @@ static void consume(struct seat *t, struct conn *c, unsigned char *data, size_t 
     if (output_pending(c) > s->set->output_high)
         pause_reading(s, c);
     if (n > 0 || c->backlog != NULL || c->wait != WAIT_NONE)
-        conn_watch(c);
+        conn_poll(c);
 }
 
 /* Bytes that must still come before the packet in the carry is whole: at least 1. */
@@ -183,7 +184,7 @@ static size_t carry_lacks(const struct shard *s, const struct conn *c)
 }
 
 /* n bytes have come into the receive buffer, behind its front. */
-static void received(struct seat *t, struct conn *c, size_t n)
+static void received(struct executor *t, struct conn *c, size_t n)
 {
     struct shard *s = t->shard;
     unsigned char *data = t->rx + RX_FRONT;
@@ -199,7 +200,7 @@ static void received(struct seat *t, struct conn *c, size_t n)
             return;
         }
         size_t len = c->carry_len;
-        ASSERT(len <= RX_FRONT);
+        CHECK(len <= RX_FRONT);
         data -= len;
         n += len;
         since = c->packet_since;
@@ -209,25 +210,25 @@ static void received(struct seat *t, struct conn *c, size_t n)
     consume(t, c, data, n, since);
 }
 
-bool turn_receive(struct seat *t, struct conn *c)
+bool dispatch_receive(struct executor *t, struct conn *c)
 {
-    ssize_t n = io_read(c->pub.fd, t->rx + RX_FRONT, RX_SIZE);
+    ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, RX_SIZE);
     if (n > 0) {
         received(t, c, (size_t) n);
         return true;
     }
-    if (n == 0 && c->held > 0) {
+    if (n == 0 && c->refs > 0) {
         c->fin = true; /* what it has asked for is still answered */
-        conn_watch(c);
+        conn_poll(c);
     } else if (n == 0)
         conn_close(c, REASON_peer_closed);
     else if (errno != EAGAIN && errno != EINTR)
-        conn_close(c, io_is_silence(errno) ? REASON_peer_dead : REASON_reset);
+        conn_close(c, stream_is_silence(errno) ? REASON_peer_dead : REASON_reset);
     return false;
 }
 
 /* What was in the way is gone: hand out what waited in the carry, then read again, unless something else is. */
-static void resume_reading(struct seat *t, struct conn *c)
+static void resume_reading(struct executor *t, struct conn *c)
 {
     uint32_t now = t->shard->tick;
     c->paused = false;
@@ -235,64 +236,64 @@ static void resume_reading(struct seat *t, struct conn *c)
     size_t len = c->carry_len;
     if (len == 0 || c->wait != WAIT_NONE)
         return;
-    ASSERT(len <= RX_FRONT + RX_SIZE);
+    CHECK(len <= RX_FRONT + RX_SIZE);
     memcpy(t->rx, c->carry, len);
     conn_carry_drop(c);
     consume(t, c, t->rx, len, now);
 }
 
-void turn_send_more(struct seat *t, struct conn *c)
+void dispatch_send_more(struct executor *t, struct conn *c)
 {
     enum reason r = output_reason(output_flush(c));
     if (r != REASON_NONE)
         conn_close(c, r);
     if (c->state == CONN_DRAINING && c->backlog == NULL)
         conn_end(c, (enum reason) c->reason);
-    if (c->state == CONN_LIMBO)
+    if (c->state == CONN_CLOSING)
         return;
     if (c->paused && output_pending(c) <= t->shard->set->output_high)
         resume_reading(t, c);
-    if (c->state != CONN_LIMBO)
-        conn_watch(c);
+    if (c->state != CONN_CLOSING)
+        conn_poll(c);
 }
 
 /* ---- Offloaded functions ---- */
 
-void turn_go_on(struct seat *t, struct conn *c, bool waited)
+void dispatch_go_on(struct executor *t, struct conn *c, bool waited)
 {
     if (!c->paused && output_pending(c) > t->shard->set->output_high)
         pause_reading(t->shard, c);
     if (waited && !c->paused)
         resume_reading(t, c);
     if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
-        conn_watch(c);
+        conn_poll(c);
     if (c->stopping && c->state == CONN_OPEN)
-        turn_stop(t, c);
+        dispatch_stop(t, c);
 }
 
 /* ---- Beginning and stopping ---- */
 
-void turn_greet(struct seat *t, struct conn *c)
+void dispatch_greet(struct executor *t, struct conn *c)
 {
     c->greeted = true;
-    begin_turn(t, c);
-    seat_beat(t, BEAT_CONNECTED, g_akg_connected_id);
-    sint32 rc = akg_run_hook(g_akg_connected_id, &c->pub);
-    if (rc != 0 && t->closing == REASON_NONE)
+    begin_functions(t, c);
+    executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
+    sint32 rc = registry_run_hook(g_akg_connected_id, &c->pub);
+    if (rc != 0 && t->end_reason == REASON_NONE)
         note_close(t, REASON_function_error);
-    if (finish_turn(t, c) && c->backlog != NULL) {
+    if (finish_functions(t, c) && c->backlog != NULL) {
         if (output_pending(c) > t->shard->set->output_high)
             pause_reading(t->shard, c);
-        conn_watch(c);
+        conn_poll(c);
     }
 }
 
-void turn_stop(struct seat *t, struct conn *c)
+void dispatch_stop(struct executor *t, struct conn *c)
 {
     while (conn_is_read(c) && c->stop_bytes > 0) {
-        if (!turn_receive(t, c))
+        if (!dispatch_receive(t, c))
             c->stop_bytes = 0;
     }
-    if (conn_is_read(c) && c->held == 0)
+    if (conn_is_read(c) && c->refs == 0)
         conn_close(c, REASON_stop);
 }

@@ -1,5 +1,5 @@
 /*
- * dispatch.h: a packet's way: from the socket to the functions and back. Everything here is for the thread whose seat
+ * dispatch.h: a packet's way: from the socket to the functions and back. Everything here is for the thread whose executor
  * it is, which does not come back from a function when another has taken the shard over.
  */
 #ifndef MARIO_WORKER_DISPATCH_H
@@ -7,25 +7,25 @@
 
 #include "mario/conn/conn.h"
 
-/* The receive buffer, seat.rx: room in front for what was carried over, then that of one recv. */
+/* The receive buffer, executor.rx: room in front for what was carried over, then that of one recv. */
 #define RX_FRONT 65536u
 #define RX_SIZE  65536u
 
 /* The socket of c, which is open, can be read: one receive buffer's worth. True if something came. */
-bool turn_receive(struct seat *t, struct conn *c);
+bool dispatch_receive(struct executor *t, struct conn *c);
 
 /* The socket can be written: send what is pending; then hand out what waited for that. */
-void turn_send_more(struct seat *t, struct conn *c);
+void dispatch_send_more(struct executor *t, struct conn *c);
 
 /* One of c's offloaded functions has come back, or there is room for the next one. `waited`: what was received
  * waited for it. */
-void turn_go_on(struct seat *t, struct conn *c, bool waited);
+void dispatch_go_on(struct executor *t, struct conn *c, bool waited);
 
 /* c has just begun: run its connected hook. */
-void turn_greet(struct seat *t, struct conn *c);
+void dispatch_greet(struct executor *t, struct conn *c);
 
 /* The server stops: answer what had arrived when it began to, then end. Called again whenever c has made
  * progress. */
-void turn_stop(struct seat *t, struct conn *c);
+void dispatch_stop(struct executor *t, struct conn *c);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * worker.c: the loop of a worker: inbox, events, sweep, stop; and taking a worker over. All of it runs on the
  * worker's own thread, but for setup and start (the thread that makes the server) and what worker.h gives to the
- * master. A packet's way through it is turn.c.
+ * master. A packet's way through it is dispatch.c.
  */
 #include "mario/worker/worker.h"
 
@@ -15,12 +15,12 @@
 #include "mario/process/crash.h"
 #include "mario/offload/queue.h"
 #include "mario/base/mem.h"
-#include "mario/conn/output.h"
+#include "mario/exec/reply.h"
 #include "mario/worker/dispatch.h"
 
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
-    STOP_BATCH = 256,  /* connections a stop looks at before others get their turn */
+    STOP_BATCH = 256,  /* connections a stop looks at before others are served */
     ADOPT_BATCH = 256
 };
 
@@ -33,27 +33,27 @@ static struct worker *worker_of(struct shard *s)
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 
-static void adopt(struct worker *w, const struct newcomer *n)
+static void adopt(struct worker *w, const struct message *n)
 {
     struct conn *c = conn_open(&w->shard, n, on_socket);
     if (c == NULL)
         return;
-    turn_greet(seat_here, c);
+    dispatch_greet(executor_here, c);
 }
 
 /* Take a bounded number of the connections the master handed over. True if there may be more. */
 static bool adopt_some(struct worker *w)
 {
     for (int i = 0; i < ADOPT_BATCH; i++) {
-        const struct newcomer *slot = spsc_front(&w->accepted);
+        const struct message *slot = spsc_front(&w->accepted);
         if (slot == NULL)
             return false;
-        struct newcomer n = *slot;
+        struct message n = *slot;
         spsc_release(&w->accepted);
         if (n.fd >= 0)
             adopt(w, &n);
-        else if (n.fd == NEWCOMER_RELEASE)
-            conn_unstrand(&w->shard.conns[n.cip]);
+        else if (n.fd == MESSAGE_RELEASE)
+            conn_end_orphan(&w->shard.conns[n.cip]);
         else
             w->stopping = true;
     }
@@ -62,7 +62,7 @@ static bool adopt_some(struct worker *w)
 
 /* ---- Stopping ---- */
 
-static void stop_begin_conn(struct seat *t, struct conn *c)
+static void stop_begin_conn(struct executor *t, struct conn *c)
 {
     int arrived = 0;
     if (c->state != CONN_OPEN || c->stopping)
@@ -71,14 +71,14 @@ static void stop_begin_conn(struct seat *t, struct conn *c)
         arrived = 0;
     c->stopping = true;
     c->stop_bytes = (uint32_t) arrived;
-    turn_stop(t, c);
+    dispatch_stop(t, c);
 }
 
 static void stop_some(struct worker *w)
 {
     struct shard *s = &w->shard;
     for (int i = 0; i < STOP_BATCH && w->stop_cursor < s->fresh; i++)
-        stop_begin_conn(seat_here, &s->conns[w->stop_cursor++]);
+        stop_begin_conn(executor_here, &s->conns[w->stop_cursor++]);
 }
 
 static void end_all(struct worker *w)
@@ -91,7 +91,7 @@ static void end_all(struct worker *w)
         if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
             conn_end(c, REASON_stop);
     }
-    desk_clear_line(s);
+    queue_clear_line(s);
     w->stopping = true;
     w->stop_cursor = s->fresh;
 }
@@ -101,14 +101,14 @@ static void end_all(struct worker *w)
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    struct seat *t = conn_seat(c);
-    ASSERT(c->magic == CONN_MAGIC && c->pub.fd == fd && seat_here == t);
+    struct executor *t = conn_executor(c);
+    CHECK(c->magic == CONN_MAGIC && c->pub.fd == fd && executor_here == t);
     if (what & EV_WRITE)
-        turn_send_more(t, c);
+        dispatch_send_more(t, c);
     if ((what & EV_READ) && conn_is_read(c))
-        turn_receive(t, c);
+        dispatch_receive(t, c);
     if (c->stopping && c->state == CONN_OPEN)
-        turn_stop(t, c);
+        dispatch_stop(t, c);
 }
 
 static void on_bell(evutil_socket_t fd, short what, void *arg)
@@ -118,8 +118,9 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) what;
     uint64_t rung = doorbell_answer(&w->bell);
     if (rung & UINT64_C(1) << BELL_ACCEPTED && adopt_some(w))
-        doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest at the next turn: others want theirs */
-    if (rung & UINT64_C(1) << BELL_DONE && w->shard.desk != NULL && desk_collect(seat_here, turn_go_on))
+        doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest in the next pass: others want theirs */
+    if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL &&
+        queue_collect(executor_here, dispatch_go_on))
         doorbell_ring(&w->bell, BELL_DONE);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);
@@ -131,19 +132,19 @@ static void on_due(void *arg, uint32_t index)
 {
     struct worker *w = arg;
     struct conn *c = &w->shard.conns[index];
-    ASSERT(c->magic == CONN_MAGIC);
+    CHECK(c->magic == CONN_MAGIC);
     enum reason late = conn_overdue(c);
     if (late == REASON_write_timeout)
-        turn_send_more(seat_here, c);
+        dispatch_send_more(executor_here, c);
     else if (late != REASON_NONE)
-        turn_receive(seat_here, c);
-    if (c->state == CONN_LIMBO)
+        dispatch_receive(executor_here, c);
+    if (c->state == CONN_CLOSING)
         return;
     late = late == REASON_NONE ? REASON_NONE : conn_overdue(c);
     if (late != REASON_NONE)
         conn_close(c, late);
     else if (c->stopping && c->state == CONN_OPEN)
-        turn_stop(seat_here, c);
+        dispatch_stop(executor_here, c);
     else
         conn_arm(c);
 }
@@ -157,7 +158,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         w->ticks_due = expired;
 }
 
-/* Time goes on. After the I/O of the turn, so that the sweep sees what has arrived. */
+/* Time goes on. After the I/O of the pass, so that the sweep sees what has arrived. */
 static void sweep(struct worker *w)
 {
     w->shard.tick += w->ticks_due > TICK_JUMP_MAX ? TICK_JUMP_MAX : (uint32_t) w->ticks_due;
@@ -167,16 +168,16 @@ static void sweep(struct worker *w)
 
 /* ---- The thread ---- */
 
-/* What is due after each turn of the loop. False when the worker's work is over. */
-static bool turn_is_over(struct worker *w)
+/* What is due after each pass of the loop. False when the worker's work is over. */
+static bool has_work_left(struct worker *w)
 {
     if (w->ticks_due > 0)
         sweep(w);
-    conn_turn(&w->shard);
+    conn_pass(&w->shard);
     if (!w->stopping)
         return true;
     stop_some(w);
-    conn_turn(&w->shard);
+    conn_pass(&w->shard);
     return w->stop_cursor < w->shard.fresh || w->shard.in_use > 0;
 }
 
@@ -185,15 +186,15 @@ static bool turn_is_over(struct worker *w)
 static void on_thread_end(void *arg)
 {
     struct worker *w = arg;
-    struct seat *t = seat_here;
-    seat_die(t);
+    struct executor *t = executor_here;
+    fence_die(&t->fence);
     mem_thread_fini();
     atomic_store_explicit(&t->gone, true, memory_order_release);
     doorbell_ring(w->master_bell, t->pub.ind);
 }
 
 /* The loop. Functions may be cancelled, and so may waiting; what the library does in between must not. */
-static void serve(struct worker *w, struct seat *t)
+static void serve(struct worker *w, struct executor *t)
 {
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
@@ -205,18 +206,18 @@ static void serve(struct worker *w, struct seat *t)
             slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));
             end_all(w);
         }
-    } while (turn_is_over(w));
-    output_teardown(t); /* here, so that what libevent frees goes to this thread's lists */
+    } while (has_work_left(w));
+    reply_teardown(t); /* here, so that what libevent frees goes to this thread's lists */
     mem_thread_fini();
-    seat_here = NULL;
+    executor_here = NULL;
     atomic_store_explicit(&w->finished, true, memory_order_release);
     doorbell_ring(w->master_bell, t->pub.ind);
 }
 
-static void sit_down(struct seat *t)
+static void begin_thread(struct executor *t)
 {
-    seat_here = t;
-    log_context = seat_log_context;
+    executor_here = t;
+    log_context = executor_log_context;
     crash_thread();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (!mem_thread_init())
@@ -226,45 +227,45 @@ static void sit_down(struct seat *t)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    sit_down(w->seat);
+    begin_thread(w->executor);
     pthread_cleanup_push(on_thread_end, w);
-    serve(w, w->seat);
+    serve(w, w->executor);
     pthread_cleanup_pop(0);
     return NULL;
 }
 
 /* ---- Taking over ---- */
 
-/* What the other one ran is kept for it; the beat is ours, and we run nothing yet. */
-static void take_beat(struct seat *old)
+/* What the other one ran is kept for it; the activity is ours, and we run nothing yet. */
+static void take_activity(struct executor *old)
 {
-    uint64_t what = atomic_load_explicit(&old->beat->what, memory_order_relaxed);
-    uint64_t conn = atomic_load_explicit(&old->beat->conn, memory_order_relaxed);
-    uint64_t peer = atomic_load_explicit(&old->beat->peer, memory_order_relaxed);
+    uint64_t what = atomic_load_explicit(&old->activity->what, memory_order_relaxed);
+    uint64_t conn = atomic_load_explicit(&old->activity->conn, memory_order_relaxed);
+    uint64_t peer = atomic_load_explicit(&old->activity->peer, memory_order_relaxed);
     atomic_store_explicit(&old->last.what, what, memory_order_relaxed);
     atomic_store_explicit(&old->last.conn, conn, memory_order_relaxed);
     atomic_store_explicit(&old->last.peer, peer, memory_order_relaxed);
-    atomic_store_explicit(&old->beat->what, what & ~UINT64_C(0xff), memory_order_relaxed);
+    atomic_store_explicit(&old->activity->what, what & ~UINT64_C(0xff), memory_order_relaxed);
 }
 
 /* The shard is ours as it was when the other thread went into a function or hook, or fell asleep: every
  * connection in order, but the one whose function it was. What the other one may still touch is that
- * connection's public part and its own seat; its base is not among that, so its events can be taken off. */
-static void take_over(struct worker *w, struct seat *old)
+ * connection's public part and its own executor; its base is not among that, so its events can be taken off. */
+static void take_over(struct worker *w, struct executor *old)
 {
     struct shard *s = &w->shard;
     struct conn *stuck = (struct conn *) (void *) old->conn;
-    bool died = seat_here->fence_seen % SEAT_STATES == SEAT_DIED;
-    take_beat(old);
-    old->stranded = stuck != NULL ? stuck->pub.ind + 1 : 0;
+    bool died = fence_state(executor_here->fence_seen) == FENCE_DIED;
+    take_activity(old);
+    old->orphan = stuck != NULL ? stuck->pub.ind + 1 : 0;
     event_del(old->bell_event);
     event_del(old->tick_event);
     if (stuck != NULL)
-        conn_strand(stuck, died ? REASON_function_died : REASON_function_stuck);
+        conn_orphan(stuck, died ? REASON_function_died : REASON_function_stuck);
     for (uint32_t i = 0; i < s->fresh; i++) {
         struct conn *c = &s->conns[i];
         if (c->state != CONN_FREE && c != stuck &&
-            c->pub.owner == &old->pub) /* else a former seat still has it */
+            c->pub.owner == &old->pub) /* else a former executor still has it */
             conn_move(c);
     }
 }
@@ -272,21 +273,21 @@ static void take_over(struct worker *w, struct seat *old)
 /* A successor's thread. */
 static void *successor_main(void *arg)
 {
-    struct seat *t = arg;
+    struct executor *t = arg;
     struct worker *w = worker_of(t->shard);
-    sit_down(t);
+    begin_thread(t);
     pthread_cleanup_push(on_thread_end, w);
     if (event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0 &&
-        seat_take(t->predecessor, t->fence_seen)) {
+        fence_take(&t->predecessor->fence, t->fence_seen)) {
         take_over(w, t->predecessor);
-        atomic_store_explicit(&t->arrival, SUCCESSOR_SITS, memory_order_release);
+        atomic_store_explicit(&t->arrival, SUCCESSOR_SERVES, memory_order_release);
         doorbell_ring(w->master_bell, t->pub.ind);
         for (unsigned bit = 0; bit < BELLS; bit++) /* what the other one had answered and not yet done */
             doorbell_ring(&w->bell, bit);
         serve(w, t);
     } else {
         mem_thread_fini();
-        seat_here = NULL;
+        executor_here = NULL;
         atomic_store_explicit(&t->arrival, SUCCESSOR_LATE, memory_order_release);
         doorbell_ring(w->master_bell, t->pub.ind);
     }
@@ -296,20 +297,20 @@ static void *successor_main(void *arg)
 
 /* ---- Before and after the thread ---- */
 
-/* A seat of w: what its thread alone touches. Nobody sits there yet. */
-static struct seat *seat_create(struct worker *w, struct beat *beat)
+/* A executor of w: what its thread alone touches. No thread runs there yet. */
+static struct executor *executor_create(struct worker *w, struct activity *activity)
 {
-    struct seat *t;
+    struct executor *t;
     errno = posix_memalign((void **) &t, SPSC_LINE, sizeof *t);
     if (errno != 0)
         return NULL;
     memset(t, 0, sizeof *t);
     t->shard = &w->shard;
-    if (!seat_setup(t, w->shard.ind, beat) || (t->rx = malloc(RX_FRONT + RX_SIZE)) == NULL ||
+    if (!executor_setup(t, w->shard.ind, activity) || (t->rx = malloc(RX_FRONT + RX_SIZE)) == NULL ||
         (t->bell_event = event_new(t->pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w)) ==
             NULL ||
         (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL)
-        seat_destroy(&t);
+        executor_destroy(&t);
     return t;
 }
 
@@ -322,7 +323,7 @@ static bool tick_setup(struct worker *w)
 }
 
 bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefault, const struct settings *set,
-                  struct stats *stats, struct beat *beat, struct doorbell *master_bell)
+                  struct stats *stats, struct activity *activity, struct doorbell *master_bell)
 {
     struct shard *s = &w->shard;
     w->bell.fd = w->tick_fd = -1;
@@ -331,47 +332,47 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
     s->set = set;
     s->stats = stats;
     return conn_pool_init(s, connnum, prefault) &&
-           spsc_init(&w->accepted, WORKER_RING, sizeof(struct newcomer)) && doorbell_init(&w->bell) &&
-           tick_setup(w) && (w->seat = seat_create(w, beat)) != NULL &&
-           event_add(w->seat->bell_event, NULL) == 0 && event_add(w->seat->tick_event, NULL) == 0;
+           spsc_init(&w->accepted, WORKER_RING, sizeof(struct message)) && doorbell_init(&w->bell) &&
+           tick_setup(w) && (w->executor = executor_create(w, activity)) != NULL &&
+           event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0;
 }
 
-/* The fence first, then the beat: so the fence belongs to that very call. */
+/* The fence first, then the activity: so the fence belongs to that very call. */
 bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence)
 {
-    struct seat *t = w->seat;
-    *fence = atomic_load_explicit(&t->fence, memory_order_acquire);
-    return *fence % SEAT_STATES == SEAT_DIED ||
-           (*fence % SEAT_STATES == SEAT_FUNCTION &&
-            atomic_load_explicit(&t->beat->what, memory_order_relaxed) == what);
+    struct executor *t = w->executor;
+    *fence = fence_look(&t->fence);
+    return fence_state(*fence) == FENCE_DIED ||
+           (fence_state(*fence) == FENCE_FUNCTION &&
+            atomic_load_explicit(&t->activity->what, memory_order_relaxed) == what);
 }
 
-struct seat *worker_send_successor(struct worker *w, uint64_t fence)
+struct executor *worker_send_successor(struct worker *w, uint64_t fence)
 {
-    struct seat *old = w->seat;
-    struct seat *t = seat_create(w, old->beat);
+    struct executor *old = w->executor;
+    struct executor *t = executor_create(w, old->activity);
     if (t == NULL)
         return NULL;
     t->predecessor = old;
     t->fence_seen = fence;
     if (pthread_create(&t->thread, NULL, successor_main, t) != 0)
-        seat_destroy(&t);
+        executor_destroy(&t);
     return t;
 }
 
-enum successor worker_successor_state(struct seat *t)
+enum successor worker_successor_state(struct executor *t)
 {
     return (enum successor) atomic_load_explicit(&t->arrival, memory_order_acquire);
 }
 
-bool worker_release(struct worker *w, const struct seat *former)
+bool worker_release(struct worker *w, const struct executor *former)
 {
-    if (former->stranded == 0)
+    if (former->orphan == 0)
         return true;
-    struct newcomer *slot = spsc_reserve(&w->accepted);
+    struct message *slot = spsc_reserve(&w->accepted);
     if (slot == NULL)
         return false;
-    *slot = (struct newcomer){.fd = NEWCOMER_RELEASE, .cip = former->stranded - 1};
+    *slot = (struct message){.fd = MESSAGE_RELEASE, .cip = former->orphan - 1};
     spsc_commit(&w->accepted);
     doorbell_ring(&w->bell, BELL_ACCEPTED);
     return true;
@@ -380,7 +381,7 @@ bool worker_release(struct worker *w, const struct seat *former)
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
 static void refuse_rest(struct worker *w)
 {
-    const struct newcomer *n;
+    const struct message *n;
     while (w->accepted.slots != NULL && (n = spsc_front(&w->accepted)) != NULL) {
         if (n->fd >= 0) {
             close(n->fd);
@@ -393,8 +394,8 @@ static void refuse_rest(struct worker *w)
 void worker_teardown(struct worker *w)
 {
     refuse_rest(w);
-    if (w->seat != NULL)
-        seat_destroy(&w->seat);
+    if (w->executor != NULL)
+        executor_destroy(&w->executor);
     if (w->tick_fd >= 0)
         close(w->tick_fd);
     doorbell_fini(&w->bell);
@@ -402,19 +403,19 @@ void worker_teardown(struct worker *w)
     conn_pool_fini(&w->shard);
 }
 
-void worker_offload(struct worker *w, struct offload *pool)
+void worker_offload(struct worker *w, struct offload_pool *pool)
 {
-    w->shard.desk = offload_desk(pool, w->shard.ind, &w->bell, BELL_DONE);
+    w->shard.offload = offload_queue_of(pool, w->shard.ind, &w->bell, BELL_DONE);
 }
 
 int worker_start(struct worker *w)
 {
-    return pthread_create(&w->seat->thread, NULL, worker_main, w);
+    return pthread_create(&w->executor->thread, NULL, worker_main, w);
 }
 
 void worker_join(struct worker *w)
 {
-    pthread_join(w->seat->thread, NULL);
+    pthread_join(w->executor->thread, NULL);
 }
 
 void worker_stop_now(struct worker *w)

@@ -21,28 +21,28 @@ enum worker_bell { BELL_ACCEPTED, BELL_STOP, BELL_DONE, BELLS }; /* bits of the 
 
 struct worker {
     struct shard shard;           /* first: worker_of() */
-    struct seat *seat;            /* who serves the shard; the master's, after start */
-    struct spsc accepted;         /* master (w) -> worker (r): struct newcomer, and at last the word stop */
+    struct executor *executor;    /* who serves the shard; the master's, after start */
+    struct spsc accepted;         /* master (w) -> worker (r): struct message, and at last the word stop */
     struct doorbell bell;         /* master, threads of the pool -> worker */
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell; /* worker -> master: finished */
     int tick_fd; /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
-    uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this turn */
+    uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
     bool stopping;        /* the word stop has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
 };
 
-/* Everything a worker needs, allocated. set, stats and beat must outlive it. False with errno (ENOMEM, EMFILE ...);
+/* Everything a worker needs, allocated. set, stats and activity must outlive it. False with errno (ENOMEM, EMFILE ...);
  * then teardown. */
 __attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum,
                                                       bool prefault, const struct settings *set,
-                                                      struct stats *stats, struct beat *beat,
+                                                      struct stats *stats, struct activity *activity,
                                                       struct doorbell *master_bell);
 void worker_teardown(struct worker *w);
 
 /* Let it hand packets to this pool. Before its thread starts; the pool outlives that. */
-void worker_offload(struct worker *w, struct offload *pool);
+void worker_offload(struct worker *w, struct offload_pool *pool);
 
 /* Start the thread. 0 or an errno value. */
 __attribute__((warn_unused_result)) int worker_start(struct worker *w);
@@ -52,15 +52,15 @@ void worker_join(struct worker *w);
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);
 
-/* Master: whether w's thread has died or still runs the function of this beat; *fence is its fence then. */
+/* Master: whether w's thread has died or still runs the function of this activity; *fence is its fence then. */
 bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence);
-/* Master: start a thread that takes w's shard over from w->seat, if its fence is still this one by then. Returns
- * its seat, or NULL when it cannot be made. */
-struct seat *worker_send_successor(struct worker *w, uint64_t fence);
-/* Master: what became of it. When it sits it becomes w->seat. */
-enum successor worker_successor_state(struct seat *t);
-/* Master: tell w that the thread of a former seat has ended, so that the connection it was stuck with may end
+/* Master: start a thread that takes w's shard over from w->executor, if its fence is still this one by then. Returns
+ * its executor, or NULL when it cannot be made. */
+struct executor *worker_send_successor(struct worker *w, uint64_t fence);
+/* Master: what became of it. When it sits it becomes w->executor. */
+enum successor worker_successor_state(struct executor *t);
+/* Master: tell w that the thread of a former executor has ended, so that the connection it was stuck with may end
  * too. False if the ring is full: try again. */
-bool worker_release(struct worker *w, const struct seat *former);
+bool worker_release(struct worker *w, const struct executor *former);
 
 #endif

@@ -61,7 +61,7 @@ bool prepare()
            regist_connected_func(connected) == 0 && regist_closed_func(ended) == 0 &&
            regist_timeout_func(ended) == 0 && regist_error_func(ended) == 0 &&
            regist_disconnected_func(ended) == 0 && regist_stx(DEFAULT_STX) == 0 &&
-           regist_stx(0x8eb69af7) == 0 && mario_regist_timer_func(3600, report, nullptr) == 0 &&
+           regist_stx(0x8eb69af7) == 0 && regist_timer_func(3600, report, nullptr) == 0 &&
            start_log_thread() == 0;
 }
 

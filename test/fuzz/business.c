@@ -104,7 +104,7 @@ static sint32 kick(struct client *a, CONN *c, uint8_t whom)
     if (victim == a)
         return close_and_go_on(a, c, whom);
     if (victim->conn != NULL) {
-        if (seat_here->shard != NULL && is_open(victim->conn))
+        if (executor_here->shard != NULL && is_open(victim->conn))
             victim->peer.kicked = true;
         close_conn(victim->conn, 1);
         close_conn(victim->conn, g_akg_closed_id);
@@ -117,7 +117,7 @@ _Noreturn static void die(struct client *a, const CONN *c)
 {
     if (is_open(c))
         a->peer.died = true;
-    if (seat_here->shard == NULL)
+    if (executor_here->shard == NULL)
         pthread_exit(NULL);
     business.deaths++;
     longjmp(business.death, 1);
@@ -156,7 +156,7 @@ static sint32 answer(CONN *c)
     size_t len;
     if (place != INLINE)
         MUST(sem_wait(&business.gate) == 0);
-    MUST(a != NULL && a->server_fd == c->fd && (seat_here->shard != NULL) == (place == INLINE));
+    MUST(a != NULL && a->server_fd == c->fd && (executor_here->shard != NULL) == (place == INLINE));
     MUST(place != INLINE || c->out_buf_len == rules.set->codec.max_pkglen);
     if (place == INLINE)
         MUST(a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE && !a->peer.kicked);

@@ -1,5 +1,5 @@
 /*
- * fuzz_worker.c: a libFuzzer target for a whole worker: the worker, its connections, desk, pool and output as they
+ * fuzz_worker.c: a libFuzzer target for a whole worker: the worker, its connections, offload queue, pool and output as they
  * stand in libmario, over socketpairs. The input is a script for its clients, the clock and the master.
  *
  * The fuzzer's thread is the worker: it turns the loop once whenever the script says so, and in between it is the
@@ -8,7 +8,7 @@
  * thread of the pool runs offloaded functions; each waits at a gate that the script opens. The worker lives on from
  * one input to the next.
  *
- * A thread of the worker that ends in a function jumps out of it, and a successor is seated as successor_main()
+ * A thread of the worker that ends in a function jumps out of it, and a successor is put in its place as successor_main()
  * does it.
  *
  * Input: two bytes of settings (choose), then steps: a byte that says what, which client, and whether the loop turns
@@ -65,10 +65,10 @@ struct script {
 };
 
 static struct worker worker;
-static struct offload *pool;
+static struct offload_pool *pool;
 static struct settings settings;
 static struct stats stats;
-static struct beat beats[2];
+static struct activity activities[2];
 static struct doorbell master_bell;
 static uint32_t handed; /* connections given to the worker, mod 2^32 */
 static bool small_buffers, stopping;
@@ -101,26 +101,26 @@ static uint8_t next_byte(struct script *s)
  * one may die as well. */
 static void succeed(bool behind)
 {
-    struct seat *old = worker.seat;
+    struct executor *old = worker.executor;
     uint64_t fence;
     allocations_left = 0; /* the master would try again */
     on_thread_end(&worker);
     MUST(worker_needs_successor(&worker, 0, &fence));
-    struct seat *t = seat_create(&worker, old->beat);
+    struct executor *t = executor_create(&worker, old->activity);
     MUST(t != NULL);
-    sit_down(t);
+    begin_thread(t);
     MUST(event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0);
-    MUST(seat_take(old, fence));
+    MUST(fence_take(&old->fence, fence));
     t->predecessor = old;
     t->fence_seen = fence;
     take_over(&worker, old);
-    worker.seat = t;
+    worker.executor = t;
     for (unsigned bit = 0; bit < BELLS; bit++)
         doorbell_ring(&worker.bell, bit);
     MUST(worker_release(&worker, old));
-    seat_destroy(&old);
+    executor_destroy(&old);
     if (behind) /* the master was quick, and the word about it is still behind others in the ring */
-        desk_collect(seat_here, turn_go_on);
+        queue_collect(executor_here, dispatch_go_on);
 }
 
 static void end_thread(bool behind)
@@ -134,8 +134,8 @@ static void turn(void)
         succeed(true);
         return;
     }
-    event_base_loop(seat_here->pub.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-    if (turn_is_over(&worker))
+    event_base_loop(executor_here->pub.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    if (has_work_left(&worker))
         return;
     MUST(stopping && worker.shard.in_use == 0); /* here its thread would end; it gets another life */
     stopping = worker.stopping = false;
@@ -154,7 +154,7 @@ static uint64_t progress(void)
 static uint32_t jobs_out(void)
 {
     uint32_t n = JOBS;
-    for (const struct job *j = worker.shard.desk->idle; j != NULL; j = j->next)
+    for (const struct job *j = worker.shard.offload->idle; j != NULL; j = j->next)
         n--;
     return n;
 }
@@ -172,8 +172,8 @@ static void settle(void)
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *a = &business.clients[i];
         if (peer_is_lost(&a->peer)) /* nobody else will say so */
-            business.ends[REASON_watch_failed]++;
-        peer_look(&a->peer, a->conn != NULL && ((struct conn *) (void *) a->conn)->held > 0);
+            business.ends[REASON_poll_failed]++;
+        peer_look(&a->peer, a->conn != NULL && ((struct conn *) (void *) a->conn)->refs > 0);
     }
 }
 
@@ -188,30 +188,30 @@ static void teardown(void)
 static void setup(void)
 {
     struct offload_options options = {
-        .threads = 1, .queue = JOBS, .workers = 1, .max_pkglen = 8192, .beats = &beats[1]};
+        .threads = 1, .queue = JOBS, .workers = 1, .max_pkglen = 8192, .activities = &activities[1]};
     loop_setup();
     business_setup(&worker.shard);
-    settings.codec = (struct codec){.stx = STX, .max_pkglen = 8192, .funcs = akg_functions()};
+    settings.codec = (struct codec){.stx = STX, .max_pkglen = 8192, .funcs = registry_functions()};
     rules = (struct rules){.set = &settings, .where = business_where, .now = &worker.shard.tick};
     MUST(doorbell_init(&master_bell));
-    MUST(worker_setup(&worker, 0, PLACES, false, &settings, &stats, &beats[0], &master_bell));
+    MUST(worker_setup(&worker, 0, PLACES, false, &settings, &stats, &activities[0], &master_bell));
     int clock = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    MUST(clock >= 0 && event_del(worker.seat->tick_event) == 0 && dup2(clock, worker.tick_fd) >= 0);
-    MUST(close(clock) == 0 && event_add(worker.seat->tick_event, NULL) == 0);
+    MUST(clock >= 0 && event_del(worker.executor->tick_event) == 0 && dup2(clock, worker.tick_fd) >= 0);
+    MUST(close(clock) == 0 && event_add(worker.executor->tick_event, NULL) == 0);
     pool = offload_create(&options);
     MUST(pool != NULL);
     worker_offload(&worker, pool);
     MUST(offload_start(pool) == 0);
-    akg_freeze();
-    sit_down(worker.seat);
+    registry_freeze();
+    begin_thread(worker.executor);
     atexit(teardown);
 }
 
 /* ---- The master ---- */
 
-static void hand_over_word(struct newcomer n)
+static void hand_over_word(struct message n)
 {
-    struct newcomer *slot = spsc_reserve(&worker.accepted);
+    struct message *slot = spsc_reserve(&worker.accepted);
     MUST(slot != NULL);
     *slot = n;
     spsc_commit(&worker.accepted);
@@ -221,7 +221,7 @@ static void hand_over_word(struct newcomer n)
 static void stop(bool at_once)
 {
     if (!at_once && !stopping)
-        hand_over_word((struct newcomer){.fd = NEWCOMER_STOP});
+        hand_over_word((struct message){.fd = MESSAGE_STOP});
     if (at_once)
         worker_stop_now(&worker);
     stopping = true;
@@ -247,8 +247,8 @@ static void hand_over_unwatchable(void)
     if (fd < 0 || stopping)
         return (void) (fd >= 0 && close(fd));
     handed++;
-    business.ends[REASON_watch_failed]++;
-    hand_over_word((struct newcomer){.fd = fd});
+    business.ends[REASON_poll_failed]++;
+    hand_over_word((struct message){.fd = fd});
 }
 
 /* One offloaded function returns. What hangs here is found by the fuzzer's own clock. */
@@ -319,7 +319,7 @@ static void connect_client(struct client *a, uint8_t mode)
     a->outbox.len = a->pushed = 0;
     peer_begin(&a->peer);
     handed++;
-    hand_over_word((struct newcomer){.fd = pair[1], .cip = 0x0100007f, .cport = 0x1234});
+    hand_over_word((struct message){.fd = pair[1], .cip = 0x0100007f, .cport = 0x1234});
 }
 
 static void push(struct client *a, size_t limit)
@@ -502,7 +502,7 @@ static void account(const uint64_t *before, uint32_t handed_before)
                              : since(before, STAT_packets_in) == business.calls);
     MUST(since(before, STAT_bytes_in) <= bytes_sent && since(before, STAT_bytes_out) >= bytes_got);
     MUST(any_dropped || since(before, STAT_bytes_out) == bytes_got);
-    MUST(worker.shard.in_use == 0 && worker.shard.limbo == 0 && worker.shard.desk->waiting == 0);
+    MUST(worker.shard.in_use == 0 && worker.shard.closing == 0 && worker.shard.offload->waiting == 0);
     for (uint32_t i = 0; i < worker.shard.fresh; i++) {
         const struct conn *c = &worker.shard.conns[i];
         MUST(c->state == CONN_FREE && c->carry == NULL && c->backlog == NULL && c->node.next == 0);

@@ -107,7 +107,7 @@ bool peer_is_lost(struct peer *p)
     if (p->state != PEER_ARRIVING || !rules.starved)
         return false;
     p->state = PEER_ENDED;
-    p->ended = REASON_watch_failed;
+    p->ended = REASON_poll_failed;
     return true;
 }
 
@@ -181,7 +181,7 @@ static bool is_due_to(const struct peer *p, enum reason r)
     case REASON_function_died:
         return p->died;
     case REASON_no_memory:
-    case REASON_watch_failed:
+    case REASON_poll_failed:
         return rules.starved;
     case REASON_stop:
         return p->stopped && (p->at_once || (is_answered(p, p->stop_mark) && p->fate == REASON_NONE));

@@ -373,7 +373,7 @@ START_TEST(registering)
     ck_assert_int_eq(regist_akg_func(0x6103, echo), 0);
     ck_assert_int_eq(regist_akg_func(0xfffb, NULL), 0);
     ck_assert_int_eq(regist_stx(ITEST_STX), 0);
-    ck_assert_int_eq(mario_regist_timer_func(0, NULL, NULL), -1);
+    ck_assert_int_eq(regist_timer_func(0, NULL, NULL), -1);
     ck_assert_int_eq(start_log_thread(), 0);
     ck_assert_int_eq(mario_log_open("/dev/null"), 0);
     ck_assert_int_eq(pthread_create(&t, NULL, start_server, s), 0);

@@ -216,7 +216,7 @@ START_TEST(epoll_does_not_take_a_connection)
     ask_all(in, 5);
     ledger_destroy(&in);
     server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_watch_failed"), 10);
+    ck_assert_uint_eq(server_counter(&s, "closed_poll_failed"), 10);
 }
 END_TEST
 
@@ -246,7 +246,7 @@ START_TEST(epoll_does_not_take_a_change)
     ask_all(in, 5);
     ledger_destroy(&in);
     server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_watch_failed"), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_poll_failed"), 1);
     ck_assert_uint_eq(server_counter(&s, "hook_connected"), server_counter(&s, "opened"));
 }
 END_TEST

@@ -28,7 +28,7 @@ static sint32 end_hook(CONN *c, unsigned *count)
 {
     struct log_who who;
     ++*count;
-    UNIT_ASSERT(seat_log_context(&who) && who.worker == c->owner->ind && who.slot == c->ind);
+    UNIT_ASSERT(executor_log_context(&who) && who.worker == c->owner->ind && who.slot == c->ind);
     pool.seen.err_type = c->err_type;
     pool.seen.conn = c;
     UNIT_ASSERT(c->fd >= 0 && c->bufev != NULL && c->in_buf_len == 0 && c->out_buf_len == MAX_PKGLEN);
@@ -74,11 +74,11 @@ static void setup(void)
         .output_high = 256 * 1024,
         .output_max = 4 * 1024 * 1024,
     };
-    ck_assert_int_eq(posix_memalign((void **) &pool.seat, 64, sizeof *pool.seat), 0);
-    memset(pool.seat, 0, sizeof *pool.seat);
-    ck_assert(seat_setup(pool.seat, 0, &pool.beat));
-    pool.seat->shard = &pool.shard;
-    seat_here = pool.seat;
+    ck_assert_int_eq(posix_memalign((void **) &pool.executor, 64, sizeof *pool.executor), 0);
+    memset(pool.executor, 0, sizeof *pool.executor);
+    ck_assert(executor_setup(pool.executor, 0, &pool.activity));
+    pool.executor->shard = &pool.shard;
+    executor_here = pool.executor;
     pool.shard.set = &pool.settings;
     pool.shard.stats = &pool.stats;
     ck_assert(conn_pool_init(&pool.shard, PLACES, false));
@@ -96,9 +96,9 @@ static void teardown(void)
             conn_end(&pool.shard.conns[i], REASON_stop);
         close(pool.peers[i]);
     }
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(pool.shard.in_use, 0);
-    seat_destroy(&pool.seat);
+    executor_destroy(&pool.executor);
     conn_pool_fini(&pool.shard);
     mem_thread_fini();
 }
@@ -107,7 +107,7 @@ struct conn *pool_open(void)
 {
     int pair[2];
     UNIT_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    struct newcomer n = {.fd = pair[0], .cip = 0x0100007f, .cport = 0x1234};
+    struct message n = {.fd = pair[0], .cip = 0x0100007f, .cport = 0x1234};
     struct conn *c = conn_open(&pool.shard, &n, pool_on_event);
     UNIT_ASSERT(c != NULL && c->pub.ind < PLACES);
     close(pool.peers[c->pub.ind]); /* of the one before */
@@ -123,7 +123,7 @@ uint64_t pool_stat(enum counter i)
 void pool_check_fresh(const struct conn *c)
 {
     UNIT_ASSERT(c->state == CONN_OPEN && c->magic == CONN_MAGIC && c->reason == REASON_NONE);
-    UNIT_ASSERT(c->pub.owner == &pool.seat->pub && conn_shard(c) == &pool.shard &&
+    UNIT_ASSERT(c->pub.owner == &pool.executor->pub && conn_shard(c) == &pool.shard &&
                 &pool.shard.conns[c->pub.ind] == c);
     UNIT_ASSERT(c->pub.user == NULL && c->pub.bufev == NULL && c->pub.in_buf == NULL &&
                 c->pub.in_buf_len == 0);

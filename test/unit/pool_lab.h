@@ -1,6 +1,6 @@
 /*
  * pool_lab.h: what the tests of the pool share: a worker's pool of connections without a worker. The shard is made by
- * hand, sockets are pairs, the loop turns when the test says so (conn_turn()). Main thread of a test.
+ * hand, sockets are pairs, the loop turns when the test says so (conn_pass()). Main thread of a test.
  */
 #ifndef POOL_LAB_H
 #define POOL_LAB_H
@@ -13,8 +13,8 @@ enum { PLACES = 40, MAX_PKGLEN = 8192 };
 /* Of one test; a process has one. pool_case() sets it up and tears it down. */
 struct pool_lab {
     struct shard shard;
-    struct seat *seat;
-    struct beat beat;
+    struct executor *executor;
+    struct activity activity;
     struct settings settings; /* a test may change them before it opens connections */
     struct stats stats;
     int peers[PLACES]; /* the other end of each slot's socket */

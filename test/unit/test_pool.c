@@ -1,5 +1,5 @@
 /*
- * test_pool.c: a worker's pool of connections, without a worker: nobody gets a slot before the loop has turned, the
+ * test_pool.c: a worker's pool of connections, without a worker: nobody gets a slot before the pass is over, the
  * next one there finds nothing of the one before, bytes carried over stay in order, deadlines fall due in their tick.
  * How connections end is in test_pool_ends.c.
  */
@@ -34,18 +34,18 @@ START_TEST(every_place_once)
 }
 END_TEST
 
-START_TEST(nobody_gets_a_slot_before_the_loop_has_turned)
+START_TEST(nobody_gets_a_slot_before_the_pass_is_over)
 {
     struct conn *a = pool_open();
     uint32_t slot = a->pub.ind, generation = a->generation;
     int fd = a->pub.fd;
     conn_end(a, REASON_peer_closed);
-    ck_assert_uint_eq(a->state, CONN_LIMBO);
+    ck_assert_uint_eq(a->state, CONN_CLOSING);
     ck_assert_uint_eq(a->magic, CONN_MAGIC);
     ck_assert_uint_eq(atomic_load(&pool.shard.released), 0);
     struct conn *b = pool_open();
     ck_assert_uint_ne(b->pub.ind, slot);
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(a->state, CONN_FREE);
     ck_assert_int_eq(a->pub.fd, -1);
     ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
@@ -70,7 +70,7 @@ START_TEST(the_next_one_finds_nothing_of_the_one_before)
     a->packet_since = 5;
     pool.seen.writes = true;
     conn_end(a, REASON_bad_stx);
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     pool.shard.tick += 12345;
     struct conn *b = pool_open();
     ck_assert_ptr_eq(b, a);
@@ -85,16 +85,16 @@ END_TEST
 START_TEST(what_cannot_be_watched_is_closed)
 {
     char name[] = "/tmp/mario_pool.XXXXXX";
-    struct newcomer n = {.fd = mkstemp(name)}; /* epoll does not take plain files */
+    struct message n = {.fd = mkstemp(name)}; /* epoll does not take plain files */
     ck_assert_int_ge(n.fd, 0);
     unlink(name);
     ck_assert_ptr_null(conn_open(&pool.shard, &n, pool_on_event));
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_int_eq(fcntl(n.fd, F_GETFD), -1);
     ck_assert_uint_eq(pool.shard.in_use, 0);
     ck_assert_uint_eq(pool_stat(STAT_opened), 1);
     ck_assert_uint_eq(pool_stat(STAT_closed), 1);
-    ck_assert_uint_eq(pool_stat(stats_of_reason(REASON_watch_failed)), 1);
+    ck_assert_uint_eq(pool_stat(stats_of_reason(REASON_poll_failed)), 1);
     ck_assert_uint_eq(pool_ends_seen(), 0);
 }
 END_TEST
@@ -195,9 +195,9 @@ START_TEST(output_that_does_not_shrink)
     static char data[1000000];
     enum reason why;
     struct conn *c = pool_open();
-    ck_assert_int_eq(bufferevent_write(pool.seat->pen, data, sizeof data), 0);
+    ck_assert_int_eq(bufferevent_write(pool.executor->reply, data, sizeof data), 0);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
-    conn_watch(c);
+    conn_poll(c);
     ck_assert_uint_eq(ticks_until(c, 50, &why), 0);
     while (recv(pool.peers[c->pub.ind], data, sizeof data, MSG_DONTWAIT) > 0) {
     }
@@ -246,7 +246,7 @@ static void check_sums(uint32_t open, uint32_t ended, uint32_t waiting)
 START_TEST(as_the_model)
 {
     uint64_t random = UINT64_C(0x706f6f6c);
-    bool open[PLACES] = {false}, limbo[PLACES] = {false};
+    bool open[PLACES] = {false}, closing[PLACES] = {false};
     uint32_t opened = 0, ended = 0, waiting = 0;
     unsigned before = descriptors();
     for (int i = 0; i < 30000 / UNIT_SLOW; i++) {
@@ -255,7 +255,7 @@ START_TEST(as_the_model)
         if (what < 5 && opened - ended + waiting < PLACES) {
             struct conn *c = pool_open();
             pool_check_fresh(c);
-            UNIT_ASSERT(!open[c->pub.ind] && !limbo[c->pub.ind]);
+            UNIT_ASSERT(!open[c->pub.ind] && !closing[c->pub.ind]);
             open[c->pub.ind] = c->greeted = true;
             c->pub.user = c;
             UNIT_ASSERT(conn_carry(c, (const unsigned char *) "rest", 4));
@@ -263,12 +263,12 @@ START_TEST(as_the_model)
         } else if (what < 9 && open[slot]) {
             conn_close(&pool.shard.conns[slot], (enum reason)(1 + unit_random(&random) % (REASON_COUNT - 1)));
             open[slot] = false;
-            limbo[slot] = true;
+            closing[slot] = true;
             ended++;
             waiting++;
         } else if (what == 9) {
-            conn_turn(&pool.shard);
-            memset(limbo, 0, sizeof limbo);
+            conn_pass(&pool.shard);
+            memset(closing, 0, sizeof closing);
             waiting = 0;
             UNIT_ASSERT(atomic_load(&pool.shard.released) == ended);
         }
@@ -281,7 +281,7 @@ START_TEST(as_the_model)
         close(pool.peers[i]);
         pool.peers[i] = -1;
     }
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(descriptors(), before);
 }
 END_TEST
@@ -291,7 +291,7 @@ Suite *pool_suite(void)
     Suite *s = suite_create("pool");
     TCase *c = pool_case(s, "slots", 5);
     tcase_add_test(c, every_place_once);
-    tcase_add_test(c, nobody_gets_a_slot_before_the_loop_has_turned);
+    tcase_add_test(c, nobody_gets_a_slot_before_the_pass_is_over);
     tcase_add_test(c, the_next_one_finds_nothing_of_the_one_before);
     tcase_add_test(c, what_cannot_be_watched_is_closed);
     c = pool_case(s, "carry and time", 5);

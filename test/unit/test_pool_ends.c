@@ -51,19 +51,19 @@ START_TEST(each_reason_has_its_hook)
     conn_close(c, (enum reason) _i);
     conn_close(c, REASON_reset); /* the first one counts */
     close_conn(&c->pub, 5);
-    ck_assert_uint_eq(c->state, CONN_LIMBO);
-    ck_assert_uint_eq(pool_ends_seen(), 0); /* not before the loop has turned */
-    conn_turn(&pool.shard);
+    ck_assert_uint_eq(c->state, CONN_CLOSING);
+    ck_assert_uint_eq(pool_ends_seen(), 0); /* not before the pass is over */
+    conn_pass(&pool.shard);
     struct log_who who;
-    ck_assert(!seat_log_context(&who)); /* nobody's hook or function runs any more */
+    ck_assert(!executor_log_context(&who)); /* nobody's hook or function runs any more */
     ck_assert_uint_eq(runs_of(hook_of(_i)), 1);
     ck_assert_uint_eq(pool_ends_seen(), 1);
     ck_assert_ptr_eq(pool.seen.conn, &c->pub);
     ck_assert_uint_eq(pool.seen.err_type, hook_of(_i));
     ck_assert_uint_eq(pool_stat(stats_of_reason((enum reason) _i)), 1);
     ck_assert_int_eq(recv(peer, &got, 1, MSG_DONTWAIT), 0); /* what the hook wrote is not sent */
-    ck_assert_uint_eq(evbuffer_get_length(bufferevent_get_output(pool.seat->sink)), 0);
-    conn_turn(&pool.shard);
+    ck_assert_uint_eq(evbuffer_get_length(bufferevent_get_output(pool.executor->discard)), 0);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(pool_ends_seen(), 1);
     ck_assert_uint_eq(pool_stat(STAT_closed), 1);
 }
@@ -74,16 +74,16 @@ START_TEST(a_functions_close_is_only_noted)
     static const uint16 ids[] = {0, 42, g_akg_closed_id, g_akg_timeout_id, g_akg_error_id};
     struct conn *c = pool_open();
     c->greeted = true;
-    seat_begin(pool.seat, &c->pub, conn_id(c));
+    executor_begin(pool.executor, &c->pub, conn_id(c));
     close_conn(&c->pub, ids[_i]);
     close_conn(&c->pub, 4711); /* the first one counts */
     close_err_conn(&c->pub);
     ck_assert_uint_eq(c->state, CONN_OPEN);
-    seat_end(pool.seat);
+    executor_end(pool.executor);
     ck_assert_uint_eq(output_send(c), OUTPUT_CLEAN);
-    conn_close(c, pool.seat->closing);
-    ck_assert_uint_eq(c->state, CONN_LIMBO);
-    conn_turn(&pool.shard);
+    conn_close(c, pool.executor->end_reason);
+    ck_assert_uint_eq(c->state, CONN_CLOSING);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(runs_of(ids[_i]), 1);
     ck_assert_uint_eq(pool_ends_seen(), 1);
     ck_assert_uint_eq(pool.seen.err_type, ids[_i] == 0 ? g_akg_closed_id : ids[_i]);
@@ -96,18 +96,18 @@ START_TEST(who_is_held_is_not_said_goodbye_to)
     struct conn *c = pool_open();
     char got;
     c->greeted = true;
-    c->held = 2;
+    c->refs = 2;
     conn_close(c, REASON_reset);
-    conn_turn(&pool.shard);
-    ck_assert_uint_eq(c->state, CONN_LIMBO);
+    conn_pass(&pool.shard);
+    ck_assert_uint_eq(c->state, CONN_CLOSING);
     ck_assert_int_eq(recv(pool.peers[c->pub.ind], &got, 1, MSG_DONTWAIT), 0); /* the peer knows */
     ck_assert_int_ge(fcntl(c->pub.fd, F_GETFD), 0);
     conn_release(c);
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(pool_ends_seen(), 0);
     ck_assert_uint_eq(pool.shard.in_use, 1);
     conn_release(c);
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(pool.seen.error, 1);
     ck_assert_uint_eq(c->state, CONN_FREE);
     ck_assert_uint_eq(pool.shard.in_use, 0);
@@ -119,12 +119,12 @@ START_TEST(a_function_closes_another)
 {
     struct conn *a = pool_open(), *b = pool_open();
     a->greeted = b->greeted = true;
-    seat_begin(pool.seat, &a->pub, conn_id(a));
+    executor_begin(pool.executor, &a->pub, conn_id(a));
     close_conn(&b->pub, 9);
-    ck_assert_uint_eq(b->state, CONN_LIMBO);
-    ck_assert_uint_eq(pool.seat->closing, REASON_NONE);
-    seat_end(pool.seat);
-    conn_turn(&pool.shard);
+    ck_assert_uint_eq(b->state, CONN_CLOSING);
+    ck_assert_uint_eq(pool.executor->end_reason, REASON_NONE);
+    executor_end(pool.executor);
+    conn_pass(&pool.shard);
     ck_assert_ptr_eq(pool.seen.conn, &b->pub);
     ck_assert_uint_eq(pool.seen.err_type, 9);
     ck_assert_uint_eq(a->state, CONN_OPEN);
@@ -168,13 +168,13 @@ START_TEST(pending_output_is_sent_before_the_end)
     for (size_t i = 0; i < MUCH; i++)
         data[i] = (unsigned char) unit_random(&random);
     c->greeted = true;
-    seat_begin(pool.seat, &c->pub, conn_id(c));
-    ck_assert_int_eq(bufferevent_write(pool.seat->pen, data, MUCH), 0);
+    executor_begin(pool.executor, &c->pub, conn_id(c));
+    ck_assert_int_eq(bufferevent_write(pool.executor->reply, data, MUCH), 0);
     close_conn(&c->pub, 0);
-    ck_assert_int_eq(bufferevent_write(pool.seat->pen, "behind", 6), 0); /* dropped: it had closed */
-    seat_end(pool.seat);
+    ck_assert_int_eq(bufferevent_write(pool.executor->reply, "behind", 6), 0); /* dropped: it had closed */
+    executor_end(pool.executor);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
-    conn_close(c, pool.seat->closing);
+    conn_close(c, pool.executor->end_reason);
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     ck_assert_uint_eq(pool.seen.closed, 0);
     for (ssize_t one; (one = recv(peer, got + n, MUCH + 1 - n, MSG_DONTWAIT)) != 0;) {
@@ -183,7 +183,7 @@ START_TEST(pending_output_is_sent_before_the_end)
         else if (c->state == CONN_DRAINING && output_flush(c) == OUTPUT_CLEAN)
             conn_end(c, REASON_stop); /* the reason noted before stands */
         else
-            conn_turn(&pool.shard);
+            conn_pass(&pool.shard);
     }
     ck_assert_uint_eq(n, MUCH);
     ck_assert_mem_eq(got, data, MUCH);
@@ -210,11 +210,11 @@ START_TEST(output_that_finds_no_memory)
     while (send(c->pub.fd, much, sizeof much, MSG_DONTWAIT) > 0) {
     }
     event_set_mem_functions(scarce_alloc, mem_realloc, mem_free);
-    seat_begin(pool.seat, &c->pub, conn_id(c));
-    ck_assert_int_eq(bufferevent_write(pool.seat->pen, "before", 6), 0);
+    executor_begin(pool.executor, &c->pub, conn_id(c));
+    ck_assert_int_eq(bufferevent_write(pool.executor->reply, "before", 6), 0);
     close_conn(&c->pub, 0);
-    ck_assert_int_eq(bufferevent_write(pool.seat->pen, "behind", 6), 0);
-    seat_end(pool.seat);
+    ck_assert_int_eq(bufferevent_write(pool.executor->reply, "behind", 6), 0);
+    executor_end(pool.executor);
     scarce = (unsigned) _i;
     enum output answer = output_send(c);
     bool failed = scarce == 0 && _i > 0;
@@ -222,7 +222,7 @@ START_TEST(output_that_finds_no_memory)
     mem_setup();
     ck_assert_uint_eq(answer, failed ? OUTPUT_NO_MEMORY : OUTPUT_PENDING);
     ck_assert(failed || output_pending(c) == 6);
-    ck_assert_uint_eq(evbuffer_get_length(pool.seat->ink), 0);
+    ck_assert_uint_eq(evbuffer_get_length(pool.executor->reply_buf), 0);
 }
 END_TEST
 
@@ -231,16 +231,16 @@ START_TEST(a_dead_socket_does_not_drain)
     static char data[1000000];
     struct conn *c = pool_open();
     c->greeted = true;
-    ck_assert_int_eq(bufferevent_write(pool.seat->pen, data, sizeof data), 0);
+    ck_assert_int_eq(bufferevent_write(pool.executor->reply, data, sizeof data), 0);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
     conn_close(c, REASON_function_closed);
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     conn_close(c, REASON_function_error); /* nothing new */
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     conn_close(c, REASON_reset);
-    ck_assert_uint_eq(c->state, CONN_LIMBO);
+    ck_assert_uint_eq(c->state, CONN_CLOSING);
     ck_assert_ptr_null(c->backlog);
-    conn_turn(&pool.shard);
+    conn_pass(&pool.shard);
     ck_assert_uint_eq(pool.seen.error, 1);
     ck_assert_uint_eq(pool_stat(stats_of_reason(REASON_reset)), 1);
 }

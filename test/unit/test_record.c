@@ -54,15 +54,15 @@ END_TEST
 START_TEST(a_part_of_a_record)
 {
     struct crash_record r = {.thread = 5};
-    struct beat beats[3] = {0};
+    struct activity activities[3] = {0};
     char line[CRASH_LINE + 1];
-    beats[1].what = UINT64_C(9) << 24 | 0x6103 << 8 | BEAT_PACKET;
-    beats[1].conn = UINT64_C(1) << 56 | 2;
-    beats[1].peer = (uint64_t) htonl(INADDR_LOOPBACK) << 16 | htons(80);
-    beats[2].what = BEAT_END;
+    activities[1].what = UINT64_C(9) << 24 | 0x6103 << 8 | ACTIVITY_PACKET;
+    activities[1].conn = UINT64_C(1) << 56 | 2;
+    activities[1].peer = (uint64_t) htonl(INADDR_LOOPBACK) << 16 | htons(80);
+    activities[2].what = ACTIVITY_END;
     for (int stage = CRASH_NONE; stage <= CRASH_BEGUN; stage++) {
         r.stage = stage;
-        line[crash_line(line, CRASH_LINE, MARIO_LOG_TEXT, "HEAD", &r, beats, 3)] = '\0';
+        line[crash_line(line, CRASH_LINE, MARIO_LOG_TEXT, "HEAD", &r, activities, 3)] = '\0';
         ck_assert_msg((strstr(line, "; thread 5") != NULL) == (stage == CRASH_BEGUN), "%s", line);
         ck_assert_msg(strstr(line, "worker 1, akg_id 0x6103, connection 1.0.2 from 127.0.0.1:80") != NULL,
                       "%s", line);

@@ -162,6 +162,6 @@ int print_own(char *text, size_t size);
 /* A timer function, on the master: that as a line of the log. */
 void report(LOG_QUEUE *q, void *arg);
 /* The alarm function, on the master. */
-void on_alarm(const ALARM *a);
+void on_alarm(const struct mario_alarm *a);
 
 #endif

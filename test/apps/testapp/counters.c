@@ -26,7 +26,7 @@ void report(LOG_QUEUE *q, void *arg)
     slog_info_t(q, "testapp:%s", text);
 }
 
-void on_alarm(const ALARM *a)
+void on_alarm(const struct mario_alarm *a)
 {
     _Atomic uint64 *counters[] = {
         [MARIO_ALARM_STUCK] = &own_alarm_stuck,       [MARIO_ALARM_BACK] = &own_alarm_back,

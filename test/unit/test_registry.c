@@ -1,5 +1,5 @@
 /*
- * test_akg.c: registering functions, inline and offloaded: what is taken, what is refused and what is said.
+ * test_registry.c: registering functions, inline and offloaded: what is taken, what is refused and what is said.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,18 +57,19 @@ START_TEST(offloads_once)
 {
     ck_assert_int_eq(regist_akg_func_offload(0x10, f), 0);
     ck_assert_int_eq(regist_akg_func_offload_concurrent(0xfffb, g), 0);
-    ck_assert(akg_functions()[0x10] == akg_offloaded && akg_functions()[0xfffb] == akg_offloaded);
-    ck_assert(akg_offload_function(0x10) == f && !akg_offload_is_concurrent(0x10));
-    ck_assert(akg_offload_function(0xfffb) == g && akg_offload_is_concurrent(0xfffb));
-    ck_assert_uint_eq(akg_offload_count(), 2);
-    ck_assert_uint_eq(akg_offload_first(), 0x10);
+    ck_assert(registry_functions()[0x10] == registry_offloaded &&
+              registry_functions()[0xfffb] == registry_offloaded);
+    ck_assert(registry_offload_function(0x10) == f && !registry_offload_is_concurrent(0x10));
+    ck_assert(registry_offload_function(0xfffb) == g && registry_offload_is_concurrent(0xfffb));
+    ck_assert_uint_eq(registry_offload_count(), 2);
+    ck_assert_uint_eq(registry_offload_first(), 0x10);
     refused(regist_akg_func_offload, 0x10, g,
             "mario: function 0x0010 cannot be registered: it is offloaded already\n");
     refused(regist_akg_func_offload_concurrent, 0x10, f,
             "mario: function 0x0010 cannot be registered: it is offloaded already\n");
     refused(regist_akg_func, 0x10, f,
             "mario: function 0x0010 cannot be registered: it is offloaded already\n");
-    ck_assert(akg_offload_function(0x10) == f);
+    ck_assert(registry_offload_function(0x10) == f);
 }
 END_TEST
 
@@ -78,8 +79,8 @@ START_TEST(offloads_no_inline_one)
     ck_assert_int_eq(regist_akg_func(7, g), 0); /* inline replaces inline, as ever */
     refused(regist_akg_func_offload, 7, f,
             "mario: function 0x0007 cannot be registered: it is registered already, inline\n");
-    ck_assert(akg_functions()[7] == g);
-    ck_assert_uint_eq(akg_offload_count(), 0);
+    ck_assert(registry_functions()[7] == g);
+    ck_assert_uint_eq(registry_offload_count(), 0);
 }
 END_TEST
 
@@ -87,12 +88,12 @@ START_TEST(null_removes)
 {
     ck_assert_int_eq(regist_akg_func_offload_concurrent(7, f), 0);
     ck_assert_int_eq(regist_akg_func(7, NULL), 0);
-    ck_assert(akg_functions()[7] == NULL && akg_offload_count() == 0);
+    ck_assert(registry_functions()[7] == NULL && registry_offload_count() == 0);
     ck_assert_int_eq(regist_akg_func_offload(7, g), 0);
-    ck_assert(!akg_offload_is_concurrent(7));
+    ck_assert(!registry_offload_is_concurrent(7));
     ck_assert_int_eq(regist_akg_func(7, NULL), 0);
     ck_assert_int_eq(regist_akg_func(7, f), 0);
-    ck_assert(akg_functions()[7] == f);
+    ck_assert(registry_functions()[7] == f);
 }
 END_TEST
 
@@ -107,7 +108,7 @@ START_TEST(refuses_the_reserved)
         refused(regist_akg_func_offload, (uint16) id, f, line);
         refused(regist_akg_func_offload_concurrent, (uint16) id, f, line);
         ck_assert_int_eq(regist_akg_func((uint16) id, f), -1);
-        ck_assert_ptr_null(akg_functions()[id]);
+        ck_assert_ptr_null(registry_functions()[id]);
     }
 }
 END_TEST
@@ -116,19 +117,19 @@ START_TEST(refuses_null_and_late_ones)
 {
     refused(regist_akg_func_offload, 7, NULL,
             "mario: function 0x0007 cannot be registered: there is none to be offloaded (NULL)\n");
-    akg_freeze();
+    registry_freeze();
     refused(regist_akg_func_offload, 7, f, "mario: function 0x0007 cannot be registered: the server runs\n");
     refused(regist_akg_func_offload_concurrent, 7, f,
             "mario: function 0x0007 cannot be registered: the server runs\n");
-    akg_thaw();
-    ck_assert_uint_eq(akg_offload_count(), 0);
+    registry_thaw();
+    ck_assert_uint_eq(registry_offload_count(), 0);
     ck_assert_int_eq(regist_akg_func_offload(7, f), 0);
 }
 END_TEST
 
-Suite *akg_suite(void)
+Suite *registry_suite(void)
 {
-    Suite *s = suite_create("akg");
+    Suite *s = suite_create("registry");
     TCase *c = unit_case(s, "register", 5);
     tcase_add_test(c, offloads_once);
     tcase_add_test(c, offloads_no_inline_one);

@@ -1,5 +1,5 @@
 /*
- * seat.pml: the fence by which a successor takes a shard over (mario/exec/executor.h) as a model for spin, checked by exhaustion.
+ * fence.pml: the fence by which a successor takes a shard over (mario/exec/executor.h) as a model for spin, checked by exhaustion.
  *
  * One worker that serves the shard and calls functions, which return, or never do, or end their thread; a master that
  * looks at it and sends a successor when a function is still the one it saw before; the successor, which takes over or
@@ -9,8 +9,8 @@
  * memory, `touched` counts what was done to it, each thread knows how much of that it may see, and touching it
  * without having seen all is a race. The fence carries the view of who stored it with release.
  *
- * Of each of the CONNS connections `owner` stands for its public part: the seat whose function may use it. A successor
- * moves what its predecessor has, but not the connection whose function that one runs, nor those that a seat before
+ * Of each of the CONNS connections `owner` stands for its public part: the executor whose function may use it. A successor
+ * moves what its predecessor has, but not the connection whose function that one runs, nor those that an executor before
  * it got stuck with.
  *
  * Wrong is: two threads that may touch the shard; a thread that touches it without having seen what the other one did;
@@ -51,18 +51,18 @@
 #endif
 #define STATE(fence) ((fence) % 4)
 
-byte fence[SEATS];   /* of each seat */
+byte fence[SEATS];   /* of each executor */
 byte carried[SEATS]; /* how much of the shard's history its fence makes visible */
-byte call[SEATS];    /* the beat: which call this is; 0 = none runs */
+byte call[SEATS];    /* the activity: which call this is; 0 = none runs */
 bool sent[SEATS];    /* the thread was started */
 byte seen_fence[SEATS], seen_call[SEATS]; /* what the master told the successor: about its predecessor */
 bool late[SEATS];    /* it found its predecessor alive */
 bool in_function[SEATS];
-byte owner[CONNS];   /* the seat whose function may use it */
+byte owner[CONNS];   /* the executor whose function may use it */
 byte runs[SEATS];    /* the connection whose function it runs, or NOBODY; its own, read by a successor */
 byte touched;        /* what was done to the shard */
 byte touching;       /* threads that do so now */
-byte sitting;        /* the seat that serves, as the master knows it */
+byte sitting;        /* the executor that serves, as the master knows it */
 
 /* Do something to the shard. */
 inline touch()
@@ -100,7 +100,7 @@ inline move()
     }
 }
 
-/* A connection of which a packet is there. Those that a former seat is stuck with are read no more. */
+/* A connection of which a packet is there. Those that a former executor is stuck with are read no more. */
 inline choose()
 {
     atomic {
@@ -125,7 +125,7 @@ inline enter()
     }
 }
 
-proctype seat(byte me; byte predecessor)
+proctype executor(byte me; byte predecessor)
 {
     byte turn = 0, view = 0, calls = 0, i = 0;
     bool alive = true;
@@ -220,12 +220,12 @@ proctype master()
         if
         :: STATE(f) == FUNCTION && c != 0 && call[sitting] == c ->
             seen_fence[next] = f; seen_call[next] = c; sent[next] = true;
-            run seat(next, sitting);
+            run executor(next, sitting);
             (late[next] || sitting == next); /* one at a time */
             next++
         :: STATE(f) == DIED ->
             seen_fence[next] = f; seen_call[next] = 0; sent[next] = true;
-            run seat(next, sitting);
+            run executor(next, sitting);
             (late[next] || sitting == next);
             assert(sitting == next); /* the dead do not come back */
             next++
@@ -249,7 +249,7 @@ init
 #if SEATS > 3
         runs[3] = NOBODY;
 #endif
-        run seat(0, 0);
+        run executor(0, 0);
         run master()
     }
 }
