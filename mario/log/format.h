@@ -4,9 +4,16 @@
 #ifndef MARIO_LOG_FORMAT_H
 #define MARIO_LOG_FORMAT_H
 
+#include <stddef.h>
+#include <time.h>
+
 #include "mario/log/record.h"
 
-enum { LOG_CONN_SIZE = 40, LOG_PEER_SIZE = 64 };
+enum {
+    LOG_LINE_SIZE = 8192, /* the longest line, formatted: JSON of nothing but control characters */
+    LOG_CONN_SIZE = 40,
+    LOG_PEER_SIZE = 64
+};
 
 enum log_style {
     LOG_STYLE_TEXT, /* a line of text, with a newline */

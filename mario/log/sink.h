@@ -14,7 +14,6 @@
 
 enum {
     LOG_PATH_SIZE = 4096,
-    LOG_LINE_SIZE = 8192, /* the longest line, formatted: JSON of nothing but control characters */
     LOG_OUT_SIZE = 64 * 1024,
     LOG_OUT_LINES = 512,
     LOG_NOTE_SIZE = 256
@@ -37,7 +36,7 @@ struct log_settings {
     bool rotate_daily;
 };
 
-/* ---- log_target.c. Any thread ---- */
+/* ---- target.c. Any thread ---- */
 
 /* What a text names; fd is -1 then. False with what is wrong in why. */
 __attribute__((warn_unused_result)) bool log_target_parse(struct log_target *t, const char *text, char *why,
@@ -51,7 +50,7 @@ int log_target_syslog(struct log_target *t, const struct log_record *r, const ch
 /* The socket syslogd listens on; a test may change it. */
 extern const char *log_syslog_path;
 
-/* ---- log_sink.c. The log thread ---- */
+/* ---- sink.c. The log thread ---- */
 
 /* Lines on their way: all to one descriptor. */
 struct log_out {

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "mario/log/format.h"
-#include "mario/log/record.h"
+#include "mario/log/logger.h"
 #include "mario/base/clock.h"
 
 enum {

@@ -1,6 +1,6 @@
 /*
- * record.c: queues and calls. record_log() and mario_log() run on the queue's own thread and never wait; the
- * rest may be called by any thread. The log thread is in log_thread.c.
+ * log.c: queues and calls. record_log() and mario_log() run on the queue's own thread and never wait; the
+ * rest may be called by any thread. The log thread is in writer.c.
  *
  * `lock` protects the list of queues, the targets and what else is shared with the log thread. That thread
  * lets go of it before it writes, so a hanging disk or pipe holds up nobody: rings fill, and what does not
@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mario/log/record.h"
+#include "mario/log/logger.h"
 
 #define WAKE_EVERY \
     128 /* records of one queue after which the log thread is woken though it looks by itself */
