@@ -14,25 +14,24 @@
 
 #include <event2/event.h>
 
-#include "mario/exec/registry.h"
 #include "mario/base/check.h"
 #include "mario/base/mem.h"
-#include "mario/exec/executor.h"
+
+static struct loop_hooks hooks; /* set by loop_setup(), before the first base */
 
 /* What libevent has to say is about a system call that failed; we count and answer that ourselves. So: debug.
  */
 static void on_message(int severity, const char *text)
 {
     (void) severity;
-    if (executor_here != NULL)
-        mario_slog(executor_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
+    hooks.message(text);
 }
 
 /* libevent does not come back from here. While the server is being made it is a refusal like any other: one
  * line and the exit code of a failed start. */
 static void on_fatal(int err)
 {
-    if (!registry_is_frozen()) {
+    if (!hooks.is_running()) {
         fprintf(stderr, "mario: cannot start: libevent: %s\n", strerror(errno));
         _exit(2);
     }
@@ -58,8 +57,9 @@ static bool has_descriptors(void)
     return ok;
 }
 
-void loop_setup(void)
+void loop_setup(const struct loop_hooks *h)
 {
+    hooks = *h;
     mem_setup();
     event_set_log_callback(on_message);
     event_set_fatal_callback(on_fatal);

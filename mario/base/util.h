@@ -8,7 +8,4 @@
  * gets their numbers and then what is meant for a terminal. Before threads start. */
 void util_fill_standard(void);
 
-/* In a process that a daemon has forked: mario_daemon_ready() says nothing, the daemon does. */
-void util_leave_word_to_parent(void);
-
 #endif

@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "mario/exec/registry.h"
+#include "mario/base/id.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
-#include "mario/base/id.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_conn

@@ -1,7 +1,7 @@
 /*
  * shard.h: a worker's share of the server: what its connections have in common. It belongs to the worker's
- * thread alone, which is the one that is in the worker's executor; others may read only what says so. worker.c makes it;
- * conn.c and output.c work on it.
+ * thread alone, which is the one that is in the worker's executor; others may read only what says so. worker.c
+ * makes it; conn.c and output.c work on it.
  */
 #ifndef MARIO_CONN_SHARD_H
 #define MARIO_CONN_SHARD_H
@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mario/frame/head.h"
-#include "mario/exec/executor.h"
 #include "mario/base/stats.h"
 #include "mario/base/timer_wheel.h"
+#include "mario/exec/executor.h"
+#include "mario/frame/head.h"
 
 #define TICK_MS 100 /* the wheel's step: how exact timeouts are */
 

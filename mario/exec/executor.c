@@ -13,9 +13,9 @@
 
 #include <event2/event.h>
 
+#include "mario/base/id.h"
 #include "mario/base/loop.h"
 #include "mario/exec/reply.h"
-#include "mario/base/id.h"
 
 _Thread_local struct executor *executor_here;
 
@@ -87,6 +87,12 @@ bool executor_log_context(struct log_who *who)
         return false;
     executor_who(t->conn, atomic_load_explicit(&executor_runs(t)->conn, memory_order_relaxed), who);
     return true;
+}
+
+void executor_libevent_says(const char *text)
+{
+    if (executor_here != NULL)
+        mario_slog(executor_here->pub.qlog, MARIO_LOG_DEBUG, 1, NULL, "libevent: %s", text);
 }
 
 void executor_vanish(void)

@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 #include "mario/base/check.h"
+#include "mario/base/reason.h"
 #include "mario/exec/activity.h"
 #include "mario/exec/fence.h"
 #include "mario/log/log.h"
 #include "mario/mario_conn.h"
-#include "mario/base/reason.h"
 
 #define OUT_BUF_SIZE 65536u /* c->out_buf: at least the largest max_pkglen */
 
@@ -87,11 +87,14 @@ void executor_who(const CONN *c, uint64_t id, struct log_who *who);
 /* What log_context is to be on an executor's thread: the connection whose function or hook runs. */
 bool executor_log_context(struct log_who *who);
 
+/* Log what libevent has to say, if the calling thread is an executor's. */
+void executor_libevent_says(const char *text);
+
 /* Its thread: another has taken the shard over. Ends the thread without touching anything else. */
 _Noreturn void executor_vanish(void);
 
-/* Its thread: say which function comes next. All executors of a worker share its activity: one that has been taken over
- * may write it once more before it finds out. So an activity alone accuses nobody, see the fence. */
+/* Its thread: say which function comes next. All executors of a worker share its activity: one that has been
+ * taken over may write it once more before it finds out. So an activity alone accuses nobody, see the fence. */
 static inline void executor_note(struct executor *t, enum activity_kind kind, uint16_t akg)
 {
     uint64_t before = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
@@ -99,7 +102,8 @@ static inline void executor_note(struct executor *t, enum activity_kind kind, ui
                           memory_order_relaxed);
 }
 
-/* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was taken over. */
+/* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was
+ * taken over. */
 static inline const struct activity *executor_runs(const struct executor *t)
 {
     return fence_state(fence_look(&t->fence)) == FENCE_TAKEN ? &t->last : t->activity;

@@ -147,6 +147,14 @@ bool log_limit_pass(struct log_limit *l, uint32_t lines_a_second, uint32_t *held
     return true;
 }
 
+struct log_more log_more(uint32_t held_back)
+{
+    struct log_more m = {.text = ""};
+    if (held_back > 0)
+        snprintf(m.text, sizeof m.text, " (%u more since the last line)", held_back);
+    return m;
+}
+
 /* ---- Queues ---- */
 
 bool log_bell_setup(void)

@@ -56,4 +56,10 @@ struct log_limit {
 /* Whether a line of this kind may be written now. *held_back is how many were not written before this one. */
 bool log_limit_pass(struct log_limit *l, uint32_t lines_a_second, uint32_t *held_back);
 
+/* What follows a line of which `held_back` more were not written: " (3 more since the last line)", or nothing. */
+struct log_more {
+    char text[48];
+};
+struct log_more log_more(uint32_t held_back);
+
 #endif

@@ -9,7 +9,7 @@
 enum {
     LOG_RECORD_SIZE = 1024,
     LOG_NAME_SIZE = 16,
-    LOG_TO_FILE = -1     /* record.fd of what is for the log file */
+    LOG_TO_FILE = -1 /* record.fd of what is for the log file */
 };
 
 struct log_record {

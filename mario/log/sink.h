@@ -12,12 +12,7 @@
 
 #include "mario/mario_log.h"
 
-enum {
-    LOG_PATH_SIZE = 4096,
-    LOG_OUT_SIZE = 64 * 1024,
-    LOG_OUT_LINES = 512,
-    LOG_NOTE_SIZE = 256
-};
+enum { LOG_PATH_SIZE = 4096, LOG_OUT_SIZE = 64 * 1024, LOG_OUT_LINES = 512, LOG_NOTE_SIZE = 256 };
 
 struct log_record;
 

@@ -14,9 +14,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "mario/base/util.h"
 #include "mario/log/format.h"
 #include "mario/log/sink.h"
-#include "mario/base/util.h"
 
 enum { SYSLOG_WAIT_MS = 1000 }; /* for a syslogd that does not read */
 

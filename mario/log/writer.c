@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mario/base/clock.h"
 #include "mario/log/format.h"
 #include "mario/log/logger.h"
-#include "mario/base/clock.h"
 
 enum {
     BATCH_SIZE = 64 * 1024,

@@ -16,12 +16,12 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
-#include "mario/process/crash.h"
+#include "mario/base/id.h"
 #include "mario/base/loop.h"
-#include "mario/mario_util.h"
 #include "mario/base/mem.h"
 #include "mario/exec/reply.h"
-#include "mario/base/id.h"
+#include "mario/mario_util.h"
+#include "mario/process/crash.h"
 
 enum { AGAIN_NS = 10 * 1000 * 1000 }; /* between two attempts to start a successor */
 

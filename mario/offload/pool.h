@@ -26,9 +26,9 @@
 #include <stdint.h>
 
 #include "mario/base/doorbell.h"
-#include "mario/mario_akg.h"
-#include "mario/exec/executor.h"
 #include "mario/base/spsc.h"
+#include "mario/exec/executor.h"
+#include "mario/mario_akg.h"
 
 /* Replies up to this length are copied, which costs no allocation anywhere; of longer ones the memory changes
  * hands. */

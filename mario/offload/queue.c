@@ -11,10 +11,10 @@
 
 #include <event2/buffer.h>
 
-#include "mario/exec/registry.h"
+#include "mario/base/id.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
-#include "mario/base/id.h"
+#include "mario/exec/registry.h"
 
 enum {
     COLLECT_BATCH = 256,

@@ -25,9 +25,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "mario/log/sink.h"
-#include "mario/exec/executor.h"
 #include "mario/base/id.h"
+#include "mario/exec/executor.h"
+#include "mario/log/sink.h"
 
 enum {
     STACK_SIZE = 64 * 1024, /* beside what the kernel puts on it */

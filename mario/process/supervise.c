@@ -15,7 +15,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +28,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mario/process/crash.h"
-#include "mario/process/limit.h"
-#include "mario/mario_util.h"
-#include "mario/process/privilege.h"
-#include "mario/base/util.h"
 #include "mario/base/clock.h"
+#include "mario/base/complain.h"
+#include "mario/base/util.h"
+#include "mario/mario_util.h"
+#include "mario/process/crash.h"
+#include "mario/process/daemon.h"
+#include "mario/process/limit.h"
+#include "mario/process/privilege.h"
 
 enum { IN_CHILD = -1, START_FAILED = 2 };
 
@@ -84,18 +85,6 @@ static struct {
     uint64_t kill_ms;  /* stop: when the child is killed */
     uint64_t heard_ms; /* in the child: when a stop signal came that was no echo */
 } sup = {.ready_fd = -1, .signal_fd = -1};
-
-static bool complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static bool complain(const char *fmt, ...)
-{
-    va_list ap;
-    fputs("mario: ", stderr);
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-    return false;
-}
 
 /* ---- In the child ---- */
 
@@ -168,7 +157,7 @@ static void become_child(pid_t parent)
     close(sup.signal_fd);
     sigaction(SIGCHLD, &sup.on_child, NULL);
     crash_share(&sup.page->crash);
-    util_leave_word_to_parent();
+    daemon_leave_word_to_parent();
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         raise(SIGTERM); /* it has died already */

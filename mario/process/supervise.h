@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 
+#include "mario/base/stats.h"
 #include "mario/exec/activity.h"
 #include "mario/net/listen.h"
-#include "mario/base/stats.h"
 
 /* The parent's listener of this address, listening with this backlog and keepalive, and in *a the port it got. It
  * stays the parent's: give it back with supervise_release(), do not close it. -1: it has none. */

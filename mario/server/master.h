@@ -8,9 +8,9 @@
 #include <event2/event.h>
 
 #include "mario/base/doorbell.h"
-#include "mario/net/listen.h"
-#include "mario/log/log.h"
 #include "mario/base/stats.h"
+#include "mario/log/log.h"
+#include "mario/server/acceptor.h"
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
 
@@ -23,41 +23,23 @@ enum master_stage {
     STAGE_ENDING     /* time is up or a second signal came: workers end everything at once */
 };
 
-struct listener {
-    struct listen_address address;
-    int fd;             /* -1 once closed */
-    bool borrowed;      /* the supervising parent's */
-    uint32_t last_call; /* connections it may still let in at a stop */
-    struct event *event;
-    struct master *master;
-};
-
 struct master {
     struct event_base *base;
     LOG_QUEUE *qlog;
     struct doorbell bell; /* workers, mario_stop_server() -> master; the server's to make and end */
     struct event *bell_event;
-    struct event *pause_event; /* the listeners rest until it fires */
     struct event *retry_event; /* the next step of a stop */
     struct event *drain_event; /* time is up */
     struct event *signal_events[MASTER_SIGNALS];
     struct event *timer_events[MASTER_TIMERS];
-    struct listener *listeners;
-    uint32_t listener_count;
-    bool paused;
 
     struct worker *workers;
     uint32_t workernum;
-    uint32_t connnum;
-    uint32_t *assigned; /* [workernum] connections handed to each worker, mod 2^32 */
-    bool *told;         /* [workernum] the word stop is in its ring */
-    bool *to_wake;      /* [workernum] this batch put something into its ring */
-    uint32_t next;      /* the worker that gets the next one */
-    uint32_t started;   /* workers whose thread runs */
-    enum mario_when_full when_full;
+    bool *told;             /* [workernum] the word stop is in its ring */
+    uint32_t started;       /* workers whose thread runs */
     uint32_t drain_timeout; /* seconds */
-    uint32_t backlog;
 
+    struct acceptor acceptor;
     struct watchdog watchdog; /* over the workers */
 
     enum master_stage stage;

@@ -7,22 +7,23 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
+#include "mario/base/complain.h"
+#include "mario/base/loop.h"
+#include "mario/base/util.h"
 #include "mario/exec/registry.h"
+#include "mario/mario_util.h"
 #include "mario/process/crash.h"
 #include "mario/process/limit.h"
-#include "mario/base/loop.h"
-#include "mario/mario_util.h"
-#include "mario/server/master.h"
 #include "mario/process/privilege.h"
 #include "mario/process/supervise.h"
-#include "mario/base/util.h"
+#include "mario/server/master.h"
+#include "mario/server/options.h"
 #include "mario/server/watchdog.h"
 
 enum {
@@ -57,80 +58,13 @@ struct mario_server {
 
 static SERVER *the_server; /* one in a process: init and free set it, on the application's thread */
 
-void mario_options_init(struct mario_options *o)
-{
-    *o = (struct mario_options){.listen = "0.0.0.0:8082",
-                                .strict_limits = 1,
-                                .when_full = MARIO_FULL_REFUSE,
-                                .timeout = 300,
-                                .write_timeout = 60,
-                                .packet_timeout = 10,
-                                .keepalive = 0,
-                                .max_pkglen = 8192,
-                                .backlog = 4096,
-                                .drain_timeout = 10,
-                                .output_high = 256 * 1024,
-                                .output_max = 4 * 1024 * 1024,
-                                .watch_warn_ms = 100,
-                                .watch_replace_ms = 5000,
-                                .watch_replace_max = 10,
-                                .offload_threads = 16,
-                                .offload_queue = 1024};
-}
-
-/* ---- Saying no ---- */
-
-__attribute__((format(printf, 1, 2))) static bool complain(const char *fmt, ...)
-{
-    char line[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    fprintf(stderr, "mario: %s\n", line);
-    return false;
-}
-
-static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t most)
-{
-    if (value >= least && value <= most)
-        return true;
-    return complain("%s = %llu is out of range (allowed: %llu..%llu)", name, (unsigned long long) value,
-                    (unsigned long long) least, (unsigned long long) most);
-}
-
-static bool check(const struct mario_options *o)
-{
-    if (o->output_high > o->output_max)
-        return complain("output_high = %u is above output_max = %u", o->output_high, o->output_max);
-    if (o->watch_replace_ms != 0 && o->watch_replace_ms < o->watch_warn_ms)
-        return complain("watch_replace_ms = %u is below watch_warn_ms = %u", o->watch_replace_ms,
-                        o->watch_warn_ms);
-    return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
-           in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
-           in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
-           in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
-           in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
-           in_range("keepalive", o->keepalive, 0, MARIO_KEEPALIVE_MAX) &&
-           in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
-           in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
-           in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
-           in_range("output_high", o->output_high, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
-           in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
-           in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&
-           in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
-           in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
-           in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
-           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX);
-}
-
 /* ---- Descriptors ---- */
 
 /* Settle connnum against the descriptor limit. */
 static bool fit_limits(SERVER *s, const struct mario_options *o)
 {
-    uint64_t besides = limit_open_descriptors() + s->master.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
-                       FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
+    uint64_t besides = limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL +
+                       FDS_LOG + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
     uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
     uint64_t limit = limit_raise(wanted);
     uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
@@ -152,9 +86,8 @@ static bool fit_limits(SERVER *s, const struct mario_options *o)
             "(ulimit -n %llu, or LimitNOFILE=), or set connnum to %llu or 0, or strict_limits = off",
             s->workernum, o->connnum, (unsigned long long) wanted, (unsigned long long) limit,
             (unsigned long long) (wanted - limit), (unsigned long long) wanted, (unsigned long long) fits);
-    fprintf(stderr,
-            "mario: connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker\n",
-            o->connnum, (unsigned long long) wanted, (unsigned long long) limit, (unsigned long long) fits);
+    complain("connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker",
+             o->connnum, (unsigned long long) wanted, (unsigned long long) limit, (unsigned long long) fits);
     s->connnum = (uint32_t) fits;
     return true;
 }
@@ -179,9 +112,9 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
     s->master.workernum = s->workernum;
-    s->master.when_full = o->when_full;
+    s->master.acceptor.when_full = o->when_full;
     s->master.drain_timeout = o->drain_timeout;
-    s->master.backlog = o->backlog;
+    s->master.acceptor.backlog = o->backlog;
     s->master.watchdog.limits = (struct watchdog_limits){
         .warn_ms = o->watch_warn_ms, .replace_ms = o->watch_replace_ms, .replace_max = o->watch_replace_max};
 }
@@ -200,14 +133,14 @@ static bool parse_listeners(SERVER *s, const char *list)
     free(all);
     if (n < 0)
         return complain("listen: %s", why);
-    s->master.listeners = s->listeners;
-    s->master.listener_count = (uint32_t) n;
+    s->master.acceptor.listeners = s->listeners;
+    s->master.acceptor.listener_count = (uint32_t) n;
     return true;
 }
 
 static bool open_listeners(SERVER *s, const struct mario_options *o)
 {
-    for (uint32_t i = 0; i < s->master.listener_count; i++) {
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         struct listener *l = &s->listeners[i];
         l->fd = supervise_listener(&l->address, (int) o->backlog, o->keepalive);
         l->borrowed = l->fd >= 0;
@@ -235,7 +168,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     }
     memset(s->workers, 0, s->workernum * sizeof *s->workers);
     s->master.workers = s->workers;
-    s->master.connnum = s->connnum;
+    s->master.acceptor.connnum = s->connnum;
     for (uint32_t i = 0; i < s->workernum; i++) {
         s->workers_made = i + 1;
         if (!worker_setup(&s->workers[i], i, s->connnum, o->prefault != 0, &s->settings, &s->stats[i],
@@ -325,7 +258,7 @@ SERVER *mario_init_server(const struct mario_options *o)
 {
     SERVER *s = NULL;
     sigset_t old;
-    if (!check(o))
+    if (!options_check(o))
         return NULL;
     if (the_server != NULL && atomic_load(&the_server->state) != SERVER_STOPPED) {
         complain("there is a server in this process already");
@@ -341,7 +274,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     util_fill_standard();
     set_signals(&old);
     crash_setup(o->death_log, o->death_format);
-    loop_setup();
+    loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     if (!make(s, o)) {
         take_down(s);
         destroy(s);
@@ -438,7 +371,7 @@ static void log_counters(const SERVER *s, LOG_QUEUE *q)
 
 static void log_start(const SERVER *s)
 {
-    for (uint32_t i = 0; i < s->master.listener_count; i++)
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++)
         slog_info_t(s->master.qlog, "listening on %s", s->listeners[i].address.name);
     slog_info_t(s->master.qlog, "%u workers, %u connections each", s->workernum, s->connnum);
 }
@@ -529,7 +462,7 @@ void mario_free_server(SERVER **sp)
 
 uint16 mario_server_port(const SERVER *s, uint32 which)
 {
-    return which < s->master.listener_count ? listen_port(&s->listeners[which].address) : 0;
+    return which < s->master.acceptor.listener_count ? listen_port(&s->listeners[which].address) : 0;
 }
 
 uint32 mario_server_workernum(const SERVER *s)

@@ -17,9 +17,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "mario/exec/registry.h"
-#include "mario/base/id.h"
 #include "mario/base/clock.h"
+#include "mario/base/id.h"
+#include "mario/exec/registry.h"
+#include "mario/worker/takeover.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_watch
@@ -252,10 +253,10 @@ static void replace(struct watchdog *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
     uint64_t fence;
-    if (o->successor != NULL || now < o->try_ms || !worker_needs_successor(&w->workers[i], o->what, &fence))
+    if (o->successor != NULL || now < o->try_ms || !takeover_is_needed(&w->workers[i], o->what, &fence))
         return;
     if (may_replace(w, now))
-        o->successor = worker_send_successor(&w->workers[i], fence);
+        o->successor = takeover_begin(&w->workers[i], fence);
     if (o->successor != NULL) {
         note_replacement(w, now);
         return;
@@ -274,7 +275,7 @@ static void settle_successor(struct watchdog *w, uint32_t i)
     struct watched *o = &w->of[i];
     struct worker *worker = &w->workers[i];
     struct executor *old = worker->executor;
-    switch (worker_successor_state(o->successor)) {
+    switch (takeover_state(o->successor)) {
     case SUCCESSOR_COMES:
         return;
     case SUCCESSOR_LATE:
@@ -306,7 +307,7 @@ static void reap(struct watchdog *w, struct executor *t)
     if (!t->joined)
         t->joined =
             atomic_load_explicit(&t->gone, memory_order_acquire) && pthread_tryjoin_np(t->thread, NULL) == 0;
-    t->reaped = t->joined && worker_release(&w->workers[t->pub.ind], t);
+    t->reaped = t->joined && takeover_release(&w->workers[t->pub.ind], t);
     if (t->reaped && !t->died)
         stats_add(w->stats, STAT_watch_buried, 1);
 }

@@ -7,9 +7,9 @@
 
 #include <event2/event.h>
 
+#include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/mario_watch.h"
-#include "mario/base/stats.h"
 #include "mario/worker/worker.h"
 
 struct watchdog_limits {

@@ -2,10 +2,10 @@
  * dispatch.c: a packet's way: from the socket into the receive buffer, to the functions, and their answers out again.
  * Runs on the thread whose executor it is; nothing here may be called from elsewhere.
  *
- * dispatch_receive -> received -> consume -> the function -> finish_functions -> output_send. While a function of c runs,
- * executor.conn is c and c->bufev is the reply; a close is then only noted in the executor and carried out by finish_functions.
- * Wherever user code is called the shard is in order, as if that connection had just been given to somebody else:
- * another thread may take it over right there (executor.h).
+ * dispatch_receive -> received -> consume -> the function -> finish_functions -> output_send. While a function
+ * of c runs, executor.conn is c and c->bufev is the reply; a close is then only noted in the executor and
+ * carried out by finish_functions. Wherever user code is called the shard is in order, as if that connection
+ * had just been given to somebody else: another thread may take it over right there (executor.h).
  */
 #include "mario/worker/dispatch.h"
 
@@ -14,12 +14,12 @@
 
 #include <event2/buffer.h>
 
-#include "mario/exec/registry.h"
-#include "mario/offload/queue.h"
-#include "mario/net/stream.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
+#include "mario/net/stream.h"
+#include "mario/offload/queue.h"
 
 /* ---- Running functions ---- */
 

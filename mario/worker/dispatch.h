@@ -1,6 +1,6 @@
 /*
- * dispatch.h: a packet's way: from the socket to the functions and back. Everything here is for the thread whose executor
- * it is, which does not come back from a function when another has taken the shard over.
+ * dispatch.h: a packet's way: from the socket to the functions and back. Everything here is for the thread
+ * whose executor it is, which does not come back from a function when another has taken the shard over.
  */
 #ifndef MARIO_WORKER_DISPATCH_H
 #define MARIO_WORKER_DISPATCH_H

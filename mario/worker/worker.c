@@ -1,7 +1,7 @@
 /*
- * worker.c: the loop of a worker: inbox, events, sweep, stop; and taking a worker over. All of it runs on the
- * worker's own thread, but for setup and start (the thread that makes the server) and what worker.h gives to the
- * master. A packet's way through it is dispatch.c.
+ * worker.c: the loop of a worker: inbox, events, sweep, stop. All of it runs on the worker's own thread, but
+ * for setup and start (the thread that makes the server) and what worker.h gives to the master. A packet's way
+ * through it is dispatch.c, taking a worker over takeover.c.
  */
 #include "mario/worker/worker.h"
 
@@ -12,10 +12,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "mario/process/crash.h"
-#include "mario/offload/queue.h"
 #include "mario/base/mem.h"
 #include "mario/exec/reply.h"
+#include "mario/offload/queue.h"
+#include "mario/process/crash.h"
 #include "mario/worker/dispatch.h"
 
 enum {
@@ -23,11 +23,6 @@ enum {
     STOP_BATCH = 256,  /* connections a stop looks at before others are served */
     ADOPT_BATCH = 256
 };
-
-static struct worker *worker_of(struct shard *s)
-{
-    return (struct worker *) (void *) s;
-}
 
 /* ---- Adopting ---- */
 
@@ -183,7 +178,7 @@ static bool has_work_left(struct worker *w)
 
 /* The thread ends, but not because its work is over: it was fenced off, or a function ended it, or it was
  * cancelled. Then a successor finds the shard in order: cancelling is possible only where it is. */
-static void on_thread_end(void *arg)
+void worker_on_thread_end(void *arg)
 {
     struct worker *w = arg;
     struct executor *t = executor_here;
@@ -194,7 +189,7 @@ static void on_thread_end(void *arg)
 }
 
 /* The loop. Functions may be cancelled, and so may waiting; what the library does in between must not. */
-static void serve(struct worker *w, struct executor *t)
+void worker_serve(struct worker *w, struct executor *t)
 {
     do {
         bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
@@ -214,7 +209,7 @@ static void serve(struct worker *w, struct executor *t)
     doorbell_ring(w->master_bell, t->pub.ind);
 }
 
-static void begin_thread(struct executor *t)
+void worker_begin_thread(struct executor *t)
 {
     executor_here = t;
     log_context = executor_log_context;
@@ -227,70 +222,9 @@ static void begin_thread(struct executor *t)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    begin_thread(w->executor);
-    pthread_cleanup_push(on_thread_end, w);
-    serve(w, w->executor);
-    pthread_cleanup_pop(0);
-    return NULL;
-}
-
-/* ---- Taking over ---- */
-
-/* What the other one ran is kept for it; the activity is ours, and we run nothing yet. */
-static void take_activity(struct executor *old)
-{
-    uint64_t what = atomic_load_explicit(&old->activity->what, memory_order_relaxed);
-    uint64_t conn = atomic_load_explicit(&old->activity->conn, memory_order_relaxed);
-    uint64_t peer = atomic_load_explicit(&old->activity->peer, memory_order_relaxed);
-    atomic_store_explicit(&old->last.what, what, memory_order_relaxed);
-    atomic_store_explicit(&old->last.conn, conn, memory_order_relaxed);
-    atomic_store_explicit(&old->last.peer, peer, memory_order_relaxed);
-    atomic_store_explicit(&old->activity->what, what & ~UINT64_C(0xff), memory_order_relaxed);
-}
-
-/* The shard is ours as it was when the other thread went into a function or hook, or fell asleep: every
- * connection in order, but the one whose function it was. What the other one may still touch is that
- * connection's public part and its own executor; its base is not among that, so its events can be taken off. */
-static void take_over(struct worker *w, struct executor *old)
-{
-    struct shard *s = &w->shard;
-    struct conn *stuck = (struct conn *) (void *) old->conn;
-    bool died = fence_state(executor_here->fence_seen) == FENCE_DIED;
-    take_activity(old);
-    old->orphan = stuck != NULL ? stuck->pub.ind + 1 : 0;
-    event_del(old->bell_event);
-    event_del(old->tick_event);
-    if (stuck != NULL)
-        conn_orphan(stuck, died ? REASON_function_died : REASON_function_stuck);
-    for (uint32_t i = 0; i < s->fresh; i++) {
-        struct conn *c = &s->conns[i];
-        if (c->state != CONN_FREE && c != stuck &&
-            c->pub.owner == &old->pub) /* else a former executor still has it */
-            conn_move(c);
-    }
-}
-
-/* A successor's thread. */
-static void *successor_main(void *arg)
-{
-    struct executor *t = arg;
-    struct worker *w = worker_of(t->shard);
-    begin_thread(t);
-    pthread_cleanup_push(on_thread_end, w);
-    if (event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0 &&
-        fence_take(&t->predecessor->fence, t->fence_seen)) {
-        take_over(w, t->predecessor);
-        atomic_store_explicit(&t->arrival, SUCCESSOR_SERVES, memory_order_release);
-        doorbell_ring(w->master_bell, t->pub.ind);
-        for (unsigned bit = 0; bit < BELLS; bit++) /* what the other one had answered and not yet done */
-            doorbell_ring(&w->bell, bit);
-        serve(w, t);
-    } else {
-        mem_thread_fini();
-        executor_here = NULL;
-        atomic_store_explicit(&t->arrival, SUCCESSOR_LATE, memory_order_release);
-        doorbell_ring(w->master_bell, t->pub.ind);
-    }
+    worker_begin_thread(w->executor);
+    pthread_cleanup_push(worker_on_thread_end, w);
+    worker_serve(w, w->executor);
     pthread_cleanup_pop(0);
     return NULL;
 }
@@ -298,7 +232,7 @@ static void *successor_main(void *arg)
 /* ---- Before and after the thread ---- */
 
 /* A executor of w: what its thread alone touches. No thread runs there yet. */
-static struct executor *executor_create(struct worker *w, struct activity *activity)
+struct executor *worker_executor_create(struct worker *w, struct activity *activity)
 {
     struct executor *t;
     errno = posix_memalign((void **) &t, SPSC_LINE, sizeof *t);
@@ -333,49 +267,8 @@ bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefaul
     s->stats = stats;
     return conn_pool_init(s, connnum, prefault) &&
            spsc_init(&w->accepted, WORKER_RING, sizeof(struct message)) && doorbell_init(&w->bell) &&
-           tick_setup(w) && (w->executor = executor_create(w, activity)) != NULL &&
+           tick_setup(w) && (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0;
-}
-
-/* The fence first, then the activity: so the fence belongs to that very call. */
-bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence)
-{
-    struct executor *t = w->executor;
-    *fence = fence_look(&t->fence);
-    return fence_state(*fence) == FENCE_DIED ||
-           (fence_state(*fence) == FENCE_FUNCTION &&
-            atomic_load_explicit(&t->activity->what, memory_order_relaxed) == what);
-}
-
-struct executor *worker_send_successor(struct worker *w, uint64_t fence)
-{
-    struct executor *old = w->executor;
-    struct executor *t = executor_create(w, old->activity);
-    if (t == NULL)
-        return NULL;
-    t->predecessor = old;
-    t->fence_seen = fence;
-    if (pthread_create(&t->thread, NULL, successor_main, t) != 0)
-        executor_destroy(&t);
-    return t;
-}
-
-enum successor worker_successor_state(struct executor *t)
-{
-    return (enum successor) atomic_load_explicit(&t->arrival, memory_order_acquire);
-}
-
-bool worker_release(struct worker *w, const struct executor *former)
-{
-    if (former->orphan == 0)
-        return true;
-    struct message *slot = spsc_reserve(&w->accepted);
-    if (slot == NULL)
-        return false;
-    *slot = (struct message){.fd = MESSAGE_RELEASE, .cip = former->orphan - 1};
-    spsc_commit(&w->accepted);
-    doorbell_ring(&w->bell, BELL_ACCEPTED);
-    return true;
 }
 
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */

@@ -7,11 +7,11 @@
 
 #include <pthread.h>
 
-#include "mario/conn/conn.h"
 #include "mario/base/doorbell.h"
-#include "mario/offload/pool.h"
-#include "mario/conn/shard.h"
 #include "mario/base/spsc.h"
+#include "mario/conn/conn.h"
+#include "mario/conn/shard.h"
+#include "mario/offload/pool.h"
 
 /* Accepted connections that may wait for a worker: a quarter of a second of the fastest accepting, so that a
  * worker that does not get its core for a while refuses nobody. */
@@ -33,8 +33,8 @@ struct worker {
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
 };
 
-/* Everything a worker needs, allocated. set, stats and activity must outlive it. False with errno (ENOMEM, EMFILE ...);
- * then teardown. */
+/* Everything a worker needs, allocated. set, stats and activity must outlive it. False with errno (ENOMEM,
+ * EMFILE ...); then teardown. */
 __attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum,
                                                       bool prefault, const struct settings *set,
                                                       struct stats *stats, struct activity *activity,
@@ -52,15 +52,18 @@ void worker_join(struct worker *w);
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);
 
-/* Master: whether w's thread has died or still runs the function of this activity; *fence is its fence then. */
-bool worker_needs_successor(const struct worker *w, uint64_t what, uint64_t *fence);
-/* Master: start a thread that takes w's shard over from w->executor, if its fence is still this one by then. Returns
- * its executor, or NULL when it cannot be made. */
-struct executor *worker_send_successor(struct worker *w, uint64_t fence);
-/* Master: what became of it. When it sits it becomes w->executor. */
-enum successor worker_successor_state(struct executor *t);
-/* Master: tell w that the thread of a former executor has ended, so that the connection it was stuck with may end
- * too. False if the ring is full: try again. */
-bool worker_release(struct worker *w, const struct executor *former);
+/* ---- For takeover.c ---- */
+
+/* An executor of w: what its thread alone touches. No thread runs there yet. NULL with errno. */
+struct executor *worker_executor_create(struct worker *w, struct activity *activity);
+/* A thread of w begins, serves until its work is over, and what runs when it ends otherwise: its cleanup handler. */
+void worker_begin_thread(struct executor *t);
+void worker_serve(struct worker *w, struct executor *t);
+void worker_on_thread_end(void *w);
+
+static inline struct worker *worker_of(struct shard *s)
+{
+    return (struct worker *) (void *) s;
+}
 
 #endif

@@ -1,19 +1,21 @@
 /*
- * fuzz_worker.c: a libFuzzer target for a whole worker: the worker, its connections, offload queue, pool and output as they
- * stand in libmario, over socketpairs. The input is a script for its clients, the clock and the master.
+ * fuzz_worker.c: a libFuzzer target for a whole worker: the worker, its connections, offload queue, pool and
+ * output as they stand in libmario, over socketpairs. The input is a script for its clients, the clock and the
+ * master.
  *
  * The fuzzer's thread is the worker: it turns the loop once whenever the script says so, and in between it is the
  * master and the clients. So an input always does the same, and the target knows when nothing more can happen. For
- * that worker.c is included, not linked. Time passes only in the script: the tick's descriptor is an eventfd. One
- * thread of the pool runs offloaded functions; each waits at a gate that the script opens. The worker lives on from
- * one input to the next.
+ * that worker.c and takeover.c are included, not linked. Time passes only in the script: the tick's descriptor
+ * is an eventfd. One thread of the pool runs offloaded functions; each waits at a gate that the script opens.
+ * The worker lives on from one input to the next.
  *
- * A thread of the worker that ends in a function jumps out of it, and a successor is put in its place as successor_main()
- * does it.
+ * A thread of the worker that ends in a function jumps out of it, and a successor is put in its place as
+ * successor_main() does it.
  *
  * Input: two bytes of settings (choose), then steps: a byte that says what, which client, and whether the loop turns
  * afterwards; and what that step needs (step). What must hold is in model.c, and in account() below.
  */
+#include "mario/worker/takeover.c"
 #include "mario/worker/worker.c"
 
 #include <fcntl.h>
@@ -23,8 +25,8 @@
 #include <sys/socket.h>
 
 #include "business.h"
-#include "mario/exec/registry.h"
 #include "mario/base/loop.h"
+#include "mario/exec/registry.h"
 
 enum {
     STX = 0x20304050,
@@ -104,11 +106,11 @@ static void succeed(bool behind)
     struct executor *old = worker.executor;
     uint64_t fence;
     allocations_left = 0; /* the master would try again */
-    on_thread_end(&worker);
-    MUST(worker_needs_successor(&worker, 0, &fence));
-    struct executor *t = executor_create(&worker, old->activity);
+    worker_on_thread_end(&worker);
+    MUST(takeover_is_needed(&worker, 0, &fence));
+    struct executor *t = worker_executor_create(&worker, old->activity);
     MUST(t != NULL);
-    begin_thread(t);
+    worker_begin_thread(t);
     MUST(event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0);
     MUST(fence_take(&old->fence, fence));
     t->predecessor = old;
@@ -117,7 +119,7 @@ static void succeed(bool behind)
     worker.executor = t;
     for (unsigned bit = 0; bit < BELLS; bit++)
         doorbell_ring(&worker.bell, bit);
-    MUST(worker_release(&worker, old));
+    MUST(takeover_release(&worker, old));
     executor_destroy(&old);
     if (behind) /* the master was quick, and the word about it is still behind others in the ring */
         queue_collect(executor_here, dispatch_go_on);
@@ -189,7 +191,7 @@ static void setup(void)
 {
     struct offload_options options = {
         .threads = 1, .queue = JOBS, .workers = 1, .max_pkglen = 8192, .activities = &activities[1]};
-    loop_setup();
+    loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     business_setup(&worker.shard);
     settings.codec = (struct codec){.stx = STX, .max_pkglen = 8192, .funcs = registry_functions()};
     rules = (struct rules){.set = &settings, .where = business_where, .now = &worker.shard.tick};
@@ -203,7 +205,7 @@ static void setup(void)
     worker_offload(&worker, pool);
     MUST(offload_start(pool) == 0);
     registry_freeze();
-    begin_thread(worker.executor);
+    worker_begin_thread(worker.executor);
     atexit(teardown);
 }
 

@@ -11,9 +11,9 @@
 
 #include <event2/bufferevent.h>
 
-#include "mario/exec/registry.h"
 #include "mario/base/loop.h"
 #include "mario/base/mem.h"
+#include "mario/exec/registry.h"
 
 struct pool_lab pool;
 
@@ -63,7 +63,7 @@ void pool_on_event(evutil_socket_t fd, short what, void *arg)
 
 static void setup(void)
 {
-    loop_setup();
+    loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     ck_assert(mem_thread_init());
     pool.settings = (struct settings){
         .codec = {.stx = 1, .max_pkglen = MAX_PKGLEN, .funcs = functions},

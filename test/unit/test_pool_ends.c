@@ -13,9 +13,9 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
-#include "mario/exec/registry.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/registry.h"
 
 /* ---- Which hook, and when ---- */
 

@@ -2,8 +2,8 @@
  * test_record.c: the line about a death: what stands in it, and that it is one line of bounded length whatever
  * the dying process left in the record.
  */
-#include "mario/process/crash.h"
 #include "mario/log/sink.h"
+#include "mario/process/crash.h"
 #include "unit.h"
 
 #include <arpa/inet.h>

@@ -21,7 +21,7 @@
     ROW(doorbell)   \
     ROW(wheel)      \
     ROW(codec)      \
-    ROW(registry)        \
+    ROW(registry)   \
     ROW(pool)       \
     ROW(pool_ends)  \
     ROW(log)        \

@@ -1,0 +1,315 @@
+/*
+ * acceptor.c: listeners: accepting, and which worker gets a connection. Runs on the master; setup and teardown on the
+ * thread that makes the server.
+ *
+ * Assigning: `assigned` counts what a worker was given, `released` what it gave back; the difference is what it
+ * has. So the master knows who has room without asking, and a worker never finds its pool empty.
+ */
+#include "mario/server/acceptor.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "mario/process/supervise.h"
+
+enum {
+    ACCEPT_BATCH = 64,  /* accepts a wake-up, so that signals and the bell are heard */
+    ERRORS_A_BATCH = 8, /* failing accepts in one batch until the listeners rest */
+    PAUSE_MS = 20       /* how long they rest */
+};
+
+static struct log_limit accept_warnings, full_warnings;
+
+/* ---- Assigning ---- */
+
+/* A worker whose function is stuck gets nobody, unless all are. */
+static bool is_avoided(const struct acceptor *a, uint32_t i)
+{
+    if (!watchdog_avoids(a->watchdog, i))
+        return false;
+    for (uint32_t k = 0; k < a->workernum; k++) {
+        if (!watchdog_avoids(a->watchdog, k))
+            return true;
+    }
+    return false;
+}
+
+static bool has_room(const struct acceptor *a, uint32_t i)
+{
+    uint32_t released = atomic_load_explicit(&a->workers[i].shard.released, memory_order_acquire);
+    return a->assigned[i] - released < a->connnum;
+}
+
+/* Whether somebody has room and would be handed it now. */
+static bool anyone_takes(struct acceptor *a)
+{
+    for (uint32_t i = 0; i < a->workernum; i++) {
+        if (has_room(a, i) && !is_avoided(a, i) && spsc_reserve(&a->workers[i].accepted) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool anyone_has_room(const struct acceptor *a)
+{
+    for (uint32_t i = 0; i < a->workernum; i++) {
+        if (has_room(a, i))
+            return true;
+    }
+    return false;
+}
+
+static void refuse(struct acceptor *a, int fd, enum counter why)
+{
+    uint32_t held_back;
+    close(fd);
+    stats_add(a->stats, why, 1);
+    if (log_limit_pass(&full_warnings, 1, &held_back))
+        slog_warn_t(a->qlog, "refused a connection: %s%s",
+                    why == STAT_refused_full ? "all pools are full" : "all rings are full",
+                    log_more(held_back).text);
+}
+
+/* Give it to the next worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
+static void assign(struct acceptor *a, const struct message *n)
+{
+    enum counter why = STAT_refused_full;
+    for (uint32_t tried = 0; tried < a->workernum; tried++) {
+        uint32_t i = a->next;
+        a->next = a->next + 1 == a->workernum ? 0 : a->next + 1;
+        if (!has_room(a, i) || is_avoided(a, i))
+            continue;
+        struct message *slot = spsc_reserve(&a->workers[i].accepted);
+        if (slot == NULL) {
+            why = STAT_refused_ring;
+            continue;
+        }
+        *slot = *n;
+        spsc_commit(&a->workers[i].accepted);
+        a->assigned[i]++;
+        a->to_wake[i] = true;
+        return;
+    }
+    refuse(a, n->fd, why);
+}
+
+static void wake_workers(struct acceptor *a)
+{
+    for (uint32_t i = 0; i < a->workernum; i++) {
+        if (a->to_wake[i])
+            doorbell_ring(&a->workers[i].bell, BELL_ACCEPTED);
+        a->to_wake[i] = false;
+    }
+}
+
+/* ---- Accepting ---- */
+
+static void rest(struct acceptor *a)
+{
+    event_add(a->pause_event, &(struct timeval){.tv_usec = PAUSE_MS * 1000});
+}
+
+static void pause_listeners(struct acceptor *a)
+{
+    if (a->paused || a->stage != ACCEPTOR_OPEN)
+        return;
+    a->paused = true;
+    stats_add(a->stats, STAT_accept_pauses, 1);
+    for (uint32_t i = 0; i < a->listener_count; i++)
+        event_del(a->listeners[i].event);
+    rest(a);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct acceptor *a = arg;
+    (void) fd;
+    (void) what;
+    if (a->stage != ACCEPTOR_OPEN)
+        return;
+    bool all = a->when_full == MARIO_FULL_REFUSE || anyone_takes(a);
+    for (uint32_t i = 0; all && i < a->listener_count; i++)
+        all = event_add(a->listeners[i].event, NULL) == 0;
+    if (all)
+        a->paused = false;
+    else
+        rest(a);
+}
+
+static enum counter counter_of_errno(int err)
+{
+    static const struct {
+        int err;
+        enum counter counter;
+    } rows[] = {{EMFILE, STAT_accept_emfile},   {ENFILE, STAT_accept_enfile},
+                {ENOBUFS, STAT_accept_enobufs}, {ENOMEM, STAT_accept_enomem},
+                {EPERM, STAT_accept_eperm},     {ECONNABORTED, STAT_accept_econnaborted},
+                {EINTR, STAT_accept_eintr}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].err == err)
+            return rows[i].counter;
+    }
+    return STAT_accept_other;
+}
+
+/* accept() failed. Whether this batch may go on: not without descriptors or memory, and not for ever. */
+static bool accept_failed(struct acceptor *a, int err, int errors)
+{
+    uint32_t held_back;
+    stats_add(a->stats, counter_of_errno(err), 1);
+    if (log_limit_pass(&accept_warnings, 1, &held_back))
+        slog_warn_t(a->qlog, "accept: %s%s", strerror(err), log_more(held_back).text);
+    bool passing = err == EINTR || err == ECONNABORTED || err == EPERM || err == EPROTO;
+    return passing && errors < ERRORS_A_BATCH;
+}
+
+static void accept_one(struct acceptor *a, int fd, const struct sockaddr_storage *peer)
+{
+    struct message n = {.fd = fd};
+    if (peer->ss_family == AF_INET) {
+        n.cip = ((const struct sockaddr_in *) peer)->sin_addr.s_addr;
+        n.cport = ((const struct sockaddr_in *) peer)->sin_port;
+    } else if (peer->ss_family == AF_INET6) {
+        n.cport = ((const struct sockaddr_in6 *) peer)->sin6_port;
+    }
+    stats_add(a->stats, STAT_accepted, 1);
+    assign(a, &n);
+}
+
+enum accepted {
+    ACCEPTED_BATCH,    /* there may be more */
+    ACCEPTED_ALL,      /* the kernel has no more */
+    ACCEPTED_NO_PLACE, /* who waits has to go on waiting */
+    ACCEPTED_FAILED    /* no descriptors, no memory, or errors without end */
+};
+
+/* Accept at most `most` connections. */
+static enum accepted accept_some(struct listener *l, uint32_t most)
+{
+    struct acceptor *a = l->acceptor;
+    bool may_wait = a->when_full == MARIO_FULL_WAIT || a->stage == ACCEPTOR_LAST_CALL;
+    int errors = 0;
+    for (uint32_t i = 0; i < most; i++) {
+        struct sockaddr_storage peer = {0};
+        socklen_t len = sizeof peer;
+        if (may_wait && !anyone_takes(a)) {
+            pause_listeners(a);
+            return ACCEPTED_NO_PLACE;
+        }
+        int fd = accept4(l->fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            accept_one(a, fd, &peer);
+        } else if (errno == EAGAIN) {
+            return ACCEPTED_ALL;
+        } else if (!accept_failed(a, errno, ++errors)) {
+            pause_listeners(a);
+            return ACCEPTED_FAILED;
+        }
+    }
+    return ACCEPTED_BATCH;
+}
+
+static void on_listener(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *l = arg;
+    (void) fd;
+    (void) what;
+    accept_some(l, ACCEPT_BATCH);
+    wake_workers(l->acceptor);
+}
+
+/* ---- Closing ---- */
+
+static void close_listener(struct acceptor *a, struct listener *l)
+{
+    if (l->event != NULL)
+        event_free(l->event);
+    if (l->fd >= 0 && l->borrowed)
+        supervise_release(&l->address, l->fd, a->for_good);
+    else if (l->fd >= 0)
+        listen_close(&l->address, l->fd);
+    l->event = NULL;
+    l->fd = -1;
+}
+
+void acceptor_close(struct acceptor *a)
+{
+    a->stage = ACCEPTOR_CLOSED;
+    for (uint32_t i = 0; i < a->listener_count; i++)
+        close_listener(a, &a->listeners[i]);
+}
+
+/* Whether a listener has let in all who waited when the stop came, or cannot let in any more. */
+static bool is_last_call_over(struct listener *l)
+{
+    uint32_t batch = l->last_call < ACCEPT_BATCH ? l->last_call : ACCEPT_BATCH;
+    l->last_call -= batch;
+    switch (accept_some(l, batch)) {
+    case ACCEPTED_BATCH:
+        return l->last_call == 0;
+    case ACCEPTED_NO_PLACE:
+        return !anyone_has_room(l->acceptor); /* only the rings are full: workers will empty them */
+    default:
+        return true;
+    }
+}
+
+void acceptor_last_call(struct acceptor *a, bool for_good)
+{
+    a->stage = ACCEPTOR_LAST_CALL;
+    a->for_good = for_good;
+    event_del(a->pause_event);
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        event_del(a->listeners[i].event);
+        a->listeners[i].last_call = a->backlog + 1; /* more do not wait; who comes later came too late */
+    }
+}
+
+bool acceptor_let_in(struct acceptor *a)
+{
+    bool open = false;
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        struct listener *l = &a->listeners[i];
+        if (l->fd >= 0 && is_last_call_over(l))
+            close_listener(a, l);
+        open = open || l->fd >= 0;
+    }
+    wake_workers(a);
+    return open;
+}
+
+/* ---- Before and after ---- */
+
+bool acceptor_setup(struct acceptor *a, struct event_base *base)
+{
+    a->assigned = calloc(a->workernum, sizeof *a->assigned);
+    a->to_wake = calloc(a->workernum, sizeof *a->to_wake);
+    a->pause_event = evtimer_new(base, on_pause_over, a);
+    if (a->assigned == NULL || a->to_wake == NULL || a->pause_event == NULL)
+        return false;
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        struct listener *l = &a->listeners[i];
+        l->acceptor = a;
+        l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_listener, l);
+        if (l->event == NULL || event_add(l->event, NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+void acceptor_teardown(struct acceptor *a)
+{
+    acceptor_close(a);
+    if (a->pause_event != NULL)
+        event_free(a->pause_event);
+    free(a->assigned);
+    free(a->to_wake);
+    a->pause_event = NULL;
+    a->assigned = NULL;
+    a->to_wake = NULL;
+}

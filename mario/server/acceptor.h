@@ -1,0 +1,65 @@
+/*
+ * acceptor.h: listeners: accepting, and which worker gets a connection. For the master; setup and teardown for the
+ * thread that makes the server.
+ */
+#ifndef MARIO_SERVER_ACCEPTOR_H
+#define MARIO_SERVER_ACCEPTOR_H
+
+#include <event2/event.h>
+
+#include "mario/base/stats.h"
+#include "mario/log/log.h"
+#include "mario/net/listen.h"
+#include "mario/server/watchdog.h"
+#include "mario/worker/worker.h"
+
+enum acceptor_stage {
+    ACCEPTOR_OPEN,      /* normal service */
+    ACCEPTOR_LAST_CALL, /* who waits in the kernel's backlog is still let in */
+    ACCEPTOR_CLOSED
+};
+
+struct listener {
+    struct listen_address address;
+    int fd;             /* -1 once closed */
+    bool borrowed;      /* the supervising parent's */
+    uint32_t last_call; /* connections it may still let in at a stop */
+    struct event *event;
+    struct acceptor *acceptor;
+};
+
+struct acceptor {
+    struct listener *listeners;
+    uint32_t listener_count;
+    struct event *pause_event; /* the listeners rest until it fires */
+    bool paused;
+    enum acceptor_stage stage;
+    bool for_good; /* closed since the server was asked to stop: nobody is to wait for a next one */
+    struct worker *workers;
+    uint32_t workernum;
+    uint32_t connnum;
+    uint32_t *assigned; /* [workernum] connections handed to each worker, mod 2^32 */
+    bool *to_wake;      /* [workernum] this batch put something into its ring */
+    uint32_t next;      /* the worker that gets the next one */
+    enum mario_when_full when_full;
+    uint32_t backlog;
+    const struct watchdog *watchdog; /* says who is to be avoided */
+    LOG_QUEUE *qlog;                 /* the master's */
+    struct stats *stats;             /* the master's */
+};
+
+/* All but pause_event, assigned, to_wake is set. False with errno; then teardown. */
+__attribute__((warn_unused_result)) bool acceptor_setup(struct acceptor *a, struct event_base *base);
+void acceptor_teardown(struct acceptor *a);
+
+/* A stop begins: nobody is accepted any more but by acceptor_let_in(). */
+void acceptor_last_call(struct acceptor *a, bool for_good);
+
+/* Let in some of those who wait, and close the listeners for whom nobody waits any more. True while one is open: call
+ * it again. */
+bool acceptor_let_in(struct acceptor *a);
+
+/* Close all listeners now. */
+void acceptor_close(struct acceptor *a);
+
+#endif

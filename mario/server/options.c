@@ -1,0 +1,62 @@
+/*
+ * options.c: the options of a server: their defaults and ranges. For the thread that makes the server.
+ */
+#include "mario/server/options.h"
+
+#include <stdint.h>
+
+#include "mario/base/complain.h"
+
+void mario_options_init(struct mario_options *o)
+{
+    *o = (struct mario_options){.listen = "0.0.0.0:8082",
+                                .strict_limits = 1,
+                                .when_full = MARIO_FULL_REFUSE,
+                                .timeout = 300,
+                                .write_timeout = 60,
+                                .packet_timeout = 10,
+                                .keepalive = 0,
+                                .max_pkglen = 8192,
+                                .backlog = 4096,
+                                .drain_timeout = 10,
+                                .output_high = 256 * 1024,
+                                .output_max = 4 * 1024 * 1024,
+                                .watch_warn_ms = 100,
+                                .watch_replace_ms = 5000,
+                                .watch_replace_max = 10,
+                                .offload_threads = 16,
+                                .offload_queue = 1024};
+}
+
+static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t most)
+{
+    if (value >= least && value <= most)
+        return true;
+    return complain("%s = %llu is out of range (allowed: %llu..%llu)", name, (unsigned long long) value,
+                    (unsigned long long) least, (unsigned long long) most);
+}
+
+bool options_check(const struct mario_options *o)
+{
+    if (o->output_high > o->output_max)
+        return complain("output_high = %u is above output_max = %u", o->output_high, o->output_max);
+    if (o->watch_replace_ms != 0 && o->watch_replace_ms < o->watch_warn_ms)
+        return complain("watch_replace_ms = %u is below watch_warn_ms = %u", o->watch_replace_ms,
+                        o->watch_warn_ms);
+    return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
+           in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
+           in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("keepalive", o->keepalive, 0, MARIO_KEEPALIVE_MAX) &&
+           in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
+           in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
+           in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
+           in_range("output_high", o->output_high, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
+           in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
+           in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
+           in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
+           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX);
+}
