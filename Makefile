@@ -129,16 +129,16 @@ soak: deps-test ## random faults for MINUTES=60; SEED=n for the same ones again;
 	@$(MAKE) --no-print-directory $(B)/soak $(B)/apps/testapp $(B)/preload/inject.so
 	@$(B)/soak -m $(or $(MINUTES),60) $(if $(SEED),-s $(SEED)) $(if $(KIND),-k $(KIND)) -o $(B)/soak.notes
 
-fuzz: deps-fuzz ## libFuzzer on the codec and on a whole worker for SECONDS=20
+fuzz: deps-check ## libFuzzer on the codec and on a whole worker for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
 
-fuzz-coverage: deps-coverage ## which lines these two run in SECONDS=20
+fuzz-coverage: deps-fuzz ## which lines these two run in SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20) coverage
 
-fuzz-afl: deps-afl ## AFL++ instead, SECONDS=60
+fuzz-afl: deps-fuzz ## AFL++ instead, SECONDS=60
 	@test/fuzz/run $(or $(SECONDS),60) afl
 
-model: deps-model ## model-check the ring, the doorbell and the fence with spin
+model: deps-check ## model-check the ring, the doorbell and the fence with spin
 	@test/model/run
 
 check-style: deps-check ## format, static checks, file map, generated texts
@@ -165,8 +165,7 @@ demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop i
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-DEPS = $(addprefix deps-,build test bench million fuzz coverage afl model check)
-$(DEPS): deps-%:
+deps-build deps-test deps-check deps-fuzz deps-bench deps-million: deps-%:
 	@scripts/deps $*
 
 mario.pc: mario.pc.in FORCE
@@ -174,7 +173,8 @@ mario.pc: mario.pc.in FORCE
 
 install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers, mario.pc, man pages
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs
+	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf
+	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 maritcp $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 test/mario_test test/mario_load $(DESTDIR)$(PREFIX)/bin/
@@ -183,8 +183,10 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 	ln -sf libmario.so.1 $(DESTDIR)$(PREFIX)/lib/libmario.so
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/mario/
 	install -m 644 mario.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
-	install -m 644 conf/maritcp.conf README.md LICENSE CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
+	install -m 644 *.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
+	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
+	install -m 644 docs/bench/*.md docs/bench/*.svg $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench/
 	@for e in counter login-db; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
 	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \
@@ -205,6 +207,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps $(DEPS) \
-	install \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps deps-build deps-test \
+	deps-check deps-fuzz deps-bench deps-million install \
 	clean help
