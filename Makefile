@@ -129,16 +129,16 @@ soak: deps-test ## random faults for MINUTES=60; SEED=n for the same ones again;
 	@$(MAKE) --no-print-directory $(B)/soak $(B)/apps/testapp $(B)/preload/inject.so
 	@$(B)/soak -m $(or $(MINUTES),60) $(if $(SEED),-s $(SEED)) $(if $(KIND),-k $(KIND)) -o $(B)/soak.notes
 
-fuzz: deps-check ## libFuzzer on the codec and on a whole worker for SECONDS=20
+fuzz: deps-fuzz ## libFuzzer on the codec and on a whole worker for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
 
-fuzz-coverage: deps-fuzz ## which lines these two run in SECONDS=20
+fuzz-coverage: deps-coverage ## which lines these two run in SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20) coverage
 
-fuzz-afl: deps-fuzz ## AFL++ instead, SECONDS=60
+fuzz-afl: deps-afl ## AFL++ instead, SECONDS=60
 	@test/fuzz/run $(or $(SECONDS),60) afl
 
-model: deps-check ## model-check the ring, the doorbell and the fence with spin
+model: deps-model ## model-check the ring, the doorbell and the fence with spin
 	@test/model/run
 
 check-style: deps-check ## format, static checks, file map, generated texts
@@ -165,7 +165,8 @@ demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop i
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-deps-build deps-test deps-check deps-fuzz deps-bench deps-million: deps-%:
+DEPS = $(addprefix deps-,build test bench million fuzz coverage afl model check)
+$(DEPS): deps-%:
 	@scripts/deps $*
 
 mario.pc: mario.pc.in FORCE
@@ -207,6 +208,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps deps-build deps-test \
-	deps-check deps-fuzz deps-bench deps-million install \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps $(DEPS) \
+	install \
 	clean help

@@ -177,12 +177,10 @@ def script_of(document, title, axis, numbers, log, series):
 
 
 def write_plots(document, out):
-    """An SVG and a PNG for each plot, by gnuplot. Raises OSError or CalledProcessError."""
+    """An SVG for each plot, by gnuplot. Raises OSError or CalledProcessError."""
+    terminal = "svg size 860,560 background 'white' font 'sans-serif,13'"
     os.makedirs(out, exist_ok=True)
     for name, *rest in plots(document):
-        script = script_of(document, *rest)
-        for suffix, terminal in (("svg", "svg size 860,560 background 'white' font 'sans-serif,13'"),
-                                 ("png", "pngcairo size 860,560 background 'white' font 'sans,10'")):
-            path = os.path.join(out, f"{name}.{suffix}")
-            text = f"set terminal {terminal}\nset output {quoted(path)}\n{script}"
-            subprocess.run(["gnuplot", "-"], input=text, text=True, check=True)
+        path = os.path.join(out, f"{name}.svg")
+        text = f"set terminal {terminal}\nset output {quoted(path)}\n{script_of(document, *rest)}"
+        subprocess.run(["gnuplot", "-"], input=text, text=True, check=True)
