@@ -82,7 +82,7 @@ static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
 static sint32 serve(const struct maritcp_conf *conf)
 {
     SERVER *server = mario_init_server(&conf->server);
-    if (!server)
+    if (server == NULL)
         return EXIT_NO_START;
     sint32 code = EXIT_NO_START;
     int is_restart = mario_stat(server, "restarts") > 0;

@@ -25,7 +25,7 @@ static void online_move(struct online *o, uint32 step)
 /* c->user is the counter that c is counted in, NULL while it is in none. */
 void online_enter(CONN *c)
 {
-    if (c->user)
+    if (c->user != NULL)
         return;
     c->user = &online_of[c->owner->ind];
     online_move(c->user, 1);
@@ -33,7 +33,7 @@ void online_enter(CONN *c)
 
 sint32 online_leave(CONN *c)
 {
-    if (c->user)
+    if (c->user != NULL)
         online_move(c->user, (uint32) -1);
     c->user = NULL;
     return 0;
@@ -46,8 +46,8 @@ void online_report(LOG_QUEUE *qlog, void *server)
     for (uint32 i = 0; i < workers; i++) {
         uint32 count = __atomic_load_n(&online_of[i].count, __ATOMIC_RELAXED);
         total += count;
-        if (used < sizeof(each) - 12)
-            used += (uint32) snprintf(each + used, sizeof(each) - used, "%s%u", i ? " " : "", count);
+        if (used < sizeof each - 12)
+            used += (uint32) snprintf(each + used, sizeof each - used, "%s%u", i ? " " : "", count);
     }
-    slog_info_t(qlog, "online %u (%.*s%s)", total, (int) used, each, used < sizeof(each) - 12 ? "" : " ...");
+    slog_info_t(qlog, "online %u (%.*s%s)", total, (int) used, each, used < sizeof each - 12 ? "" : " ...");
 }

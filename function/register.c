@@ -20,7 +20,7 @@ static const struct {
 
 sint32 function_register(SERVER *server, uint32 interval)
 {
-    for (size_t i = 0; i < sizeof(function_rows) / sizeof(function_rows[0]); i++) {
+    for (size_t i = 0; i < sizeof function_rows / sizeof function_rows[0]; i++) {
         if (regist_akg_func(function_rows[i].id, function_rows[i].run) != 0) {
             fprintf(stderr, "maritcp: %s cannot be registered as 0x%04x\n", function_rows[i].name,
                     function_rows[i].id);

@@ -12,7 +12,7 @@ static sint64 sum_of_all; /* workers (add), master (r), relaxed */
 sint32 count_begin(CONN *c)
 {
     c->user = calloc(1, sizeof(sint64));
-    return c->user ? 0 : -1;
+    return c->user != NULL ? 0 : -1;
 }
 
 sint32 count_end(CONN *c)
@@ -28,14 +28,14 @@ sint32 count_add(CONN *c)
     COUNT_ADD_RSP *rsp = (COUNT_ADD_RSP *) c->out_buf; /* scratch, at least max_pkglen bytes */
     sint64 *mine = c->user;
     /* The library has checked the HEAD; the data is ours to check. */
-    if (c->in_buf_len != SIZE_OF_HEAD + sizeof(*req))
+    if (c->in_buf_len != SIZE_OF_HEAD + sizeof *req)
         return -1;
     *mine += req->amount;
     memcpy(&rsp->head, c->in_buf, SIZE_OF_HEAD); /* the request's stx and akg_id */
-    rsp->head.pkglen = sizeof(*rsp);
+    rsp->head.pkglen = sizeof *rsp;
     rsp->mine = *mine;
     rsp->all = __atomic_add_fetch(&sum_of_all, req->amount, __ATOMIC_RELAXED);
-    return bufferevent_write(c->bufev, rsp, sizeof(*rsp));
+    return bufferevent_write(c->bufev, rsp, sizeof *rsp);
 }
 
 void count_report(LOG_QUEUE *qlog, void *unused)

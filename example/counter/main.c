@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     options.listen = argc > 1 ? argv[1] : "127.0.0.1:8083";
     options.max_pkglen = sizeof(COUNT_ADD_RSP); /* nobody has to send more; out_buf has room for the answer */
     SERVER *server = mario_init_server(&options); /* says itself what is wrong */
-    if (!server)
+    if (server == NULL)
         return EXIT_NO_START;
     int code = EXIT_NO_START;
     if (prepare() == 0) {

@@ -27,7 +27,7 @@ int main(int argc, char **argv)
     if (users_prepare(argc > 2 ? argv[2] : "users.db") != 0)
         return EXIT_NO_START;
     SERVER *server = mario_init_server(&options); /* says itself what is wrong */
-    if (!server)
+    if (server == NULL)
         return EXIT_NO_START;
     int code = EXIT_NO_START;
     if (prepare() == 0) {

@@ -22,8 +22,8 @@ struct session {
 };
 
 static const char *users_path; /* constant once main has prepared it */
-static pthread_key_t
-    sessions; /* of each thread: its struct session; the key closes it when the thread ends */
+/* Of each thread: its struct session; the key closes it when the thread ends. */
+static pthread_key_t sessions;
 
 static const char schema[] =
     "PRAGMA journal_mode = WAL;" /* readers and a writer at the same time */
@@ -35,7 +35,7 @@ static const char schema[] =
 static void session_close(void *arg) /* takes NULL */
 {
     struct session *s = arg;
-    if (!s)
+    if (s == NULL)
         return;
     sqlite3_finalize(s->login);
     sqlite3_close(s->db);
@@ -52,7 +52,7 @@ sint32 users_prepare(const char *path)
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
     if (rc != SQLITE_OK)
-        fprintf(stderr, "login-db: %s: %s\n", path, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+        fprintf(stderr, "login-db: %s: %s\n", path, db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
     sqlite3_close(db);
     return rc == SQLITE_OK && pthread_key_create(&sessions, session_close) == 0 ? 0 : -1;
 }
@@ -78,14 +78,14 @@ static struct session *session_get(LOG_QUEUE *q)
         "UPDATE users SET logins = logins + 1 WHERE name = ?1 AND token = ?2 RETURNING logins";
     struct session *s = pthread_getspecific(sessions);
     struct stat st = {0};
-    if (s && session_is_current(s))
+    if (s != NULL && session_is_current(s))
         return s;
     session_drop();
-    s = calloc(1, sizeof(*s));
-    if (!s)
+    s = calloc(1, sizeof *s);
+    if (s == NULL)
         return NULL;
-    if (stat(users_path, &st) ==
-        0) { /* before it is opened: too old a file is noticed, too new a one would not be */
+    /* Before it is opened: too old a file is noticed, too new a one would not be. */
+    if (stat(users_path, &st) == 0) {
         s->dev = st.st_dev;
         s->ino = st.st_ino;
     }
@@ -96,7 +96,7 @@ static struct session *session_get(LOG_QUEUE *q)
         sqlite3_prepare_v2(s->db, login, -1, &s->login, NULL) == SQLITE_OK &&
         pthread_setspecific(sessions, s) == 0)
         return s;
-    slog_err_t(q, "%s: %s", users_path, s->db ? sqlite3_errmsg(s->db) : "no memory");
+    slog_err_t(q, "%s: %s", users_path, s->db != NULL ? sqlite3_errmsg(s->db) : "no memory");
     session_close(s);
     return NULL;
 }
@@ -105,7 +105,7 @@ uint32 users_login(const char *name, uint64 token, uint32 *logins, LOG_QUEUE *q)
 {
     struct session *s = session_get(q);
     uint32 answer = LOGIN_UNAVAILABLE;
-    if (!s)
+    if (s == NULL)
         return answer;
     sqlite3_bind_text(s->login, 1, name, -1, SQLITE_STATIC);
     sqlite3_bind_int64(s->login, 2, (sqlite3_int64) token);
