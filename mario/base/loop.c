@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "mario/base/check.h"
+#include "mario/base/complain.h"
 #include "mario/base/mem.h"
 
 static struct loop_hooks hooks; /* set by loop_setup(), before the first base */
@@ -32,10 +33,10 @@ static void on_message(int severity, const char *text)
 static void on_fatal(int err)
 {
     if (!hooks.is_running()) {
-        fprintf(stderr, "mario: cannot start: libevent: %s\n", strerror(errno));
+        complain("cannot start: libevent: %s", strerror(errno));
         _exit(2);
     }
-    fprintf(stderr, "mario: libevent gave up (%d)\n", err);
+    complain("libevent gave up (%d)", err);
     check_failed("libevent goes on", __FILE__, __LINE__);
 }
 

@@ -6,17 +6,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "mario/base/check.h"
+#include "mario/base/complain.h"
 #include "mario/base/util.h"
 
 void check_failed(const char *what, const char *file, int line)
 {
-    fprintf(stderr, "mario: broken promise: %s (%s:%d)\n", what, file, line);
+    complain("broken promise: %s (%s:%d)", what, file, line);
     abort();
 }
 

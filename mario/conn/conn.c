@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
@@ -446,7 +447,7 @@ static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
 {
     struct executor *t = executor_here;
     if (t == NULL) {
-        fprintf(stderr, "close_conn: called outside the connection's worker, nothing done\n");
+        complain("close_conn: called outside the connection's worker, nothing done");
         return;
     }
     if (t->conn == pub) {

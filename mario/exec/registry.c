@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "mario/base/check.h"
+#include "mario/base/complain.h"
 
 static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
@@ -92,7 +93,7 @@ uint16 registry_offload_first(void)
 
 static sint32 refuse(uint16 id, const char *why)
 {
-    fprintf(stderr, "mario: function 0x%04x cannot be registered: %s\n", id, why);
+    complain("function 0x%04x cannot be registered: %s", id, why);
     return -1;
 }
 

@@ -15,6 +15,7 @@
 
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
+#include "mario/base/symbol.h"
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
 #include "mario/mario_util.h"
@@ -273,6 +274,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     s->master.bell.fd = -1;
     util_fill_standard();
     set_signals(&old);
+    symbol_setup();
     crash_setup(o->death_log, o->death_format);
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     if (!make(s, o)) {

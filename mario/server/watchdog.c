@@ -8,8 +8,6 @@
 #include "mario/server/watchdog.h"
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
-#include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +16,9 @@
 #include <time.h>
 
 #include "mario/base/clock.h"
+#include "mario/base/complain.h"
 #include "mario/base/id.h"
+#include "mario/base/symbol.h"
 #include "mario/exec/registry.h"
 #include "mario/worker/takeover.h"
 
@@ -68,15 +68,14 @@ static void on_trace(int sig)
     if (t == NULL || !atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_TAKEN,
                                                               memory_order_acquire, memory_order_relaxed))
         return; /* a signal that came late: nobody wants to know any more */
-    t->frame_count = backtrace(t->frames, EXECUTOR_FRAMES);
+    t->frame_count = symbol_frames(t->frames, EXECUTOR_FRAMES);
     atomic_store_explicit(&t->trace, TRACE_DONE, memory_order_release);
 }
 
-/* Take the signal, unless the application has. The first backtrace() loads a library: better now. */
+/* Take the signal, unless the application has. */
 static bool traces_setup(void)
 {
     struct sigaction sa;
-    void *frame[1];
     if (sigaction(TRACE_SIGNAL, NULL, &sa) != 0)
         return false;
     if (sa.sa_handler == on_trace)
@@ -87,7 +86,7 @@ static bool traces_setup(void)
     sa.sa_handler = on_trace;
     sa.sa_flags = SA_RESTART;
     sigemptyset(&sa.sa_mask);
-    return backtrace(frame, 1) >= 0 && sigaction(TRACE_SIGNAL, &sa, NULL) == 0;
+    return sigaction(TRACE_SIGNAL, &sa, NULL) == 0;
 }
 
 static bool has_answered(struct executor *t)
@@ -120,27 +119,17 @@ static bool take_answer(struct executor *t)
 static void write_trace(struct executor *t, char *text, size_t size)
 {
     enum { HANDLER_FRAMES = 2 };
+    static const char between[] = " < ";
     size_t used = 0;
     text[0] = '\0';
     if (!take_answer(t))
         return;
-    for (int i = HANDLER_FRAMES; i < t->frame_count && used < size; i++) {
-        Dl_info where = {0};
-        const char *at = t->frames[i], *between = i == HANDLER_FRAMES ? "" : " < ";
-        int n;
-        if (dladdr(at, &where) != 0 && where.dli_sname != NULL)
-            n = snprintf(text + used, size - used, "%s%s+0x%zx", between, where.dli_sname,
-                         (size_t) (at - (const char *) where.dli_saddr));
-        else if (where.dli_fname != NULL)
-            n = snprintf(text + used, size - used, "%s%s+0x%zx", between,
-                         strrchr(where.dli_fname, '/') != NULL ? strrchr(where.dli_fname, '/') + 1
-                                                               : where.dli_fname,
-                         (size_t) (at - (const char *) where.dli_fbase));
-        else
-            n = snprintf(text + used, size - used, "%s%p", between, (const void *) at);
-        if (n < 0)
-            return;
-        used += (size_t) n;
+    for (int i = HANDLER_FRAMES; i < t->frame_count && used + sizeof between < size; i++) {
+        if (i > HANDLER_FRAMES) {
+            memcpy(text + used, between, sizeof between);
+            used += sizeof between - 1;
+        }
+        used += symbol_name((uintptr_t) t->frames[i], text + used, size - used);
     }
 }
 
@@ -503,7 +492,7 @@ static bool name_one(const struct activity *b, uint32_t i)
     if (activity_kind(what) == ACTIVITY_IDLE)
         return false;
     struct mario_alarm a = alarm_of(b, what, i, 0);
-    fprintf(stderr, "mario: worker %u: %s did not return in time\n", i, describe(&a, who, sizeof who));
+    complain("worker %u: %s did not return in time", i, describe(&a, who, sizeof who));
     return true;
 }
 

@@ -31,7 +31,8 @@
     ROW(clients)    \
     ROW(privilege)  \
     ROW(listen)     \
-    ROW(record)
+    ROW(record)     \
+    ROW(symbol)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -1,0 +1,15 @@
+/*
+ * thread.h: starting a thread of the library.
+ */
+#ifndef MARIO_BASE_THREAD_H
+#define MARIO_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+/* As pthread_create(), with a stack of so many bytes (0 = as usual). TERM, INT and HUP are blocked there whatever the
+ * caller's mask is, since they are the master's; faults are not, so that they have their record. All else is inherited,
+ * the policy too: the master, whose own is special, starts none. 0 or an errno value. */
+int thread_start(pthread_t *thread, size_t stack, void *(*main)(void *), void *arg);
+
+#endif
