@@ -9,7 +9,7 @@
  *     LIBRARY <-> FUNCTION -> TAKEN          a thread that ends in a function or while it waits: -> DIED -> TAKEN
  *
  * The word also counts how often the fence was opened, its epoch: who saw it open and finds the same word later
- * knows that it was open all the while. test/model/seat.pml checks this by exhaustion.
+ * knows that it was open all the while. test/model/fence.pml checks this by exhaustion.
  */
 #ifndef MARIO_EXEC_FENCE_H
 #define MARIO_EXEC_FENCE_H
