@@ -37,12 +37,22 @@ typedef struct mario_conn {
     WORKER *owner;     /* the worker that runs this connection; the same ind for its whole life, but another
                         * object once a worker that was stuck has been replaced */
     void *user;        /* the application's; NULL on a fresh connection; never touched by the library */
-    uint32 cip;        /* the peer's IPv4 address in network order, 0 if it has none */
+    uint32 cip;        /* the peer's IPv4 address in network order, 0 if it has none: see mario_peer() */
     uint16 cport;      /* the peer's port in network order, 0 if it has none */
     uint16 in_buf_len; /* bytes in in_buf: the packet's pkglen; 0 in hooks */
     uint16 out_buf_len; /* bytes of room in out_buf when the function starts */
     uint16 err_type;    /* in an end hook: the id given to close_conn(), else one of g_akg_*_id */
 } CONN;
+
+struct sockaddr_storage;
+
+/* The name of c's peer: "10.1.2.3:4567", "[2001:db8::1]:4567", or "unix" for one on a unix socket; what came over IPv6
+ * from an IPv4 address has that. In c's own functions and hooks, offloaded ones too, with the CONN they were given, also
+ * when the peer has gone. 0, or -1 where c's function does not run, or if it does not fit: 56 bytes are enough, the
+ * NUL included. */
+sint32 mario_peer(const CONN *c, char *buf, uint32 size);
+/* The same as an address: sockaddr_in, sockaddr_in6, or the family AF_UNIX alone. 0 or -1. */
+sint32 mario_peer_addr(const CONN *c, struct sockaddr_storage *out);
 
 #ifdef __cplusplus
 }

@@ -28,6 +28,7 @@ struct mario_alarm {
     uint16 akg_id; /* the function, or g_akg_*_id for a hook */
     uint16 cport;  /* the connection's peer, as in CONN */
     uint32 cip;
+    ubyte cip6[16];        /* its IPv6 address in network order, all zero if it has none */
     uint64 conn;           /* the connection's id: worker << 56 | slot << 32 | generation */
     uint32 ms;             /* for how long the function has been running, or ran */
     const char *backtrace; /* of the stuck thread, innermost first, " < " between; "" when there is none */

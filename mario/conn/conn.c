@@ -41,15 +41,20 @@ static struct log_limit warnings;
 
 /* ---- The pool ---- */
 
-bool conn_pool_init(struct shard *s, uint32_t count, bool prefault)
+static void *map(size_t size, bool prefault)
 {
-    void *p = mmap(NULL, (size_t) count * sizeof *s->conns, PROT_READ | PROT_WRITE,
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? MAP_POPULATE : 0), -1, 0);
-    if (p == MAP_FAILED)
-        return false;
-    s->conns = p;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, bool with_ext)
+{
+    s->conns = map((size_t) count * sizeof *s->conns, prefault);
+    s->ext = with_ext ? map((size_t) count * sizeof *s->ext, prefault) : NULL;
     s->count = count;
-    return wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
+    return s->conns != NULL && (s->ext != NULL || !with_ext) &&
+           wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
 }
 
 void conn_pool_fini(struct shard *s)
@@ -57,7 +62,10 @@ void conn_pool_fini(struct shard *s)
     wheel_fini(&s->wheel);
     if (s->conns != NULL)
         munmap(s->conns, (size_t) s->count * sizeof *s->conns);
+    if (s->ext != NULL)
+        munmap(s->ext, (size_t) s->count * sizeof *s->ext);
     s->conns = NULL;
+    s->ext = NULL;
 }
 
 static struct conn *take_slot(struct shard *s)
@@ -79,15 +87,18 @@ static struct conn *take_slot(struct shard *s)
 
 /* ---- Beginning ---- */
 
-struct conn *conn_open(struct shard *s, const struct message *n, event_callback_fn on_event)
+struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_callback_fn on_event)
 {
     struct conn *c = take_slot(s);
-    c->pub = (CONN){.fd = n->fd,
+    c->pub = (CONN){.fd = a->fd,
                     .ind = c->pub.ind,
                     .owner = &executor_here->pub,
-                    .cip = n->cip,
-                    .cport = n->cport,
+                    .cip = peer_v4(&a->peer),
+                    .cport = a->peer.port,
                     .out_buf = executor_here->out_buf};
+    if (c->pub.cip == 0 && c->pub.cport != 0)
+        memcpy(s->ext[c->pub.ind].address, a->peer.address, sizeof a->peer.address);
+    c->listener = a->listener & (CONN_LISTENERS - 1u);
     c->magic = CONN_MAGIC;
     c->state = CONN_OPEN;
     c->reason = REASON_NONE;
@@ -97,7 +108,7 @@ struct conn *conn_open(struct shard *s, const struct message *n, event_callback_
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
-    if (event_assign(&c->event, executor_here->pub.base, n->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
+    if (event_assign(&c->event, executor_here->pub.base, a->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
         event_add(&c->event, NULL) != 0) {
         conn_end(c, REASON_poll_failed);
         return NULL;
@@ -344,7 +355,7 @@ static void log_end(const struct conn *c, enum reason r)
         return;
     if (held_back > 0)
         snprintf(more, sizeof more, " (%u more were not shown)", held_back);
-    executor_who(&c->pub, conn_id(c), &who);
+    executor_who(&c->pub, conn_address6(c), conn_id(c), &who);
     log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s",
               reasons[r].name, more);
 }
@@ -378,7 +389,7 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
     c->pub.in_buf_len = 0;
     c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
     c->pub.bufev = t->discard;
-    executor_begin(t, &c->pub, conn_id(c));
+    executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
     executor_note(t, ACTIVITY_END, hook);
     registry_run_hook(hook, &c->pub);
     executor_end(t);

@@ -14,6 +14,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "mario/base/peer.h"
 #include "mario/conn/shard.h"
 
 enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING };
@@ -47,36 +48,44 @@ struct conn {
     uint32_t generation;   /* changes on each reuse of the slot */
     uint32_t next;         /* 1 + slot behind this one in the free list or among those CLOSING */
     uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
-    uint8_t state;         /* enum conn_state */
+    uint8_t state : 3;     /* enum conn_state */
+    uint8_t wait : 3;      /* enum conn_wait */
+    bool paused : 1;       /* not read because of output.high */
+    bool fin : 1;          /* the peer has closed; answers are still computed */
+    uint8_t listener : 6;  /* index of the listener it came in by */
+    bool greeted : 1;      /* the connected hook ran: an end hook is due */
+    bool stopping : 1;     /* the stop has seen it */
     uint8_t reason;        /* enum reason, once it is to end */
     uint8_t
         refs; /* functions that run with it on other threads, and its place in the offload queue's line: it
                           outlives its end until they are over */
-    uint8_t wait : 2;  /* enum conn_wait */
-    bool paused : 1;   /* not read because of output.high */
-    bool fin : 1;      /* the peer has closed; answers are still computed */
-    bool greeted : 1;  /* the connected hook ran: an end hook is due */
-    bool stopping : 1; /* the stop has seen it */
 };
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
 
-/* What the master hands over: an accepted socket, or a word. */
-enum { MESSAGE_STOP = -1, MESSAGE_RELEASE = -2 };
-struct message {
-    int fd;       /* the connection's from now on; below 0: one of these words */
-    uint32_t cip; /* with MESSAGE_RELEASE: the slot of a connection that a thread held which has ended */
-    uint16_t cport;
+#define CONN_LISTENERS 64 /* indices of listeners that a connection can have */
+
+/* A socket that was accepted. */
+struct accepted_socket {
+    int fd;
+    uint8_t listener; /* index of the one it came in by, below CONN_LISTENERS */
+    struct peer peer;
 };
 
-/* Allocate the pool: address space for `count` connections, memory at first use or at once. False without
- * memory. */
-__attribute__((warn_unused_result)) bool conn_pool_init(struct shard *s, uint32_t count, bool prefault);
+/* What only some connections have beside their struct conn: shard.ext, if a listener needs it. */
+struct conn_ext {
+    unsigned char address[PEER_ADDRESS]; /* of an IPv6 peer; of others not set */
+};
+
+/* Allocate the pool: address space for `count` connections, memory at first use or at once; with shard.ext, whose
+ * memory only those that need it touch. False without memory. */
+__attribute__((warn_unused_result)) bool conn_pool_init(struct shard *s, uint32_t count, bool prefault,
+                                                        bool with_ext);
 /* After the worker's thread has ended; all connections must have ended. */
 void conn_pool_fini(struct shard *s);
 
 /* Begin a connection: take a slot, watch the socket for reading with on_event. The master has made sure of a
  * free slot. NULL when the socket cannot be watched: it is closed and counted, no hook runs. */
-struct conn *conn_open(struct shard *s, const struct message *n, event_callback_fn on_event);
+struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_callback_fn on_event);
 
 /* The one way out; not while a function of c runs. Pending output is sent first (DRAINING), unless the reason
  * says the socket or the peer is beyond that. Once a connection is to end, only a reason of that last kind
@@ -134,6 +143,12 @@ static inline struct executor *conn_executor(const struct conn *c)
 static inline struct shard *conn_shard(const struct conn *c)
 {
     return conn_executor(c)->shard;
+}
+
+/* The address of an IPv6 peer, PEER_ADDRESS bytes that stay while c is not free; NULL of others. */
+static inline const unsigned char *conn_address6(const struct conn *c)
+{
+    return c->pub.cip == 0 && c->pub.cport != 0 ? conn_shard(c)->ext[c->pub.ind].address : NULL;
 }
 
 #endif

@@ -30,13 +30,15 @@ struct settings {
 };
 
 struct conn;
+struct conn_ext;
 struct offload_queue;
 
 struct shard {
     uint32_t ind; /* of the worker */
     const struct settings *set;
-    uint32_t tick;      /* steps of TICK_MS the loop has lived through */
-    struct conn *conns; /* the pool: `count` of them */
+    uint32_t tick;        /* steps of TICK_MS the loop has lived through */
+    struct conn *conns;   /* the pool: `count` of them */
+    struct conn_ext *ext; /* [count] what only some of them have; NULL if no listener needs it */
     uint32_t count;
     uint32_t fresh;        /* slots from here on were never used */
     uint32_t free_head;    /* 1 + slot of the last one given back, 0 = none */

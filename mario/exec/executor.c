@@ -5,11 +5,9 @@
 #include "mario/exec/executor.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <event2/event.h>
 
@@ -59,25 +57,20 @@ void executor_destroy(struct executor **tp)
     errno = err;
 }
 
-void executor_who(const CONN *c, uint64_t id, struct log_who *who)
+void executor_who(const CONN *c, const unsigned char *address6, uint64_t id, struct log_who *who)
 {
-    struct sockaddr_in6 peer = {0};
-    socklen_t len = sizeof peer;
-    int saved = errno;
     *who = (struct log_who){.worker = id_worker(id),
                             .slot = id_slot(id),
                             .generation = id_generation(id),
                             .port = c->cport,
-                            .peer = c->cport == 0 ? LOG_PEER_UNIX : LOG_PEER_NONE};
-    if (c->cip != 0) {
+                            .peer = LOG_PEER_UNIX};
+    if (address6 != NULL) {
+        who->peer = LOG_PEER_IPV6;
+        memcpy(who->address, address6, sizeof who->address);
+    } else if (c->cport != 0) {
         who->peer = LOG_PEER_IPV4;
         memcpy(who->address, &c->cip, sizeof c->cip);
-    } else if (c->cport != 0 && getpeername(c->fd, (struct sockaddr *) &peer, &len) == 0 &&
-               peer.sin6_family == AF_INET6) {
-        who->peer = LOG_PEER_IPV6;
-        memcpy(who->address, &peer.sin6_addr, sizeof who->address);
     }
-    errno = saved;
 }
 
 bool executor_log_context(struct log_who *who)
@@ -85,8 +78,36 @@ bool executor_log_context(struct log_who *who)
     const struct executor *t = executor_here;
     if (t == NULL || t->conn == NULL)
         return false;
-    executor_who(t->conn, atomic_load_explicit(&executor_runs(t)->conn, memory_order_relaxed), who);
+    executor_who(t->conn, t->address6, atomic_load_explicit(&executor_runs(t)->conn, memory_order_relaxed),
+                 who);
     return true;
+}
+
+/* ---- Public ---- */
+
+/* The connection's own functions and hooks run on the thread that knows, wherever they do. */
+static bool find_peer(const CONN *c, struct peer *p)
+{
+    const struct executor *t = executor_here;
+    if (t == NULL || t->conn != c)
+        return false;
+    *p = t->address6 != NULL ? peer_of_v6(t->address6, c->cport) : peer_of_v4(c->cip, c->cport);
+    return true;
+}
+
+sint32 mario_peer(const CONN *c, char *buf, uint32 size)
+{
+    struct peer p;
+    return find_peer(c, &p) && peer_print(&p, buf, size) < size ? 0 : -1;
+}
+
+sint32 mario_peer_addr(const CONN *c, struct sockaddr_storage *out)
+{
+    struct peer p;
+    if (!find_peer(c, &p))
+        return -1;
+    peer_sockaddr(&p, out);
+    return 0;
 }
 
 void executor_libevent_says(const char *text)

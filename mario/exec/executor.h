@@ -35,16 +35,17 @@ enum successor { SUCCESSOR_COMES, SUCCESSOR_SERVES, SUCCESSOR_LATE };
 struct shard;
 
 struct executor {
-    WORKER pub;                  /* first, so that c->owner is the executor */
-    struct shard *shard;         /* whom it serves */
-    CONN *conn;                  /* whose function or hook runs now, or NULL */
-    struct bufferevent *reply;   /* c->bufev while a function runs; empty between connections */
-    struct bufferevent *discard; /* c->bufev while an end hook runs; what it gets is dropped */
-    struct evbuffer *reply_buf;  /* the reply's output */
-    size_t reply_keep;           /* bytes of it written before the function closed; SIZE_MAX if it did not */
-    enum reason end_reason;      /* the running function's connection is to end, and why; or REASON_NONE */
-    char *out_buf;               /* c->out_buf of all connections */
-    struct activity *activity;   /* what it runs (w), see activity.h */
+    WORKER pub;                    /* first, so that c->owner is the executor */
+    struct shard *shard;           /* whom it serves */
+    CONN *conn;                    /* whose function or hook runs now, or NULL */
+    const unsigned char *address6; /* its peer's, if that is an IPv6 one; else NULL */
+    struct bufferevent *reply;     /* c->bufev while a function runs; empty between connections */
+    struct bufferevent *discard;   /* c->bufev while an end hook runs; what it gets is dropped */
+    struct evbuffer *reply_buf;    /* the reply's output */
+    size_t reply_keep;         /* bytes of it written before the function closed; SIZE_MAX if it did not */
+    enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
+    char *out_buf;             /* c->out_buf of all connections */
+    struct activity *activity; /* what it runs (w), see activity.h */
     unsigned char
         *rx; /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
     struct event *bell_event; /* of a worker */
@@ -82,8 +83,9 @@ LOG_QUEUE *executor_log_queue(const char *kind, uint32 number);
 /* Once its thread has ended, or none was started: free it with all it has, and null the pointer. */
 void executor_destroy(struct executor **t);
 
-/* Who a connection is, for the log; id is conn_id(). Its executor's thread. */
-void executor_who(const CONN *c, uint64_t id, struct log_who *who);
+/* Who a connection is, for the log; address6 is its peer's IPv6 address, or NULL, id is conn_id(). Its executor's
+ * thread. */
+void executor_who(const CONN *c, const unsigned char *address6, uint64_t id, struct log_who *who);
 /* What log_context is to be on an executor's thread: the connection whose function or hook runs. */
 bool executor_log_context(struct log_who *who);
 
@@ -109,14 +111,16 @@ static inline const struct activity *executor_runs(const struct executor *t)
     return fence_state(fence_look(&t->fence)) == FENCE_TAKEN ? &t->last : t->activity;
 }
 
-/* Its thread: functions of c begin to run; id is c's. Then executor_note() for each function. */
-static inline void executor_begin(struct executor *t, CONN *c, uint64_t id)
+/* Its thread: functions of c begin to run; id is c's, address6 its peer's, NULL if it is not an IPv6 one; that stays
+ * until executor_end(). Then executor_note() for each function. */
+static inline void executor_begin(struct executor *t, CONN *c, uint64_t id, const unsigned char *address6)
 {
     CHECK(t->conn == NULL);
     t->conn = c;
+    t->address6 = address6;
     t->end_reason = REASON_NONE;
     atomic_store_explicit(&t->activity->conn, id, memory_order_relaxed);
-    atomic_store_explicit(&t->activity->peer, (uint64_t) c->cip << 16 | c->cport, memory_order_relaxed);
+    activity_set_peer(t->activity, c->cip, c->cport, address6);
     fence_open(&t->fence);
 }
 

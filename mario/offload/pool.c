@@ -121,7 +121,7 @@ static void run(struct thread *p, struct job *j)
     j->pub.out_buf = t->out_buf;
     j->pub.out_buf_len = (uint16) p->pool->set.max_pkglen;
     mem_take_failure();
-    executor_begin(t, &j->pub, j->conn);
+    executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     sint32 rc = j->f(&j->pub);

@@ -40,8 +40,10 @@ struct job {
     CONN pub; /* what the function sees; in_buf is a mem.h block, the worker's to make and free */
     FUNC_PTR f;
     struct offload_queue *queue;
-    struct job *next;       /* worker: the idle one behind it */
-    uint64_t conn;          /* conn_id() */
+    struct job *next; /* worker: the idle one behind it */
+    uint64_t conn;    /* conn_id() */
+    const unsigned char
+        *address6;          /* conn_address6(): it stays while the job is out, as the connection does */
     uint16_t akg_id;        /* for those who ask what runs */
     bool concurrent;        /* nothing of the connection waits for it */
     enum reason end_reason; /* coming back: the connection is to end, or REASON_NONE */

@@ -56,6 +56,7 @@ static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned 
     j->pub.in_buf_len = (uint16) len;
     j->f = registry_offload_function(akg_id);
     j->conn = conn_id(c);
+    j->address6 = conn_address6(c);
     j->akg_id = akg_id;
     j->concurrent = registry_offload_is_concurrent(akg_id);
     j->end_reason = REASON_NONE;

@@ -359,8 +359,8 @@ void crash_append(const char *log, const char *line, size_t n)
 void crash_where_of(struct crash_where *w, uint32_t worker, const struct activity *b)
 {
     uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
-    uint64_t peer = atomic_load_explicit(&b->peer, memory_order_relaxed);
-    uint32_t ip = (uint32_t) (peer >> 16);
+    struct peer peer = activity_peer(b);
+    uint32_t ip = peer_v4(&peer);
     enum activity_kind kind = activity_kind(what);
     *w = (struct crash_where){.is_worker = true, .worker = worker};
     if (kind == ACTIVITY_IDLE)
@@ -369,27 +369,12 @@ void crash_where_of(struct crash_where *w, uint32_t worker, const struct activit
     w->in_hook = kind != ACTIVITY_PACKET;
     w->akg_id = activity_akg(what);
     w->conn = atomic_load_explicit(&b->conn, memory_order_relaxed);
-    w->family = ip != 0 ? AF_INET : 0;
-    w->port = ntohs((uint16_t) peer);
-    memcpy(w->address, &ip, sizeof ip);
-}
-
-/* An activity tells IPv4 alone; the socket knows the others. */
-static void ask_socket(int fd, struct crash_where *w)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in6 v6;
-        struct sockaddr_storage room;
-    } peer = {.room = {.ss_family = 0}};
-    socklen_t len = sizeof peer;
-    if (getpeername(fd, &peer.any, &len) != 0)
-        return;
-    w->family = peer.any.sa_family;
-    if (w->family == AF_INET6) {
-        w->port = ntohs(peer.v6.sin6_port);
-        memcpy(w->address, &peer.v6.sin6_addr, sizeof w->address);
-    }
+    w->family = peer.port == 0 ? AF_UNIX : ip != 0 ? AF_INET : AF_INET6;
+    w->port = ntohs(peer.port);
+    if (ip != 0)
+        memcpy(w->address, &ip, sizeof ip);
+    else
+        memcpy(w->address, peer.address, sizeof w->address);
 }
 
 void crash_where(struct crash_where *w)
@@ -400,8 +385,6 @@ void crash_where(struct crash_where *w)
         return;
     }
     crash_where_of(w, t->pub.ind, executor_runs(t));
-    if (w->in_function && w->family == 0 && t->conn != NULL)
-        ask_socket(t->conn->fd, w);
 }
 
 static uintptr_t pc_of(const void *context)

@@ -30,7 +30,7 @@ struct crash_where {
     uint32_t worker;
     uint64_t conn; /* the connection's id */
     uint16_t akg_id;
-    uint16_t family; /* of the peer: AF_INET, AF_INET6, AF_UNIX, or 0 if it is not known */
+    uint16_t family; /* of the peer: AF_INET, AF_INET6 or AF_UNIX */
     uint16_t port;   /* host order */
     unsigned char address[16];
 };

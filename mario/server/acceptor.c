@@ -8,7 +8,6 @@
 #include "mario/server/acceptor.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +48,7 @@ static bool has_room(const struct acceptor *a, uint32_t i)
 static bool anyone_takes(struct acceptor *a)
 {
     for (uint32_t i = 0; i < a->workernum; i++) {
-        if (has_room(a, i) && !is_avoided(a, i) && spsc_reserve(&a->workers[i].accepted) != NULL)
+        if (has_room(a, i) && !is_avoided(a, i) && worker_has_room(&a->workers[i]))
             return true;
     }
     return false;
@@ -76,7 +75,7 @@ static void refuse(struct acceptor *a, int fd, enum counter why)
 }
 
 /* Give it to the next worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
-static void assign(struct acceptor *a, const struct message *n)
+static void assign(struct acceptor *a, const struct message *m)
 {
     enum counter why = STAT_refused_full;
     for (uint32_t tried = 0; tried < a->workernum; tried++) {
@@ -84,25 +83,22 @@ static void assign(struct acceptor *a, const struct message *n)
         a->next = a->next + 1 == a->workernum ? 0 : a->next + 1;
         if (!has_room(a, i) || is_avoided(a, i))
             continue;
-        struct message *slot = spsc_reserve(&a->workers[i].accepted);
-        if (slot == NULL) {
+        if (!worker_tell(&a->workers[i], m)) {
             why = STAT_refused_ring;
             continue;
         }
-        *slot = *n;
-        spsc_commit(&a->workers[i].accepted);
         a->assigned[i]++;
         a->to_wake[i] = true;
         return;
     }
-    refuse(a, n->fd, why);
+    refuse(a, m->fd, why);
 }
 
 static void wake_workers(struct acceptor *a)
 {
     for (uint32_t i = 0; i < a->workernum; i++) {
         if (a->to_wake[i])
-            doorbell_ring(&a->workers[i].bell, BELL_ACCEPTED);
+            worker_wake(&a->workers[i]);
         a->to_wake[i] = false;
     }
 }
@@ -168,17 +164,15 @@ static bool accept_failed(struct acceptor *a, int err, int errors)
     return passing && errors < ERRORS_A_BATCH;
 }
 
-static void accept_one(struct acceptor *a, int fd, const struct sockaddr_storage *peer)
+static void accept_one(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
-    struct message n = {.fd = fd};
-    if (peer->ss_family == AF_INET) {
-        n.cip = ((const struct sockaddr_in *) peer)->sin_addr.s_addr;
-        n.cport = ((const struct sockaddr_in *) peer)->sin_port;
-    } else if (peer->ss_family == AF_INET6) {
-        n.cport = ((const struct sockaddr_in6 *) peer)->sin6_port;
-    }
+    struct acceptor *a = l->acceptor;
+    struct peer peer = peer_of(from);
+    struct message m = {
+        .kind = MESSAGE_ACCEPTED, .listener = (uint8_t) (l - a->listeners), .port = peer.port, .fd = fd};
+    memcpy(m.address, peer.address, sizeof m.address);
     stats_add(a->stats, STAT_accepted, 1);
-    assign(a, &n);
+    assign(a, &m);
 }
 
 enum accepted {
@@ -203,7 +197,7 @@ static enum accepted accept_some(struct listener *l, uint32_t most)
         }
         int fd = accept4(l->fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            accept_one(a, fd, &peer);
+            accept_one(l, fd, &peer);
         } else if (errno == EAGAIN) {
             return ACCEPTED_ALL;
         } else if (!accept_failed(a, errno, ++errors)) {

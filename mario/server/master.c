@@ -57,11 +57,8 @@ static void tell_workers_to_stop(struct master *m)
 {
     bool all = true;
     for (uint32_t i = 0; i < m->started; i++) {
-        struct message *slot = m->told[i] ? NULL : spsc_reserve(&m->workers[i].accepted);
-        if (slot != NULL) {
-            *slot = (struct message){.fd = MESSAGE_STOP};
-            spsc_commit(&m->workers[i].accepted);
-            doorbell_ring(&m->workers[i].bell, BELL_ACCEPTED);
+        if (!m->told[i] && worker_tell(&m->workers[i], &(struct message){.kind = MESSAGE_STOP})) {
+            worker_wake(&m->workers[i]);
             m->told[i] = true;
         }
         all = all && m->told[i];

@@ -161,8 +161,22 @@ static bool drop(const struct mario_options *o)
     return privilege_drop(o->user, why, sizeof why) || complain("user: %s", why);
 }
 
+static bool has_ipv6(const SERVER *s)
+{
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
+        if (s->listeners[i].address.addr.ss_family == AF_INET6)
+            return true;
+    }
+    return false;
+}
+
 static bool make_workers(SERVER *s, const struct mario_options *o)
 {
+    struct worker_options w = {.connnum = s->connnum,
+                               .prefault = o->prefault != 0,
+                               .has_ipv6 = has_ipv6(s),
+                               .set = &s->settings,
+                               .master_bell = &s->master.bell};
     if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
         s->workers = NULL;
         return complain("no memory for %u workers", s->workernum);
@@ -172,8 +186,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     s->master.acceptor.connnum = s->connnum;
     for (uint32_t i = 0; i < s->workernum; i++) {
         s->workers_made = i + 1;
-        if (!worker_setup(&s->workers[i], i, s->connnum, o->prefault != 0, &s->settings, &s->stats[i],
-                          &s->activities[i], &s->master.bell))
+        if (!worker_setup(&s->workers[i], i, &w, &s->stats[i], &s->activities[i]))
             return complain("cannot make worker %u with %u connections: %s", i, s->connnum, strerror(errno));
     }
     return true;

@@ -138,27 +138,26 @@ static void write_trace(struct executor *t, char *text, size_t size)
 /* Who runs what, from its activity. */
 static struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t i, uint32_t ms)
 {
-    uint64_t peer = atomic_load_explicit(&b->peer, memory_order_relaxed);
-    return (struct mario_alarm){.worker = i,
-                                .akg_id = activity_akg(what),
-                                .cip = (uint32) (peer >> 16),
-                                .cport = (uint16) peer,
-                                .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
-                                .ms = ms,
-                                .backtrace = ""};
+    struct peer peer = activity_peer(b);
+    struct mario_alarm a = {.worker = i,
+                            .akg_id = activity_akg(what),
+                            .cip = peer_v4(&peer),
+                            .cport = peer.port,
+                            .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
+                            .ms = ms,
+                            .backtrace = ""};
+    if (a.cip == 0)
+        memcpy(a.cip6, peer.address, sizeof a.cip6);
+    return a;
 }
 
-/* "10.1.2.3:4567". An activity knows IPv4 alone: of others what there is. */
-static void name_peer(const struct mario_alarm *a, char *text, size_t size)
+static void name_peer(const struct mario_alarm *a, char *text, uint32_t size)
 {
-    char ip[INET_ADDRSTRLEN];
-    unsigned port = ntohs(a->cport);
-    if (a->cip != 0 && inet_ntop(AF_INET, &a->cip, ip, sizeof ip) != NULL)
-        snprintf(text, size, "%s:%u", ip, port);
-    else if (a->cport != 0)
-        snprintf(text, size, "port %u of an IPv6 address", port);
-    else
+    struct peer peer = a->cip != 0 ? peer_of_v4(a->cip, a->cport) : peer_of_v6(a->cip6, a->cport);
+    if (a->cport == 0)
         snprintf(text, size, "a unix socket");
+    else
+        peer_print(&peer, text, size);
 }
 
 /* "function 0x6105 of connection 0.17.3 from 10.1.2.3:4567", or the hook's name. */
@@ -166,7 +165,7 @@ static const char *describe(const struct mario_alarm *a, char *text, size_t size
 {
     static const char *const hooks[] = {"the connected hook", "the timeout hook", "the closed hook",
                                         "the error hook"};
-    char function[32], peer[48];
+    char function[32], peer[PEER_TEXT];
     snprintf(function, sizeof function, "function 0x%04x", a->akg_id);
     name_peer(a, peer, sizeof peer);
     snprintf(text, size, "%s of connection %u.%u.%u from %s",

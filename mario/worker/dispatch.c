@@ -28,7 +28,7 @@ static void begin_functions(struct executor *t, struct conn *c)
     mem_take_failure();
     c->pub.bufev = t->reply;
     c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
-    executor_begin(t, &c->pub, conn_id(c));
+    executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
 }
 
 /* While functions run: c is to end, unless it is already for a reason that weighs as much. */

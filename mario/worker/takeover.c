@@ -10,12 +10,7 @@
 /* What the other one ran is kept for it; the activity is ours, and we run nothing yet. */
 static void take_activity(struct executor *old)
 {
-    uint64_t what = atomic_load_explicit(&old->activity->what, memory_order_relaxed);
-    uint64_t conn = atomic_load_explicit(&old->activity->conn, memory_order_relaxed);
-    uint64_t peer = atomic_load_explicit(&old->activity->peer, memory_order_relaxed);
-    atomic_store_explicit(&old->last.what, what, memory_order_relaxed);
-    atomic_store_explicit(&old->last.conn, conn, memory_order_relaxed);
-    atomic_store_explicit(&old->last.peer, peer, memory_order_relaxed);
+    uint64_t what = activity_copy(&old->last, old->activity);
     atomic_store_explicit(&old->activity->what, what & ~UINT64_C(0xff), memory_order_relaxed);
 }
 
@@ -100,11 +95,8 @@ bool takeover_release(struct worker *w, const struct executor *former)
 {
     if (former->orphan == 0)
         return true;
-    struct message *slot = spsc_reserve(&w->accepted);
-    if (slot == NULL)
+    if (!worker_tell(w, &(struct message){.kind = MESSAGE_RELEASE, .slot = former->orphan - 1}))
         return false;
-    *slot = (struct message){.fd = MESSAGE_RELEASE, .cip = former->orphan - 1};
-    spsc_commit(&w->accepted);
-    doorbell_ring(&w->bell, BELL_ACCEPTED);
+    worker_wake(w);
     return true;
 }

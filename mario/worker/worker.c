@@ -21,38 +21,59 @@
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
     STOP_BATCH = 256,  /* connections a stop looks at before others are served */
-    ADOPT_BATCH = 256
+    INBOX_BATCH = 256  /* messages of a ring that a pass obeys */
 };
 
-/* ---- Adopting ---- */
+/* ---- The inbox ---- */
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 
-static void adopt(struct worker *w, const struct message *n)
+static void adopt(struct worker *w, const struct message *m)
 {
-    struct conn *c = conn_open(&w->shard, n, on_socket);
-    if (c == NULL)
-        return;
-    dispatch_greet(executor_here, c);
+    struct accepted_socket a = {
+        .fd = m->fd, .listener = m->listener, .peer = peer_of_v6(m->address, m->port)};
+    struct conn *c = conn_open(&w->shard, &a, on_socket);
+    if (c != NULL)
+        dispatch_greet(executor_here, c);
 }
 
-/* Take a bounded number of the connections the master handed over. True if there may be more. */
-static bool adopt_some(struct worker *w)
+static void obey(struct worker *w, const struct message *m)
 {
-    for (int i = 0; i < ADOPT_BATCH; i++) {
-        const struct message *slot = spsc_front(&w->accepted);
+    switch ((enum message_kind) m->kind) {
+    case MESSAGE_ACCEPTED:
+        adopt(w, m);
+        break;
+    case MESSAGE_STOP:
+        w->stopping = true;
+        break;
+    case MESSAGE_RELEASE:
+        conn_end_orphan(&w->shard.conns[m->slot]);
+        break;
+    }
+}
+
+/* Read a bounded number of messages of one ring. True if there may be more. A message is taken out before it is obeyed:
+ * who takes the worker over then finds the next one. */
+static bool read_some(struct worker *w, struct spsc *ring)
+{
+    for (int i = 0; i < INBOX_BATCH; i++) {
+        const struct message *slot = spsc_front(ring);
         if (slot == NULL)
             return false;
-        struct message n = *slot;
-        spsc_release(&w->accepted);
-        if (n.fd >= 0)
-            adopt(w, &n);
-        else if (n.fd == MESSAGE_RELEASE)
-            conn_end_orphan(&w->shard.conns[n.cip]);
-        else
-            w->stopping = true;
+        struct message m = *slot;
+        spsc_release(ring);
+        obey(w, &m);
     }
     return true;
+}
+
+/* Read what those have sent whose bits are set. */
+static void read_inbox(struct worker *w, uint64_t rung)
+{
+    for (unsigned i = 0; i < SENDERS; i++) {
+        if (rung & UINT64_C(1) << (BELL_INBOX + i) && read_some(w, &w->inbox[i]))
+            doorbell_ring(&w->bell, BELL_INBOX + i); /* the rest in the next pass: others want theirs */
+    }
 }
 
 /* ---- Stopping ---- */
@@ -79,7 +100,9 @@ static void stop_some(struct worker *w)
 static void end_all(struct worker *w)
 {
     struct shard *s = &w->shard;
-    while (adopt_some(w)) {
+    for (unsigned i = 0; i < SENDERS; i++) {
+        while (read_some(w, &w->inbox[i])) {
+        }
     }
     for (uint32_t i = 0; i < s->fresh; i++) {
         struct conn *c = &s->conns[i];
@@ -112,8 +135,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     uint64_t rung = doorbell_answer(&w->bell);
-    if (rung & UINT64_C(1) << BELL_ACCEPTED && adopt_some(w))
-        doorbell_ring(&w->bell, BELL_ACCEPTED); /* the rest in the next pass: others want theirs */
+    read_inbox(w, rung);
     if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL &&
         queue_collect(executor_here, dispatch_go_on))
         doorbell_ring(&w->bell, BELL_DONE);
@@ -256,31 +278,40 @@ static bool tick_setup(struct worker *w)
     return w->tick_fd >= 0 && timerfd_settime(w->tick_fd, 0, &step, NULL) == 0;
 }
 
-bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum, bool prefault, const struct settings *set,
-                  struct stats *stats, struct activity *activity, struct doorbell *master_bell)
+static bool inbox_setup(struct worker *w)
+{
+    bool ok = true;
+    for (unsigned i = 0; i < SENDERS; i++)
+        ok = ok && spsc_init(&w->inbox[i], INBOX_RING, sizeof(struct message));
+    return ok;
+}
+
+bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o, struct stats *stats,
+                  struct activity *activity)
 {
     struct shard *s = &w->shard;
     w->bell.fd = w->tick_fd = -1;
-    w->master_bell = master_bell;
+    w->master_bell = o->master_bell;
     s->ind = ind;
-    s->set = set;
+    s->set = o->set;
     s->stats = stats;
-    return conn_pool_init(s, connnum, prefault) &&
-           spsc_init(&w->accepted, WORKER_RING, sizeof(struct message)) && doorbell_init(&w->bell) &&
-           tick_setup(w) && (w->executor = worker_executor_create(w, activity)) != NULL &&
+    return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w) &&
+           doorbell_init(&w->bell) && tick_setup(w) &&
+           (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0;
 }
 
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
 static void refuse_rest(struct worker *w)
 {
-    const struct message *n;
-    while (w->accepted.slots != NULL && (n = spsc_front(&w->accepted)) != NULL) {
-        if (n->fd >= 0) {
-            close(n->fd);
+    struct spsc *ring = &w->inbox[SENDER_MASTER];
+    const struct message *m;
+    while (ring->slots != NULL && (m = spsc_front(ring)) != NULL) {
+        if (m->kind == MESSAGE_ACCEPTED) {
+            close(m->fd);
             stats_add(w->shard.stats, STAT_refused_stop, 1);
         }
-        spsc_release(&w->accepted);
+        spsc_release(ring);
     }
 }
 
@@ -292,7 +323,8 @@ void worker_teardown(struct worker *w)
     if (w->tick_fd >= 0)
         close(w->tick_fd);
     doorbell_fini(&w->bell);
-    spsc_fini(&w->accepted);
+    for (unsigned i = 0; i < SENDERS; i++)
+        spsc_fini(&w->inbox[i]);
     conn_pool_fini(&w->shard);
 }
 
@@ -309,6 +341,26 @@ int worker_start(struct worker *w)
 void worker_join(struct worker *w)
 {
     pthread_join(w->executor->thread, NULL);
+}
+
+bool worker_tell(struct worker *w, const struct message *m)
+{
+    struct message *slot = spsc_reserve(&w->inbox[SENDER_MASTER]);
+    if (slot == NULL)
+        return false;
+    *slot = *m;
+    spsc_commit(&w->inbox[SENDER_MASTER]);
+    return true;
+}
+
+bool worker_has_room(struct worker *w)
+{
+    return spsc_reserve(&w->inbox[SENDER_MASTER]) != NULL;
+}
+
+void worker_wake(struct worker *w)
+{
+    doorbell_ring(&w->bell, BELL_INBOX + SENDER_MASTER);
 }
 
 void worker_stop_now(struct worker *w)

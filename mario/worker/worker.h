@@ -12,33 +12,39 @@
 #include "mario/conn/conn.h"
 #include "mario/conn/shard.h"
 #include "mario/offload/pool.h"
+#include "mario/worker/inbox.h"
 
-/* Accepted connections that may wait for a worker: a quarter of a second of the fastest accepting, so that a
- * worker that does not get its core for a while refuses nobody. */
-#define WORKER_RING 8192u
-
-enum worker_bell { BELL_ACCEPTED, BELL_STOP, BELL_DONE, BELLS }; /* bits of the worker's doorbell */
+/* Bits of the worker's doorbell: one for each ring of its inbox, and others. */
+enum worker_bell { BELL_INBOX, BELL_STOP = BELL_INBOX + SENDERS, BELL_DONE, BELLS };
 
 struct worker {
     struct shard shard;           /* first: worker_of() */
     struct executor *executor;    /* who serves the shard; the master's, after start */
-    struct spsc accepted;         /* master (w) -> worker (r): struct message, and at last the word stop */
+    struct spsc inbox[SENDERS];   /* each sender (w) -> worker (r): struct message */
     struct doorbell bell;         /* master, threads of the pool -> worker */
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell; /* worker -> master: finished */
     int tick_fd; /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
-    bool stopping;        /* the word stop has come */
+    bool stopping;        /* the message has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
 };
 
-/* Everything a worker needs, allocated. set, stats and activity must outlive it. False with errno (ENOMEM,
- * EMFILE ...); then teardown. */
-__attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind, uint32_t connnum,
-                                                      bool prefault, const struct settings *set,
-                                                      struct stats *stats, struct activity *activity,
-                                                      struct doorbell *master_bell);
+/* What workers have in common; what it points to outlives them. */
+struct worker_options {
+    uint32_t connnum;
+    bool prefault;
+    bool has_ipv6; /* some listener is of that family */
+    const struct settings *set;
+    struct doorbell *master_bell;
+};
+
+/* Everything a worker needs, allocated. stats and activity must outlive it. False with errno (ENOMEM, EMFILE ...);
+ * then teardown. */
+__attribute__((warn_unused_result)) bool worker_setup(struct worker *w, uint32_t ind,
+                                                      const struct worker_options *o, struct stats *stats,
+                                                      struct activity *activity);
 void worker_teardown(struct worker *w);
 
 /* Let it hand packets to this pool. Before its thread starts; the pool outlives that. */
@@ -48,6 +54,12 @@ void worker_offload(struct worker *w, struct offload_pool *pool);
 __attribute__((warn_unused_result)) int worker_start(struct worker *w);
 /* Once it has finished. */
 void worker_join(struct worker *w);
+
+/* Master: put a message into the inbox, which worker_wake() then has it look at. False if the ring is full; whether it
+ * is not. */
+__attribute__((warn_unused_result)) bool worker_tell(struct worker *w, const struct message *m);
+bool worker_has_room(struct worker *w);
+void worker_wake(struct worker *w);
 
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);

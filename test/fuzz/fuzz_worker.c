@@ -196,7 +196,8 @@ static void setup(void)
     settings.codec = (struct codec){.stx = STX, .max_pkglen = 8192, .funcs = registry_functions()};
     rules = (struct rules){.set = &settings, .where = business_where, .now = &worker.shard.tick};
     MUST(doorbell_init(&master_bell));
-    MUST(worker_setup(&worker, 0, PLACES, false, &settings, &stats, &activities[0], &master_bell));
+    struct worker_options w = {.connnum = PLACES, .set = &settings, .master_bell = &master_bell};
+    MUST(worker_setup(&worker, 0, &w, &stats, &activities[0]));
     int clock = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     MUST(clock >= 0 && event_del(worker.executor->tick_event) == 0 && dup2(clock, worker.tick_fd) >= 0);
     MUST(close(clock) == 0 && event_add(worker.executor->tick_event, NULL) == 0);
@@ -211,19 +212,24 @@ static void setup(void)
 
 /* ---- The master ---- */
 
-static void hand_over_word(struct message n)
+static void tell(const struct message *m)
 {
-    struct message *slot = spsc_reserve(&worker.accepted);
-    MUST(slot != NULL);
-    *slot = n;
-    spsc_commit(&worker.accepted);
-    doorbell_ring(&worker.bell, BELL_ACCEPTED);
+    MUST(worker_tell(&worker, m));
+    worker_wake(&worker);
+}
+
+static void hand_over(int fd, uint32_t cip, uint16_t cport)
+{
+    struct peer peer = peer_of_v4(cip, cport);
+    struct message m = {.kind = MESSAGE_ACCEPTED, .fd = fd, .port = peer.port};
+    memcpy(m.address, peer.address, sizeof m.address);
+    tell(&m);
 }
 
 static void stop(bool at_once)
 {
     if (!at_once && !stopping)
-        hand_over_word((struct message){.fd = MESSAGE_STOP});
+        tell(&(struct message){.kind = MESSAGE_STOP});
     if (at_once)
         worker_stop_now(&worker);
     stopping = true;
@@ -250,7 +256,7 @@ static void hand_over_unwatchable(void)
         return (void) (fd >= 0 && close(fd));
     handed++;
     business.ends[REASON_poll_failed]++;
-    hand_over_word((struct message){.fd = fd});
+    hand_over(fd, 0, 0);
 }
 
 /* One offloaded function returns. What hangs here is found by the fuzzer's own clock. */
@@ -321,7 +327,7 @@ static void connect_client(struct client *a, uint8_t mode)
     a->outbox.len = a->pushed = 0;
     peer_begin(&a->peer);
     handed++;
-    hand_over_word((struct message){.fd = pair[1], .cip = 0x0100007f, .cport = 0x1234});
+    hand_over(pair[1], 0x0100007f, 0x1234);
 }
 
 static void push(struct client *a, size_t limit)

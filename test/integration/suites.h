@@ -7,25 +7,26 @@
 
 #include <check.h>
 
-#define SUITES(ROW) \
-    ROW(wire)       \
-    ROW(functions)  \
-    ROW(life)       \
-    ROW(api)        \
-    ROW(start)      \
-    ROW(overload)   \
-    ROW(slow)       \
-    ROW(keepalive)  \
-    ROW(load)       \
-    ROW(stop)       \
-    ROW(watch)      \
-    ROW(takeover)   \
-    ROW(crash)      \
-    ROW(supervise)  \
-    ROW(logging)    \
-    ROW(alloc)      \
-    ROW(offload)    \
-    ROW(offload_ends)
+#define SUITES(ROW)   \
+    ROW(wire)         \
+    ROW(functions)    \
+    ROW(life)         \
+    ROW(api)          \
+    ROW(start)        \
+    ROW(overload)     \
+    ROW(slow)         \
+    ROW(keepalive)    \
+    ROW(load)         \
+    ROW(stop)         \
+    ROW(watch)        \
+    ROW(takeover)     \
+    ROW(crash)        \
+    ROW(supervise)    \
+    ROW(logging)      \
+    ROW(alloc)        \
+    ROW(offload)      \
+    ROW(offload_ends) \
+    ROW(peer)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

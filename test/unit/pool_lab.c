@@ -81,7 +81,7 @@ static void setup(void)
     executor_here = pool.executor;
     pool.shard.set = &pool.settings;
     pool.shard.stats = &pool.stats;
-    ck_assert(conn_pool_init(&pool.shard, PLACES, false));
+    ck_assert(conn_pool_init(&pool.shard, PLACES, false, false));
     ck_assert_int_eq(regist_closed_func(closed_hook), 0);
     ck_assert_int_eq(regist_timeout_func(timeout_hook), 0);
     ck_assert_int_eq(regist_error_func(error_hook), 0);
@@ -107,8 +107,8 @@ struct conn *pool_open(void)
 {
     int pair[2];
     UNIT_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    struct message n = {.fd = pair[0], .cip = 0x0100007f, .cport = 0x1234};
-    struct conn *c = conn_open(&pool.shard, &n, pool_on_event);
+    struct accepted_socket a = {.fd = pair[0], .peer = peer_of_v4(0x0100007f, 0x1234)};
+    struct conn *c = conn_open(&pool.shard, &a, pool_on_event);
     UNIT_ASSERT(c != NULL && c->pub.ind < PLACES);
     close(pool.peers[c->pub.ind]); /* of the one before */
     pool.peers[c->pub.ind] = pair[1];

@@ -85,7 +85,7 @@ END_TEST
 START_TEST(what_cannot_be_watched_is_closed)
 {
     char name[] = "/tmp/mario_pool.XXXXXX";
-    struct message n = {.fd = mkstemp(name)}; /* epoll does not take plain files */
+    struct accepted_socket n = {.fd = mkstemp(name)}; /* epoll does not take plain files */
     ck_assert_int_ge(n.fd, 0);
     unlink(name);
     ck_assert_ptr_null(conn_open(&pool.shard, &n, pool_on_event));

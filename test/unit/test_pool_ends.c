@@ -74,7 +74,7 @@ START_TEST(a_functions_close_is_only_noted)
     static const uint16 ids[] = {0, 42, g_akg_closed_id, g_akg_timeout_id, g_akg_error_id};
     struct conn *c = pool_open();
     c->greeted = true;
-    executor_begin(pool.executor, &c->pub, conn_id(c));
+    executor_begin(pool.executor, &c->pub, conn_id(c), NULL);
     close_conn(&c->pub, ids[_i]);
     close_conn(&c->pub, 4711); /* the first one counts */
     close_err_conn(&c->pub);
@@ -119,7 +119,7 @@ START_TEST(a_function_closes_another)
 {
     struct conn *a = pool_open(), *b = pool_open();
     a->greeted = b->greeted = true;
-    executor_begin(pool.executor, &a->pub, conn_id(a));
+    executor_begin(pool.executor, &a->pub, conn_id(a), NULL);
     close_conn(&b->pub, 9);
     ck_assert_uint_eq(b->state, CONN_CLOSING);
     ck_assert_uint_eq(pool.executor->end_reason, REASON_NONE);
@@ -168,7 +168,7 @@ START_TEST(pending_output_is_sent_before_the_end)
     for (size_t i = 0; i < MUCH; i++)
         data[i] = (unsigned char) unit_random(&random);
     c->greeted = true;
-    executor_begin(pool.executor, &c->pub, conn_id(c));
+    executor_begin(pool.executor, &c->pub, conn_id(c), NULL);
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, data, MUCH), 0);
     close_conn(&c->pub, 0);
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, "behind", 6), 0); /* dropped: it had closed */
@@ -210,7 +210,7 @@ START_TEST(output_that_finds_no_memory)
     while (send(c->pub.fd, much, sizeof much, MSG_DONTWAIT) > 0) {
     }
     event_set_mem_functions(scarce_alloc, mem_realloc, mem_free);
-    executor_begin(pool.executor, &c->pub, conn_id(c));
+    executor_begin(pool.executor, &c->pub, conn_id(c), NULL);
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, "before", 6), 0);
     close_conn(&c->pub, 0);
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, "behind", 6), 0);

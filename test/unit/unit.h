@@ -32,7 +32,8 @@
     ROW(privilege)  \
     ROW(listen)     \
     ROW(record)     \
-    ROW(symbol)
+    ROW(symbol)     \
+    ROW(peer_text)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

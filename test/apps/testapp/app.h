@@ -60,6 +60,7 @@ extern struct app app; /* main.c */
     ROW(alarm_died)                          \
     ROW(alarm_limit)                         \
     ROW(alarm_akg) /* of the last alarm */   \
+    ROW(alarm_v6)  /* those of IPv6 peers */ \
     ROW(wrong_canary)
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -79,6 +80,7 @@ struct track {
     uint16 cport;
     bool has_token;
     uint64 token;
+    char peer[64]; /* its name */
 };
 
 /* Which slots of a worker are alive; only the worker touches its own. */
@@ -118,7 +120,11 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_END_THREAD, do_end_thread)   \
     ROW(TEST_CANCEL, do_cancel)           \
     ROW(TEST_VANISH, do_vanish)           \
-    ROW(TEST_DIE, die_as_told)
+    ROW(TEST_DIE, die_as_told)            \
+    /* share.c */                         \
+    ROW(TEST_SPIN, do_spin)               \
+    ROW(TEST_SIGHT, do_sight)             \
+    ROW(TEST_PEER, do_peer)
 
 #define ROW(id, f) sint32 f(CONN *c);
 FUNCTIONS(ROW)

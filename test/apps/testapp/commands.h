@@ -36,6 +36,9 @@ enum testapp_cmd {
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
     TEST_CANCEL = 0x7023,     /* uint32 test_place; cancels its thread; if it lives on, echoes */
+    TEST_SPIN = 0x7030,       /* anything; computes for 50 us, then answers a bare head */
+    TEST_SIGHT = 0x7031,      /* text -> uint32: its length if it is read up to a zero byte */
+    TEST_PEER = 0x7032,       /* -> what mario_peer() says; checks the rest of it */
     TEST_OFFLOADED = 0x100,   /* to be added to a command */
     TEST_CONCURRENT = 0x200   /* to be added instead */
 };

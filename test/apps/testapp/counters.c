@@ -35,4 +35,5 @@ void on_alarm(const struct mario_alarm *a)
     };
     ++*counters[a->kind];
     own_alarm_akg = a->akg_id;
+    own_alarm_v6 += a->cip == 0 && a->cip6[15] != 0;
 }

@@ -63,6 +63,8 @@ sint32 on_connected(CONN *c)
         return -1;
     *t = (struct track){.magic = TRACK_MAGIC, .thread = thread_number(c), .cip = c->cip, .cport = c->cport};
     c->user = t;
+    if (mario_peer(c, t->peer, sizeof t->peer) != 0)
+        own_wrong_state++;
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = c;
     if (app.connected_mode == CONNECTED_GREET)
@@ -85,12 +87,15 @@ static sint32 on_end(CONN *c, _Atomic uint64 *counter)
     own_err_type = c->err_type;
     if (track_is_wrong(c))
         return 0;
+    struct track *t = c->user;
+    char peer[64];
+    if (mario_peer(c, peer, sizeof peer) != 0 || strcmp(peer, t->peer) != 0)
+        own_wrong_state++;
     if (app.end_writes)
         write_packet(c, TEST_ECHO, 100, 'e');
     close_conn(c, 1); /* over already: must do nothing */
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = NULL;
-    struct track *t = c->user;
     sint32 at_end = t->at_end;
     t->magic = 0;
     free(t);

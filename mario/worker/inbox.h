@@ -1,0 +1,37 @@
+/*
+ * inbox.h: what other threads tell a worker: tagged messages, in a ring for each who sends (spsc.h), with a bit of the
+ * worker's doorbell for each. Today the master alone sends.
+ */
+#ifndef MARIO_WORKER_INBOX_H
+#define MARIO_WORKER_INBOX_H
+
+#include <stdint.h>
+
+#include "mario/base/peer.h"
+#include "mario/base/spsc.h"
+
+/* Messages that may wait in a ring: a quarter of a second of the fastest accepting, so that a worker that does not get
+ * its core for a while refuses nobody. */
+#define INBOX_RING 8192u
+
+enum inbox_sender { SENDER_MASTER, SENDERS };
+
+enum message_kind {
+    MESSAGE_ACCEPTED, /* a connection: the worker's from now on */
+    MESSAGE_STOP,     /* nobody comes any more: answer what has arrived, then end */
+    MESSAGE_RELEASE   /* the thread that was stuck with the connection at `slot` has ended */
+};
+
+struct message {
+    uint8_t kind;     /* enum message_kind */
+    uint8_t listener; /* ACCEPTED: index of the one it came in by */
+    uint16_t port;    /* ACCEPTED: the peer's, as in struct peer */
+    union {
+        int fd;        /* ACCEPTED: its socket */
+        uint32_t slot; /* RELEASE */
+    };
+    unsigned char address[PEER_ADDRESS]; /* ACCEPTED: the peer's, as in struct peer */
+};
+_Static_assert(sizeof(struct message) == 24, "a ring is no larger than it has to be");
+
+#endif

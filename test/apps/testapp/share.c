@@ -1,0 +1,64 @@
+/*
+ * share.c: functions that show what a connection has of its worker, and what it sees of others. On the connection's
+ * worker, or offloaded.
+ */
+#include "app.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <time.h>
+
+static uint64 now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64) t.tv_sec * 1000000 + (uint64) t.tv_nsec / 1000;
+}
+
+sint32 do_spin(CONN *c)
+{
+    for (uint64 until = now_us() + 50; now_us() < until;) {
+    }
+    own_functions++;
+    return answer(c, NULL, 0);
+}
+
+sint32 do_sight(CONN *c)
+{
+    uint32 n = (uint32) strlen(c->in_buf + SIZE_OF_HEAD);
+    return answer(c, &n, sizeof n);
+}
+
+/* Whether the address is the one that the text says. */
+static bool is_the_same(const struct sockaddr_storage *a, const char *text)
+{
+    char ip[64] = "", all[96];
+    const struct sockaddr_in *v4 = (const void *) a;
+    const struct sockaddr_in6 *v6 = (const void *) a;
+    if (a->ss_family == AF_UNIX)
+        return strcmp(text, "unix") == 0;
+    if (a->ss_family == AF_INET)
+        snprintf(all, sizeof all, "%s:%u", inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof ip),
+                 ntohs(v4->sin_port));
+    else
+        snprintf(all, sizeof all, "[%s]:%u", inet_ntop(AF_INET6, &v6->sin6_addr, ip, sizeof ip),
+                 ntohs(v6->sin6_port));
+    return strcmp(text, all) == 0;
+}
+
+sint32 do_peer(CONN *c)
+{
+    char text[100] = "?", cut[100];
+    struct sockaddr_storage address;
+    CONN other = *c;
+    sint32 rc = mario_peer(c, text, sizeof text);
+    uint32 n = (uint32) strlen(text);
+    if (rc != 0 || mario_peer(c, cut, n) != -1 || mario_peer(c, cut, n + 1) != 0 || strcmp(cut, text) != 0)
+        own_wrong_state++;
+    if (mario_peer_addr(c, &address) != 0 || !is_the_same(&address, text))
+        own_wrong_state++;
+    if (mario_peer(&other, cut, sizeof cut) != -1 || mario_peer_addr(&other, &address) != -1)
+        own_wrong_state++;
+    return answer(c, text, n);
+}
