@@ -1,7 +1,8 @@
 /*
  * mario.h: the one header a business function needs besides its protocol.
  *
- * The system headers are here because programs written against MarioTCP 0.9.9 rely on them.
+ * The system headers are here because applications rely on them. Programs written against MarioTCP 0.9.9 find more
+ * names in mario_compat.h; who wants those for himself defines MARIO_NO_COMPAT before this line.
  */
 #ifndef MARIO_H
 #define MARIO_H
@@ -18,6 +19,10 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
+
+#ifndef MARIO_NO_COMPAT
+#include "mario_compat.h"
+#endif
 
 #include "mario_akg.h"
 #include "mario_conn.h"

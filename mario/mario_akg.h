@@ -1,8 +1,9 @@
 /*
  * mario_akg.h: the packet head, and registering business functions and hooks.
  *
- * Registering happens before start_server(), from one thread. Functions and hooks run on the worker that owns
- * the connection; they must not block. Functions that have to are registered as offloaded.
+ * Registering happens before start_server(), from one thread; what is registered stays for later servers of the
+ * process, also when an init fails. Functions and hooks run on the worker that owns the connection; they must not
+ * block. Functions that have to are registered as offloaded.
  */
 #ifndef MARIO_AKG_H
 #define MARIO_AKG_H
@@ -18,8 +19,9 @@ extern "C" {
  * the connected hook too; an end hook's answer is not looked at. */
 typedef sint32 (*FUNC_PTR)(CONN *c);
 
-/* The head of every packet on the wire, little-endian, no padding (docs/design.md: wire format). */
-typedef struct mario_head {
+/* The head of every packet on the wire, little-endian, no padding (docs/design.md: wire format). The tag is 0.9.9's. */
+#define mario_head _HEAD
+typedef struct _HEAD {
     uint32 stx;    /* magic, see regist_stx() */
     uint16 pkglen; /* length of the whole packet, head included: 8 .. max_pkglen */
     uint16 akg_id; /* selects the business function: 0x0000 .. 0xfffb */

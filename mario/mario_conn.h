@@ -26,8 +26,9 @@ typedef struct mario_worker {
     struct event_base *base; /* this worker's libevent base: only its own functions may touch it */
 } WORKER;
 
-/* One connection. */
-typedef struct mario_conn {
+/* One connection. The tag is 0.9.9's, for programs that declare `struct _CONN` themselves. */
+#define mario_conn _CONN
+typedef struct _CONN {
     int fd;     /* the socket; do not close it, use close_conn() */
     uint32 ind; /* slot in the owner's pool, 0 .. connnum-1; owner->ind and ind name a live one */
     struct bufferevent

@@ -1,6 +1,9 @@
 /*
- * registry.c: id -> function, and the hooks. Registering: one thread, before start; the tables are then constant
- * until the server has stopped, so workers read them without any order to keep.
+ * registry.c: id -> function, and the hooks. Registering: one thread, before start; what workers read is then constant
+ * until the server has stopped, so they read it without any order to keep.
+ *
+ * What is registered stands in AKG_FUNC and g_stx, which applications may write as well; what runs are copies, made at
+ * the start.
  */
 #include "mario/exec/registry.h"
 
@@ -10,12 +13,15 @@
 
 #include "mario/base/check.h"
 #include "mario/base/complain.h"
+#include "mario/mario_compat.h"
+
+FUNC_PTR AKG_FUNC[AKG_IDS];
+uint32 g_stx = DEFAULT_STX;
 
 static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
 static FUNC_PTR away[AKG_IDS]; /* of those that are offloaded */
 static bool concurrent[AKG_IDS];
-static uint32 magic = DEFAULT_STX;
 static _Atomic bool frozen;
 
 const FUNC_PTR *registry_functions(void)
@@ -25,11 +31,27 @@ const FUNC_PTR *registry_functions(void)
 
 uint32 registry_stx(void)
 {
-    return magic;
+    return g_stx;
+}
+
+/* What an application has written into the table counts as if it had been registered. A page of ours that nothing
+ * stands in stays untouched. */
+static void take_written(uint32 id)
+{
+    FUNC_PTR f = AKG_FUNC[id];
+    if (id >= AKG_FIRST_RESERVED) {
+        hooks[id - AKG_FIRST_RESERVED] = f;
+    } else if (functions[id] != f && (f != NULL || away[id] == NULL)) {
+        functions[id] = f;
+        if (away[id] != NULL)
+            away[id] = NULL;
+    }
 }
 
 void registry_freeze(void)
 {
+    for (uint32 id = 0; id < AKG_IDS; id++)
+        take_written(id);
     atomic_store(&frozen, true);
 }
 
@@ -49,12 +71,17 @@ sint32 registry_run_hook(uint16 reserved_id, CONN *c)
     return f == NULL ? 0 : f(c);
 }
 
-static sint32 set(FUNC_PTR *place, FUNC_PTR f)
+static sint32 set(uint16 id, FUNC_PTR *place, FUNC_PTR f)
 {
     if (registry_is_frozen())
         return -1;
-    *place = f;
+    *place = AKG_FUNC[id] = f;
     return 0;
+}
+
+static sint32 set_hook(uint16 id, FUNC_PTR f)
+{
+    return set(id, &hooks[id - AKG_FIRST_RESERVED], f);
 }
 
 /* ---- Offloaded functions ---- */
@@ -105,7 +132,7 @@ static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
         return refuse(id, "the id is reserved (allowed: 0x0000..0xfffb)");
     if (f == NULL)
         return refuse(id, "there is none to be offloaded (NULL)");
-    if (functions[id] != NULL)
+    if (functions[id] != NULL || AKG_FUNC[id] != NULL)
         return refuse(id, away[id] != NULL ? "it is offloaded already" : "it is registered already, inline");
     functions[id] = registry_offloaded;
     away[id] = f;
@@ -132,27 +159,27 @@ sint32 regist_akg_func(uint16 id, FUNC_PTR f)
     if (f != NULL && away[id] != NULL)
         return refuse(id, "it is offloaded already");
     away[id] = NULL;
-    return set(&functions[id], f);
+    return set(id, &functions[id], f);
 }
 
 sint32 regist_connected_func(FUNC_PTR f)
 {
-    return set(&hooks[g_akg_connected_id - AKG_FIRST_RESERVED], f);
+    return set_hook(g_akg_connected_id, f);
 }
 
 sint32 regist_timeout_func(FUNC_PTR f)
 {
-    return set(&hooks[g_akg_timeout_id - AKG_FIRST_RESERVED], f);
+    return set_hook(g_akg_timeout_id, f);
 }
 
 sint32 regist_closed_func(FUNC_PTR f)
 {
-    return set(&hooks[g_akg_closed_id - AKG_FIRST_RESERVED], f);
+    return set_hook(g_akg_closed_id, f);
 }
 
 sint32 regist_error_func(FUNC_PTR f)
 {
-    return set(&hooks[g_akg_error_id - AKG_FIRST_RESERVED], f);
+    return set_hook(g_akg_error_id, f);
 }
 
 sint32 regist_disconnected_func(FUNC_PTR f)
@@ -165,6 +192,6 @@ sint32 regist_stx(uint32 stx)
 {
     if (registry_is_frozen())
         return -1;
-    magic = stx;
+    g_stx = stx;
     return 0;
 }

@@ -29,7 +29,8 @@ uint32 registry_stx(void);
  * worker. */
 sint32 registry_run_hook(uint16 reserved_id, CONN *c);
 
-/* From now on registering is refused; until registry_thaw(). The master, while no worker runs. */
+/* Take what the application has written into AKG_FUNC; from now on registering is refused, until registry_thaw(). The
+ * master, while no worker runs. */
 void registry_freeze(void);
 void registry_thaw(void);
 bool registry_is_frozen(void);

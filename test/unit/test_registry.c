@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "mario/exec/registry.h"
+#include "mario/mario_compat.h"
 #include "unit.h"
 
 static sint32 f(CONN *c)
@@ -127,6 +128,43 @@ START_TEST(refuses_null_and_late_ones)
 }
 END_TEST
 
+/* Goal: what an application writes into the table itself counts from the start on, as functions and as hooks, and what
+ * it takes out is gone. */
+START_TEST(takes_what_is_written)
+{
+    CONN *none = NULL;
+    AKG_FUNC[7] = f;
+    AKG_FUNC[0xfffb] = f;
+    AKG_FUNC[g_akg_connected_id] = f;
+    AKG_FUNC[g_akg_error_id] = f;
+    ck_assert_int_eq(regist_akg_func(8, g), 0);
+    ck_assert_int_eq(regist_closed_func(g), 0);
+    ck_assert(AKG_FUNC[8] == g && AKG_FUNC[g_akg_closed_id] == g);
+    AKG_FUNC[8] = NULL;
+    g_stx = 5;
+    refused(regist_akg_func_offload, 7, f,
+            "mario: function 0x0007 cannot be registered: it is registered already, inline\n");
+    ck_assert_int_eq(regist_akg_func_offload(9, f), 0);
+    ck_assert_int_eq(regist_akg_func_offload(10, f), 0);
+    AKG_FUNC[10] = g;
+    registry_freeze();
+    const FUNC_PTR *functions = registry_functions();
+    ck_assert(functions[7] == f && functions[0xfffb] == f && functions[8] == NULL);
+    ck_assert(functions[9] == registry_offloaded && AKG_FUNC[9] == NULL);
+    ck_assert(functions[10] == g && registry_offload_count() == 1);
+    ck_assert(functions[g_akg_connected_id] == NULL && functions[g_akg_error_id] == NULL);
+    ck_assert_int_eq(registry_run_hook(g_akg_connected_id, none), 1);
+    ck_assert_int_eq(registry_run_hook(g_akg_error_id, none), 1);
+    ck_assert_int_eq(registry_run_hook(g_akg_timeout_id, none), 0);
+    ck_assert_uint_eq(registry_stx(), 5);
+    AKG_FUNC[11] = f; /* too late */
+    ck_assert_ptr_null(functions[11]);
+    registry_thaw();
+    ck_assert_int_eq(regist_stx(6), 0);
+    ck_assert_uint_eq(g_stx, 6);
+}
+END_TEST
+
 Suite *registry_suite(void)
 {
     Suite *s = suite_create("registry");
@@ -136,5 +174,6 @@ Suite *registry_suite(void)
     tcase_add_test(c, null_removes);
     tcase_add_test(c, refuses_the_reserved);
     tcase_add_test(c, refuses_null_and_late_ones);
+    tcase_add_test(c, takes_what_is_written);
     return s;
 }
