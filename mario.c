@@ -47,7 +47,7 @@ static sint32 become_daemon(const struct maritcp_conf *conf)
     if (strcmp(conf->log_file, "-") == 0)
         fprintf(stderr,
                 "maritcp: warning: a daemon's standard output goes nowhere; set log.file to keep the log\n");
-    if (run_daemon() == 0)
+    if (mario_daemon() == 0)
         return 0;
     fprintf(stderr, "maritcp: cannot become a daemon: %s\n", strerror(errno));
     return -1;

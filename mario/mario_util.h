@@ -10,14 +10,21 @@
 extern "C" {
 #endif
 
-/* Become a daemon: own session, working directory /, standard input and output on /dev/null (standard error
- * stays until mario_daemon_ready()). The calling process waits for that word and then exits: 0 if the daemon
- * is ready, otherwise with the daemon's exit code, so that a failed start is seen by whoever started it. Call
- * it before init_server() and before any thread. Returns 0 in the daemon, -1 if it could not fork. */
+/* Become a daemon as in 0.9.9: fork, a session of its own, SIGHUP and SIGPIPE ignored until init_server() takes them.
+ * Working directory and standard streams stay as they are; the calling process exits at once with 0, whatever
+ * becomes of the daemon. Before init_server() and before any thread. 0 in the daemon, or -1 with errno if it
+ * could not fork; the caller then goes on as it was. */
 sint32 run_daemon(void);
 
-/* Tell the process that called run_daemon() that the start went well, and let standard error go to /dev/null.
- * start_server() does it when the server listens. Does nothing outside a daemon. */
+/* Become a daemon: own session, working directory /, standard input and output on /dev/null (standard error stays until
+ * mario_daemon_ready()). The calling process waits for that word and then exits: 0 if the daemon is ready,
+ * otherwise with the daemon's exit code, 128 + n after signal n, so that a failed start is seen by whoever started
+ * it. Before init_server() and before any thread. 0 in the daemon, or -1 with errno if there is none. */
+sint32 mario_daemon(void);
+
+/* Tell the process that called mario_daemon() that the start went well, and let standard error go to /dev/null.
+ * start_server() does it when the server listens. Does nothing in other programs. The thread that called
+ * mario_daemon(), or that of start_server(). */
 void mario_daemon_ready(void);
 
 /* Install h for sig for the whole process, with SA_RESTART. Any thread. */

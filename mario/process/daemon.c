@@ -1,11 +1,12 @@
 /*
- * daemon.c: becoming a daemon, and telling who started it that it is ready. Runs on the main thread, before there are
- * others; mario_daemon_ready() on the thread that runs the server.
+ * daemon.c: becoming a daemon: as 0.9.9 did, or with all that belongs to one, and then telling who started it that it
+ * is ready. Runs on the main thread, before there are others; mario_daemon_ready() on the thread that runs the server.
  */
 #include "mario/process/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static void to_null(int fd, int flags)
     }
 }
 
-/* In the process that called run_daemon(): wait for the word `ready` or for the daemon's end. */
+/* In the process that called mario_daemon(): wait for the word `ready` or for the daemon's end. */
 static _Noreturn void wait_for_daemon(int fd, pid_t daemon)
 {
     char word;
@@ -46,6 +47,20 @@ static _Noreturn void wait_for_daemon(int fd, pid_t daemon)
 }
 
 sint32 run_daemon(void)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid > 0)
+        _exit(0);
+    if (pid < 0)
+        return -1;
+    setsid();
+    signal_handler(SIGHUP, SIG_IGN); /* until init_server(), which takes both over */
+    signal_handler(SIGPIPE, SIG_IGN);
+    return 0;
+}
+
+sint32 mario_daemon(void)
 {
     int fds[2];
     util_fill_standard();

@@ -1,5 +1,5 @@
 /*
- * daemon.h: what the library needs of run_daemon() beyond mario_util.h.
+ * daemon.h: what the library needs of mario_daemon() beyond mario_util.h.
  */
 #ifndef MARIO_PROCESS_DAEMON_H
 #define MARIO_PROCESS_DAEMON_H

@@ -71,7 +71,7 @@ int main(int argc, char **)
 {
     char why[100];
     struct mario_options o;
-    if (argc > 5 && run_daemon() != 0)
+    if (argc > 5 && (run_daemon() != 0 || mario_daemon() != 0))
         return 2;
     mario_log_level(MARIO_LOG_INFO);
     mario_options_init(&o);
