@@ -104,15 +104,16 @@ sint32 mario_supervise(const struct mario_options *o) __attribute__((warn_unused
  * NULL after one clear line on standard error; nothing is left half-made then, except that the user stays. */
 SERVER *mario_init_server(const struct mario_options *o) __attribute__((warn_unused_result));
 
-/* The same with the defaults: 0.0.0.0:port, workernum workers of connnum connections each (0 as above),
- * timeouts in seconds, 0 = none. */
+/* The same for programs of 0.9.9: 0.0.0.0:port (0 .. 65535, 0 = any free one), workernum workers of connnum
+ * connections each (0 as above), timeouts in seconds, 0 .. MARIO_TIMEOUT_MAX, 0 = none. As it was then, packets
+ * have at most 1500 bytes and there is no packet_timeout; everything else has its default. */
 SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout, int write_timeout);
 
 /* Run the server on the calling thread, which becomes the master, until it is stopped by SIGTERM, SIGINT
  * (unless the application handles that signal itself) or mario_stop_server(). server: from init_server().
  * Returns NULL after a clean stop, non-NULL on failure (a line on standard error or in the log says which).
- * All threads, pools and sockets are gone then; counters stay readable until the next init or
- * mario_free_server(). */
+ * All threads, pools and sockets are gone then. s itself stays until mario_free_server(), for its
+ * counters and for a late mario_stop_server(), also when another server is made meanwhile. */
 void *start_server(void *server);
 
 /* What a program should exit with after start_server(): 0 it stopped cleanly, 2 it could not start, 3 it
@@ -123,7 +124,8 @@ int mario_server_exit_code(const SERVER *s);
  * second call stops at once. Any thread, also from a signal handler. */
 void mario_stop_server(SERVER *s);
 
-/* Free a server that is not running and null the caller's pointer. *s may be NULL. The thread that ran it. */
+/* Free a server that is not running and null the caller's pointer. *s may be NULL. One that was never started takes
+ * the timer functions with it that were registered for it. The thread that made it. */
 void mario_free_server(SERVER **s);
 
 /* The port a TCP address of the listen list got, in host order: which = 0 is the first address. Any thread,
@@ -136,7 +138,8 @@ uint32 mario_server_connnum(const SERVER *s);
 
 /* Call f(qlog, arg) on the master thread every `seconds` (1 .. MARIO_TIMEOUT_MAX) while the server runs, and
  * once more when it has stopped, after the last end hook; then it is forgotten. f must not block. At most 8.
- * 0, or -1 (range, too many, or once the server runs). */
+ * Before start, from the thread that registers; it stays when an init fails. 0, or -1 (range, too many, f is NULL, or
+ * once the server runs). */
 typedef void (*MARIO_TIMER_FUNC)(LOG_QUEUE *qlog, void *arg);
 sint32 regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
 

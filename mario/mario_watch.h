@@ -34,8 +34,9 @@ struct mario_alarm {
     const char *backtrace; /* of the stuck thread, innermost first, " < " between; "" when there is none */
 };
 
-/* Call f for each of these, on the master thread: it must not block. Before start; NULL takes it back. 0, or -1
- * once the server runs. */
+/* Call f for each of these, on the master thread: it must not block. Before start, from the thread that registers;
+ * NULL takes it back. It stays for later servers of the process, as functions and hooks do, also when an init fails.
+ * 0, or -1 once the server runs. */
 sint32 regist_alarm_func(void (*f)(const struct mario_alarm *));
 
 #ifdef __cplusplus

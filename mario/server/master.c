@@ -195,11 +195,16 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     t->f(t->qlog, t->arg);
 }
 
+void master_forget_timers(void)
+{
+    timer_count = 0;
+}
+
 void master_final_timers(struct master *m)
 {
     for (uint32_t i = 0; i < timer_count; i++)
         timers[i].f(m->qlog, timers[i].arg);
-    timer_count = 0;
+    master_forget_timers();
 }
 
 /* ---- Before and after ---- */

@@ -63,4 +63,7 @@ void master_stop(struct master *m);
 /* Call the application's timer functions once more, after the last end hook, and forget them. */
 void master_final_timers(struct master *m);
 
+/* Forget them without a call: the server that they were for will not run. */
+void master_forget_timers(void);
+
 #endif

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "mario/base/complain.h"
+#include "mario/mario_compat.h"
 
 void mario_options_init(struct mario_options *o)
 {
@@ -26,6 +27,13 @@ void mario_options_init(struct mario_options *o)
                                 .watch_replace_max = 10,
                                 .offload_threads = 16,
                                 .offload_queue = 1024};
+}
+
+void options_init_old(struct mario_options *o)
+{
+    mario_options_init(o);
+    o->max_pkglen = MAX_PKG_LEN;
+    o->packet_timeout = 0;
 }
 
 static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t most)

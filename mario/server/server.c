@@ -57,7 +57,8 @@ struct mario_server {
     int exit_code;     /* see mario_server_exit_code() */
 };
 
-static SERVER *the_server; /* one in a process: init and free set it, on the application's thread */
+/* One in a process that is ready or runs, or the last that did; init and free set it, on the application's thread. */
+static SERVER *the_server;
 
 /* ---- Descriptors ---- */
 
@@ -205,7 +206,6 @@ static void take_down(SERVER *s)
     s->workers_made = 0;
     free(s->workers);
     s->workers = NULL;
-    watchdog_forget();
     registry_thaw();
 }
 
@@ -278,7 +278,7 @@ SERVER *mario_init_server(const struct mario_options *o)
         complain("there is a server in this process already");
         return NULL;
     }
-    mario_free_server(&the_server);
+    the_server = NULL; /* one that has stopped is its owner's to free */
     if (posix_memalign((void **) &s, SPSC_LINE, sizeof *s) != 0) {
         complain("no memory to start");
         return NULL;
@@ -304,7 +304,7 @@ SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout
 {
     char listen[32];
     struct mario_options o;
-    mario_options_init(&o);
+    options_init_old(&o);
     if (port < 0 || port > 65535) {
         complain("port = %d is out of range (allowed: 0..65535)", port);
         return NULL;
@@ -466,8 +466,10 @@ void mario_free_server(SERVER **sp)
         complain("mario_free_server: the server runs");
         return;
     }
-    if (state == SERVER_READY)
+    if (state == SERVER_READY) {
+        master_forget_timers();
         take_down(s);
+    }
     if (the_server == s)
         the_server = NULL;
     destroy(s);

@@ -53,11 +53,6 @@ sint32 regist_alarm_func(void (*f)(const struct mario_alarm *))
     return 0;
 }
 
-void watchdog_forget(void)
-{
-    alarm_func = NULL;
-}
-
 /* ---- Asking a thread where it is ---- */
 
 static void on_trace(int sig)

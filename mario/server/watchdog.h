@@ -70,7 +70,4 @@ bool watchdog_end(struct watchdog *w);
  * is nothing. */
 bool watchdog_name(const struct watchdog *w, uint32_t i);
 
-/* Which function has been registered for alarms is forgotten. */
-void watchdog_forget(void);
-
 #endif

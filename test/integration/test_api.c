@@ -513,6 +513,131 @@ START_TEST(stop_without_start)
 }
 END_TEST
 
+/* ---- What one server leaves to the next ---- */
+
+static _Atomic unsigned alarms, timer_calls;
+
+static void on_alarm(const struct mario_alarm *a)
+{
+    alarms += a->kind == MARIO_ALARM_STUCK;
+}
+
+static void on_timer(LOG_QUEUE *q, void *arg)
+{
+    timer_calls += q != NULL && arg == &timer_calls;
+}
+
+/* Longer than the watch has patience. */
+static sint32 slow(CONN *c)
+{
+    itest_sleep(300);
+    return echo(c);
+}
+
+static struct mario_options watched_options(void)
+{
+    struct mario_options o = small_options();
+    o.watch_warn_ms = 50;
+    o.watch_replace_ms = 60000;
+    return o;
+}
+
+/* Make a server and run it until a slow function has been answered. */
+static SERVER *run_a_server(void)
+{
+    pthread_t t;
+    struct mario_options o = watched_options();
+    SERVER *s = mario_init_server(&o);
+    ck_assert(s != NULL);
+    ck_assert_int_eq(pthread_create(&t, NULL, start_server, s), 0);
+    struct server client = as_server(s);
+    int fd = client_open(&client);
+    ck_assert_uint_eq(client_ask(fd, 0x6104, NULL, 0, NULL, 0), 0);
+    close(fd);
+    mario_stop_server(s);
+    ck_assert_int_eq(pthread_join(t, NULL), 0);
+    return s;
+}
+
+static void prepare_to_run(void)
+{
+    ck_assert(mario_log_open("/dev/null") == 0 && start_log_thread() == 0);
+    ck_assert(regist_akg_func(0x6104, slow) == 0 && regist_stx(ITEST_STX) == 0);
+    ck_assert(regist_alarm_func(on_alarm) == 0 && regist_timer_func(3600, on_timer, &timer_calls) == 0);
+}
+
+/* Goal: an init that fails forgets nothing that was registered: function, magic, alarm, timer. A server that ran leaves
+ * all but the timer to the next. */
+START_TEST(a_failed_init_forgets_nothing)
+{
+    int err = listen_to_stderr();
+    struct mario_options o = watched_options();
+    prepare_to_run();
+    o.listen = "8.8.8.8:0";
+    unsigned fds = own_fds();
+    expect_no_server(err, mario_init_server(&o), fds, "8.8.8.8");
+    SERVER *s = run_a_server();
+    ck_assert_uint_eq(alarms, 1);
+    ck_assert_uint_eq(timer_calls, 1);
+    mario_free_server(&s);
+    s = run_a_server();
+    ck_assert_uint_eq(alarms, 2);
+    ck_assert_uint_eq(timer_calls, 1);
+    mario_free_server(&s);
+    close(err);
+}
+END_TEST
+
+/* Goal: the timers of a server that never ran go with it, and are not called. */
+START_TEST(timers_go_with_their_server)
+{
+    struct mario_options o = watched_options();
+    SERVER *s = mario_init_server(&o);
+    ck_assert(s != NULL);
+    prepare_to_run();
+    mario_free_server(&s);
+    s = run_a_server();
+    ck_assert_uint_eq(alarms, 1);
+    ck_assert_uint_eq(timer_calls, 0);
+    mario_free_server(&s);
+    for (int i = 0; i < 8; i++) /* there is room for all again */
+        ck_assert_int_eq(regist_timer_func(1, on_timer, NULL), 0);
+    ck_assert_int_eq(regist_timer_func(1, on_timer, NULL), -1);
+}
+END_TEST
+
+/* Goal: a server that has stopped is there until it is freed, whatever servers come after it: its counters are its own,
+ * a late stop does nothing, and it is freed in any order. */
+START_TEST(stopped_servers_stay)
+{
+    SERVER *all[3];
+    struct mario_options o = watched_options();
+    prepare_to_run();
+    unsigned fds = own_fds();
+    for (int i = 0; i < 3; i++) {
+        all[i] = run_a_server();
+        for (int k = 0; k <= i; k++) {
+            ck_assert_uint_eq(mario_stat(all[k], "packets_in"), 1);
+            ck_assert_int_eq(mario_server_exit_code(all[k]), 0);
+            ck_assert_uint_ne(mario_server_port(all[k], 0), 0);
+            mario_stop_server(all[k]);
+        }
+    }
+    mario_free_server(&all[1]);
+    SERVER *s = mario_init_server(&o);
+    ck_assert(s != NULL);
+    mario_stop_server(all[0]);
+    ck_assert_uint_eq(mario_stat(all[2], "closed"), 1);
+    ck_assert_ptr_nonnull(start_server(all[2]));
+    mario_free_server(&all[2]);
+    ck_assert_uint_eq(mario_stat(s, "packets_in"), 0);
+    mario_free_server(&s);
+    ck_assert_uint_eq(mario_stat(all[0], "packets_in"), 1);
+    mario_free_server(&all[0]);
+    ck_assert_uint_eq(own_fds(), fds);
+}
+END_TEST
+
 Suite *api_suite(void)
 {
     Suite *s = suite_create("api");
@@ -530,5 +655,8 @@ Suite *api_suite(void)
     tcase_add_test(c, default_stx);
     tcase_add_test(c, hundred_rounds);
     tcase_add_test(c, stop_without_start);
+    tcase_add_test(c, a_failed_init_forgets_nothing);
+    tcase_add_test(c, timers_go_with_their_server);
+    tcase_add_test(c, stopped_servers_stay);
     return s;
 }

@@ -22,6 +22,7 @@
     ROW(wheel)      \
     ROW(codec)      \
     ROW(registry)   \
+    ROW(options)    \
     ROW(pool)       \
     ROW(pool_ends)  \
     ROW(log)        \
