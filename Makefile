@@ -64,6 +64,10 @@ bench/offload: bench/offload.c $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
+# Programs in the style of 0.9.9 are built as those were.
+$(B)/obj/test/apps/legacy_%.o: CFLAGS_ALL := $(filter-out -std=% -D_GNU_SOURCE -Wshadow -Wstrict-prototypes \
+    -Wmissing-prototypes,$(CFLAGS_ALL)) -std=c99 -DLINUX64
+
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) $(INC) -MMD -MP -c -o $@ $<
@@ -110,13 +114,19 @@ $(B)/apps/cxx: test/apps/cxx.cc $(LIB)
 	@$(CXX) -I. -Wall -Wextra -Werror $(OPT) -g $(filter -fsanitize=%,$(LDFLAGS_ALL)) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
+# One in the style of 0.9.9, as C++.
+$(B)/apps/legacy_table_cxx: test/apps/legacy_table.c $(LIB)
+	@mkdir -p $(@D)
+	@$(CXX) -x c++ -I. -DLINUX64 -Wall -Wextra -Werror $(OPT) -g $(filter -fsanitize=%,$(LDFLAGS_ALL)) -o $@ $< -x none $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
 # The example with a database, as a program that a test starts.
 $(B)/apps/login-db: $(wildcard example/login-db/*.[ch]) $(LIB)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $(wildcard example/login-db/*.c) $(LIB) $(LDFLAGS_ALL) $(LIBS) $$(pkg-config --cflags --libs sqlite3)
 	@echo "  LD   $@"
 
-APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/login-db
+APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread

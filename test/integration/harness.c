@@ -119,6 +119,12 @@ static void wait_until_it_listens(struct server *s)
     }
 }
 
+static void name_files(struct server *s)
+{
+    snprintf(s->log, sizeof s->log, "%s/log", s->dir);
+    snprintf(s->err, sizeof s->err, "%s/err", s->dir);
+}
+
 void server_launch(struct server *s, const struct launch *l)
 {
     char out[96];
@@ -128,10 +134,21 @@ void server_launch(struct server *s, const struct launch *l)
     program_make_dir(s->dir, sizeof s->dir);
     if (l->owner != 0)
         ck_assert_msg(chown(s->dir, l->owner, (gid_t) -1) == 0, "chown: %s", strerror(errno));
-    snprintf(s->log, sizeof s->log, "%s/log", s->dir);
-    snprintf(s->err, sizeof s->err, "%s/err", s->dir);
+    name_files(s);
     snprintf(out, sizeof out, "%s/%s", s->dir, l->bare ? "log" : "out");
     s->pid = program_start(l, s->log, out, s->err);
+    wait_until_it_listens(s);
+    s->fds = server_fds(s);
+}
+
+void server_adopt(struct server *s, const char *dir)
+{
+    memset(s, 0, sizeof *s);
+    s->log_lines_max = 10;
+    snprintf(s->dir, sizeof s->dir, "%s", dir);
+    name_files(s);
+    s->pid = program_orphan();
+    ck_assert_msg(s->pid > 0, "there is no daemon; see %s", dir);
     wait_until_it_listens(s);
     s->fds = server_fds(s);
 }

@@ -99,6 +99,10 @@ struct launch {
 void server_launch(struct server *s, const struct launch *l);
 void server_start(struct server *s, const char *program, ...) __attribute__((sentinel));
 
+/* The same for one that runs already, a daemon: the caller became a subreaper before its starter ended, and its log and
+ * standard error are `dir`/log and `dir`/err. */
+void server_adopt(struct server *s, const char *dir);
+
 /* Run a program to its end, within 10 s. Its output and standard error go to out and err (cut to size,
  * with a NUL). Returns the exit code, 128 + n after signal n. For client programs and for servers that
  * must not start. */

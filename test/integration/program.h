@@ -20,4 +20,8 @@ pid_t program_start(const struct launch *l, const char *log, const char *out, co
 /* Wait for its end until `deadline`. The exit code, 128 + n after signal n, or -1 if it still runs. */
 int program_wait(pid_t pid, uint64_t deadline);
 
+/* A child that this process has, but did not start: a daemon whose starter has ended, while this process is a
+ * subreaper (PR_SET_CHILD_SUBREAPER). 0 if there is none. */
+pid_t program_orphan(void);
+
 #endif

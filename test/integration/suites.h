@@ -12,6 +12,7 @@
     ROW(functions)    \
     ROW(life)         \
     ROW(api)          \
+    ROW(compat)       \
     ROW(start)        \
     ROW(overload)     \
     ROW(slow)         \

@@ -16,6 +16,7 @@
 
 #include "harness.h"
 #include "preloads.h"
+#include "program.h"
 
 enum { EXIT_CONF = 1, EXIT_NO_START = 2, TEXT = 4096 };
 
@@ -392,16 +393,6 @@ static void ask_daemon(const char *path)
     close(fd);
 }
 
-/* The daemon, whose parent is gone: it is ours now. 0 if there is none. */
-static pid_t find_daemon(void)
-{
-    int pid = 0;
-    FILE *f = fopen("/proc/thread-self/children", "r");
-    ck_assert_msg(f != NULL && fscanf(f, "%d", &pid) != 0, "no list of children: %s", strerror(errno));
-    fclose(f);
-    return pid;
-}
-
 /* Send TERM to the daemon and wait for its end; its status. */
 static int end_daemon(pid_t pid)
 {
@@ -447,7 +438,7 @@ static void run_a_daemon(const char *command)
                            "-d", listen, arg, NULL};
     int code = itest_run(&(struct launch){.program = "/usr/bin/timeout", .args = words, .bare = true}, out,
                          sizeof out, err, sizeof err);
-    pid_t pid = find_daemon();
+    pid_t pid = program_orphan();
     if (code == 0 && pid > 0) {
         ask_daemon(path); /* at once: ready means ready */
         look_at_daemon(pid, wrong, sizeof wrong);

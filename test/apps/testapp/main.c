@@ -16,6 +16,8 @@ int main(int argc, char **argv)
     o.workernum = 2;
     o.connnum = 1000;
     read_options(&o, argc, argv);
+    if (strcmp(app.early, "daemon") == 0)
+        run_daemon();
     if (strcmp(app.early, "thread") == 0)
         start_log_thread();
     sint32 code = app.supervised ? mario_supervise(&o) : -1;
