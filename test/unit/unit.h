@@ -19,6 +19,7 @@
 #define SUITES(ROW) \
     ROW(spsc)       \
     ROW(doorbell)   \
+    ROW(trim)       \
     ROW(wheel)      \
     ROW(codec)      \
     ROW(registry)   \
