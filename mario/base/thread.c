@@ -5,16 +5,16 @@
 
 #include <signal.h>
 
+#include "mario/base/faults.h"
+
 static void set_mask(sigset_t *old)
 {
     static const int blocked[] = {SIGTERM, SIGINT, SIGHUP};
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);
     for (size_t i = 0; i < sizeof blocked / sizeof blocked[0]; i++)
         sigaddset(&mask, blocked[i]);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
-        sigdelset(&mask, faults[i]);
+    faults_leave_out(&mask);
     pthread_sigmask(SIG_SETMASK, &mask, old);
 }
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "mario/base/clock.h"
+#include "mario/base/faults.h"
 #include "mario/log/format.h"
 #include "mario/log/logger.h"
 
@@ -310,6 +311,7 @@ static int time_to_nap(const struct writer *w, uint64_t now)
 static void *log_main(void *arg)
 {
     struct writer *w = arg;
+    faults_thread();
     for (;;) {
         struct epoll_event e;
         doorbell_hold(&logger.bell, LOG_BELL_HELD);
@@ -381,6 +383,7 @@ static bool writer_start(struct writer *w)
     pthread_t thread;
     sigset_t all, old;
     sigfillset(&all);
+    faults_leave_out(&all);
     pthread_sigmask(SIG_SETMASK, &all,
                     &old); /* the thread inherits it: signals are the master's, EPIPE an errno */
     pthread_attr_init(&attr);

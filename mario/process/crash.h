@@ -1,9 +1,10 @@
 /*
  * crash.h: the last words of a process that dies of a signal: which, where, for whom, and how it came there.
  *
- * The thread that dies fills a crash_record inside the signal's handler. Under supervision the record lies in
- * memory shared with the parent, which writes the line (supervise.c); otherwise the handler writes it itself.
- * Then the signal does what it always does, a core dump included.
+ * The thread that dies fills a crash_record inside the signal's handler, in stages, as it may get no further. Under
+ * supervision the record lies in memory shared with the parent, which writes the line (supervise.c); otherwise the
+ * handler writes it itself, and then the backtrace as a second line. Then the signal does what it always does, a core
+ * dump included.
  */
 #ifndef MARIO_PROCESS_CRASH_H
 #define MARIO_PROCESS_CRASH_H
@@ -51,13 +52,16 @@ struct crash_record {
  * uses one of its own and has the handler write the line. */
 void crash_share(struct crash_record *record);
 
-/* Handle SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT, unless somebody else does; and crash_thread(). The line
- * goes where crash_append() brings it. May be called again. Main thread, before there are others. */
+/* Handle the signals of faults, unless the application does; and crash_thread(). The lines go where crash_append()
+ * brings them. May be called again. Main thread, before there are others. */
 void crash_setup(const char *log, enum mario_log_format format);
 
-/* Give the calling thread a stack for the handler, so that it can say that the thread's own one overflowed.
- * It is taken back when the thread ends. */
+/* What each thread that runs functions does first: faults_thread(); and this process is the one whose death is
+ * recorded, not one that it forks. */
 void crash_thread(void);
+
+/* Whether a thread of this process is writing the record, or has. Safe in a handler. */
+bool crash_is_dying(void);
 
 /* What the calling thread runs. Safe in a handler. */
 void crash_where(struct crash_where *w);
@@ -71,6 +75,12 @@ void crash_where_of(struct crash_where *w, uint32_t worker, const struct activit
  * handler. */
 size_t crash_line(char *out, size_t size, enum mario_log_format format, const char *head,
                   const struct crash_record *r, const struct activity *activities, uint32_t count);
+
+/* The record's frames as a second line, as above, of this process: "backtrace of process PID, thread TID: ...". */
+size_t crash_trace_line(char *out, size_t size, enum mario_log_format format, const struct crash_record *r);
+
+/* What a process says of itself as crash_line()'s head: "process PID, signal 11 (SIGSEGV), up 3.250 s". */
+void crash_head(char *out, size_t size, int sig, uint64_t up_ms);
 
 /* Append a line to the file `log`, or send it to syslogd if that says "syslog" or "syslog:FACILITY"; NULL, "-",
  * or if that fails: to standard error. Without waiting for a reader. Safe in a handler. */

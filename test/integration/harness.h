@@ -91,7 +91,10 @@ struct launch {
     const char *const *env;  /* more environment: "NAME=value", ends with NULL; or NULL */
     uint64_t nofile;         /* RLIMIT_NOFILE, soft and hard; 0 = as it is */
     uid_t owner;             /* 0, or whom the server's directory is given to, so that it can log there */
+    uint64_t fsize;          /* RLIMIT_FSIZE; 0 = as it is */
     bool bare;               /* give it args alone: no listen, no log.file */
+    bool deaf;       /* every signal is blocked and, where that can be, ignored: who starts it is careless */
+    bool first;      /* it is process 1 of a namespace of its own; see launch_can_be_first() */
     bool stop_waits; /* TERM is blocked and pending from its first instruction on: it starts, then stops */
 };
 
@@ -107,6 +110,8 @@ void server_adopt(struct server *s, const char *dir);
  * with a NUL). Returns the exit code, 128 + n after signal n. For client programs and for servers that
  * must not start. */
 int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size);
+/* Whether launch.first is possible here; if not, says so. s.pid is then its parent, which ends as it does. */
+bool launch_can_be_first(void);
 /* The path of an app, of maritcp, mario_test or mario_load; a path stays as it is. Static text. */
 const char *itest_program(const char *name);
 /* The root of the source tree: the tests lie in build/VARIANT/ below it. Static text. */

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,11 @@ char *program_slurp(const char *path)
 
 /* ---- Starting ---- */
 
+static int code_of(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 struct command {
     const char *argv[ARGS_MAX];
     size_t count;
@@ -169,11 +175,62 @@ static void child_env(const struct launch *l, const char *preload)
         putenv((char *) (uintptr_t) l->env[i]);
 }
 
+static void limit_to(int resource, uint64_t most)
+{
+    struct rlimit r = {.rlim_cur = most, .rlim_max = most};
+    if (most != 0 && setrlimit(resource, &r) != 0)
+        _exit(126);
+}
+
+/* What it inherits of signals. */
+static void set_signals(const struct launch *l)
+{
+    sigset_t mask;
+    sigemptyset(&mask);
+    if (l->stop_waits)
+        sigaddset(&mask, SIGTERM);
+    if (l->deaf)
+        sigfillset(&mask);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    if (l->stop_waits)
+        raise(SIGTERM); /* it waits through exec */
+    signal(SIGPIPE, SIG_DFL);
+    for (int sig = 1; l->deaf && sig < SIGRTMAX; sig++)
+        signal(sig, SIG_IGN);
+}
+
+/* In the child: go on as process 1 of a new namespace; who stays behind ends as that does. */
+static void become_first(void)
+{
+    int status = 0;
+    if (unshare(CLONE_NEWPID) != 0)
+        _exit(126);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        return;
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        _exit(126);
+    _exit(code_of(status));
+}
+
+bool launch_can_be_first(void)
+{
+    pid_t pid = fork();
+    int status = 1;
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWPID) == 0 ? 0 : 1);
+    if (pid > 0 && waitpid(pid, &status, 0) == pid && status == 0)
+        return true;
+    fprintf(stderr, "crash: skipped: no namespace of processes can be made here\n");
+    return false;
+}
+
 /* In the child, between fork and exec. Never returns. */
 static _Noreturn void become(const struct launch *l, const struct command *c, const char *out,
                              const char *err, pid_t parent)
 {
-    struct rlimit r = {.rlim_cur = l->nofile, .rlim_max = l->nofile};
     int null = open("/dev/null", O_RDONLY);
     int o = open(out, O_WRONLY | O_CREAT | O_APPEND, 0640),
         e = open(err, O_WRONLY | O_CREAT | O_APPEND, 0640);
@@ -183,16 +240,11 @@ static _Noreturn void become(const struct launch *l, const struct command *c, co
     dup2(o, STDOUT_FILENO);
     dup2(e, STDERR_FILENO);
     close_range(3, ~0u, 0); /* the test's own connections are not the server's */
-    if (l->nofile != 0 && setrlimit(RLIMIT_NOFILE, &r) != 0)
-        _exit(126);
-    sigset_t mask;
-    sigemptyset(&mask);
-    if (l->stop_waits)
-        sigaddset(&mask, SIGTERM);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    if (l->stop_waits)
-        raise(SIGTERM); /* it waits through exec */
-    signal(SIGPIPE, SIG_DFL);
+    limit_to(RLIMIT_NOFILE, l->nofile);
+    limit_to(RLIMIT_FSIZE, l->fsize);
+    if (l->first)
+        become_first();
+    set_signals(l);
     child_env(l, c->preload);
     execv(c->argv[0], (char *const *) (uintptr_t) c->argv);
     dprintf(STDERR_FILENO, "%s: %s\n", c->argv[0], strerror(errno));
@@ -213,11 +265,6 @@ pid_t program_start(const struct launch *l, const char *log, const char *out, co
 }
 
 /* ---- Ending ---- */
-
-static int code_of(int status)
-{
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 int program_wait(pid_t pid, uint64_t deadline)
 {

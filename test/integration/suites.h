@@ -22,6 +22,7 @@
     ROW(watch)        \
     ROW(takeover)     \
     ROW(crash)        \
+    ROW(last_words)   \
     ROW(supervise)    \
     ROW(logging)      \
     ROW(alloc)        \

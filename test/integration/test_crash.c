@@ -52,13 +52,20 @@ static void check_record(const char *line, size_t row, uint16_t port)
                       "'%s'", line);
         return;
     }
-    const char *words[] = {"; thread ", ", worker ", ", akg_id 0x700f, connection ", peer, "; backtrace: "};
+    const char *words[] = {"; thread ", ", worker ", ", akg_id 0x700f, connection ", peer};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         bool is_other = deaths[row].how == DIE_TWO && i >= 1 && i <= 3; /* the other thread may be first */
         ck_assert_msg(is_other || strstr(line, words[i]) != NULL, "no '%s' in '%s'", words[i], line);
     }
+}
+
+/* What the record says of how it came there, in one line or in that behind it. */
+static void check_trace(const char *line, const char *begins, size_t row)
+{
+    const char *trace = strstr(line, begins);
+    ck_assert_msg(trace != NULL, "no '%s' in '%s'", begins, line);
     if (deaths[row].has_function)
-        ck_assert_msg(strstr(line, "(die_as_told+0x") != NULL, "no function in '%s'", line);
+        ck_assert_msg(strstr(trace, "die_as_told+0x") != NULL, "no function in '%s'", line);
 }
 
 /* Goal: however it dies, there is exactly one record with signal, function, connection, peer, backtrace and
@@ -75,6 +82,8 @@ START_TEST(every_death_has_its_record)
     ck_assert_uint_eq(server_log_count(&s, "died: "), 1);
     mortal_last_line(&s, "died: ", line);
     check_record(line, (size_t) _i, port);
+    if (has_handler(deaths[_i].how))
+        check_trace(line, "; backtrace: ", (size_t) _i);
     ck_assert_msg(strstr(line, ", restart 1 in 0 ms") != NULL, "%s", line);
     ck_assert_uint_eq(server_counter(&s, "restarts"), 1);
     ck_assert_uint_eq(server_counter(&s, deaths[_i].counter), 1);
@@ -88,12 +97,17 @@ START_TEST(a_death_without_a_parent)
     struct server s;
     char line[TEXT];
     mortal_start(&s, (const char *[]){"server.workernum=2", NULL});
+    int pid = (int) s.pid;
     uint16_t port = mortal_die(&s, deaths[_i].how);
     ck_assert_int_eq(server_wait_exit(&s, 5000), deaths[_i].code);
     ck_assert_uint_eq(server_log_count(&s, "died: "), has_handler(deaths[_i].how));
     if (has_handler(deaths[_i].how)) {
+        char begins[64];
         mortal_last_line(&s, "died: ", line);
         check_record(line, (size_t) _i, port);
+        snprintf(begins, sizeof begins, " ERROR backtrace of process %d, thread ", pid);
+        mortal_last_line(&s, "backtrace of", line);
+        check_trace(line, begins, (size_t) _i);
     }
     server_discard(&s);
 }

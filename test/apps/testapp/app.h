@@ -43,24 +43,25 @@ extern struct app app; /* main.c */
 
 /* ---- State: the app's own counters; any thread adds, TEST_STATS and the report read ---- */
 
-#define OWN(ROW)                             \
-    ROW(hook_connected)                      \
-    ROW(hook_end_closed)                     \
-    ROW(hook_end_timeout)                    \
-    ROW(hook_end_error)                      \
-    ROW(wrong_thread)                        \
-    ROW(wrong_state)                         \
-    ROW(err_type) /* of the last end hook */ \
-    ROW(functions)                           \
-    ROW(master_stalls)                       \
-    ROW(master_returns)                      \
-    ROW(alarm_stuck)                         \
-    ROW(alarm_back)                          \
-    ROW(alarm_replaced)                      \
-    ROW(alarm_died)                          \
-    ROW(alarm_limit)                         \
-    ROW(alarm_akg) /* of the last alarm */   \
-    ROW(alarm_v6)  /* those of IPv6 peers */ \
+#define OWN(ROW)                                         \
+    ROW(hook_connected)                                  \
+    ROW(hook_end_closed)                                 \
+    ROW(hook_end_timeout)                                \
+    ROW(hook_end_error)                                  \
+    ROW(wrong_thread)                                    \
+    ROW(wrong_state)                                     \
+    ROW(err_type) /* of the last end hook */             \
+    ROW(functions)                                       \
+    ROW(master_stalls)                                   \
+    ROW(master_returns)                                  \
+    ROW(alarm_stuck)                                     \
+    ROW(alarm_back)                                      \
+    ROW(alarm_replaced)                                  \
+    ROW(alarm_died)                                      \
+    ROW(alarm_limit)                                     \
+    ROW(alarm_akg) /* of the last alarm */               \
+    ROW(alarm_v6)  /* those of IPv6 peers */             \
+    ROW(usr1)      /* signals, with test.early = usr1 */ \
     ROW(wrong_canary)
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -107,6 +108,7 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_CLOSE_ERR, do_close_err)     \
     ROW(TEST_CLOSE_OTHER, do_close_other) \
     ROW(TEST_STOP, do_stop)               \
+    ROW(TEST_SIGPIPE, do_sigpipe)         \
     /* register.c */                      \
     ROW(TEST_REGISTER, do_register)       \
     /* block.c */                         \

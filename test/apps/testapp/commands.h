@@ -32,6 +32,7 @@ enum testapp_cmd {
     TEST_USER = 0x7012,     /* anything; moves what c->user points to, then echoes. Not concurrent */
     TEST_VANISH = 0x7013,   /* uint32 0: echoes, then pthread_exit; 1: the same, cancelled. Not inline */
     TEST_HANG = 0x7014,     /* never returns */
+    TEST_SIGPIPE = 0x7015,  /* SIGPIPE kills from here on; echoes into a connection that it has shut down */
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
@@ -63,7 +64,10 @@ enum test_death {
     DIE_KILL,   /* SIGKILL, as when the kernel has no memory */
     DIE_EXIT_0, /* exit codes */
     DIE_EXIT_2,
-    DIE_TWO /* two threads at the same moment: SIGSEGV each */
+    DIE_TWO,     /* two threads at the same moment: SIGSEGV each */
+    DIE_SMASHED, /* abort(), with nonsense where the caller's frame pointer was */
+    DIE_ON_LOG,  /* SIGSEGV on the log thread, a moment later; echoes */
+    DIE_IN_CHILD /* SIGSEGV in a process that it forks; echoes if that died of it */
 };
 
 struct test_end {

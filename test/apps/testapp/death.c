@@ -4,7 +4,9 @@
  */
 #include "app.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 /* ---- A thread ---- */
 
@@ -77,6 +79,40 @@ static void illegal(void)
 #endif
 }
 
+/* The unwinder follows it and faults. */
+__attribute__((noinline)) static void smash(void)
+{
+    void *volatile *frame = __builtin_frame_address(0);
+    frame[0] = (void *) (uintptr_t) 0x4141414141414140;
+    abort();
+}
+
+static sint32 touch_as_sink(const MARIO_LOG_RECORD *r, void *arg)
+{
+    (void) r;
+    (void) arg;
+    touch(false);
+    return 0;
+}
+
+static void touch_on_log(CONN *c)
+{
+    regist_log_func(touch_as_sink, NULL);
+    slog_err(c->owner->qlog, "the last line");
+}
+
+/* Whether a forked child died of it. */
+static bool touch_in_child(void)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        touch(false);
+        _exit(0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
+}
+
 /* So that the compiler does not know that they do not return: the call stays inside its function. */
 static void (*volatile give_up)(void) = abort, (*volatile go_wrong)(void) = illegal;
 
@@ -108,6 +144,16 @@ sint32 die_as_told(CONN *c)
         _exit(2);
     case DIE_TWO:
         two_at_once();
+        break;
+    case DIE_SMASHED:
+        smash();
+        break;
+    case DIE_ON_LOG:
+        touch_on_log(c);
+        break;
+    case DIE_IN_CHILD:
+        if (!touch_in_child())
+            return -1;
         break;
     }
     return do_echo(c); /* it should not have come so far */

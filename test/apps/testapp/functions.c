@@ -5,6 +5,8 @@
 #include "app.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
+#include <sys/socket.h>
 
 /* ---- Answering ---- */
 
@@ -150,5 +152,12 @@ sint32 do_close_other(CONN *c)
 sint32 do_stop(CONN *c)
 {
     mario_stop_server(app.server);
+    return do_echo(c);
+}
+
+sint32 do_sigpipe(CONN *c)
+{
+    signal(SIGPIPE, SIG_DFL);
+    shutdown(c->fd, SHUT_WR);
     return do_echo(c);
 }

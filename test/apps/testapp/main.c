@@ -9,6 +9,12 @@
 
 struct app app = {.with_hooks = true, .log_file = "-", .early = ""};
 
+static void on_usr1(int sig)
+{
+    (void) sig;
+    own_usr1++;
+}
+
 int main(int argc, char **argv)
 {
     struct mario_options o;
@@ -20,6 +26,8 @@ int main(int argc, char **argv)
         run_daemon();
     if (strcmp(app.early, "thread") == 0)
         start_log_thread();
+    if (strcmp(app.early, "usr1") == 0)
+        signal_handler(SIGUSR1, on_usr1);
     sint32 code = app.supervised ? mario_supervise(&o) : -1;
     if (code < 0 && strcmp(app.early, "twice") == 0)
         code = mario_supervise(&o);
