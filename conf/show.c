@@ -3,7 +3,6 @@
  */
 #include "row.h"
 
-#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -29,10 +28,8 @@ static size_t show_sentence(const char *text)
 /* What this process has, which the zeros of workernum and connnum are counted from. */
 static void show_machine(FILE *out)
 {
-    cpu_set_t cores;
     struct rlimit files;
-    if (sched_getaffinity(0, sizeof cores, &cores) == 0)
-        fprintf(out, "# this process may use %d cores\n", CPU_COUNT(&cores));
+    fprintf(out, "# this process may use %u cores\n", mario_cores());
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max != RLIM_INFINITY)
         fprintf(out, "# and have %llu descriptors\n", (unsigned long long) files.rlim_max);
 }

@@ -39,7 +39,7 @@ enum mario_when_full {
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. */
 struct mario_options {
     const char *listen; /* comma list of addr:port, [v6]:port, unix:/path; port 0 = any free one */
-    uint32 workernum;   /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = one per core of this process */
+    uint32 workernum;   /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = mario_cores() */
     uint32 connnum;     /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
     int strict_limits;  /* 1: a connnum that the limits cannot carry is refused; 0: clamped with a warning */
     enum mario_when_full when_full; /* what a connection gets that finds no place */
@@ -96,8 +96,8 @@ sint32 mario_supervise(const struct mario_options *o) __attribute__((warn_unused
 
 /* Check the options, raise the soft descriptor limit as far as it may, bind and listen, become o->user (for
  * good: no capabilities, no_new_privs), allocate all pools. Where the application has no handler for SIGSEGV,
- * SIGBUS, SIGFPE, SIGILL or SIGABRT it gets one that writes one line about the death to o->death_log; then the
- * process dies as ever.
+ * SIGBUS, SIGFPE, SIGILL or SIGABRT it gets one that writes one line about the death to o->death_log, and one with a
+ * backtrace; then the process dies as ever. These signals are unblocked.
  *
  * The calling thread then has SIGTERM, SIGINT and SIGHUP blocked (so have the threads it starts later), so
  * that they reach the master. Call it before starting threads of your own. o is copied. Returns the server, or
@@ -131,6 +131,10 @@ void mario_free_server(SERVER **s);
 /* The port a TCP address of the listen list got, in host order: which = 0 is the first address. Any thread,
  * after init. 0 for a unix socket or beyond the list. */
 uint16 mario_server_port(const SERVER *s, uint32 which);
+
+/* Cores that this process may use, by its affinity and by the quota of its cgroups, rounded up: 1 ..
+ * MARIO_WORKERNUM_MAX. Any thread. */
+uint32 mario_cores(void);
 
 /* Worker threads and connections a worker that init settled on. Any thread, after init. */
 uint32 mario_server_workernum(const SERVER *s);

@@ -55,3 +55,13 @@ void util_fill_standard(void)
     if (fd >= 0)
         close(fd);
 }
+
+void util_ignore_write_signals(void)
+{
+    static const int all[] = {SIGPIPE, SIGXFSZ};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct sigaction sa;
+        if (sigaction(all[i], NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+            signal_handler(all[i], SIG_IGN);
+    }
+}

@@ -8,4 +8,8 @@
  * gets their numbers and then what is meant for a terminal. Before threads start. */
 void util_fill_standard(void);
 
+/* Ignore the signals that writing can raise, PIPE and XFSZ, unless the application handles them: what raises them is
+ * an errno of the write then. Each process that writes, before it does. */
+void util_ignore_write_signals(void);
+
 #endif

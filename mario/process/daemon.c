@@ -46,6 +46,18 @@ static _Noreturn void wait_for_daemon(int fd, pid_t daemon)
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+/* fork(), with SIGCHLD as it must be for the status of a child to be kept, whoever started us ignored it or not; in
+ * the child as it was. */
+static pid_t fork_to_wait(void)
+{
+    struct sigaction waits = {.sa_handler = SIG_DFL}, old;
+    sigaction(SIGCHLD, &waits, &old);
+    pid_t pid = fork();
+    if (pid <= 0)
+        sigaction(SIGCHLD, &old, NULL);
+    return pid;
+}
+
 sint32 run_daemon(void)
 {
     fflush(NULL);
@@ -64,10 +76,11 @@ sint32 mario_daemon(void)
 {
     int fds[2];
     util_fill_standard();
+    util_ignore_write_signals();
     if (pipe2(fds, O_CLOEXEC) != 0)
         return -1;
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = fork_to_wait();
     if (pid < 0) {
         close(fds[0]);
         close(fds[1]);

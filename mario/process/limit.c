@@ -5,10 +5,14 @@
 #include "mario/process/limit.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include "mario/process/cgroup.h"
 #include "mario/mario_server.h"
 
 uint64_t limit_open_descriptors(void)
@@ -39,9 +43,24 @@ uint64_t limit_raise(uint64_t wanted)
     return r.rlim_cur;
 }
 
+void limit_reserve(uint64_t descriptors)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    int last =
+        descriptors > 1 && descriptors <= INT_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, (int) descriptors - 1) : -1;
+    if (last >= 0)
+        close(last);
+    close(fd);
+}
+
 uint32_t limit_cores(void)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return n < 1 ? 1 : n > (int) MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : (uint32_t) n;
+    uint32_t cores = n < 1 ? 1 : (uint32_t) n, quota = cgroup_cores("");
+    if (quota != 0 && quota < cores)
+        cores = quota;
+    return cores > MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : cores;
 }

@@ -13,7 +13,12 @@ uint64_t limit_open_descriptors(void);
  * The limit that holds then. */
 uint64_t limit_raise(uint64_t wanted);
 
-/* Cores that this process may use, 1 .. MARIO_WORKERNUM_MAX. */
+/* Have the kernel make the table for so many descriptors now. Once there are threads it has to wait for all processors
+ * each time that it doubles it, tens of milliseconds in which whoever accepts stands still. Without the memory, or
+ * beyond the limit, nothing happens. */
+void limit_reserve(uint64_t descriptors);
+
+/* Cores that this process may use, by its affinity and by its cgroups' quota, 1 .. MARIO_WORKERNUM_MAX. */
 uint32_t limit_cores(void);
 
 #endif

@@ -16,9 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mario/base/complain.h"
 #include "mario/mario_server.h"
 
-enum { NAME_SIZE = 256, CAPABILITY_WORDS = 2 };
+enum { NAME_SIZE = 256, CAPABILITY_WORDS = 2, GROUPS_MAX = 1024 };
 
 struct who {
     bool wanted; /* false: stay who we are */
@@ -103,6 +104,30 @@ static bool is_already(const struct who *w)
     return geteuid() == w->uid && getegid() == w->gid;
 }
 
+/* Who started us as that user already may have given us more groups than its own, and an unprivileged process cannot
+ * give them back. Said once, also by those that are forked later. */
+static void warn_of_groups(const struct who *w)
+{
+    static bool said;
+    char names[256] = "";
+    gid_t groups[GROUPS_MAX];
+    size_t used = 0;
+    int n = getgroups(GROUPS_MAX, groups);
+    for (int i = 0; i < n && used < sizeof names; i++) {
+        const struct group *g = groups[i] == w->gid ? NULL : getgrgid(groups[i]);
+        if (g != NULL)
+            used += (size_t) snprintf(names + used, sizeof names - used, " %s", g->gr_name);
+        else if (groups[i] != w->gid)
+            used += (size_t) snprintf(names + used, sizeof names - used, " %u", groups[i]);
+    }
+    if (used > 0 && !said)
+        complain(
+            "warning: the server keeps the rights of these groups, which only root can drop:%s; start as root, or "
+            "without them",
+            names);
+    said = said || used > 0;
+}
+
 static const char *become(const struct who *w)
 {
     if (geteuid() == 0) {
@@ -110,6 +135,8 @@ static const char *become(const struct who *w)
             prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* needs CAP_SETPCAP; no_new_privs makes up for it */
         if (setgroups(1, &w->gid) != 0)
             return "setgroups";
+    } else if (setgroups(1, &w->gid) != 0) {
+        warn_of_groups(w);
     }
     if (setresgid(w->gid, w->gid, w->gid) != 0)
         return "setresgid";

@@ -257,6 +257,7 @@ static bool setup(const struct mario_options *o)
     sup.format = o->death_format;
     sup.drain_ms = o->drain_timeout * UINT64_C(1000);
     util_fill_standard();
+    util_ignore_write_signals();
     symbol_setup();
     limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
     return keep_listeners(o) && drop(o->user) && open_channels();

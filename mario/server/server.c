@@ -16,7 +16,6 @@
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
 #include "mario/base/symbol.h"
-#include "mario/base/trim.h"
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
 #include "mario/mario_util.h"
@@ -33,7 +32,6 @@ enum {
     FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
     FDS_POOL = 3,     /* epoll, libevent's pair for signals */
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
-    FDS_TRIM = 1,     /* doorbell */
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
 };
 
@@ -64,11 +62,9 @@ static SERVER *the_server;
 
 /* ---- Descriptors ---- */
 
-/* Settle connnum against the descriptor limit. */
-static bool fit_limits(SERVER *s, const struct mario_options *o)
+/* Settle connnum against the descriptor limit. `besides` are needed beside connections. */
+static bool fit_limits(SERVER *s, const struct mario_options *o, uint64_t besides)
 {
-    uint64_t besides = limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL +
-                       FDS_LOG + FDS_TRIM + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
     uint64_t wanted = besides + (uint64_t) s->workernum * o->connnum;
     uint64_t limit = limit_raise(wanted);
     uint64_t fits = limit > besides ? (limit - besides) / s->workernum : 0;
@@ -93,6 +89,16 @@ static bool fit_limits(SERVER *s, const struct mario_options *o)
     complain("connnum = %u needs %llu file descriptors, the limit is %llu: clamped to %llu a worker",
              o->connnum, (unsigned long long) wanted, (unsigned long long) limit, (unsigned long long) fits);
     s->connnum = (uint32_t) fits;
+    return true;
+}
+
+static bool settle_descriptors(SERVER *s, const struct mario_options *o)
+{
+    uint64_t besides = limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL +
+                       FDS_LOG + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
+    if (!fit_limits(s, o, besides))
+        return false;
+    limit_reserve(besides + (uint64_t) s->workernum * s->connnum);
     return true;
 }
 
@@ -220,19 +226,16 @@ static void destroy(SERVER *s)
     free(s);
 }
 
-/* From here on these signals wait for the master; PIPE is an errno, unless the application wants to hear it.
- */
+/* From here on these signals wait for the master. */
 static void set_signals(sigset_t *old)
 {
     sigset_t wait;
-    struct sigaction sa;
     sigemptyset(&wait);
     sigaddset(&wait, SIGTERM);
     sigaddset(&wait, SIGINT);
     sigaddset(&wait, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &wait, old);
-    if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
-        signal_handler(SIGPIPE, SIG_IGN);
+    util_ignore_write_signals();
 }
 
 static bool make_stats(SERVER *s)
@@ -261,7 +264,7 @@ static bool make(SERVER *s, const struct mario_options *o)
     if (!parse_listeners(s, o->listen))
         return false;
     settle(s, o);
-    if (!fit_limits(s, o) || !open_listeners(s, o) || !drop(o))
+    if (!settle_descriptors(s, o) || !open_listeners(s, o) || !drop(o))
         return false;
     if (!make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));
@@ -349,12 +352,6 @@ static bool start_pool(SERVER *s)
            complain("cannot start %u threads for offloaded functions: %s", set.threads, strerror(err));
 }
 
-static bool start_trimmer(void)
-{
-    int err = trim_start();
-    return err == 0 || complain("cannot start the thread that gives memory back: %s", strerror(err));
-}
-
 static bool start_workers(SERVER *s)
 {
     for (uint32_t i = 0; i < s->workernum; i++) {
@@ -428,7 +425,7 @@ void *start_server(void *server)
     crash_thread();
     s->settings.codec.stx = registry_stx();
     registry_freeze();
-    bool ok = start_trimmer() && start_pool(s) && start_workers(s);
+    bool ok = start_pool(s) && start_workers(s);
     if (ok) {
         log_start(s);
         mario_daemon_ready();
@@ -451,7 +448,6 @@ void *start_server(void *server)
     join_workers(s);
     if (s->pool != NULL)
         offload_stop(s->pool);
-    trim_stop();
     master_final_timers(&s->master);
     log_counters(s, s->master.qlog);
     take_down(s);
@@ -489,6 +485,11 @@ void mario_free_server(SERVER **sp)
 uint16 mario_server_port(const SERVER *s, uint32 which)
 {
     return which < s->master.acceptor.listener_count ? listen_port(&s->listeners[which].address) : 0;
+}
+
+uint32 mario_cores(void)
+{
+    return limit_cores();
 }
 
 uint32 mario_server_workernum(const SERVER *s)

@@ -18,6 +18,7 @@
     ROW(slow)         \
     ROW(keepalive)    \
     ROW(load)         \
+    ROW(sockets)      \
     ROW(stop)         \
     ROW(watch)        \
     ROW(takeover)     \

@@ -194,6 +194,8 @@ START_TEST(a_port_is_taken)
     must_refuse("plain", &(struct launch){.program = "maritcp", .args = plain}, EXIT_NO_START,
                 "choose another");
     must_refuse("daemon", &(struct launch){.program = "maritcp", .args = daemon}, EXIT_NO_START, where);
+    must_refuse("of a careless starter", &(struct launch){.program = "maritcp", .args = daemon, .deaf = true},
+                EXIT_NO_START, where);
     int fd = client_open(&s); /* the one that was there first does not mind */
     client_echo(fd, 100);
     close(fd);

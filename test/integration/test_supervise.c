@@ -205,6 +205,51 @@ START_TEST(a_child_that_cannot_start)
 }
 END_TEST
 
+/* Append to the log until it has `size` bytes. */
+static void fill_log(const struct server *s, off_t size)
+{
+    static const char line[] = "of no interest\n";
+    struct stat st;
+    int fd = open(s->log, O_WRONLY | O_APPEND | O_CLOEXEC);
+    ck_assert(fd >= 0 && fstat(fd, &st) == 0);
+    for (off_t have = st.st_size; have < size; have += (off_t) sizeof line - 1)
+        ck_assert(write(fd, line, sizeof line - 1) == (ssize_t) sizeof line - 1);
+    close(fd);
+}
+
+static bool has_said_so(void *server)
+{
+    char *err = program_slurp(((struct server *) server)->err);
+    bool all = strstr(err, " ERROR died: process ") != NULL &&
+               strstr(err, "cannot be written: File too large") != NULL;
+    free(err);
+    return all;
+}
+
+/* Goal: a log that has reached the limit for files (ulimit -f) is as one on a full disk: nobody dies of it, the parent
+ * neither; the record goes to standard error. */
+START_TEST(a_log_at_its_limit)
+{
+    struct server s;
+    server_launch(
+        &s, &(struct launch){.program = "testapp",
+                             .fsize = 100000,
+                             .env = mortal_env,
+                             .args = (const char *[]){"server.supervise=on", "server.workernum=1", NULL}});
+    s.log_lines_max = 100000;
+    fill_log(&s, 100000);
+    for (int i = 0; i < 2; i++) {
+        mortal_die(&s, DIE_SEGV);
+        mortal_served_again(&s);
+    }
+    ck_assert_uint_eq(server_counter(&s, "restarts"), 2);
+    ck_assert_msg(itest_wait(has_said_so, &s, 3000), "see %s", s.err);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    server_discard(&s);
+}
+END_TEST
+
 /* ---- Signals ---- */
 
 /* Goal: TERM to the parent stops both: what has arrived is answered, exit 0, nobody listens any more. */
@@ -314,8 +359,7 @@ START_TEST(hup_is_passed_on)
 }
 END_TEST
 
-/* Goal: a child killed from outside is replaced, also by a signal that the parent passes on; the record says
- * what killed it. */
+/* Goal: a child killed from outside is replaced; the record says what killed it. */
 START_TEST(the_child_is_killed)
 {
     struct server s;
@@ -323,11 +367,11 @@ START_TEST(the_child_is_killed)
     mortal_start_supervised(&s);
     struct other_child next = {.parent = s.pid, .than = mortal_child(s.pid)};
     ck_assert(next.than != 0);
-    ck_assert(kill(_i == 0 ? next.than : s.pid, _i == 0 ? SIGKILL : SIGUSR1) == 0);
+    ck_assert(kill(next.than, _i == 0 ? SIGKILL : SIGQUIT) == 0);
     ck_assert(itest_wait(has_other_child, &next, 1000));
     mortal_served_again(&s);
     mortal_last_line(&s, "died: ", line);
-    ck_assert_msg(strstr(line, _i == 0 ? "signal 9 (SIGKILL)" : "signal 10 (SIGUSR1)") != NULL, "%s", line);
+    ck_assert_msg(strstr(line, _i == 0 ? "signal 9 (SIGKILL)" : "signal 3 (SIGQUIT)") != NULL, "%s", line);
     ck_assert_uint_eq(server_counter(&s, _i == 0 ? "died_sigkill" : "died_signal"), 1);
     server_stop(&s);
 }
@@ -572,6 +616,7 @@ Suite *supervise_suite(void)
     tcase_add_test(c, levels_outlive_a_child);
     tcase_add_test(c, a_record_as_json);
     tcase_add_test(c, a_child_that_cannot_start);
+    tcase_add_test(c, a_log_at_its_limit);
     c = itest_case(s, "signals", 20);
     tcase_add_test(c, term_stops_both);
     tcase_add_test(c, nobody_waits_for_a_server_that_stops);

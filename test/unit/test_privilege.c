@@ -99,6 +99,36 @@ static int drop_without_root(void)
     return privilege_drop("65533:65533", why, sizeof why) || strstr(why, "only root") == NULL ? 2 : 0;
 }
 
+/* Started as that user already, with more groups than it is to have. What is said of it goes to a pipe. */
+static int keep_groups(void)
+{
+    static const gid_t more[] = {1, NOBODY, 65111};
+    int said[2];
+    char why[256] = "", text[512] = "";
+    if (setgroups(3, more) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+        return 1;
+    if (pipe(said) != 0 || dup2(said[1], STDERR_FILENO) != STDERR_FILENO)
+        return 2;
+    if (!privilege_drop("65534:65534", why, sizeof why) || !privilege_drop("65534:65534", why, sizeof why))
+        return 3;
+    close(said[1]);
+    close(STDERR_FILENO);
+    for (ssize_t n, have = 0; (n = read(said[0], text + have, sizeof text - 1 - (size_t) have)) > 0;)
+        have += n;
+    const char *end = strchr(text, '\n');
+    if (end == NULL || end[1] != '\0') /* once */
+        return 4;
+    return strstr(text, ": daemon 65111; ") != NULL ? 0 : 5;
+}
+
+/* Goal: groups that cannot be dropped are named in one line; they are the operator's to mend. */
+START_TEST(groups_that_stay)
+{
+    if (geteuid() == 0)
+        ck_assert_int_eq(in_child(keep_groups), 0);
+}
+END_TEST
+
 /* Goal: root becomes the user for good; who is not root cannot become another. */
 START_TEST(drops)
 {
@@ -114,5 +144,6 @@ Suite *privilege_suite(void)
     TCase *c = unit_case(s, "privilege", 10);
     tcase_add_test(c, names);
     tcase_add_test(c, drops);
+    tcase_add_test(c, groups_that_stay);
     return s;
 }

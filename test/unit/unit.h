@@ -19,7 +19,6 @@
 #define SUITES(ROW) \
     ROW(spsc)       \
     ROW(doorbell)   \
-    ROW(trim)       \
     ROW(wheel)      \
     ROW(codec)      \
     ROW(registry)   \
@@ -35,7 +34,8 @@
     ROW(listen)     \
     ROW(record)     \
     ROW(symbol)     \
-    ROW(peer_text)
+    ROW(peer_text)  \
+    ROW(cgroup)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
