@@ -98,8 +98,9 @@ static void while_draining(const struct server *s, int fd, int other)
     with_output_pending(s, fd, other);
     client_send_packet(other, TEST_CLOSE_OTHER, &(uint32_t){client_port(fd)}, sizeof(uint32_t));
     uint8_t found;
-    ITEST_ASSERT(client_recv_packet(other, TEST_CLOSE_OTHER, &found, 1) == 1 && found == 1,
-                 "it is not alive");
+    ITEST_ASSERT(client_recv_packet(other, TEST_CLOSE_OTHER, &found, 1) == 1, "an answer without a byte");
+    ITEST_ASSERT(found == 1 || client_is_closed(fd),
+                 "it is not alive"); /* its function may have been replaced */
 }
 
 static void half_closed_and_pending(const struct server *s, int fd, int other)

@@ -135,6 +135,11 @@ void trouble_close(struct trouble *t);
 bool trouble_has_news(int fd);
 /* True every `ms` milliseconds, for what is not to be asked all the time. */
 bool trouble_again(struct trouble *t, uint32_t ms);
+/* Whether something of an answer has come on fd, or of those before it; nothing is taken. Where a function writes a
+ * long answer and the machine has other things to do, it can be replaced: the connection then ends without a byte. */
+bool trouble_has_bytes(int fd);
+/* Whether the server has ended it, and nothing of an answer has come before. */
+bool trouble_was_replaced(int fd);
 /* Wait for an answer of n bytes with this akg_id, or for the end. True if it was answered; what else comes
  * fails the soak. */
 bool trouble_answered(struct soak *s, int fd, uint16_t akg_id, size_t n);

@@ -47,6 +47,23 @@ bool trouble_has_news(int fd)
     return poll(&p, 1, 0) == 1;
 }
 
+static ssize_t peek(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
+bool trouble_has_bytes(int fd)
+{
+    return peek(fd) == 1;
+}
+
+bool trouble_was_replaced(int fd)
+{
+    ssize_t n = peek(fd);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 bool trouble_again(struct trouble *t, uint32_t ms)
 {
     uint64_t now = mono_ns();

@@ -21,9 +21,9 @@ static void reset(struct soak *s, struct trouble *t)
         int other = open_at_worker(&s->server, t->worker);
         int fd = state->needs_newcomer ? client_open(&s->server) : open_at_worker(&s->server, t->worker);
         state->enter(&s->server, fd, other);
+        book(s, trouble_was_replaced(fd) ? REASON_function_stuck : REASON_reset, 1);
         if (chance_in(&t->chance, 0, 1) == 0 || !client_destroy(fd))
             client_reset(fd);
-        book(s, REASON_reset, 1);
         close(other);
     }
 }

@@ -150,18 +150,18 @@ static void stopped_reader_begin(struct soak *s, struct trouble *t)
         send_number(fd, TEST_REPLY,
                     t->choice == REASON_output_limit ? OUTPUT_MAX + (8 << 20) : OUTPUT_MAX / 2);
     }
-    book(s, (enum reason) t->choice, t->count);
 }
 
 static bool stopped_reader_is_over(struct soak *s, struct trouble *t)
 {
-    (void) s;
     if (!trouble_again(t, 100))
         return false;
     while (t->step < t->count && client_is_closed(t->fds[t->step]))
         t->step++;
     if (t->step < t->count)
         return false;
+    for (uint32_t i = 0; i < t->count; i++)
+        book(s, trouble_has_bytes(t->fds[i]) ? (enum reason) t->choice : REASON_function_stuck, 1);
     trouble_close(t);
     return true;
 }
@@ -181,7 +181,9 @@ static bool slow_reader_is_over(struct soak *s, struct trouble *t)
     ssize_t n = net_recv(t->fds[0], sink, sizeof sink);
     if (n < 0 && errno == EAGAIN)
         return false;
-    if (n <= 0)
+    if (n <= 0 && t->step == 0)
+        book(s, REASON_function_stuck, 1);
+    else if (n <= 0)
         complain(s, "a slow reader was closed after %u bytes of %u", t->step, t->choice);
     t->step += n > 0 ? (uint32_t) n : 0;
     if (n > 0 && t->step < t->choice)
