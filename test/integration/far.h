@@ -16,9 +16,9 @@ struct far {
     int near_ns, far_ns; /* both namespaces; the test is in near_ns */
 };
 
-/* Make both, with loopback and the link up. False where that is not permitted, after a line on standard error
- * which says so and names the test; the test is to return then. Before threads and servers. */
-bool far_make(struct far *f, const char *test);
+/* Make both, with loopback and the link up. False with errno where that is not permitted; the test is to be skipped
+ * then. Before threads and servers. */
+bool far_make(struct far *f);
 
 /* Connect from there, as client_open_at(). */
 int far_open(const struct far *f, const struct net_target *t);

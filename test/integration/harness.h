@@ -19,6 +19,7 @@
 #include "suites.h"
 #include "test/lib/clock.h"
 #include "test/lib/net.h"
+#include "test/lib/skip.h"
 #include "test/lib/wire.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -106,7 +107,7 @@ void server_start(struct server *s, const char *program, ...) __attribute__((sen
  * standard error are `dir`/log and `dir`/err. */
 void server_adopt(struct server *s, const char *dir);
 
-/* Run a program to its end, within 10 s. Its output and standard error go to out and err (cut to size,
+/* Run a program to its end, within 20 s. Its output and standard error go to out and err (cut to size,
  * with a NUL). Returns the exit code, 128 + n after signal n. For client programs and for servers that
  * must not start. */
 int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size);
@@ -199,5 +200,7 @@ void client_reset(int fd);
 bool client_destroy(int fd);
 /* Whether the server has closed this IPv4 connection, though what it had sent before may still be on the way. */
 bool client_is_closed(int fd);
+/* Whether the kernel has forgotten the server's end: it holds none of its bytes, and waits for nothing. */
+bool client_is_gone(int fd);
 
 #endif

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 64 };
+enum { ARGS_MAX = 64, RUN_MS = 20000 };
 
 /* ---- Where they are ---- */
 
@@ -305,7 +305,7 @@ int itest_run(const struct launch *l, char *out, size_t out_size, char *err, siz
     snprintf(err_path, sizeof err_path, "%s/err", dir);
     snprintf(log, sizeof log, "%s/log", dir);
     pid_t pid = program_start(l, log, out_path, err_path);
-    int code = program_wait(pid, itest_deadline(10000));
+    int code = program_wait(pid, itest_deadline(RUN_MS));
     if (code < 0) {
         kill(pid, SIGKILL);
         program_wait(pid, itest_deadline(10000));

@@ -351,7 +351,7 @@ Suite *alloc_suite(void)
 {
     Suite *s = suite_create("alloc");
     if (ITEST_SLOW > 1) {
-        fprintf(stderr, "alloc: skipped: a sanitizer has a heap of its own\n");
+        TEST_SKIP_PART("all of it: a sanitizer has a heap of its own");
         return s;
     }
     TCase *c = itest_case(s, "steady", 30);

@@ -6,6 +6,7 @@
  * The kernel keeps the time here, so it is not multiplied under a sanitizer; its timers may be an eighth late.
  */
 #include "far.h"
+#include "hiccups.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -25,9 +26,9 @@ enum {
 /* Wait until `peers` were found dead; since `begun` that must have taken FOUND_MS, and at most `more` beyond. */
 static void check_found(const struct server *s, unsigned peers, uint64_t begun, unsigned more)
 {
-    server_wait_counter(s, "closed_peer_dead", peers, FOUND_MS + more + LATE_MS + 2000);
+    server_wait_counter(s, "closed_peer_dead", peers, FOUND_MS + more + LATE_MS + 4000);
     uint64_t took = (mono_ns() - begun) / NS_PER_MS;
-    ck_assert_msg(took + 300 >= FOUND_MS && took <= FOUND_MS + more + LATE_MS,
+    ck_assert_msg(took + 300 >= FOUND_MS && took <= FOUND_MS + more + hiccups_allow(LATE_MS),
                   "they were found after %llu ms instead of %u", (unsigned long long) took, FOUND_MS);
 }
 
@@ -41,6 +42,7 @@ static bool is_delivered(void *arg)
 
 static void start(struct server *s, const char *option, const char *another)
 {
+    hiccups_start();
     const char *args[] = {"server.workernum=2", option, another, NULL};
     server_launch(s, &(struct launch){
                          .program = "testapp", .args = args, .listen = "127.0.0.1:0," FAR_NEAR_ADDRESS ":0"});
@@ -54,8 +56,8 @@ START_TEST(silent_peers)
     struct far f;
     struct server s;
     int dead[DEAD], alive[ALIVE];
-    if (!far_make(&f, "silent_peers"))
-        return;
+    if (!far_make(&f))
+        TEST_SKIP("no network namespaces with a link here: %s", strerror(errno));
     start(&s, "server.keepalive=2", NULL);
     struct bystanders *b = bystanders_start(&s.target, 4, 100, 1);
     for (int i = 0; i < DEAD; i++)
@@ -84,8 +86,8 @@ START_TEST(an_answer_on_its_way)
     struct far f;
     struct server s;
     char byte;
-    if (!far_make(&f, "an_answer_on_its_way"))
-        return;
+    if (!far_make(&f))
+        TEST_SKIP("no network namespaces with a link here: %s", strerror(errno));
     start(&s, "server.keepalive=2", "log.level=debug");
     s.log_lines_max = 1000; /* looking at a counter is a connection, too */
     int fd = far_open(&f, &s.addresses[1]);
@@ -110,8 +112,8 @@ START_TEST(output_that_is_not_taken)
     const uint32_t n = 12 << 20;
     struct far f;
     struct server s;
-    if (!far_make(&f, "output_that_is_not_taken"))
-        return;
+    if (!far_make(&f))
+        TEST_SKIP("no network namespaces with a link here: %s", strerror(errno));
     start(&s, "server.keepalive=2", "output.max=16m");
     int dead = far_open(&f, &s.addresses[1]), alive = client_open(&s);
     client_send_packet(dead, TEST_REPLY, &n, sizeof n);
@@ -132,8 +134,8 @@ START_TEST(without_keepalive)
 {
     struct far f;
     struct server s;
-    if (!far_make(&f, "without_keepalive"))
-        return;
+    if (!far_make(&f))
+        TEST_SKIP("no network namespaces with a link here: %s", strerror(errno));
     start(&s, "server.timeout=3", NULL);
     int fd = far_open(&f, &s.addresses[1]);
     client_echo(fd, 10);

@@ -22,18 +22,23 @@
 
 /* ---- Row 17 ---- */
 
-enum { WINDOW = 12 };
+enum { WINDOW = 12, CHURN_MS = 20000, CHURN_LEAST = 1000 };
 
 /* Goal: while slots and descriptors are used again and again with bytes in flight, no connection sees a
- * former one's bytes or its c->user. ITEST_CHURN sets how many connections. */
+ * former one's bytes or its c->user. ITEST_CHURN sets how many connections; without it, it is fewer where the
+ * machine is busy. */
 START_TEST(churn)
 {
     struct server s;
-    uint32_t count = (uint32_t) itest_number("ITEST_CHURN", 30000 / ITEST_SLOW);
+    uint32_t wanted = (uint32_t) itest_number("ITEST_CHURN", 0),
+             count = wanted > 0 ? wanted : 30000 / ITEST_SLOW;
     int fd[WINDOW];
     server_start(&s, "testapp", "server.workernum=2", "server.connnum=20", "output.max=1m", NULL);
     struct bystanders *b = bystanders_start(&s.target, 4, 100, 1);
+    uint64_t end = itest_deadline(CHURN_MS);
     for (uint32_t i = 0; i < count + WINDOW; i++) {
+        if (wanted == 0 && i >= CHURN_LEAST && i < count && mono_ns() >= end)
+            count = i;
         if (i >= WINDOW) {
             token_expect(fd[i % WINDOW], i - WINDOW);
             token_expect(fd[i % WINDOW], i - WINDOW);
@@ -105,8 +110,11 @@ static void reset_in_state(int state, bool destroy, unsigned rounds)
     for (unsigned i = 0; i < rounds; i++) {
         int fd = client_open(&s);
         leaving_states[state].enter(&s, fd, other);
-        if (!destroy || !client_destroy(fd))
-            client_reset(fd);
+        if (destroy && client_destroy(fd))
+            continue;
+        if (destroy && i == 0)
+            TEST_SKIP_PART("the kernel lets nobody destroy sockets here: they are reset instead");
+        client_reset(fd);
     }
     client_echo(other, 1);
     close(other);

@@ -286,7 +286,7 @@ START_TEST(no_syslogd)
     static const char *const args[] = {"server.listen=127.0.0.1:0", "log.file=syslog:local0", NULL};
     char out[1024], err[1024];
     if (access("/dev/log", F_OK) == 0)
-        return; /* there is one here */
+        TEST_SKIP("there is a syslogd here");
     ck_assert_int_eq(run_shortly(args, out, sizeof out, err, sizeof err), 2);
     ck_assert_str_eq(err, "maritcp: log.file syslog:local0 cannot be opened: No such file or directory\n");
 }

@@ -4,6 +4,7 @@
  * not notice.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -362,25 +363,41 @@ END_TEST
 
 enum { RING = 8192 }; /* places in a worker's ring: WORKER_RING in mario/worker.h */
 
+/* A function blocks its worker until the file at path is made. */
+static int block_worker(const struct server *s, char *path, size_t size)
+{
+    int fd = client_open(s);
+    client_echo(fd, 10);
+    snprintf(path, size, "%s/go-on", s->dir);
+    client_send_packet(fd, TEST_WAIT_FILE, path, strlen(path));
+    itest_sleep(100); /* so that it does: nothing tells us */
+    return fd;
+}
+
+static void release_worker(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_msg(fd >= 0, "%s: %s", path, strerror(errno));
+    close(fd);
+}
+
 /* Goal: one of three workers is stuck while 10,000 connect: the master does not wait for it; the others serve
  * theirs at once, who is handed to the stuck one is served later, no descriptor is lost. */
 START_TEST(a_stopped_worker)
 {
     const uint32_t n = 9000 / ITEST_SLOW;
     struct server s;
-    uint32_t ms = 4000 * ITEST_SLOW;
-    server_start(&s, "testapp", "server.workernum=3", "server.connnum=6000", NULL);
-    int busy = client_open(&s);
-    client_echo(busy, 10);
-    client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
-    itest_sleep(100);
+    char path[128];
+    server_start(&s, "testapp", "server.workernum=3", "server.connnum=6000", "watch.replace_ms=0", NULL);
+    int busy = block_worker(&s, path, sizeof path);
     struct ledger *l = connect_many(&s.target, n);
     ledger_ask(l, 1, 1);
     uint64_t want = n - (n / 3 < RING ? n / 3 + 1 : RING);
-    for (uint64_t end = itest_deadline(3000); l->answered < want && mono_ns() < end;)
+    for (uint64_t end = itest_deadline(8000); l->answered < want && mono_ns() < end;)
         ck_assert(!ledger_run(l, 10) || l->answered == n);
     ck_assert_msg(l->answered >= want, "%llu of at least %llu answered while one worker is stuck",
                   (unsigned long long) l->answered, (unsigned long long) want);
+    release_worker(path);
     ck_assert(ledger_run(l, 10000));
     ck_assert_uint_eq(l->answered, n);
     ck_assert_uint_eq(l->ends[END_OPEN], n);
@@ -390,22 +407,27 @@ START_TEST(a_stopped_worker)
 }
 END_TEST
 
+static uint32_t refused_of(const struct ledger *l)
+{
+    return l->ends[END_FIN] + l->ends[END_RST];
+}
+
 /* Goal: the only worker is stuck while 10,000 connect: what its ring cannot hold is refused and counted, the
  * rest served later. */
 START_TEST(the_only_worker_is_stopped)
 {
     const uint32_t n = 9000 / ITEST_SLOW;
     struct server s;
-    uint32_t ms = 2500 * ITEST_SLOW;
-    server_start(&s, "testapp", "server.workernum=1", "server.connnum=12000", NULL);
-    int busy = client_open(&s);
-    client_echo(busy, 10);
-    client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
-    itest_sleep(100);
+    char path[128];
+    server_start(&s, "testapp", "server.workernum=1", "server.connnum=12000", "watch.replace_ms=0", NULL);
+    int busy = block_worker(&s, path, sizeof path);
     struct ledger *l = connect_many(&s.target, n);
     ledger_ask(l, 1, 1);
+    for (uint64_t end = itest_deadline(8000); refused_of(l) < (n < RING ? 0 : n - RING) && mono_ns() < end;)
+        ledger_run(l, 10);
+    release_worker(path);
     ck_assert(ledger_run(l, 10000)); /* answered, or refused */
-    uint32_t refused = l->ends[END_FIN] + l->ends[END_RST];
+    uint32_t refused = refused_of(l);
     ck_assert_uint_eq(l->answered, n - refused);
     ck_assert_uint_eq(n - refused, n < RING ? n : RING);
     close(busy);

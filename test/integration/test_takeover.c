@@ -137,10 +137,12 @@ START_TEST(an_offloaded_function_outlives_the_stuck_one)
 }
 END_TEST
 
-#ifndef __SANITIZE_THREAD__ /* it gets lost when a thread is cancelled inside of a system call it watches */
 /* A worker that is cancelled while long answers are due: they are sent before it ends. */
 START_TEST(cancelled_with_long_answers)
 {
+#ifdef __SANITIZE_THREAD__
+    TEST_SKIP("the sanitizer is lost when a thread is cancelled inside of a system call that it watches");
+#endif
     enum { REPLY = 100000 };
     static char got[REPLY];
     unsigned char packets[32];
@@ -162,7 +164,6 @@ START_TEST(cancelled_with_long_answers)
     ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 0);
 }
 END_TEST
-#endif
 
 /* Several functions of one worker never return, nor does an offloaded one: a stop that gives up names each. */
 START_TEST(a_stop_names_them_all)
@@ -256,9 +257,7 @@ Suite *takeover_suite(void)
     tcase_add_test(c, its_lines_are_of_its_connection);
     tcase_add_test(c, the_process_dies_of_it);
     tcase_add_test(c, an_offloaded_function_outlives_the_stuck_one);
-#ifndef __SANITIZE_THREAD__
     tcase_add_test(c, cancelled_with_long_answers);
-#endif
     tcase_add_loop_test(c, tried_again_when_the_minute_is_over, 0, 2);
     tcase_add_test(c, a_thread_that_ends_slowly);
     tcase_add_test(c, a_stop_names_them_all);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "hiccups.h"
 #include "preloads.h"
 #include "program.h"
 #include "stuck.h"
@@ -255,6 +256,7 @@ START_TEST(ten_thousand_connections)
     enum { CLIENTS = 10000 / ITEST_SLOW, DEFAULT_REPLACE_MS = 5000, MARGIN_MS = 1000, OTHERS = 30 };
     struct server s;
     int others[OTHERS];
+    hiccups_start();
     watch_start(&s, "server.workernum=4", "server.connnum=3000");
     struct ledger *l = ledger_create(&s.target, CLIENTS, 20);
     ck_assert_ptr_nonnull(l);
@@ -275,10 +277,10 @@ START_TEST(ten_thousand_connections)
            (double) before_ns / 1000, (double) beside_ns / 1000, (double) took_ms / 1000);
     ck_assert_uint_eq(l->ends[END_OPEN], CLIENTS);
     ck_assert_uint_eq(l->answered, 2 * CLIENTS);
-    ITEST_ASSERT(took_ms < DEFAULT_REPLACE_MS + MARGIN_MS * ITEST_SLOW, "all had their answer after %llu ms",
-                 (unsigned long long) took_ms);
-    /* 1.2 times is what is wanted; a millisecond more, since one stall of the machine is not theirs */
-    ITEST_ASSERT((double) beside_ns <= 1.2 * (double) before_ns + NS_PER_MS * ITEST_SLOW,
+    ITEST_ASSERT(took_ms < DEFAULT_REPLACE_MS + hiccups_allow(MARGIN_MS * ITEST_SLOW),
+                 "all had their answer after %llu ms", (unsigned long long) took_ms);
+    /* 1.2 times is what is wanted; some milliseconds more, since stalls of the machine are not theirs */
+    ITEST_ASSERT(beside_ns <= before_ns * 12 / 10 + hiccups_allow(2 * NS_PER_MS * ITEST_SLOW),
                  "p99 on the other workers went from %llu to %llu us", (unsigned long long) before_ns / 1000,
                  (unsigned long long) beside_ns / 1000);
     unstick(others[0]);

@@ -158,10 +158,12 @@ START_TEST(test_no_file)
     ck_assert_ptr_nonnull(strstr(err.text, "Is a directory"));
     write_file("", 0);
     ck_assert_int_eq(chmod(test_file, 0), 0);
-    if (access(test_file, R_OK) != 0) { /* root may read it */
+    if (access(test_file, R_OK) != 0) {
         ck_assert_int_eq(conf_load(&conf, test_file, NULL, 0, &err), -1);
         assert_one_line("unreadable file");
         ck_assert_ptr_nonnull(strstr(err.text, "Permission denied"));
+    } else {
+        TEST_SKIP_PART("a file that may not be read: root may read all");
     }
     char strange[128];
     snprintf(strange, sizeof(strange), "%s/a\nb\xff.conf", test_dir);

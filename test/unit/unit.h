@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "test/lib/skip.h"
+
 /* ---- The suites ---- */
 
 /* A row NAME means a function `Suite *NAME_suite(void)`, in test_NAME.c, and the word NAME on the command line. */

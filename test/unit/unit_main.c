@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "test/lib/clock.h"
 
 static const struct {
     const char *name;
@@ -49,9 +50,7 @@ uint64_t unit_random(uint64_t *state)
 
 uint64_t unit_ms(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+    return mono_ns() / NS_PER_MS;
 }
 
 bool unit_wait(bool (*cond)(void *arg), void *arg, unsigned limit_ms)

@@ -115,6 +115,7 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_SLEEP, do_sleep)             \
     ROW(TEST_NAP, do_nap)                 \
     ROW(TEST_HANG, do_hang)               \
+    ROW(TEST_WAIT_FILE, do_wait_file)     \
     ROW(TEST_STICK, do_stick)             \
     ROW(TEST_UNSTICK, do_unstick)         \
     ROW(TEST_STALL, do_stall)             \

@@ -29,6 +29,17 @@ sint32 do_hang(CONN *c)
     return 0;
 }
 
+/* What no other connection can let go, where there is but one worker. */
+sint32 do_wait_file(CONN *c)
+{
+    char path[256];
+    track_is_wrong(c);
+    snprintf(path, sizeof path, "%.*s", (int) (c->in_buf_len - SIZE_OF_HEAD), c->in_buf + SIZE_OF_HEAD);
+    while (access(path, F_OK) != 0)
+        susleep(0, 1000);
+    return do_echo(c);
+}
+
 /* ---- Until TEST_UNSTICK ---- */
 
 static _Atomic uint32 unstuck; /* times TEST_UNSTICK came; any thread */

@@ -33,6 +33,8 @@ enum testapp_cmd {
     TEST_VANISH = 0x7013,   /* uint32 0: echoes, then pthread_exit; 1: the same, cancelled. Not inline */
     TEST_HANG = 0x7014,     /* never returns */
     TEST_SIGPIPE = 0x7015,  /* SIGPIPE kills from here on; echoes into a connection that it has shut down */
+    /* A path; blocks until there is such a file, then echoes. */
+    TEST_WAIT_FILE = 0x7070,
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
