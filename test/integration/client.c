@@ -195,7 +195,9 @@ bool client_destroy(int fd)
     return true;
 }
 
-bool client_is_closed(int fd)
+/* The state of the server's end, TCP_ESTABLISHED and so on; 0 when the kernel has no such socket (any more). It then
+ * shows the listener, if there is one. */
+static int far_state(int fd)
 {
     struct {
         struct nlmsghdr head;
@@ -203,8 +205,18 @@ bool client_is_closed(int fd)
         char more[1024];
     } answer = {.head.nlmsg_type = NLMSG_ERROR};
     int err = sock_ask(fd, SOCK_DIAG_BY_FAMILY, &answer, sizeof answer);
-    if (err == ENOTCONN) /* not even our end is alive */
-        return true;
-    ITEST_ASSERT(err == 0, "the state of a connection: %s", strerror(err));
-    return answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || answer.found.idiag_state != TCP_ESTABLISHED;
+    ITEST_ASSERT(err == 0 || err == ENOTCONN, "the state of a connection: %s", strerror(err));
+    /* ENOTCONN: not even our end is alive, which an RST has ended. */
+    bool found = err == 0 && answer.head.nlmsg_type == SOCK_DIAG_BY_FAMILY;
+    return found && answer.found.idiag_state != TCP_LISTEN ? answer.found.idiag_state : 0;
+}
+
+bool client_is_closed(int fd)
+{
+    return far_state(fd) != TCP_ESTABLISHED;
+}
+
+bool client_is_gone(int fd)
+{
+    return far_state(fd) == 0;
 }
