@@ -3,8 +3,9 @@
  *
  * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills,
  * whoever allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B is
- * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. Under a
- * sanitizer nothing is kept, so that use after free stays visible.
+ * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. What malloc got back
+ * in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so that use after
+ * free stays visible.
  */
 #include "mario/base/mem.h"
 
@@ -15,6 +16,8 @@
 #include <string.h>
 
 #include <event2/event.h>
+
+#include "mario/base/trim.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEP_BLOCKS 0
@@ -31,7 +34,8 @@ enum {
     CLASS_MIN_SHIFT = 6,  /* 64 B */
     CLASS_MAX_SHIFT = 17, /* 128 KB: the chain that libevent takes for the largest packet */
     CLASSES = CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1,
-    CLASS_KEEP_BYTES = 256 * 1024 /* kept a class and thread; a burst beyond it pays for malloc */
+    CLASS_KEEP_BYTES = 256 * 1024, /* kept a class and thread; a burst beyond it pays for malloc */
+    NOTE_BYTES = 64 * 1024         /* given back to malloc until that is noted */
 };
 
 struct block {
@@ -45,6 +49,7 @@ struct mem_lists {
 
 static _Thread_local struct mem_lists *lists;
 static _Thread_local bool failed;
+static _Thread_local size_t given_back; /* to malloc, and not noted yet */
 
 static unsigned floor_shift(size_t n)
 {
@@ -123,6 +128,11 @@ void mem_free(void *p)
         }
     }
     free(p);
+    given_back += room;
+    if (given_back >= NOTE_BYTES) {
+        trim_note(given_back);
+        given_back = 0;
+    }
 }
 
 size_t mem_room(void *p)

@@ -16,6 +16,7 @@
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
 #include "mario/base/symbol.h"
+#include "mario/base/trim.h"
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
 #include "mario/mario_util.h"
@@ -32,6 +33,7 @@ enum {
     FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
     FDS_POOL = 3,     /* epoll, libevent's pair for signals */
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
+    FDS_TRIM = 1,     /* doorbell */
     FDS_SPARE = 16    /* for the application, and to accept what is then refused */
 };
 
@@ -95,7 +97,7 @@ static bool fit_limits(SERVER *s, const struct mario_options *o, uint64_t beside
 static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 {
     uint64_t besides = limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL +
-                       FDS_LOG + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
+                       FDS_LOG + FDS_TRIM + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
     if (!fit_limits(s, o, besides))
         return false;
     limit_reserve(besides + (uint64_t) s->workernum * s->connnum);
@@ -352,6 +354,12 @@ static bool start_pool(SERVER *s)
            complain("cannot start %u threads for offloaded functions: %s", set.threads, strerror(err));
 }
 
+static bool start_trimmer(void)
+{
+    int err = trim_start();
+    return err == 0 || complain("cannot start the thread that gives memory back: %s", strerror(err));
+}
+
 static bool start_workers(SERVER *s)
 {
     for (uint32_t i = 0; i < s->workernum; i++) {
@@ -425,7 +433,7 @@ void *start_server(void *server)
     crash_thread();
     s->settings.codec.stx = registry_stx();
     registry_freeze();
-    bool ok = start_pool(s) && start_workers(s);
+    bool ok = start_trimmer() && start_pool(s) && start_workers(s);
     if (ok) {
         log_start(s);
         mario_daemon_ready();
@@ -448,6 +456,7 @@ void *start_server(void *server)
     join_workers(s);
     if (s->pool != NULL)
         offload_stop(s->pool);
+    trim_stop();
     master_final_timers(&s->master);
     log_counters(s, s->master.qlog);
     take_down(s);

@@ -4,6 +4,7 @@
  * empty.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -347,6 +348,53 @@ START_TEST(one_allocation_fails)
 }
 END_TEST
 
+/* ---- Giving it back ---- */
+
+struct fat {
+    const struct server *server;
+    uint64_t kb;
+};
+
+static bool is_above(void *arg)
+{
+    const struct fat *f = arg;
+    return server_rss_kb(f->server) > f->kb;
+}
+
+static bool is_below(void *arg)
+{
+    return !is_above(arg);
+}
+
+/* Goal: what unfinished packets took is the machine's again soon after they have left, in no order; twice over. */
+START_TEST(a_burst_gives_its_memory_back)
+{
+    enum { COUNT = 1500, PART = 58000, WHOLE = 60000 };
+    static int fds[COUNT];
+    unsigned char *packet = calloc(1, WHOLE);
+    struct server s;
+    ck_assert(packet != NULL && net_raise_nofile(COUNT + 200) >= COUNT + 200);
+    wire_put_head(packet, (struct wire_head){ITEST_STX, WHOLE, CMD_FUNCTION_ECHO});
+    server_start(&s, "maritcp", "server.max_pkglen=65535", "server.packet_timeout=0", "server.connnum=2000",
+                 NULL);
+    uint64_t before = server_rss_kb(&s);
+    for (int round = 0; round < 2; round++) {
+        struct fat full = {&s, before + COUNT * (PART / 1024) * 3 / 4}, lean = {&s, before + 20 * 1024};
+        for (int i = 0; i < COUNT; i++) {
+            fds[i] = client_open(&s);
+            client_send(fds[i], packet, PART);
+        }
+        ck_assert_msg(itest_wait(is_above, &full, 5000), "only %" PRIu64 " KB", server_rss_kb(&s));
+        for (int i = 0; i < COUNT; i++)
+            close(fds[(i * 7) % COUNT]); /* each once: 7 divides no power of 2, 3 or 5 */
+        ck_assert_msg(itest_wait(is_below, &lean, 8000), "%" PRIu64 " KB before, %" PRIu64 " KB now", before,
+                      server_rss_kb(&s));
+    }
+    free(packet);
+    server_finish(&s);
+}
+END_TEST
+
 Suite *alloc_suite(void)
 {
     Suite *s = suite_create("alloc");
@@ -359,6 +407,7 @@ Suite *alloc_suite(void)
     tcase_add_test(c, offloaded_functions_allocate_nothing);
     tcase_add_test(c, the_largest_packets_allocate_nothing);
     tcase_add_test(c, churn_allocates_nothing);
+    tcase_add_test(c, a_burst_gives_its_memory_back);
     c = itest_case(s, "start", 30);
     tcase_add_loop_test(c, each_allocation_of_the_start_fails, 0, 2);
     c = itest_case(s, "later", 30);

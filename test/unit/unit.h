@@ -21,6 +21,7 @@
 #define SUITES(ROW) \
     ROW(spsc)       \
     ROW(doorbell)   \
+    ROW(trim)       \
     ROW(wheel)      \
     ROW(codec)      \
     ROW(registry)   \
