@@ -98,7 +98,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
                     .out_buf = executor_here->out_buf};
     if (c->pub.cip == 0 && c->pub.cport != 0)
         memcpy(s->ext[c->pub.ind].address, a->peer.address, sizeof a->peer.address);
-    c->listener = a->listener & (CONN_LISTENERS - 1u);
+    c->listener = a->listener & (LISTEN_MAX - 1u);
     c->magic = CONN_MAGIC;
     c->state = CONN_OPEN;
     c->reason = REASON_NONE;
@@ -387,7 +387,7 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
     c->greeted = false; /* it is said once, whatever becomes of it */
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
-    c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
+    c->pub.out_buf_len = (uint16) t->shard->service->max_pkglen;
     c->pub.bufev = t->discard;
     executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
     executor_note(t, ACTIVITY_END, hook);

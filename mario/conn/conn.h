@@ -29,15 +29,15 @@ enum conn_wait {
 
 #define REFS_MAX 254u /* and one for its place in the offload queue's line */
 
-#define CONN_MAGIC \
-    0x4d415249u /* cleared when the slot is free: a callback on a free slot stops the process */
+#define CONN_MAGIC 0x4d41u /* cleared when the slot is free: a callback on a free slot stops the process */
 
 /* 256 bytes: four cache lines, and the budget of memory per connection. */
 struct conn {
     CONN pub; /* first: a business function's CONN is this object */
     struct event event;
     struct wheel_node node;
-    uint32_t magic;
+    uint16_t magic;
+    uint16_t seen; /* of the packet that begins in carry, bytes that its framing was asked about */
     unsigned char
         *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
     struct evbuffer *backlog; /* output the kernel did not take yet; NULL when there is none */
@@ -62,12 +62,10 @@ struct conn {
 };
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
 
-#define CONN_LISTENERS 64 /* indices of listeners that a connection can have */
-
 /* A socket that was accepted. */
 struct accepted_socket {
     int fd;
-    uint8_t listener; /* index of the one it came in by, below CONN_LISTENERS */
+    uint8_t listener; /* index of the one it came in by, below LISTEN_MAX */
     struct peer peer;
 };
 

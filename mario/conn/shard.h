@@ -14,13 +14,21 @@
 #include "mario/base/stats.h"
 #include "mario/base/timer_wheel.h"
 #include "mario/exec/executor.h"
-#include "mario/frame/head.h"
+#include "mario/frame/frame.h"
+#include "mario/mario_akg.h"
+#include "mario/net/listen.h"
 
 #define TICK_MS 100 /* the wheel's step: how exact timeouts are */
 
+/* What all workers serve; constant while the server runs. */
+struct service {
+    const FUNC_PTR *funcs;                           /* 65,536 entries; NULL = unknown akg_id */
+    uint32_t max_pkglen;                             /* c->out_buf_len */
+    const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
+};
+
 /* What was configured, in the units of the loop; constant while the server runs. */
 struct settings {
-    struct codec codec;
     uint32_t timeout;        /* ticks, 0 = none */
     uint32_t write_timeout;  /* ticks, 0 = none */
     uint32_t packet_timeout; /* ticks, 0 = none */
@@ -35,6 +43,7 @@ struct offload_queue;
 
 struct shard {
     uint32_t ind; /* of the worker */
+    const struct service *service;
     const struct settings *set;
     uint32_t tick;        /* steps of TICK_MS the loop has lived through */
     struct conn *conns;   /* the pool: `count` of them */

@@ -1,18 +1,23 @@
 /*
- * head.c: heads that are not whole yet. Pure functions, any thread.
+ * head.c: the framing HEAD+Data: heads that are not whole yet. Pure functions, any thread.
  */
 #include "mario/frame/head.h"
 
-enum codec_answer codec_short(const struct codec *codec, const unsigned char *data, size_t n,
-                              struct packet *p)
+enum mario_frame_answer head_short(const struct mario_framing *framing, const unsigned char *data, uint32_t n,
+                                   struct mario_frame *frame)
 {
-    if (n >= 4 && codec_read32(data) != codec->stx) {
-        p->fault = CODEC_FAULT_STX;
-        return CODEC_BAD;
-    }
-    if (n >= 6 && (codec_read16(data + 4) < SIZE_OF_HEAD || codec_read16(data + 4) > codec->max_pkglen)) {
-        p->fault = CODEC_FAULT_LENGTH;
-        return CODEC_BAD;
-    }
-    return CODEC_MORE;
+    const struct head_rules *rules = framing->arg;
+    frame->need = 0;
+    if (n >= 4 && head_read32(data) != rules->stx)
+        return head_bad(frame, REASON_bad_stx);
+    if (n >= 6 && (head_read16(data + 4) < SIZE_OF_HEAD || head_read16(data + 4) > framing->max))
+        return head_bad(frame, REASON_bad_length);
+    return MARIO_FRAME_MORE;
+}
+
+enum mario_frame_answer head_next(const struct mario_framing *framing, unsigned char *data, uint32_t n,
+                                  uint32_t seen, struct mario_frame *frame)
+{
+    (void) seen;
+    return head_look(framing, data, n, frame);
 }

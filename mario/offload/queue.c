@@ -63,7 +63,7 @@ static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned 
     j->len = 0;
 }
 
-enum queue_answer queue_send(struct conn *c, const struct packet *p, const unsigned char *data)
+enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, const unsigned char *data)
 {
     struct shard *s = conn_shard(c);
     struct offload_queue *d = s->offload;
@@ -77,13 +77,14 @@ enum queue_answer queue_send(struct conn *c, const struct packet *p, const unsig
         stand_in_line(s, c);
         return QUEUE_LATER;
     }
-    unsigned char *packet = mem_alloc(p->len < PACKET_LEAST ? PACKET_LEAST : p->len);
+    unsigned char *packet = mem_alloc(frame->len < PACKET_LEAST ? PACKET_LEAST : frame->len + 1);
     if (packet == NULL)
         return QUEUE_NO_MEMORY;
-    memcpy(packet, data, p->len);
+    memcpy(packet, data + frame->at, frame->len);
+    packet[frame->len] = 0; /* read as text it ends there */
     d->granted = false;
     d->idle = j->next;
-    fill(j, c, p->akg_id, packet, p->len);
+    fill(j, c, frame->id, packet, frame->len);
     c->refs++;
     if (!j->concurrent)
         c->wait = WAIT_FUNCTION;

@@ -20,8 +20,8 @@ enum queue_answer {
     QUEUE_NO_MEMORY
 };
 
-/* Hand the packet at data, p->len bytes, to its offloaded function. */
-enum queue_answer queue_send(struct conn *c, const struct packet *p, const unsigned char *data);
+/* Hand what the frame shows of data to its offloaded function. */
+enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, const unsigned char *data);
 
 /* The bell rang: take what has come back, send the replies, and go on with these connections and with those in
  * line. A bounded number; true if there may be more. */

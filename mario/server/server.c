@@ -19,6 +19,7 @@
 #include "mario/base/trim.h"
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
+#include "mario/frame/head.h"
 #include "mario/mario_util.h"
 #include "mario/process/crash.h"
 #include "mario/process/limit.h"
@@ -45,6 +46,9 @@ enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
 
 struct mario_server {
     struct settings settings;
+    struct service service;
+    struct head_rules head_rules;
+    struct mario_framing head;
     struct master master;
     struct listener listeners[LISTEN_MAX];
     struct worker *workers; /* NULL once stopped */
@@ -113,13 +117,18 @@ static uint32_t ticks(uint32_t seconds)
 
 static void settle(SERVER *s, const struct mario_options *o)
 {
-    s->settings = (struct settings){.codec = {.max_pkglen = o->max_pkglen, .funcs = registry_functions()},
-                                    .timeout = ticks(o->timeout),
+    s->settings = (struct settings){.timeout = ticks(o->timeout),
                                     .write_timeout = ticks(o->write_timeout),
                                     .packet_timeout = ticks(o->packet_timeout),
                                     .drain_timeout = ticks(o->drain_timeout),
                                     .output_high = o->output_high,
                                     .output_max = o->output_max};
+    s->head_rules = (struct head_rules){.funcs = registry_functions()};
+    s->head = (struct mario_framing){
+        .name = "head", .next = head_next, .max = o->max_pkglen, .arg = &s->head_rules};
+    s->service = (struct service){.funcs = registry_functions(), .max_pkglen = o->max_pkglen};
+    for (uint32_t i = 0; i < LISTEN_MAX; i++)
+        s->service.framing[i] = &s->head;
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores();
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
@@ -186,6 +195,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     struct worker_options w = {.connnum = s->connnum,
                                .prefault = o->prefault != 0,
                                .has_ipv6 = has_ipv6(s),
+                               .service = &s->service,
                                .set = &s->settings,
                                .master_bell = &s->master.bell};
     if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
@@ -337,7 +347,7 @@ static bool start_pool(SERVER *s)
     struct offload_options set = {.threads = s->offload_threads,
                                   .queue = s->offload_queue,
                                   .workers = s->workernum,
-                                  .max_pkglen = s->settings.codec.max_pkglen,
+                                  .max_pkglen = s->service.max_pkglen,
                                   .activities = &s->activities[ACTIVITIES_OF_POOL]};
     if (registry_offload_count() == 0)
         return true;
@@ -431,7 +441,7 @@ void *start_server(void *server)
     }
     s->exit_code = EXIT_NOT_STARTED;
     crash_thread();
-    s->settings.codec.stx = registry_stx();
+    s->head_rules.stx = registry_stx();
     registry_freeze();
     bool ok = start_trimmer() && start_pool(s) && start_workers(s);
     if (ok) {

@@ -17,6 +17,7 @@
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
+#include "mario/frame/head.h"
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 #include "mario/offload/queue.h"
@@ -27,7 +28,7 @@ static void begin_functions(struct executor *t, struct conn *c)
 {
     mem_take_failure();
     c->pub.bufev = t->reply;
-    c->pub.out_buf_len = (uint16) t->shard->set->codec.max_pkglen;
+    c->pub.out_buf_len = (uint16) t->shard->service->max_pkglen;
     executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
 }
 
@@ -88,46 +89,80 @@ static bool room_for_more(struct executor *t, struct conn *c, size_t high)
     return room;
 }
 
-static enum reason reason_of(enum codec_fault f)
+/* Bytes received, on their way to the functions. */
+struct batch {
+    unsigned char *data;      /* the packet in front */
+    uint32_t n;               /* bytes from there on */
+    uint32_t seen;            /* of that packet's, those its framing was asked about before */
+    struct mario_frame frame; /* what it said of that packet */
+};
+
+/* What stands in front of data[0 .. n-1]. HEAD+Data is looked at in place, as that is done for each packet. */
+static inline enum mario_frame_answer ask(const struct mario_framing *framing, unsigned char *data,
+                                          uint32_t n, uint32_t seen, struct mario_frame *frame)
 {
-    return f == CODEC_FAULT_STX      ? REASON_bad_stx
-           : f == CODEC_FAULT_LENGTH ? REASON_bad_length
-                                     : REASON_unknown_akg;
+    if (framing->next == head_next)
+        return head_look(framing, data, n, frame);
+    *frame = (struct mario_frame){.need = 0};
+    enum mario_frame_answer answer = framing->next(framing, data, n, seen, frame);
+    if (answer != MARIO_FRAME_MORE || (n < framing->max && frame->need <= framing->max))
+        return answer;
+    frame->fault = REASON_bad_length;
+    return MARIO_FRAME_BAD;
 }
 
-/* One packet to its function. True to go on with the next one. */
-static bool call(struct executor *t, struct conn *c, FUNC_PTR f, const struct packet *p, unsigned char *data)
+static const struct mario_framing *framing_of(const struct conn *c)
 {
-    c->pub.in_buf = (char *) data;
-    c->pub.in_buf_len = (uint16) p->len;
-    executor_note(t, ACTIVITY_PACKET, p->akg_id);
+    return conn_shard(c)->service->framing[c->listener];
+}
+
+/* The packet in front is done with. */
+static inline void step(struct batch *b)
+{
+    b->data += b->frame.need;
+    b->n -= b->frame.need;
+    b->seen = 0;
+}
+
+/* The packet in front to its function. True to go on with the next one. Read as text it ends where it ends: behind it
+ * may stand what others have sent. */
+static bool call(struct executor *t, struct conn *c, FUNC_PTR f, const struct batch *b)
+{
+    unsigned char *packet = b->data + b->frame.at, *end = packet + b->frame.len, behind = *end;
+    *end = 0;
+    c->pub.in_buf = (char *) packet;
+    c->pub.in_buf_len = (uint16) b->frame.len;
+    executor_note(t, ACTIVITY_PACKET, b->frame.id);
     sint32 rc = f(&c->pub);
+    *end = behind;
     if (rc != 0 && t->end_reason == REASON_NONE)
         note_close(t, REASON_function_error);
     return t->end_reason == REASON_NONE;
 }
 
-/* Call the inline functions for the whole packets in data[0 .. *n-1]; move both behind what was handed out. True if
- * the packet that then stands in front, *p, is for an offloaded function. */
-static bool hand_out(struct executor *t, struct conn *c, unsigned char **data, size_t *n, struct packet *p)
+/* Call the inline functions for the whole packets in front; step behind them. True if the packet that then stands in
+ * front, which is whole, is for an offloaded function. */
+static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
 {
-    const struct settings *set = t->shard->set;
+    const struct mario_framing *framing = framing_of(c);
+    const FUNC_PTR *funcs = t->shard->service->funcs;
+    size_t high = t->shard->set->output_high;
     uint64_t packets = 0;
     bool more = true, away = false;
-    while (more && *n > 0) {
-        enum codec_answer answer = codec_next(&set->codec, *data, *n, p);
-        if (answer == CODEC_BAD)
-            note_close(t, reason_of(p->fault));
-        if (answer != CODEC_OK)
-            break;
-        FUNC_PTR f = set->codec.funcs[p->akg_id];
+    while (more && b->n > 0) {
+        enum mario_frame_answer answer = ask(framing, b->data, b->n, b->seen, &b->frame);
+        FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
         away = f == registry_offloaded;
-        if (away)
+        if (f == NULL) {
+            if (answer != MARIO_FRAME_MORE)
+                note_close(t, answer == MARIO_FRAME_BAD ? (enum reason) b->frame.fault : REASON_unknown_akg);
+            b->seen = b->n;
+        }
+        if (f == NULL || away)
             break;
         packets++;
-        more = call(t, c, f, p, *data) && !fence_is_lost(&t->fence) && room_for_more(t, c, set->output_high);
-        *data += p->len;
-        *n -= p->len;
+        more = call(t, c, f, b) && !fence_is_lost(&t->fence) && room_for_more(t, c, high);
+        step(b);
     }
     bool open = finish_functions(t, c);
     stats_add(t->shard->stats, STAT_packets_in, packets);
@@ -135,86 +170,108 @@ static bool hand_out(struct executor *t, struct conn *c, unsigned char **data, s
 }
 
 /* The packet in front goes to its offloaded function. True to go on with the next one. */
-static bool hand_over(struct conn *c, const struct packet *p, unsigned char **data, size_t *n)
+static bool hand_over(struct conn *c, struct batch *b)
 {
-    enum queue_answer answer = queue_send(c, p, *data);
+    enum queue_answer answer = queue_send(c, &b->frame, b->data);
     if (answer == QUEUE_NO_MEMORY)
         conn_close(c, REASON_no_memory);
-    if (answer != QUEUE_SENT)
+    if (answer != QUEUE_SENT) {
+        b->seen = b->frame.need;
         return false;
+    }
     stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
-    *data += p->len;
-    *n -= p->len;
-    return c->wait == WAIT_NONE && *n > 0;
+    step(b);
+    return c->wait == WAIT_NONE && b->n > 0;
 }
 
-/* Hand out the whole packets in data[0 .. n-1]; keep the rest. `since` is when its first byte came. */
-static void consume(struct executor *t, struct conn *c, unsigned char *data, size_t n, uint32_t since)
+/* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
+static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_t since)
 {
     struct shard *s = t->shard;
-    const unsigned char *start = data;
-    struct packet p;
+    const unsigned char *start = b->data;
     bool away;
     do {
         begin_functions(t, c);
-        away = hand_out(t, c, &data, &n, &p);
-    } while (away && hand_over(c, &p, &data, &n));
+        away = hand_out(t, c, b);
+    } while (away && hand_over(c, b));
     if (c->state != CONN_OPEN)
         return;
-    if (n > 0) {
-        c->packet_since = data == start ? since : s->tick;
-        if (!conn_carry(c, data, n)) {
+    if (b->n > 0) {
+        c->packet_since = b->data == start ? since : s->tick;
+        c->seen = (uint16_t) b->seen;
+        if (!conn_carry(c, b->data, b->n)) {
             conn_close(c, REASON_no_memory);
             return;
         }
     }
     if (output_pending(c) > s->set->output_high)
         pause_reading(s, c);
-    if (n > 0 || c->backlog != NULL || c->wait != WAIT_NONE)
+    if (b->n > 0 || c->backlog != NULL || c->wait != WAIT_NONE)
         conn_poll(c);
 }
 
-/* Bytes that must still come before the packet in the carry is whole: at least 1. */
-static size_t carry_lacks(const struct shard *s, const struct conn *c)
+/* Hand out what was carried, which is dropped, and the n bytes that stand behind the front of the receive buffer. */
+static void consume_carried(struct executor *t, struct conn *c, uint32_t n, uint32_t since)
 {
-    struct packet p;
-    if (codec_next(&s->set->codec, c->carry, c->carry_len, &p) == CODEC_MORE && p.len > c->carry_len)
-        return p.len - c->carry_len;
-    return 1;
+    uint32_t len = c->carry_len;
+    struct batch b = {.data = t->rx + RX_FRONT, .n = n, .seen = 0};
+    CHECK(len <= RX_FRONT || (n == 0 && len <= RX_FRONT + RX_SIZE));
+    b.data = n > 0 ? b.data - len : t->rx;
+    if (len > 0) {
+        memcpy(b.data, c->carry, len);
+        b.n += len;
+        b.seen = c->seen;
+        conn_carry_drop(c);
+    }
+    consume(t, c, &b, since);
+}
+
+/* What stands in front of the carry. */
+static enum mario_frame_answer ask_carried(struct conn *c, struct mario_frame *frame)
+{
+    enum mario_frame_answer answer = ask(framing_of(c), c->carry, c->carry_len, c->seen, frame);
+    c->seen = (uint16_t) (answer == MARIO_FRAME_OK ? frame->need : c->carry_len);
+    return answer;
+}
+
+/* *n bytes have come into the receive buffer. True if the packet in the carry is still not whole: they stand there now.
+ * So a trickle is only appended, and none of its bytes looked at twice: it stays linear whatever the packet's length.
+ * *n is 0 if they were put there although it is whole. */
+static bool is_still_short(struct executor *t, struct conn *c, uint32_t *n)
+{
+    struct mario_frame frame;
+    if (ask_carried(c, &frame) != MARIO_FRAME_MORE || (frame.need != 0 && frame.need - c->carry_len <= *n))
+        return false;
+    if (!conn_carry(c, t->rx + RX_FRONT, *n)) {
+        conn_close(c, REASON_no_memory);
+        return true;
+    }
+    *n = 0;
+    return frame.need != 0 || ask_carried(c, &frame) == MARIO_FRAME_MORE;
 }
 
 /* n bytes have come into the receive buffer, behind its front. */
-static void received(struct executor *t, struct conn *c, size_t n)
+static void received(struct executor *t, struct conn *c, uint32_t n)
 {
     struct shard *s = t->shard;
-    unsigned char *data = t->rx + RX_FRONT;
     uint32_t since = s->tick;
     c->last_rx = s->tick;
     stats_add(s->stats, STAT_bytes_in, n);
     if (c->stopping)
-        c->stop_bytes = n < c->stop_bytes ? c->stop_bytes - (uint32_t) n : 0;
+        c->stop_bytes = n < c->stop_bytes ? c->stop_bytes - n : 0;
     if (c->carry_len > 0) {
-        if (n < carry_lacks(s, c)) { /* a trickle is only appended: linear whatever the packet's length */
-            if (!conn_carry(c, data, n))
-                conn_close(c, REASON_no_memory);
-            return;
-        }
-        size_t len = c->carry_len;
-        CHECK(len <= RX_FRONT);
-        data -= len;
-        n += len;
         since = c->packet_since;
-        memcpy(data, c->carry, len);
-        conn_carry_drop(c);
+        if (is_still_short(t, c, &n))
+            return;
     }
-    consume(t, c, data, n, since);
+    consume_carried(t, c, n, since);
 }
 
 bool dispatch_receive(struct executor *t, struct conn *c)
 {
     ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, RX_SIZE);
     if (n > 0) {
-        received(t, c, (size_t) n);
+        received(t, c, (uint32_t) n);
         return true;
     }
     if (n == 0 && c->refs > 0) {
@@ -233,13 +290,8 @@ static void resume_reading(struct executor *t, struct conn *c)
     uint32_t now = t->shard->tick;
     c->paused = false;
     c->last_rx = now; /* we did not listen: silence starts now */
-    size_t len = c->carry_len;
-    if (len == 0 || c->wait != WAIT_NONE)
-        return;
-    CHECK(len <= RX_FRONT + RX_SIZE);
-    memcpy(t->rx, c->carry, len);
-    conn_carry_drop(c);
-    consume(t, c, t->rx, len, now);
+    if (c->carry_len > 0 && c->wait == WAIT_NONE)
+        consume_carried(t, c, 0, now);
 }
 
 void dispatch_send_more(struct executor *t, struct conn *c)

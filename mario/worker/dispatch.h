@@ -10,6 +10,7 @@
 /* The receive buffer, executor.rx: room in front for what was carried over, then that of one recv. */
 #define RX_FRONT 65536u
 #define RX_SIZE  65536u
+#define RX_BYTES (RX_FRONT + RX_SIZE + 1) /* a zero byte stands behind the packet that a function looks at */
 
 /* The socket of c, which is open, can be read: one receive buffer's worth. True if something came. */
 bool dispatch_receive(struct executor *t, struct conn *c);

@@ -54,7 +54,7 @@ static void obey(struct worker *w, const struct message *m)
 
 /* Read a bounded number of messages of one ring. True if there may be more. A message is taken out before it is obeyed:
  * who takes the worker over then finds the next one. */
-static bool read_some(struct worker *w, struct spsc *ring)
+static bool read_ring(struct worker *w, struct spsc *ring)
 {
     for (int i = 0; i < INBOX_BATCH; i++) {
         const struct message *slot = spsc_front(ring);
@@ -71,7 +71,7 @@ static bool read_some(struct worker *w, struct spsc *ring)
 static void read_inbox(struct worker *w, uint64_t rung)
 {
     for (unsigned i = 0; i < SENDERS; i++) {
-        if (rung & UINT64_C(1) << (BELL_INBOX + i) && read_some(w, &w->inbox[i]))
+        if (rung & UINT64_C(1) << (BELL_INBOX + i) && read_ring(w, &w->inbox[i]))
             doorbell_ring(&w->bell, BELL_INBOX + i); /* the rest in the next pass: others want theirs */
     }
 }
@@ -101,7 +101,7 @@ static void end_all(struct worker *w)
 {
     struct shard *s = &w->shard;
     for (unsigned i = 0; i < SENDERS; i++) {
-        while (read_some(w, &w->inbox[i])) {
+        while (read_ring(w, &w->inbox[i])) {
         }
     }
     for (uint32_t i = 0; i < s->fresh; i++) {
@@ -262,7 +262,7 @@ struct executor *worker_executor_create(struct worker *w, struct activity *activ
         return NULL;
     memset(t, 0, sizeof *t);
     t->shard = &w->shard;
-    if (!executor_setup(t, w->shard.ind, activity) || (t->rx = malloc(RX_FRONT + RX_SIZE)) == NULL ||
+    if (!executor_setup(t, w->shard.ind, activity) || (t->rx = malloc(RX_BYTES)) == NULL ||
         (t->bell_event = event_new(t->pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w)) ==
             NULL ||
         (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL)
@@ -293,6 +293,7 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     w->bell.fd = w->tick_fd = -1;
     w->master_bell = o->master_bell;
     s->ind = ind;
+    s->service = o->service;
     s->set = o->set;
     s->stats = stats;
     return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w) &&

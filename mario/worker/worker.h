@@ -36,6 +36,7 @@ struct worker_options {
     uint32_t connnum;
     bool prefault;
     bool has_ipv6; /* some listener is of that family */
+    const struct service *service;
     const struct settings *set;
     struct doorbell *master_bell;
 };

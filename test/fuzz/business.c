@@ -151,13 +151,13 @@ static sint32 behave(struct client *a, CONN *c, enum deed deed)
 static sint32 answer(CONN *c)
 {
     struct client *a = c->user;
-    uint16 id = codec_read16((const unsigned char *) c->in_buf + 6);
+    uint16 id = head_read16((const unsigned char *) c->in_buf + 6);
     enum place place = business_where(id);
     size_t len;
     if (place != INLINE)
         MUST(sem_wait(&business.gate) == 0);
     MUST(a != NULL && a->server_fd == c->fd && (executor_here->shard != NULL) == (place == INLINE));
-    MUST(place != INLINE || c->out_buf_len == rules.set->codec.max_pkglen);
+    MUST(place != INLINE || c->out_buf_len == rules.framing->max);
     if (place == INLINE)
         MUST(a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE && !a->peer.kicked);
     const unsigned char *want = peer_take(&a->peer, place, &len);

@@ -18,7 +18,7 @@ enum { CLIENTS = 4, FIRST_ID = 0x10 };
 enum { MODE_SILENT, MODE_GREET, MODE_CLOSE, MODE_FAIL, MODE_FLOOD, MODE_DIE, MODES, MODE_DIE_AT_END = 8 };
 
 struct client {
-    struct peer peer;
+    struct remote peer;
     int fd;        /* its socket, -1 when it has none */
     int server_fd; /* the worker's end */
     bool eof;      /* it has read all there was */

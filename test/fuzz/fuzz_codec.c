@@ -44,8 +44,8 @@ struct reading {
     uint32_t packets;
     uint64_t bytes;  /* in packets */
     uint64_t digest; /* over every packet's length and id, in order */
-    enum codec_answer answer;
-    struct packet last;
+    enum mario_frame_answer answer;
+    struct mario_frame last;
 };
 
 static void reading_count(struct reading *r, uint32_t len, uint32_t id)
@@ -55,34 +55,34 @@ static void reading_count(struct reading *r, uint32_t len, uint32_t id)
     r->digest = (r->digest ^ (len + (uint64_t) id * 65536)) * UINT64_C(0x100000001b3);
 }
 
-static bool same(const struct packet *a, const struct packet *b)
+static bool same(const struct mario_frame *a, const struct mario_frame *b)
 {
-    return a->len == b->len && a->akg_id == b->akg_id && a->fault == b->fault;
+    return a->need == b->need && a->len == b->len && a->at == b->at && a->id == b->id && a->fault == b->fault;
 }
 
 /* Walk the packets in data[0 .. n-1]; returns how many bytes they take. */
-static size_t walk(const struct codec *c, const uint8_t *data, size_t n, struct reading *r)
+static size_t walk(const struct mario_framing *c, const uint8_t *data, size_t n, struct reading *r)
 {
     size_t at = 0;
     for (;;) {
-        struct packet want;
-        enum codec_answer plain = plain_next(c, data + at, n - at, &want);
-        memset(&r->last, 0xa5, sizeof r->last);
-        r->answer = codec_next(c, data + at, n - at, &r->last);
+        struct mario_frame want;
+        enum mario_frame_answer plain = plain_next(c, data + at, n - at, &want);
+        r->last = (struct mario_frame){.need = 0};
+        r->answer = head_look(c, data + at, (uint32_t) (n - at), &r->last);
         MUST(r->answer == plain);
-        if (r->answer == CODEC_MORE && n - at < 8)
-            want.akg_id = r->last.akg_id; /* says nothing yet */
+        if (r->answer == MARIO_FRAME_MORE && n - at < 8)
+            want.id = r->last.id; /* says nothing yet */
         MUST(same(&r->last, &want));
-        if (r->answer != CODEC_OK)
+        if (r->answer != MARIO_FRAME_OK)
             return at;
-        MUST(r->last.len >= 8 && r->last.len <= c->max_pkglen && r->last.len <= n - at);
-        reading_count(r, r->last.len, r->last.akg_id);
-        at += r->last.len;
+        MUST(r->last.need >= 8 && r->last.need <= c->max && r->last.need <= n - at);
+        reading_count(r, r->last.need, r->last.id);
+        at += r->last.need;
     }
 }
 
 /* The whole stream at once, from a block of its exact size. */
-static void read_whole(const struct codec *c, const uint8_t *stream, size_t n, struct reading *r)
+static void read_whole(const struct mario_framing *c, const uint8_t *stream, size_t n, struct reading *r)
 {
     uint8_t *block = malloc(n);
     MUST(block != NULL || n == 0);
@@ -99,13 +99,13 @@ static size_t chunk_size(uint8_t how, const uint8_t *stream, size_t at, size_t n
     return size < n - at ? size : n - at;
 }
 
-static void read_in_chunks(const struct codec *c, uint8_t how, const uint8_t *stream, size_t n,
+static void read_in_chunks(const struct mario_framing *c, uint8_t how, const uint8_t *stream, size_t n,
                            struct reading *r)
 {
     uint8_t *carried = NULL;
     size_t have = 0;
-    r->answer = CODEC_MORE;
-    for (size_t at = 0; at < n && r->answer == CODEC_MORE;) {
+    r->answer = MARIO_FRAME_MORE;
+    for (size_t at = 0; at < n && r->answer == MARIO_FRAME_MORE;) {
         size_t size = chunk_size(how, stream, at, n);
         uint8_t *block = malloc(have + size);
         MUST(block != NULL);
@@ -113,7 +113,7 @@ static void read_in_chunks(const struct codec *c, uint8_t how, const uint8_t *st
             memcpy(block, carried, have);
         memcpy(block + have, stream + at, size);
         size_t used = walk(c, block, have + size, r);
-        MUST(r->answer != CODEC_MORE || have + size - used < c->max_pkglen); /* what is carried is bounded */
+        MUST(r->answer != MARIO_FRAME_MORE || have + size - used < c->max); /* what is carried is bounded */
         free(carried);
         have = have + size - used;
         carried = malloc(have > 0 ? have : 1);
@@ -129,10 +129,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     if (size < 2)
         return 0;
-    struct codec c = {
-        .stx = STX, .max_pkglen = limits[input[0] % (sizeof limits / sizeof limits[0])], .funcs = funcs};
+    const struct head_rules rules = {.stx = STX, .funcs = funcs};
+    struct mario_framing c = {.name = "head",
+                              .next = head_next,
+                              .max = limits[input[0] % (sizeof limits / sizeof limits[0])],
+                              .arg = &rules};
     struct reading whole = {0}, chunked = {0};
-    struct packet first;
+    struct mario_frame first;
     read_whole(&c, input + 2, size - 2, &whole);
     read_in_chunks(&c, input[1], input + 2, size - 2, &chunked);
     MUST(whole.packets == chunked.packets && whole.bytes == chunked.bytes && whole.digest == chunked.digest);
@@ -141,14 +144,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         MUST(same(&whole.last, &chunked.last));
     }
     /* A refused stream is refused at once: with the head's bytes alone, and with every more of them. */
-    if (whole.answer == CODEC_BAD) {
+    if (whole.answer == MARIO_FRAME_BAD) {
         const uint8_t *head = input + 2 + whole.bytes;
         size_t left = size - 2 - (size_t) whole.bytes;
-        for (size_t n = whole.last.fault == CODEC_FAULT_STX      ? 4
-                        : whole.last.fault == CODEC_FAULT_LENGTH ? 6
-                                                                 : 8;
+        for (size_t n = whole.last.fault == REASON_bad_stx      ? 4
+                        : whole.last.fault == REASON_bad_length ? 6
+                                                                : 8;
              n <= left && n <= 16; n++) {
-            MUST(codec_next(&c, head, n, &first) == CODEC_BAD);
+            MUST(head_look(&c, head, (uint32_t) n, &first) == MARIO_FRAME_BAD);
             MUST(first.fault == whole.last.fault);
         }
     }

@@ -69,6 +69,9 @@ struct script {
 static struct worker worker;
 static struct offload_pool *pool;
 static struct settings settings;
+static struct service service;
+static struct mario_framing framing;
+static struct head_rules head_rules;
 static struct stats stats;
 static struct activity activities[2];
 static struct doorbell master_bell;
@@ -193,10 +196,14 @@ static void setup(void)
         .threads = 1, .queue = JOBS, .workers = 1, .max_pkglen = 8192, .activities = &activities[1]};
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     business_setup(&worker.shard);
-    settings.codec = (struct codec){.stx = STX, .max_pkglen = 8192, .funcs = registry_functions()};
-    rules = (struct rules){.set = &settings, .where = business_where, .now = &worker.shard.tick};
+    head_rules = (struct head_rules){.stx = STX, .funcs = registry_functions()};
+    framing = (struct mario_framing){.name = "head", .next = head_next, .max = 8192, .arg = &head_rules};
+    service = (struct service){.funcs = registry_functions(), .max_pkglen = 8192, .framing = {&framing}};
+    rules = (struct rules){
+        .set = &settings, .framing = &framing, .where = business_where, .now = &worker.shard.tick};
     MUST(doorbell_init(&master_bell));
-    struct worker_options w = {.connnum = PLACES, .set = &settings, .master_bell = &master_bell};
+    struct worker_options w = {
+        .connnum = PLACES, .service = &service, .set = &settings, .master_bell = &master_bell};
     MUST(worker_setup(&worker, 0, &w, &stats, &activities[0]));
     int clock = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     MUST(clock >= 0 && event_del(worker.executor->tick_event) == 0 && dup2(clock, worker.tick_fd) >= 0);
@@ -520,7 +527,7 @@ static void account(const uint64_t *before, uint32_t handed_before)
 static void choose(uint8_t a, uint8_t b)
 {
     static const uint32_t limits[] = {8192, 64, 1024, 65535};
-    settings.codec.max_pkglen = limits[a & 3];
+    framing.max = service.max_pkglen = limits[a & 3];
     settings.output_high = a & 4 ? 1024 : 16384;
     settings.output_max = a & 8 ? 16384 : 65536;
     small_buffers = a & 16;

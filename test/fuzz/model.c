@@ -20,32 +20,32 @@ void bytes_add(struct bytes *b, const void *data, size_t n)
     b->len += n;
 }
 
-void peer_begin(struct peer *p)
+void peer_begin(struct remote *p)
 {
     struct bytes sent = p->sent, owed = p->owed;
     sent.len = owed.len = 0;
-    *p = (struct peer){.state = PEER_ARRIVING, .sent = sent, .owed = owed};
+    *p = (struct remote){.state = PEER_ARRIVING, .sent = sent, .owed = owed};
     p->unseen = true;
     p->sent_tick = p->even_tick = p->uncalm_tick = p->tail_tick = *rules.now;
 }
 
-static enum codec_answer next_at(const struct peer *p, size_t at, struct packet *k)
+static enum mario_frame_answer next_at(const struct remote *p, size_t at, struct mario_frame *k)
 {
     if (at == p->sent.len)
-        return CODEC_MORE;
-    return plain_next(&rules.set->codec, p->sent.data + at, p->sent.len - at, k);
+        return MARIO_FRAME_MORE;
+    return plain_next(rules.framing, p->sent.data + at, p->sent.len - at, k);
 }
 
-void peer_sent(struct peer *p, const void *data, size_t n)
+void peer_sent(struct remote *p, const void *data, size_t n)
 {
-    struct packet k;
+    struct mario_frame k;
     size_t tail = p->tail;
     bool had_tail = tail < p->sent.len;
     bytes_add(&p->sent, data, n);
     p->sent_tick = *rules.now;
     p->unseen = true;
-    while (next_at(p, tail, &k) == CODEC_OK)
-        tail += k.len;
+    while (next_at(p, tail, &k) == MARIO_FRAME_OK)
+        tail += k.need;
     if (tail != p->tail || !had_tail) {
         p->tail_tick = *rules.now;
         p->unseen_tail = true;
@@ -55,35 +55,35 @@ void peer_sent(struct peer *p, const void *data, size_t n)
 
 /* Ordered packets are called in the order in which they stand in the stream. Concurrent ones too, but they may be
  * late: an inline one behind them need not wait. */
-const unsigned char *peer_take(struct peer *p, enum place place, size_t *len)
+const unsigned char *peer_take(struct remote *p, enum place place, size_t *len)
 {
-    struct packet k;
+    struct mario_frame k;
     bool late = place == CONCURRENT && p->line_first != p->line_last;
     size_t at = late ? p->line[p->line_first++ % CONCURRENT_MAX] : p->at;
-    MUST(next_at(p, at, &k) == CODEC_OK);
+    MUST(next_at(p, at, &k) == MARIO_FRAME_OK);
     while (!late) {
-        p->at += k.len;
-        if (rules.where(k.akg_id) == place)
+        p->at += k.need;
+        if (rules.where(k.id) == place)
             break;
-        MUST(rules.where(k.akg_id) == CONCURRENT && p->line_last - p->line_first < CONCURRENT_MAX);
+        MUST(rules.where(k.id) == CONCURRENT && p->line_last - p->line_first < CONCURRENT_MAX);
         p->line[p->line_last++ % CONCURRENT_MAX] = at;
         at = p->at;
-        MUST(next_at(p, at, &k) == CODEC_OK);
+        MUST(next_at(p, at, &k) == MARIO_FRAME_OK);
     }
     if (place != INLINE)
         p->sent_tick = *rules.now; /* silence begins when it has been answered */
-    *len = k.len;
+    *len = k.need;
     return p->sent.data + at;
 }
 
-void peer_owes(struct peer *p, const void *data, size_t n)
+void peer_owes(struct remote *p, const void *data, size_t n)
 {
     if (p->got == p->owed.len)
         p->even_tick = *rules.now;
     bytes_add(&p->owed, data, n);
 }
 
-void peer_got(struct peer *p, const void *data, size_t n)
+void peer_got(struct remote *p, const void *data, size_t n)
 {
     MUST(p->got + n <= p->owed.len && memcmp(p->owed.data + p->got, data, n) == 0);
     p->got += n;
@@ -91,7 +91,7 @@ void peer_got(struct peer *p, const void *data, size_t n)
         p->even_tick = *rules.now;
 }
 
-void peer_stop(struct peer *p, bool at_once)
+void peer_stop(struct remote *p, bool at_once)
 {
     if (at_once)
         p->at_once = true;
@@ -102,7 +102,7 @@ void peer_stop(struct peer *p, bool at_once)
 
 /* ---- Ends ---- */
 
-bool peer_is_lost(struct peer *p)
+bool peer_is_lost(struct remote *p)
 {
     if (p->state != PEER_ARRIVING || !rules.starved)
         return false;
@@ -112,20 +112,21 @@ bool peer_is_lost(struct peer *p)
 }
 
 /* All whole packets in the first `limit` bytes sent have been called. */
-static bool is_answered(const struct peer *p, size_t limit)
+static bool is_answered(const struct remote *p, size_t limit)
 {
-    struct packet k;
-    return p->line_first == p->line_last && (next_at(p, p->at, &k) != CODEC_OK || p->at + k.len > limit);
+    struct mario_frame k;
+    return p->line_first == p->line_last &&
+           (next_at(p, p->at, &k) != MARIO_FRAME_OK || p->at + k.need > limit);
 }
 
-static bool is_bad(const struct peer *p, enum codec_fault fault)
+static bool is_bad(const struct remote *p, enum reason fault)
 {
-    struct packet k;
+    struct mario_frame k;
     size_t at = p->at;
-    enum codec_answer answer;
-    while ((answer = next_at(p, at, &k)) == CODEC_OK && rules.where(k.akg_id) == CONCURRENT)
-        at += k.len; /* these are out, and not called yet */
-    return answer == CODEC_BAD && k.fault == fault;
+    enum mario_frame_answer answer;
+    while ((answer = next_at(p, at, &k)) == MARIO_FRAME_OK && rules.where(k.id) == CONCURRENT)
+        at += k.need; /* these are out, and not called yet */
+    return answer == MARIO_FRAME_BAD && k.fault == fault;
 }
 
 static bool has_waited(uint32_t since, uint32_t ticks)
@@ -138,7 +139,7 @@ static uint32_t later(uint32_t a, uint32_t b)
     return (int32_t) (a - b) > 0 ? a : b;
 }
 
-static bool is_slow_reader(const struct peer *p)
+static bool is_slow_reader(const struct remote *p)
 {
     const struct settings *set = rules.set;
     uint32_t draining = set->drain_timeout > 0 ? set->drain_timeout : 1;
@@ -146,14 +147,14 @@ static bool is_slow_reader(const struct peer *p)
            has_waited(p->even_tick, set->write_timeout != 0 ? set->write_timeout : draining);
 }
 
-static bool is_finished(const struct peer *p)
+static bool is_finished(const struct remote *p)
 {
-    struct packet k;
-    return p->fate != REASON_NONE || p->kicked || next_at(p, p->at, &k) == CODEC_BAD;
+    struct mario_frame k;
+    return p->fate != REASON_NONE || p->kicked || next_at(p, p->at, &k) == MARIO_FRAME_BAD;
 }
 
 /* Whether the script gives cause for this end. */
-static bool is_due_to(const struct peer *p, enum reason r)
+static bool is_due_to(const struct remote *p, enum reason r)
 {
     switch (r) {
     case REASON_peer_closed:
@@ -168,11 +169,11 @@ static bool is_due_to(const struct peer *p, enum reason r)
     case REASON_write_timeout:
         return is_slow_reader(p);
     case REASON_bad_stx:
-        return is_bad(p, CODEC_FAULT_STX);
+        return is_bad(p, REASON_bad_stx);
     case REASON_bad_length:
-        return is_bad(p, CODEC_FAULT_LENGTH);
+        return is_bad(p, REASON_bad_length);
     case REASON_unknown_akg:
-        return is_bad(p, CODEC_FAULT_AKG);
+        return is_bad(p, REASON_unknown_akg);
     case REASON_output_limit:
         return p->owed.len - p->got > rules.set->output_max;
     case REASON_function_closed:
@@ -207,7 +208,7 @@ static uint16 hook_of(enum reason r, uint16 err_type)
     }
 }
 
-void peer_end(struct peer *p, enum reason r, uint16 hook, uint16 err_type)
+void peer_end(struct remote *p, enum reason r, uint16 hook, uint16 err_type)
 {
     MUST(p->state == PEER_SERVED);
     MUST(is_due_to(p, r));
@@ -218,7 +219,7 @@ void peer_end(struct peer *p, enum reason r, uint16 hook, uint16 err_type)
     p->ended = r;
 }
 
-void peer_settle(const struct peer *p)
+void peer_settle(const struct remote *p)
 {
     switch (p->ended) {
     case REASON_peer_closed:
@@ -235,9 +236,9 @@ void peer_settle(const struct peer *p)
     }
 }
 
-void peer_look(struct peer *p, bool held)
+void peer_look(struct remote *p, bool held)
 {
-    struct packet k;
+    struct mario_frame k;
     MUST(p->state != PEER_ARRIVING);
     if (p->state != PEER_SERVED)
         return;
@@ -252,7 +253,7 @@ void peer_look(struct peer *p, bool held)
     }
     /* Nothing is in its way: what is due has happened. */
     MUST(!p->dropped && !p->fin && !p->stopped && !is_finished(p));
-    MUST(is_answered(p, p->sent.len) && next_at(p, p->at, &k) == CODEC_MORE);
+    MUST(is_answered(p, p->sent.len) && next_at(p, p->at, &k) == MARIO_FRAME_MORE);
     MUST(!has_waited(later(p->seen_tick, p->uncalm_tick), rules.set->timeout));
     MUST(p->tail == p->sent.len ||
          !has_waited(later(p->seen_tail, p->uncalm_tick), rules.set->packet_timeout));

@@ -31,7 +31,7 @@ enum peer_state {
     PEER_ENDED     /* its end hook has run */
 };
 
-struct peer {
+struct remote {
     enum peer_state state;
     bool fin;     /* it will send no more */
     bool dropped; /* it has closed its socket */
@@ -63,6 +63,7 @@ struct peer {
 /* The rules all peers live under; `where` says where the function of an id runs. */
 struct rules {
     const struct settings *set;
+    const struct mario_framing *framing;
     enum place (*where)(uint16 akg_id);
     const uint32_t *now; /* the tick */
     bool starved;        /* allocations may fail: anyone may end because of that */
@@ -72,24 +73,24 @@ extern struct rules rules;
 void bytes_add(struct bytes *b, const void *data, size_t n);
 
 /* It connects now; what the former one left is forgotten. */
-void peer_begin(struct peer *p);
+void peer_begin(struct remote *p);
 /* The kernel took these bytes from it. */
-void peer_sent(struct peer *p, const void *data, size_t n);
+void peer_sent(struct remote *p, const void *data, size_t n);
 /* A function is called: the packet it must be called for. */
-const unsigned char *peer_take(struct peer *p, enum place place, size_t *len);
+const unsigned char *peer_take(struct remote *p, enum place place, size_t *len);
 /* A function wrote these bytes, which are to be sent. */
-void peer_owes(struct peer *p, const void *data, size_t n);
+void peer_owes(struct remote *p, const void *data, size_t n);
 /* These have come. */
-void peer_got(struct peer *p, const void *data, size_t n);
+void peer_got(struct remote *p, const void *data, size_t n);
 /* It was handed to the worker, which could not watch it: true once, and it has ended. */
-bool peer_is_lost(struct peer *p);
+bool peer_is_lost(struct remote *p);
 /* The word stop has been given. */
-void peer_stop(struct peer *p, bool at_once);
+void peer_stop(struct remote *p, bool at_once);
 /* Its end hook runs: may it end for this reason, now, with this hook? */
-void peer_end(struct peer *p, enum reason r, uint16 hook, uint16 err_type);
+void peer_end(struct remote *p, enum reason r, uint16 hook, uint16 err_type);
 /* It has ended and the client has read all there was. */
-void peer_settle(const struct peer *p);
+void peer_settle(const struct remote *p);
 /* Nothing more will happen until somebody sends, reads, or time passes. `held`: functions of it are out. */
-void peer_look(struct peer *p, bool held);
+void peer_look(struct remote *p, bool held);
 
 #endif

@@ -459,6 +459,49 @@ START_TEST(registers_too_late)
 }
 END_TEST
 
+/* Goal: who reads a packet as text sees its own bytes alone, whatever stands behind it in the buffers: other packets of
+ * the stream, the end of a receive buffer, what was offloaded before. */
+START_TEST(reads_its_packet_as_text)
+{
+    static const uint16_t kinds[] = {0, TEST_OFFLOADED, TEST_CONCURRENT};
+    enum { PACKETS = 2000 };
+    static unsigned char packets[PACKETS * 200];
+    struct server s;
+    server_start(&s, "testapp", "test.offload=on", "server.workernum=1", "offload.threads=1", NULL);
+    for (int k = 0; k < 3; k++) {
+        unsigned char text[200];
+        size_t n = 0;
+        uint16_t akg_id = (uint16_t) (TEST_SIGHT + kinds[k]);
+        int fd = client_open(&s);
+        memset(text, 'x', sizeof text);
+        for (size_t i = 0; i < PACKETS; i++) /* 65,536 bytes end behind a packet, and within one */
+            n += client_packet(packets + n, akg_id, text, i % 3 == 0 ? 56 : (i * 7) % 180);
+        client_send(fd, packets, n);
+        for (size_t i = 0; i < PACKETS; i++) {
+            uint32_t len = UINT32_MAX;
+            client_recv_packet(fd, akg_id, &len, sizeof len);
+            ck_assert_uint_eq(len, i % 3 == 0 ? 56 : (i * 7) % 180);
+        }
+        close(fd);
+    }
+    for (int i = 0; i < 10; i++) { /* exactly what the receive buffer holds */
+        static unsigned char full[65536], data[512 - WIRE_HEAD_LEN];
+        int fd = client_open(&s);
+        memset(data, 'y', sizeof data);
+        for (size_t at = 0; at < sizeof full; at += 512)
+            client_packet(full + at, TEST_SIGHT, data, sizeof data);
+        client_send(fd, full, sizeof full);
+        for (size_t at = 0; at < sizeof full; at += 512) {
+            uint32_t len = UINT32_MAX;
+            client_recv_packet(fd, TEST_SIGHT, &len, sizeof len);
+            ck_assert_uint_eq(len, sizeof data);
+        }
+        close(fd);
+    }
+    server_finish(&s);
+}
+END_TEST
+
 /* Goal: a function that stops the server: its answer arrives, every client gets a FIN, exit code 0. */
 START_TEST(stops_the_server)
 {
@@ -494,6 +537,7 @@ Suite *functions_suite(void)
     c = itest_case(s, "answers", 20);
     tcase_add_test(c, writes_a_megabyte);
     tcase_add_test(c, amplifies);
+    tcase_add_test(c, reads_its_packet_as_text);
     c = itest_case(s, "hooks", 20);
     tcase_add_test(c, hook_greets);
     tcase_add_test(c, hook_refuses);

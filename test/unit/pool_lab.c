@@ -66,7 +66,6 @@ static void setup(void)
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     ck_assert(mem_thread_init());
     pool.settings = (struct settings){
-        .codec = {.stx = 1, .max_pkglen = MAX_PKGLEN, .funcs = functions},
         .timeout = 100,
         .write_timeout = 50,
         .packet_timeout = 20,
@@ -79,6 +78,11 @@ static void setup(void)
     ck_assert(executor_setup(pool.executor, 0, &pool.activity));
     pool.executor->shard = &pool.shard;
     executor_here = pool.executor;
+    pool.rules = (struct head_rules){.stx = 1, .funcs = functions};
+    pool.head =
+        (struct mario_framing){.name = "head", .next = head_next, .max = MAX_PKGLEN, .arg = &pool.rules};
+    pool.service = (struct service){.funcs = functions, .max_pkglen = MAX_PKGLEN, .framing = {&pool.head}};
+    pool.shard.service = &pool.service;
     pool.shard.set = &pool.settings;
     pool.shard.stats = &pool.stats;
     ck_assert(conn_pool_init(&pool.shard, PLACES, false, false));

@@ -6,6 +6,7 @@
 #define POOL_LAB_H
 
 #include "mario/conn/conn.h"
+#include "mario/frame/head.h"
 #include "unit.h"
 
 enum { PLACES = 40, MAX_PKGLEN = 8192 };
@@ -15,6 +16,9 @@ struct pool_lab {
     struct shard shard;
     struct executor *executor;
     struct activity activity;
+    struct service service;
+    struct mario_framing head;
+    struct head_rules rules;
     struct settings settings; /* a test may change them before it opens connections */
     struct stats stats;
     int peers[PLACES]; /* the other end of each slot's socket */

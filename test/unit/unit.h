@@ -23,11 +23,12 @@
     ROW(doorbell)   \
     ROW(trim)       \
     ROW(wheel)      \
-    ROW(codec)      \
+    ROW(head)       \
     ROW(registry)   \
     ROW(options)    \
     ROW(pool)       \
     ROW(pool_ends)  \
+    ROW(dispatch)   \
     ROW(log)        \
     ROW(log_sinks)  \
     ROW(log_disks)  \

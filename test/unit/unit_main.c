@@ -1,6 +1,6 @@
 /*
  * unit_main.c: runs the unit tests: all of them, or the suites named on the command line (`make test
- * T=codec`); --list prints the names.
+ * T=head`); --list prints the names.
  *
  * Exit code 0 when all passed, 1 when one failed, 2 for a name that does not exist. When all pass, check's
  * own summary is the last line. CK_FORK=no in the environment runs everything in one process, for a debugger.

@@ -1,0 +1,223 @@
+/*
+ * test_dispatch.c: framings through the interface of frame.h, on a worker's connection: however the bytes come, the
+ * functions see the same packets, each byte is looked at once, and what cannot be a packet ends the connection.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "mario/exec/registry.h"
+#include "mario/worker/dispatch.h"
+#include "pool_lab.h"
+
+enum { LINE = 0x7000, MAX = 64, SEEN_MAX = 4096 };
+
+static FUNC_PTR table[AKG_IDS];
+static struct {
+    char text[SEEN_MAX]; /* all packets that the function saw, each behind a '|' */
+    size_t len;
+    uint64_t looked; /* bytes that the framing looked at */
+} seen;
+
+static sint32 note(CONN *c)
+{
+    UNIT_ASSERT(seen.len + c->in_buf_len + 1 < SEEN_MAX);
+    UNIT_ASSERT(strlen(c->in_buf) == c->in_buf_len); /* a zero stands behind it */
+    seen.text[seen.len++] = '|';
+    memcpy(seen.text + seen.len, c->in_buf, c->in_buf_len);
+    seen.len += c->in_buf_len;
+    return 0;
+}
+
+static sint32 count(CONN *c)
+{
+    seen.len += c->in_buf_len;
+    return 0;
+}
+
+/* Lines: how long one is shows at its end. '!' begins none, '?' one that nobody serves. */
+static enum mario_frame_answer next_line(const struct mario_framing *framing, unsigned char *data, uint32_t n,
+                                         uint32_t before, struct mario_frame *f)
+{
+    (void) framing;
+    UNIT_ASSERT(n >= 1 && before <= n && f->need == 0 && f->at == 0 && f->len == 0);
+    seen.looked += n - before;
+    if (data[0] == '!') {
+        f->fault = REASON_bad_stx;
+        return MARIO_FRAME_BAD;
+    }
+    const unsigned char *end = memchr(data + before, '\n', n - before);
+    if (before > 0 && data[before - 1] == '\n')
+        end = data + before - 1; /* asked again */
+    if (end == NULL)
+        return MARIO_FRAME_MORE;
+    f->len = (uint32_t) (end - data);
+    f->need = f->len + 1;
+    f->id = data[0] == '?' ? LINE + 1 : LINE;
+    return MARIO_FRAME_OK;
+}
+
+/* A length, a colour, and as many bytes of it, each with one bit turned until it was looked at. */
+static enum mario_frame_answer next_masked(const struct mario_framing *framing, unsigned char *data,
+                                           uint32_t n, uint32_t before, struct mario_frame *f)
+{
+    (void) framing;
+    UNIT_ASSERT(n >= 1 && before <= n);
+    f->at = 1;
+    f->len = data[0];
+    f->need = f->len + 1;
+    f->id = LINE;
+    uint32_t here = n < f->need ? n : f->need;
+    for (uint32_t i = before > 1 ? before : 1; i < here; i++)
+        data[i] ^= 0x80;
+    seen.looked += here > before ? here - before : 0;
+    return n < f->need ? MARIO_FRAME_MORE : MARIO_FRAME_OK;
+}
+
+static struct conn *begin(MARIO_FRAME_FUNC next)
+{
+    static struct mario_framing toy;
+    toy = (struct mario_framing){.name = "toy", .next = next, .max = MAX};
+    table[LINE] = note;
+    pool.service.funcs = table;
+    pool.service.framing[5] = &toy;
+    if (pool.executor->rx == NULL)
+        ck_assert_ptr_nonnull(pool.executor->rx = malloc(RX_BYTES));
+    memset(&seen, 0, sizeof seen);
+    struct conn *c = pool_open();
+    c->listener = 5;
+    return c;
+}
+
+static void feed(struct conn *c, const void *data, size_t n)
+{
+    UNIT_ASSERT(n == 0 || send(pool.peers[c->pub.ind], data, n, 0) == (ssize_t) n);
+    if (n > 0)
+        UNIT_ASSERT(dispatch_receive(pool.executor, c));
+}
+
+static void end(struct conn *c)
+{
+    if (c->state == CONN_OPEN)
+        conn_end(c, REASON_stop);
+    conn_pass(&pool.shard);
+}
+
+/* The bytes cut into three at any two places, then one by one: always these packets, and no byte looked at twice. */
+static void check_cuts(MARIO_FRAME_FUNC next, const void *bytes, size_t n, const char *packets)
+{
+    const char *data = bytes;
+    for (size_t a = 0; a <= n; a++) {
+        for (size_t b = a; b <= n; b++) {
+            struct conn *c = begin(next);
+            feed(c, data, a);
+            feed(c, data + a, b - a);
+            feed(c, data + b, n - b);
+            UNIT_ASSERT(seen.len == strlen(packets) && memcmp(seen.text, packets, seen.len) == 0);
+            UNIT_ASSERT(c->state == CONN_OPEN && c->carry_len == 0);
+            end(c);
+        }
+    }
+    struct conn *c = begin(next);
+    for (size_t i = 0; i < n; i++)
+        feed(c, data + i, 1);
+    UNIT_ASSERT(seen.len == strlen(packets) && memcmp(seen.text, packets, seen.len) == 0);
+    UNIT_ASSERT(seen.looked <= 2 * n); /* a packet's last byte once more: it was whole in the carry */
+    end(c);
+}
+
+START_TEST(lines_however_they_come)
+{
+    static const char text[] = "one\n\nthree is longer\n4\n";
+    check_cuts(next_line, text, sizeof text - 1, "|one||three is longer|4");
+}
+END_TEST
+
+START_TEST(masked_however_they_come)
+{
+    unsigned char bytes[] = "\3one\0\5three\1x\10in place";
+    for (size_t i = 0, left = 0; i < sizeof bytes - 1; i++) {
+        if (left-- == 0)
+            left = bytes[i];
+        else
+            bytes[i] ^= 0x80;
+    }
+    check_cuts(next_masked, bytes, sizeof bytes - 1, "|one||three|x|in place");
+}
+END_TEST
+
+START_TEST(what_cannot_be_a_packet)
+{
+    static const struct {
+        const char *text, *packets;
+        enum reason reason;
+    } cases[] = {
+        {"good\n!bad\n", "|good", REASON_bad_stx},
+        {"good\n?nobody\n", "|good", REASON_unknown_akg},
+        {"good\n0123456789012345678901234567890123456789012345678901234567890123", "|good",
+         REASON_bad_length},
+    };
+    size_t n = strlen(cases[_i].text);
+    for (size_t cut = 0; cut < n; cut++) {
+        uint64_t before = pool_stat(stats_of_reason(cases[_i].reason));
+        struct conn *c = begin(next_line);
+        feed(c, cases[_i].text, cut);
+        if (c->state == CONN_OPEN)
+            feed(c, cases[_i].text + cut, n - cut);
+        UNIT_ASSERT(c->state == CONN_CLOSING && c->reason == cases[_i].reason);
+        UNIT_ASSERT(seen.len == strlen(cases[_i].packets) &&
+                    memcmp(seen.text, cases[_i].packets, seen.len) == 0);
+        end(c);
+        UNIT_ASSERT(pool_stat(stats_of_reason(cases[_i].reason)) == before + 1);
+    }
+}
+END_TEST
+
+/* A large packet that comes in pieces is only appended to: what is carried is not moved for each of them. The front of
+ * the receive buffer, where it would be put together with them, stays as it was. */
+START_TEST(a_trickle_is_only_appended)
+{
+    enum { LEN = 3000 };
+    unsigned char packet[LEN] = {1, 0, 0, 0, LEN & 0xff, LEN >> 8, 2, 0x70};
+    struct conn *c = begin(next_line);
+    c->listener = 0;
+    table[LINE + 2] = count;
+    pool.rules.funcs = table;
+    feed(c, packet, 8);
+    pool.executor->rx[RX_FRONT - 1] = 0x5a;
+    for (size_t i = 8; i < LEN - 1; i++) {
+        feed(c, packet + i, 1);
+        UNIT_ASSERT(pool.executor->rx[RX_FRONT - 1] == 0x5a && c->carry_len == i + 1);
+    }
+    feed(c, packet + LEN - 1, 1);
+    ck_assert_uint_eq(seen.len, LEN);
+    end(c);
+}
+END_TEST
+
+START_TEST(other_listeners_have_their_own)
+{
+    unsigned char bare[8] = {1, 0, 0, 0, 8, 0, 2, 0x70};
+    struct conn *lines = begin(next_line), *heads = pool_open();
+    feed(lines, "a line\n", 7);
+    table[LINE + 2] = count;
+    pool.rules.funcs = table;
+    feed(heads, bare, sizeof bare);
+    ck_assert_uint_eq(heads->state, CONN_OPEN);
+    ck_assert_uint_eq(seen.len, strlen("|a line") + sizeof bare);
+    end(lines);
+    end(heads);
+}
+END_TEST
+
+Suite *dispatch_suite(void)
+{
+    Suite *s = suite_create("dispatch");
+    TCase *c = pool_case(s, "framings", 20);
+    tcase_add_test(c, lines_however_they_come);
+    tcase_add_test(c, masked_however_they_come);
+    tcase_add_loop_test(c, what_cannot_be_a_packet, 0, 3);
+    tcase_add_test(c, a_trickle_is_only_appended);
+    tcase_add_test(c, other_listeners_have_their_own);
+    return s;
+}
