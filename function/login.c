@@ -15,7 +15,6 @@ static struct {
 /* Log a bad LOGIN, at most one a second and worker, so that a client in error cannot flood the log. */
 static void login_warn(const CONN *c)
 {
-    const ubyte *ip = (const ubyte *) &c->cip, *port = (const ubyte *) &c->cport;
     uint32 ind = c->owner->ind;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -24,8 +23,7 @@ static void login_warn(const CONN *c)
         login_warned[ind].kept_back++;
         return;
     }
-    slog_warn_t(c->owner->qlog, "bad login from %u.%u.%u.%u:%u: %u bytes instead of %u (%u more before)",
-                ip[0], ip[1], ip[2], ip[3], port[0] * 256u + port[1], c->in_buf_len,
+    slog_warn_t(c->owner->qlog, "bad login: %u bytes instead of %u (%u more before)", c->in_buf_len,
                 (uint32) (SIZE_OF_HEAD + sizeof(LOGIN_REQ)), login_warned[ind].kept_back);
     login_warned[ind].second = now.tv_sec;
     login_warned[ind].kept_back = 0;
