@@ -64,11 +64,13 @@ struct executor {
     struct activity
         last; /* what it ran when it was taken over: successor (w) -> master (r) by `arrival`; and its
                         * own thread, which may find it not yet written */
-    _Atomic bool gone;     /* its thread is ending, and not by finishing: thread (w) -> master (r) */
-    bool died;             /* the master's: its thread ended in a function */
-    bool joined;           /* the master's: it was taken over, and its thread has ended */
-    bool reaped;           /* the master's: and its connection was released */
-    struct executor *next; /* the master's: among those that were taken over */
+    _Atomic bool gone;       /* its thread is ending, and not by finishing: thread (w) -> master (r) */
+    bool died;               /* the master's: its thread ended in a function */
+    bool burying;            /* the master's: the spawner has it, too */
+    _Atomic bool joined;     /* its thread has ended: spawner (w) -> master (r) */
+    _Atomic bool reaped;     /* and its connection was released: it may be freed: master (w) -> spawner (r) */
+    struct executor *next;   /* the master's: among those that were taken over */
+    struct executor *behind; /* the spawner's: among those that wait to be freed */
     struct fence fence;
 };
 

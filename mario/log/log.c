@@ -28,6 +28,20 @@ struct logger logger = {.lock = PTHREAD_MUTEX_INITIALIZER,
 
 _Thread_local bool (*log_context)(struct log_who *who);
 
+int logger_lock(void)
+{
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    pthread_mutex_lock(&logger.lock);
+    return cancel;
+}
+
+void logger_unlock(int cancel)
+{
+    pthread_mutex_unlock(&logger.lock);
+    pthread_setcancelstate(cancel, &cancel);
+}
+
 /* ---- Recording ---- */
 
 static struct log_record *record_begin(LOG_QUEUE *q, int fd)
@@ -185,14 +199,14 @@ LOG_QUEUE *create_log_queue(void)
     if (gettid() != getpid())
         snprintf(name, sizeof name, "thread-%d", (int) gettid());
     set_name(q, name);
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     bool ok = log_bell_setup();
     if (ok) {
         q->number = logger.queue_count++;
         q->next = logger.queues;
         logger.queues = q;
     }
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     if (!ok) {
         spsc_fini(&q->ring);
         free(q);
@@ -205,17 +219,17 @@ void mario_log_name(LOG_QUEUE *q, const char *name)
 {
     if (q == NULL)
         return;
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     set_name(q, name);
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
 }
 
 bool log_queue_is_read(const LOG_QUEUE *q)
 {
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     bool read = !logger.running || atomic_load_explicit(&q->ring.head, memory_order_acquire) ==
                                        atomic_load_explicit(&q->ring.tail, memory_order_acquire);
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     return read;
 }
 
@@ -225,7 +239,7 @@ void log_queue_destroy(LOG_QUEUE **qp)
     *qp = NULL;
     if (q == NULL)
         return;
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     for (LOG_QUEUE **at = &logger.queues; *at != NULL; at = &(*at)->next) {
         if (*at == q) {
             *at = q->next;
@@ -237,7 +251,7 @@ void log_queue_destroy(LOG_QUEUE **qp)
         logger.queue_dropped++;
         spsc_release(&q->ring);
     }
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     spsc_fini(&q->ring);
     free(q);
 }
@@ -257,7 +271,7 @@ sint32 mario_log_target_check(const char *target, char *why, uint32 size)
 
 /* Open a target and hand it to the log thread, with new settings unless they are NULL. One that may be gone is
  * handed over unopened: the log thread tries again with each line. */
-static sint32 use_target(const char *text, bool may_be_gone, const struct log_settings *set)
+static sint32 take_target(const char *text, bool may_be_gone, const struct log_settings *set)
 {
     struct log_target t;
     char why[64];
@@ -268,18 +282,28 @@ static sint32 use_target(const char *text, bool may_be_gone, const struct log_se
     if (!log_target_open(&t) && !may_be_gone)
         return -1;
     mario_log_flush(1000); /* what was recorded before goes to the old one */
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     int unused = logger.target.fd;
     logger.target = t;
     logger.may_be_gone = may_be_gone;
     if (set != NULL)
         logger.settings = *set;
     logger.changed = true;
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     if (unused >= 0)
         close(unused);
     log_wake();
     return 0;
+}
+
+/* The same; a thread that is cancelled here ends behind it, not with a file that nobody closes. */
+static sint32 use_target(const char *text, bool may_be_gone, const struct log_settings *set)
+{
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    sint32 rc = take_target(text, may_be_gone, set);
+    pthread_setcancelstate(cancel, &cancel);
+    return rc;
 }
 
 sint32 mario_log_open(const char *target)
@@ -303,18 +327,18 @@ sint32 mario_log_setup(const struct mario_log_options *o)
 
 void regist_log_func(MARIO_LOG_FUNC f, void *arg)
 {
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     logger.sink = f;
     logger.sink_arg = arg;
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
 }
 
 void regist_log_reopen_func(MARIO_LOG_REOPEN_FUNC f, void *arg)
 {
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     logger.reopened = f;
     logger.reopened_arg = arg;
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
 }
 
 /* ---- What the log thread is asked for ---- */
@@ -333,17 +357,34 @@ void log_reopen(void)
 
 uint64 mario_log_dropped(void)
 {
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     uint64_t sum = logger.queue_dropped + atomic_load_explicit(&logger.write_dropped, memory_order_relaxed);
     for (const LOG_QUEUE *q = logger.queues; q != NULL; q = q->next)
         sum += atomic_load_explicit(&q->dropped, memory_order_relaxed);
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     return sum;
+}
+
+/* As logger_lock(), but not for ever: a stop must end whoever has the lock. */
+static bool lock_until(const struct timespec *until, int *cancel)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel);
+    while (pthread_mutex_trylock(&logger.lock) != 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > until->tv_sec || (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec)) {
+            pthread_setcancelstate(*cancel, cancel);
+            return false;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+    return true;
 }
 
 sint32 mario_log_flush(uint32 timeout_ms)
 {
     struct timespec until;
+    int cancel;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
     until.tv_nsec += (long) (timeout_ms % 1000) * 1000000;
@@ -351,7 +392,8 @@ sint32 mario_log_flush(uint32 timeout_ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    pthread_mutex_lock(&logger.lock);
+    if (!lock_until(&until, &cancel))
+        return -1;
     int err = logger.running ? 0 : -1;
     if (err == 0) {
         uint64_t ticket = atomic_fetch_add_explicit(&logger.flush_wanted, 1, memory_order_release) + 1;
@@ -359,6 +401,6 @@ sint32 mario_log_flush(uint32 timeout_ms)
         while (err == 0 && logger.flush_done < ticket)
             err = pthread_cond_timedwait(&logger.flushed, &logger.lock, &until);
     }
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     return err == 0 ? 0 : -1;
 }

@@ -416,23 +416,23 @@ static bool start(LOG_QUEUE *own)
 
 sint32 start_log_thread(void)
 {
-    pthread_mutex_lock(&logger.lock);
+    int cancel = logger_lock();
     bool running = logger.running;
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     if (running)
         return 0;
     LOG_QUEUE *own = create_log_queue();
     if (own == NULL)
         return -1;
     mario_log_name(own, "log");
-    pthread_mutex_lock(&logger.lock);
+    cancel = logger_lock();
     running = logger.running;
     if (!running && start(own)) {
         running = true;
         own = NULL;
     }
     int err = errno;
-    pthread_mutex_unlock(&logger.lock);
+    logger_unlock(cancel);
     log_queue_destroy(&own);
     errno = err;
     return running ? 0 : -1;

@@ -16,9 +16,11 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
+#include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/loop.h"
 #include "mario/base/mem.h"
+#include "mario/base/thread.h"
 #include "mario/exec/reply.h"
 #include "mario/mario_util.h"
 #include "mario/process/crash.h"
@@ -152,7 +154,7 @@ static void on_death(void *arg)
     executor_here = NULL;
     mem_thread_fini();
     pthread_detach(pthread_self());
-    while (pthread_create(&successor, NULL, thread_main, p) != 0)
+    while (thread_start(&successor, 0, thread_main, p) != 0)
         nsleep(AGAIN_NS);
 }
 
@@ -288,7 +290,7 @@ int offload_start(struct offload_pool *o)
 {
     for (; o->started < o->set.threads; o->started++) {
         struct thread *p = &o->threads[o->started];
-        int err = pthread_create(&p->executor->thread, NULL, thread_main, p);
+        int err = thread_start(&p->executor->thread, 0, thread_main, p);
         if (err != 0) {
             offload_stop(o);
             return err;
@@ -316,10 +318,8 @@ uint32_t offload_complain(const struct offload_pool *o)
         uint64_t conn = atomic_load_explicit(&b->conn, memory_order_relaxed);
         if (activity_kind(what) == ACTIVITY_IDLE)
             continue;
-        fprintf(
-            stderr,
-            "mario: function 0x%04x, offloaded by worker %u for its connection %u, did not return in time\n",
-            activity_akg(what), id_worker(conn), id_slot(conn));
+        complain("function 0x%04x, offloaded by worker %u for its connection %u, did not return in time",
+                 activity_akg(what), id_worker(conn), id_slot(conn));
         n++;
     }
     return n;

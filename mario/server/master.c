@@ -265,7 +265,7 @@ bool master_setup(struct master *m)
     m->acceptor.watchdog = &m->watchdog;
     m->acceptor.qlog = m->qlog;
     m->acceptor.stats = m->stats;
-    return watchdog_setup(&m->watchdog, m->base) && acceptor_setup(&m->acceptor, m->base) &&
+    return watchdog_setup(&m->watchdog, m->base, &m->bell) && acceptor_setup(&m->acceptor, m->base) &&
            event_add(m->bell_event, NULL) == 0;
 }
 
@@ -298,12 +298,12 @@ void master_teardown(struct master *m)
  * SCHED_BATCH thread does not preempt when it wakes (sched(7)); it runs when the worker sleeps, and finds
  * more to accept at once. Needs no privilege; if it fails nothing is lost. The thread is the application's:
  * it gets its policy back. */
-static void set_policy(int from, int to)
+static bool set_policy(int from, int to)
 {
     int policy;
     struct sched_param p;
-    if (pthread_getschedparam(pthread_self(), &policy, &p) == 0 && policy == from)
-        pthread_setschedparam(pthread_self(), to, &p);
+    return pthread_getschedparam(pthread_self(), &policy, &p) == 0 && policy == from &&
+           pthread_setschedparam(pthread_self(), to, &p) == 0;
 }
 
 bool master_run(struct master *m)
@@ -314,7 +314,7 @@ bool master_run(struct master *m)
     sigemptyset(&mine);
     for (int i = 0; i < MASTER_SIGNALS; i++)
         sigaddset(&mine, master_signals[i]);
-    set_policy(SCHED_OTHER, SCHED_BATCH);
+    bool batch = set_policy(SCHED_OTHER, SCHED_BATCH);
     pthread_sigmask(SIG_UNBLOCK, &mine, &old); /* blocked in every other thread: they reach this one's loop */
     look_at_stop_requests(m);
     if (event_base_loop(m->base, 0) < 0) {
@@ -322,6 +322,7 @@ bool master_run(struct master *m)
         m->failed = true;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    set_policy(SCHED_BATCH, SCHED_OTHER);
+    if (batch)
+        set_policy(SCHED_BATCH, SCHED_OTHER);
     return !m->gave_up && !m->failed;
 }

@@ -372,6 +372,9 @@ static bool start_trimmer(void)
 
 static bool start_workers(SERVER *s)
 {
+    int no_spawner = watchdog_start(&s->master.watchdog);
+    if (no_spawner != 0)
+        return complain("cannot start the thread that replaces others: %s", strerror(no_spawner));
     for (uint32_t i = 0; i < s->workernum; i++) {
         int err = worker_start(&s->workers[i]);
         if (err != 0)

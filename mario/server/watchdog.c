@@ -2,6 +2,9 @@
  * watchdog.c: the watch over the workers. Runs on the master, some forty times a second; the handler of
  * TRACE_SIGNAL on the thread that was asked. Costs the workers what executor.h stores anyway.
  *
+ * On the master nothing is done that another thread could hold up: no lock, no heap, no dladdr(). Making and freeing
+ * executors, which need all that, is the spawner's (spawner.h).
+ *
  * Time is counted by looking: an activity that has not changed between two looks has lasted that long. So a worker
  * reads no clock, and a machine that was asleep, or a master that was, accuses nobody.
  */
@@ -37,7 +40,7 @@ enum {
     TRACE_WAITS = 10,
     RETRY_MS = 1000,
     MINUTE_MS = 60000,
-    END_WAITS = 1000, /* ms that a former executor's thread has to end, once the workers have */
+    END_WAITS = 2000, /* ms that threads on their way and former ones have to end, once the workers have */
     LINES_A_SECOND = 4
 };
 
@@ -232,44 +235,48 @@ static void note_replacement(struct watchdog *w, uint64_t now)
     w->oldest = w->oldest + 1 == w->limits.replace_max ? 0 : w->oldest + 1;
 }
 
+static void say_limited(struct watchdog *w, uint32_t i, uint64_t now)
+{
+    struct watched *o = &w->of[i];
+    o->try_ms = now + RETRY_MS;
+    if (o->limited)
+        return;
+    struct mario_alarm a = alarm_of(w->workers[i].executor->activity, o->what, i, o->ms);
+    o->limited = true;
+    tell(w, &a, MARIO_ALARM_LIMIT);
+}
+
+static enum succession_state succession_of(const struct watchdog *w, uint32_t i)
+{
+    return (enum succession_state) atomic_load_explicit(&w->of[i].succession.state, memory_order_acquire);
+}
+
 static void replace(struct watchdog *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
-    uint64_t fence;
-    if (o->successor != NULL || now < o->try_ms || !takeover_is_needed(&w->workers[i], o->what, &fence))
+    if (succession_of(w, i) != SUCCESSION_NONE || now < o->try_ms)
         return;
-    if (may_replace(w, now))
-        o->successor = takeover_begin(&w->workers[i], fence);
-    if (o->successor != NULL) {
+    o->succession.worker = &w->workers[i];
+    if (!takeover_is_needed(&w->workers[i], o->what, &o->succession.fence))
+        return;
+    if (may_replace(w, now) && spawner_succeed(&w->spawner, &o->succession))
         note_replacement(w, now);
-        return;
-    }
-    o->try_ms = now + RETRY_MS;
-    if (!o->limited) {
-        struct mario_alarm a = alarm_of(w->workers[i].executor->activity, o->what, i, o->ms);
-        o->limited = true;
-        tell(w, &a, MARIO_ALARM_LIMIT);
-    }
+    else
+        say_limited(w, i, now);
 }
 
-/* A successor has taken over, or found the worker alive. */
-static void settle_successor(struct watchdog *w, uint32_t i)
+static void succession_is_over(struct watchdog *w, uint32_t i)
+{
+    atomic_store_explicit(&w->of[i].succession.state, SUCCESSION_NONE, memory_order_relaxed);
+}
+
+/* It serves worker i: who did before is kept until its thread has ended. */
+static void welcome(struct watchdog *w, uint32_t i)
 {
     struct watched *o = &w->of[i];
-    struct worker *worker = &w->workers[i];
-    struct executor *old = worker->executor;
-    switch (takeover_state(o->successor)) {
-    case SUCCESSOR_COMES:
-        return;
-    case SUCCESSOR_LATE:
-        pthread_join(o->successor->thread, NULL);
-        executor_destroy(&o->successor);
-        return;
-    case SUCCESSOR_SERVES:
-        break;
-    }
-    worker->executor = o->successor;
-    o->successor = NULL;
+    struct executor *old = w->workers[i].executor;
+    w->workers[i].executor = o->succession.successor;
+    succession_is_over(w, i);
     old->next = w->former;
     w->former = old;
     struct mario_alarm a =
@@ -281,36 +288,68 @@ static void settle_successor(struct watchdog *w, uint32_t i)
     o->ms = 0;
 }
 
-/* A thread that was taken over: if it has ended by now, destructors of its own data included, which may take their
- * time, its connection is freed. */
-static void reap(struct watchdog *w, struct executor *t)
+/* It found the worker alive: its thread ends. Not if too many wait for that: then later. */
+static void dismiss(struct watchdog *w, uint32_t i)
 {
-    if (t->reaped)
-        return;
-    if (!t->joined)
-        t->joined =
-            atomic_load_explicit(&t->gone, memory_order_acquire) && pthread_tryjoin_np(t->thread, NULL) == 0;
-    t->reaped = t->joined && takeover_release(&w->workers[t->pub.ind], t);
-    if (t->reaped && !t->died)
-        stats_add(w->stats, STAT_watch_buried, 1);
+    struct executor *late = w->of[i].succession.successor;
+    atomic_store_explicit(&late->reaped, true, memory_order_relaxed); /* nothing is to be released */
+    if (spawner_bury(&w->spawner, late))
+        succession_is_over(w, i);
 }
 
-/* All of these; what they had is freed once their last lines are in the log. True if no thread is left. */
+/* What has become of the order to replace worker i. */
+static void settle(struct watchdog *w, uint32_t i, uint64_t now)
+{
+    switch (succession_of(w, i)) {
+    case SUCCESSION_NONE:
+    case SUCCESSION_ORDERED:
+        return;
+    case SUCCESSION_FAILED:
+        succession_is_over(w, i);
+        say_limited(w, i, now);
+        return;
+    case SUCCESSION_STARTED:
+        break;
+    }
+    switch (takeover_state(w->of[i].succession.successor)) {
+    case SUCCESSOR_COMES:
+        return;
+    case SUCCESSOR_LATE:
+        dismiss(w, i);
+        return;
+    case SUCCESSOR_SERVES:
+        welcome(w, i);
+        return;
+    }
+}
+
+/* A thread that was taken over: if it has ended by now, destructors of its own data included, which may take their
+ * time, its connection is freed. Whether that is done: then the spawner frees it too. */
+static bool reap(struct watchdog *w, struct executor *t)
+{
+    if (!t->burying)
+        t->burying = atomic_load_explicit(&t->gone, memory_order_acquire) && spawner_bury(&w->spawner, t);
+    if (!atomic_load_explicit(&t->joined, memory_order_acquire) ||
+        !takeover_release(&w->workers[t->pub.ind], t))
+        return false;
+    if (!t->died)
+        stats_add(w->stats, STAT_watch_buried, 1);
+    return true;
+}
+
+/* All of these. True if no thread is left. */
 static bool reap_former(struct watchdog *w)
 {
-    bool all = true;
     for (struct executor **link = &w->former; *link != NULL;) {
-        struct executor *t = *link;
-        reap(w, t);
-        all = all && t->reaped;
-        if (t->reaped && log_queue_is_read(t->pub.qlog)) {
-            *link = t->next;
-            executor_destroy(&t);
+        struct executor *t = *link, *next = t->next;
+        if (reap(w, t)) {
+            *link = next;
+            atomic_store_explicit(&t->reaped, true, memory_order_release); /* not ours any more */
         } else {
             link = &t->next;
         }
     }
-    return all;
+    return w->former == NULL;
 }
 
 /* ---- Looking ---- */
@@ -359,8 +398,7 @@ static void look_at_death(struct watchdog *w, uint32_t i, uint64_t now)
 static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passed)
 {
     struct watched *o = &w->of[i];
-    if (o->successor != NULL)
-        settle_successor(w, i);
+    settle(w, i, now);
     struct executor *t = w->workers[i].executor;
     if (fence_state(fence_look(&t->fence)) == FENCE_TAKEN)
         return; /* its successor is still moving the connections: it is neither back nor stuck */
@@ -397,7 +435,7 @@ static void look_while_needed(struct watchdog *w)
 {
     bool waits = w->former != NULL;
     for (uint32_t i = 0; i < w->workernum && !waits; i++)
-        waits = w->of[i].warned || w->of[i].successor != NULL;
+        waits = w->of[i].warned || succession_of(w, i) != SUCCESSION_NONE;
     if (!waits)
         event_del(w->event);
     else if (!event_pending(w->event, EV_TIMEOUT, NULL))
@@ -434,7 +472,7 @@ static uint32_t period_of(uint32_t warn_ms)
     return p < PERIOD_MIN ? PERIOD_MIN : p > PERIOD_MAX ? PERIOD_MAX : p;
 }
 
-bool watchdog_setup(struct watchdog *w, struct event_base *base)
+bool watchdog_setup(struct watchdog *w, struct event_base *base, struct doorbell *bell)
 {
     w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
     w->looked_ms = clock_ms();
@@ -442,12 +480,19 @@ bool watchdog_setup(struct watchdog *w, struct event_base *base)
     w->replaced_ms = calloc(w->limits.replace_max + 1, sizeof *w->replaced_ms);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
     w->traces = w->limits.warn_ms != 0 && traces_setup();
-    return w->of != NULL && w->replaced_ms != NULL && w->event != NULL &&
+    return spawner_init(&w->spawner, bell) && w->of != NULL && w->replaced_ms != NULL && w->event != NULL &&
            (w->limits.warn_ms == 0 || set_pace(w));
+}
+
+int watchdog_start(struct watchdog *w)
+{
+    return spawner_start(&w->spawner);
 }
 
 void watchdog_teardown(struct watchdog *w)
 {
+    spawner_stop(&w->spawner);
+    spawner_fini(&w->spawner);
     if (w->event != NULL)
         event_free(w->event);
     while (w->former != NULL) {
@@ -462,20 +507,23 @@ void watchdog_teardown(struct watchdog *w)
     w->replaced_ms = NULL;
 }
 
+/* Whether nobody is on its way to a worker, and no former thread is left. */
+static bool all_is_settled(struct watchdog *w)
+{
+    bool all = true;
+    for (uint32_t i = 0; i < w->workernum; i++) {
+        settle(w, i, clock_ms());
+        all = all && succession_of(w, i) == SUCCESSION_NONE;
+    }
+    return reap_former(w) && all;
+}
+
 bool watchdog_end(struct watchdog *w)
 {
-    for (uint32_t i = 0; i < w->workernum; i++) {
-        struct watched *o = &w->of[i];
-        while (o->successor != NULL) {
-            settle_successor(w, i);
-            if (o->successor != NULL)
-                nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        }
-    }
-    for (int i = 0; i < END_WAITS && !reap_former(w);
-         i++) /* their connections are gone: they are about to end */
+    for (int i = 0; i < END_WAITS && !all_is_settled(w);
+         i++) /* connections are gone: they are about to end */
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    return reap_former(w);
+    return all_is_settled(w);
 }
 
 /* Name what this activity says, if it says anything. */
@@ -494,7 +542,7 @@ bool watchdog_name(const struct watchdog *w, uint32_t i)
 {
     bool any = name_one(w->workers[i].executor->activity, i);
     for (const struct executor *t = w->former; t != NULL; t = t->next) {
-        if (t->pub.ind == i && !t->reaped)
+        if (t->pub.ind == i)
             any = name_one(&t->last, i) || any;
     }
     return any;

@@ -10,6 +10,7 @@
 #include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/mario_watch.h"
+#include "mario/server/spawner.h"
 #include "mario/worker/worker.h"
 
 struct watchdog_limits {
@@ -20,24 +21,23 @@ struct watchdog_limits {
 
 /* What is known of a worker. */
 struct watched {
-    uint64_t what;              /* its activity when last looked at */
-    uint32_t ms;                /* for how long that has been so, while a function ran */
-    struct mario_alarm seen;    /* what that says */
-    bool warned;                /* said, and not yet that it is back */
-    bool asked;                 /* its thread was asked where it is */
-    bool limited;               /* said that it is not replaced */
-    uint64_t try_ms;            /* not before this time again */
-    struct executor *successor; /* on its way; it takes over or finds the worker alive */
+    uint64_t what;                /* its activity when last looked at */
+    uint32_t ms;                  /* for how long that has been so, while a function ran */
+    struct mario_alarm seen;      /* what that says */
+    bool warned;                  /* said, and not yet that it is back */
+    bool asked;                   /* its thread was asked where it is */
+    bool limited;                 /* said that it is not replaced */
+    uint64_t try_ms;              /* not before this time again */
+    struct succession succession; /* another thread is on its way; it takes over or finds the worker alive */
 };
 
 struct watchdog {
     struct watchdog_limits limits;
     struct worker *workers;
     uint32_t workernum;
-    struct watched *of; /* [workernum] */
-    struct executor *
-        former; /* executors that were taken over and whose threads may still run, or whose last lines are not
-                          * in the log yet: linked by `next` */
+    struct watched *of;      /* [workernum] */
+    struct executor *former; /* that were taken over and whose threads may still run: linked by `next` */
+    struct spawner spawner;  /* makes and frees executors */
     struct event *event;
     uint32_t period_ms;
     uint64_t looked_ms;    /* when it last looked */
@@ -48,9 +48,12 @@ struct watchdog {
     struct stats *stats; /* the master's */
 };
 
-/* workers, workernum, limits, qlog and stats are set. False without memory. */
-__attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, struct event_base *base);
-/* Frees what is left; all threads have ended. */
+/* workers, workernum, limits, qlog and stats are set; the spawner rings bell. False without memory. */
+__attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, struct event_base *base,
+                                                        struct doorbell *bell);
+/* Start its thread, the spawner, before the workers'. 0 or an errno value. */
+__attribute__((warn_unused_result)) int watchdog_start(struct watchdog *w);
+/* Frees what is left; all threads of workers have ended. */
 void watchdog_teardown(struct watchdog *w);
 
 /* Look at all workers now. */

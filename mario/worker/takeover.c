@@ -6,6 +6,7 @@
 #include "mario/worker/takeover.h"
 
 #include "mario/base/mem.h"
+#include "mario/base/thread.h"
 
 /* What the other one ran is kept for it; the activity is ours, and we run nothing yet. */
 static void take_activity(struct executor *old)
@@ -61,7 +62,7 @@ static void *successor_main(void *arg)
     return NULL;
 }
 
-/* ---- The master ---- */
+/* ---- The master, the spawner ---- */
 
 /* The fence first, then the activity: so the fence belongs to that very call. */
 bool takeover_is_needed(const struct worker *w, uint64_t what, uint64_t *fence)
@@ -81,7 +82,7 @@ struct executor *takeover_begin(struct worker *w, uint64_t fence)
         return NULL;
     t->predecessor = old;
     t->fence_seen = fence;
-    if (pthread_create(&t->thread, NULL, successor_main, t) != 0)
+    if (thread_start(&t->thread, 0, successor_main, t) != 0)
         executor_destroy(&t);
     return t;
 }

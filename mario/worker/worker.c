@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "mario/base/mem.h"
+#include "mario/base/thread.h"
 #include "mario/exec/reply.h"
 #include "mario/offload/queue.h"
 #include "mario/process/crash.h"
@@ -336,7 +337,7 @@ void worker_offload(struct worker *w, struct offload_pool *pool)
 
 int worker_start(struct worker *w)
 {
-    return pthread_create(&w->executor->thread, NULL, worker_main, w);
+    return thread_start(&w->executor->thread, 0, worker_main, w);
 }
 
 void worker_join(struct worker *w)

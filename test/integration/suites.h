@@ -21,6 +21,7 @@
     ROW(sockets)      \
     ROW(stop)         \
     ROW(watch)        \
+    ROW(master)       \
     ROW(takeover)     \
     ROW(crash)        \
     ROW(last_words)   \

@@ -395,6 +395,27 @@ START_TEST(a_burst_gives_its_memory_back)
 }
 END_TEST
 
+/* Goal: a function does not look whether what it writes could be kept, and there is no memory for it: nothing of that
+ * answer is sent, and the connection ends with no_memory, so that its client knows. Inline and offloaded. */
+START_TEST(an_answer_without_memory)
+{
+    static const char *const args[] = {"server.workernum=1", "test.offload=on", "offload.threads=1", NULL};
+    struct server s;
+    size_t extra;
+    struct heap_board *b = start_program(&s, "testapp", args);
+    int fd = client_open(&s);
+    client_echo(fd, 100);
+    heap_set(b, 1, HEAP_FOR_EVER);
+    client_send_packet(fd, _i == 0 ? TEST_MEGABYTE : TEST_MEGABYTE + TEST_OFFLOADED, NULL, 0);
+    ck_assert_int_ne(client_ending(fd, &extra, 5000), END_TIMEOUT);
+    heap_set(b, 0, 0);
+    ck_assert_uint_eq(extra, 0);
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_no_memory"), 1);
+}
+END_TEST
+
 Suite *alloc_suite(void)
 {
     Suite *s = suite_create("alloc");
@@ -413,5 +434,6 @@ Suite *alloc_suite(void)
     c = itest_case(s, "later", 30);
     tcase_add_test(c, no_memory_for_ever);
     tcase_add_test(c, one_allocation_fails);
+    tcase_add_loop_test(c, an_answer_without_memory, 0, 2);
     return s;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -276,6 +277,69 @@ END_TEST
 
 /* ---- Concurrent ones ---- */
 
+/* Goal: more come back at once than a worker takes in one go, and nothing happens afterwards that would wake it: all are
+ * answered. */
+START_TEST(many_come_back_at_once)
+{
+    enum { CLIENTS = 6, EACH = 150, BUSY_MS = 300 * ITEST_SLOW };
+    struct server s;
+    int fds[CLIENTS];
+    START(&s, "server.workernum=2", "offload.threads=2", "offload.queue=1000", "watch.warn_ms=0");
+    int other = open_at_worker(&s, 1), busy = open_at_worker(&s, 0);
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = open_at_worker(&s, 0);
+    send_number(busy, LOOSE(TEST_STICK), TEST_IN_FUNCTION);
+    send_number(busy, LOOSE(TEST_STICK), TEST_IN_FUNCTION);
+    for (uint32_t i = 0; i < CLIENTS * EACH; i++)
+        send_number(fds[i % CLIENTS], LOOSE(TEST_ECHO), i);
+    wait_counter(other, "offload_jobs", 2 + CLIENTS * EACH);
+    send_number(busy, TEST_SLEEP, BUSY_MS); /* the worker itself */
+    itest_sleep(50);
+    unstick(other);
+    for (int i = 0; i < CLIENTS; i++) {
+        static unsigned char answers[EACH * 12];
+        client_recv(fds[i], answers, sizeof answers);
+        close(fds[i]);
+    }
+    close(busy);
+    close(other);
+    server_finish(&s);
+    expect_sound(&s);
+}
+END_TEST
+
+/* Goal: who has to wait for a job gets one before those who come later, also before the next packet of the one whose
+ * function has just returned. */
+START_TEST(the_line_is_served_in_order)
+{
+    enum { MANY = 60 };
+    struct server s;
+    START(&s, "server.workernum=1", "offload.threads=1", "offload.queue=1");
+    int greedy = client_open(&s), modest = client_open(&s), first = client_open(&s);
+    send_number(first, AWAY(TEST_STICK), TEST_IN_FUNCTION);
+    server_wait_counter(&s, "offload_jobs", 1, 3000);
+    for (uint32_t i = 0; i < MANY; i++)
+        send_number(greedy, AWAY(TEST_NAP), i);
+    server_wait_counter(&s, "offload_full", 1, 3000);
+    send_number(modest, AWAY(TEST_NAP), 7);
+    server_wait_counter(&s, "offload_full", 2, 3000);
+    int waker = client_open(&s);
+    client_ask(waker, TEST_UNSTICK, NULL, 0, NULL, 0);
+    ck_assert_uint_eq(recv_number(modest, AWAY(TEST_NAP)), 7);
+    int have = 0;
+    ck_assert(ioctl(greedy, FIONREAD, &have) == 0);
+    ck_assert_msg(have < MANY / 2 * 12, "%d answers went to who came with many", have / 12);
+    for (uint32_t i = 0; i < MANY; i++)
+        ck_assert_uint_eq(recv_number(greedy, AWAY(TEST_NAP)), i);
+    close(waker);
+    close(greedy);
+    close(modest);
+    close(first);
+    server_finish(&s);
+    expect_sound(&s);
+}
+END_TEST
+
 /* Goal: functions of one connection at the same time, and an inline one overtakes them. */
 START_TEST(concurrent_ones_overtake)
 {
@@ -398,6 +462,8 @@ Suite *offload_suite(void)
     tcase_add_test(c, mixes_keep_their_order);
     tcase_add_test(c, a_thousand_connections);
     tcase_add_test(c, a_full_queue_pauses_nobody_else);
+    tcase_add_test(c, many_come_back_at_once);
+    tcase_add_test(c, the_line_is_served_in_order);
     tcase_add_test(c, concurrent_ones_overtake);
     tcase_add_test(c, more_than_one_connection_may_have);
     c = itest_case(s, "example", 20);

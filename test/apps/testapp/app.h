@@ -31,10 +31,14 @@ enum connected_mode {
     CONNECTED_DIE
 };
 
+/* test.end */
+enum end_mode { END_ONLY_CHECKS, END_WRITES, END_IS_SLOW };
+
 struct app {
     SERVER *server;
     enum connected_mode connected_mode;
-    bool end_writes, with_hooks, with_offload; /* test.end, test.hooks, test.offload */
+    enum end_mode end_mode;
+    bool with_hooks, with_offload, stderr_is_full; /* test.hooks, test.offload, test.stderr */
     bool supervised;
     const char *log_file, *listen2, *early;
 };
@@ -43,25 +47,28 @@ extern struct app app; /* main.c */
 
 /* ---- State: the app's own counters; any thread adds, TEST_STATS and the report read ---- */
 
-#define OWN(ROW)                                         \
-    ROW(hook_connected)                                  \
-    ROW(hook_end_closed)                                 \
-    ROW(hook_end_timeout)                                \
-    ROW(hook_end_error)                                  \
-    ROW(wrong_thread)                                    \
-    ROW(wrong_state)                                     \
-    ROW(err_type) /* of the last end hook */             \
-    ROW(functions)                                       \
-    ROW(master_stalls)                                   \
-    ROW(master_returns)                                  \
-    ROW(alarm_stuck)                                     \
-    ROW(alarm_back)                                      \
-    ROW(alarm_replaced)                                  \
-    ROW(alarm_died)                                      \
-    ROW(alarm_limit)                                     \
-    ROW(alarm_akg) /* of the last alarm */               \
-    ROW(alarm_v6)  /* those of IPv6 peers */             \
-    ROW(usr1)      /* signals, with test.early = usr1 */ \
+#define OWN(ROW)                                                \
+    ROW(hook_connected)                                         \
+    ROW(hook_end_closed)                                        \
+    ROW(hook_end_timeout)                                       \
+    ROW(hook_end_error)                                         \
+    ROW(wrong_thread)                                           \
+    ROW(wrong_state)                                            \
+    ROW(err_type) /* of the last end hook */                    \
+    ROW(functions)                                              \
+    ROW(functions_away) /* those of them that were offloaded */ \
+    ROW(master_stalls)                                          \
+    ROW(master_returns)                                         \
+    ROW(alarm_stuck)                                            \
+    ROW(alarm_back)                                             \
+    ROW(alarm_replaced)                                         \
+    ROW(alarm_died)                                             \
+    ROW(alarm_pool)                                             \
+    ROW(alarm_limit)                                            \
+    ROW(called)    /* TEST_IN_CALLS got behind all calls */     \
+    ROW(alarm_akg) /* of the last alarm */                      \
+    ROW(alarm_v6)  /* those of IPv6 peers */                    \
+    ROW(usr1)      /* signals, with test.early = usr1 */        \
     ROW(wrong_canary)
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -122,6 +129,7 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     /* death.c */                         \
     ROW(TEST_END_THREAD, do_end_thread)   \
     ROW(TEST_CANCEL, do_cancel)           \
+    ROW(TEST_SCHED, do_sched)             \
     ROW(TEST_VANISH, do_vanish)           \
     ROW(TEST_DIE, die_as_told)            \
     /* share.c */                         \
@@ -138,6 +146,9 @@ FUNCTIONS(ROW)
 /* options.c: fill app and o from the command line; a bad one is the end. Main, before the server is made. */
 void read_options(struct mario_options *o, int argc, char **argv);
 
+/* options.c: standard error becomes a pipe that is full. Main, before the server starts. */
+void stuff_stderr(void);
+
 /* register.c: functions, hooks, timer functions, the alarm. Main, before the server starts. */
 bool register_all(void);
 
@@ -151,7 +162,7 @@ bool track_is_wrong(const CONN *c);
 /* Close c, and do this in its end hook. Returns what the function is to return. */
 sint32 close_to(CONN *c, sint32 at_end);
 
-/* block.c: block until TEST_UNSTICK has come so often. Any thread. */
+/* block.c: block until TEST_UNSTICK has come so often. Any thread; the library test/preload/stuck.c too. */
 void stick(uint32 times);
 /* A timer function of every second, on the master: sleeps if TEST_STALL has come. */
 void on_second(LOG_QUEUE *q, void *arg);

@@ -7,6 +7,8 @@
  */
 #include "app.h"
 
+#include <dlfcn.h>
+
 sint32 do_sleep(CONN *c)
 {
     uint32 ms = number_in(c);
@@ -57,6 +59,36 @@ static void linger(void *arg)
     stick(1);
 }
 
+/* Load a library that calls stick() while it is loaded: whoever wants the loader's lock now waits. */
+static void stick_in_dlopen(void)
+{
+    char path[512];
+    const char *dir = getenv("PRELOADS");
+    snprintf(path, sizeof path, "%s/stuck.so", dir != NULL ? dir : ".");
+    if (dlopen(path, RTLD_NOW) == NULL)
+        own_wrong_state++;
+}
+
+static void stick_in_stdio(void)
+{
+    flockfile(stderr);
+    flockfile(stdout);
+    stick(1);
+    funlockfile(stdout);
+    funlockfile(stderr);
+}
+
+/* Where it blocks. */
+static void stick_as_told(uint32 place)
+{
+    if (place == TEST_IN_DLOPEN)
+        stick_in_dlopen();
+    else if (place == TEST_IN_STDIO)
+        stick_in_stdio();
+    else
+        stick(place == TEST_UNTIL_TWICE ? 2 : 1);
+}
+
 sint32 do_stick(CONN *c)
 {
     static pthread_key_t key;
@@ -64,7 +96,7 @@ sint32 do_stick(CONN *c)
     track_is_wrong(c);
     if (number_in(c) == TEST_IN_END_HOOK)
         return close_to(c, END_STICKS);
-    stick(number_in(c) == TEST_UNTIL_TWICE ? 2 : 1);
+    stick_as_told(number_in(c));
     if (c->owner != before.owner || c->out_buf != before.out_buf || c->bufev != before.bufev)
         own_wrong_state++; /* it is still ours, whoever serves the worker by now */
     if (number_in(c) == TEST_THEN_LINGER && pthread_key_create(&key, linger) == 0)

@@ -39,6 +39,7 @@ enum testapp_cmd {
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
     TEST_CANCEL = 0x7023,     /* uint32 test_place; cancels its thread; if it lives on, echoes */
+    TEST_SCHED = 0x7024,      /* -> test_sched: of the thread that runs it */
     TEST_SPIN = 0x7030,       /* anything; computes for 50 us, then answers a bare head */
     TEST_SIGHT = 0x7031,      /* text -> uint32: its length if it is read up to a zero byte */
     TEST_PEER = 0x7032,       /* -> what mario_peer() says; checks the rest of it */
@@ -53,7 +54,11 @@ enum test_place {
     TEST_AND_SAY,     /* TEST_STICK: in the function, which logs "stuck no more" then */
     TEST_THEN_ABORT,  /* TEST_STICK: in the function, which calls abort() then */
     TEST_THEN_LINGER, /* TEST_STICK: in the function; and its thread ends only after one TEST_UNSTICK more */
-    TEST_LATER        /* TEST_CANCEL: it takes effect once the function has returned */
+    TEST_LATER,       /* TEST_CANCEL: it takes effect once the function has returned */
+    TEST_IN_DLOPEN,   /* TEST_STICK: in the constructor of a library that the function loads */
+    TEST_IN_STDIO,    /* TEST_STICK: in the function, which has the locks of stderr and stdout */
+    TEST_IN_CALLS,    /* TEST_CANCEL: while the function calls the library, the log above all */
+    TEST_AND_CLOSE    /* TEST_CANCEL: as TEST_LATER, and the function closes its connection */
 };
 
 enum test_death {
@@ -71,6 +76,11 @@ enum test_death {
     DIE_ON_LOG,  /* SIGSEGV on the log thread, a moment later; echoes */
     DIE_IN_CHILD /* SIGSEGV in a process that it forks; echoes if that died of it */
 };
+
+struct test_sched {
+    int32_t policy;    /* SCHED_OTHER ... */
+    uint8_t unblocked; /* of TERM, INT, HUP: how many may be delivered to this thread */
+} __attribute__((packed));
 
 struct test_end {
     uint16_t reason_id;

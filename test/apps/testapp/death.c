@@ -5,6 +5,7 @@
 #include "app.h"
 
 #include <signal.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -17,12 +18,41 @@ sint32 do_end_thread(CONN *c)
     pthread_exit(NULL);
 }
 
+/* Calls of the library which wait, lock or allocate; none of them may be where a cancelled thread ends. */
+static void call_the_library(void)
+{
+    LOG_QUEUE *q = create_log_queue();
+    slog_info_t(q, "called");
+    record_log(q, STDERR_FILENO, "%s", "");
+    mario_log_name(q, "called");
+    mario_log_flush(50);
+    mario_log_dropped();
+    mario_log_level(MARIO_LOG_INFO);
+    mario_stat(app.server, "opened");
+    own_called++;
+}
+
 sint32 do_cancel(CONN *c)
 {
     pthread_cancel(pthread_self());
-    if (number_in(c) != TEST_LATER)
+    if (number_in(c) == TEST_IN_CALLS)
+        call_the_library();
+    if (number_in(c) == TEST_AND_CLOSE)
+        close_conn(c, 1);
+    else if (number_in(c) != TEST_LATER)
         pthread_testcancel();
     return do_echo(c);
+}
+
+sint32 do_sched(CONN *c)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    struct test_sched is = {.policy = sched_getscheduler(0)};
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 0; i < 3; i++)
+        is.unblocked = (uint8_t) (is.unblocked + !sigismember(&mask, signals[i]));
+    return answer(c, &is, sizeof is);
 }
 
 sint32 do_vanish(CONN *c)

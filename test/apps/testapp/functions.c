@@ -13,6 +13,7 @@
 sint32 do_echo(CONN *c)
 {
     own_functions++;
+    own_functions_away += c->owner->base == NULL; /* only offloaded functions have none */
     track_is_wrong(c);
     return bufferevent_write(c->bufev, c->in_buf, c->in_buf_len);
 }

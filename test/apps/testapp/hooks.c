@@ -91,8 +91,10 @@ static sint32 on_end(CONN *c, _Atomic uint64 *counter)
     char peer[64];
     if (mario_peer(c, peer, sizeof peer) != 0 || strcmp(peer, t->peer) != 0)
         own_wrong_state++;
-    if (app.end_writes)
+    if (app.end_mode == END_WRITES)
         write_packet(c, TEST_ECHO, 100, 'e');
+    else if (app.end_mode == END_IS_SLOW)
+        susleep(0, 2000);
     close_conn(c, 1); /* over already: must do nothing */
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = NULL;

@@ -43,6 +43,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "testapp: cannot be set up\n");
         return 2;
     }
+    if (app.stderr_is_full)
+        stuff_stderr();
     start_server(app.server);
     code = mario_server_exit_code(app.server);
     mario_log_flush(2000);

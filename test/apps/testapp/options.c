@@ -4,7 +4,8 @@
  *     testapp [-o section.key=value]...      the keys of maritcp.conf's sections, and
  *         test.connected = none | greet | refuse | close | big | stick | die   what the connected hook does;
  *                                                 stick: worker 0 blocks until TEST_UNSTICK, the first time
- *         test.end = none | write                                  what the end hooks do besides checking
+ *         test.end = none | write | slow            what the end hooks do besides checking; slow: they take 2 ms
+ *         test.stderr = full                        standard error is a pipe that is full and nobody reads
  *         test.hooks = on | off
  *         test.offload = on | off       the offloaded commands
  *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
@@ -13,6 +14,8 @@
  *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  */
 #include "app.h"
+
+#include <fcntl.h>
 
 static _Noreturn void bad_option(const char *text)
 {
@@ -94,7 +97,11 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
     else if (strcmp(key, "test.connected") == 0)
         return set_connected(value);
     else if (strcmp(key, "test.end") == 0)
-        app.end_writes = strcmp(value, "write") == 0;
+        app.end_mode = strcmp(value, "write") == 0  ? END_WRITES
+                       : strcmp(value, "slow") == 0 ? END_IS_SLOW
+                                                    : END_ONLY_CHECKS;
+    else if (strcmp(key, "test.stderr") == 0)
+        app.stderr_is_full = strcmp(value, "full") == 0;
     else if (strcmp(key, "test.hooks") == 0)
         app.with_hooks = on;
     else if (strcmp(key, "test.early") == 0)
@@ -106,6 +113,20 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
     else
         return false;
     return true;
+}
+
+void stuff_stderr(void)
+{
+    static char much[65536];
+    int fds[2];
+    if (pipe(fds) != 0 || fcntl(fds[1], F_SETFL, O_NONBLOCK) != 0)
+        return;
+    for (size_t n = sizeof much; n > 0; n /= 2) {
+        while (write(fds[1], much, n) > 0) {
+        }
+    }
+    fcntl(fds[1], F_SETFL, 0);
+    dup2(fds[1], STDERR_FILENO);
 }
 
 void read_options(struct mario_options *o, int argc, char **argv)

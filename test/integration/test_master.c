@@ -1,0 +1,163 @@
+/*
+ * test_master.c: the master is nobody's prisoner: whatever lock, pipe or place a function is stuck in, connections are
+ * accepted, workers replaced, signals heard.
+ */
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "offloaded.h"
+#include "program.h"
+#include "stuck.h"
+#include "test/apps/testapp/commands.h"
+
+/* ---- Where a function may be stuck ---- */
+
+/* Goal: a function is stuck in dlopen(), or with the locks of stderr and stdout: it is reported, its worker replaced,
+ * newcomers are served; TERM is heard, and the process gone in time, with 3. With a parent too. */
+START_TEST(stuck_with_a_lock_of_the_c_library)
+{
+    static const uint32_t places[] = {TEST_IN_DLOPEN, TEST_IN_STDIO};
+    char replace[64];
+    struct server s;
+    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
+    server_start(&s, "testapp", "watch.warn_ms=100", replace, "server.drain_timeout=2",
+                 _i / 2 == 0 ? "server.supervise=off" : "server.supervise=on", NULL);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0), stuck = open_at_worker(&s, 0);
+    send_number(stuck, TEST_STICK, places[_i % 2]);
+    wait_counter(other, "alarm_stuck", 1);
+    wait_counter(other, "alarm_replaced", 1);
+    client_echo(fd, 100);
+    close(open_at_worker(&s, 0));
+    server_wait_log(&s, "do_stick+0x", BACK_MS);
+    uint64_t began = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 8000), 3);
+    ck_assert_uint_lt(ms_since(began), 4500u * ITEST_SLOW);
+    char *err = program_slurp(s.err);
+    ITEST_ASSERT(strstr(err, "function 0x7020 of connection 0.") != NULL, "it says: %s", err);
+    free(err);
+    close(stuck);
+    close(fd);
+    close(other);
+    server_discard(&s);
+}
+END_TEST
+
+/* Goal: a function is cancelled while it calls the log: the thread ends behind the calls, in the function, and not with
+ * a lock; so the worker is replaced, and the next one too. */
+START_TEST(cancelled_inside_the_library)
+{
+    struct server s;
+    watch_start(&s, NULL, "test.offload=on");
+    int other = open_at_worker(&s, 1);
+    for (unsigned i = 1; i <= 3; i++) {
+        int fd = open_at_worker(&s, 0);
+        send_number(fd, i == 2 ? TEST_CANCEL + TEST_OFFLOADED : TEST_CANCEL, TEST_IN_CALLS);
+        ck_assert_int_ne(client_ending(fd, NULL, BACK_MS), END_OPEN);
+        close(fd);
+        wait_counter(other, i == 2 ? "offload_died" : "alarm_died", i == 3 ? 2 : 1);
+        ck_assert_uint_eq(counter_on(other, "called"), i);
+    }
+    close(open_at_worker(&s, 0));
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 3);
+}
+END_TEST
+
+/* Goal: a function cancels its thread and returns: what the library does then is not cut off, neither its answer nor the
+ * closing of its connection; the thread ends where all is in order, and is replaced. */
+START_TEST(cancelled_between_two_functions)
+{
+    struct server s;
+    watch_start(&s, "offload.threads=1", "test.offload=on");
+    int other = open_at_worker(&s, 1);
+    for (unsigned i = 1; i <= 5; i++) {
+        int fd = open_at_worker(&s, 0);
+        send_number(fd, TEST_CANCEL, TEST_AND_CLOSE);
+        client_expect_fin(fd);
+        wait_counter(other, "alarm_died", i);
+    }
+    int fd = open_at_worker(&s, 0), next = open_at_worker(&s, 0);
+    send_number(fd, AWAY(TEST_CANCEL), TEST_LATER);
+    ck_assert_uint_eq(recv_number(fd, AWAY(TEST_CANCEL)), TEST_LATER);
+    itest_sleep(50);                      /* its thread waits for work */
+    send_number(next, AWAY(TEST_NAP), 1); /* in which the thread ends */
+    client_expect_fin(next);
+    send_number(fd, AWAY(TEST_ECHO), 2);
+    ck_assert_uint_eq(recv_number(fd, AWAY(TEST_ECHO)), 2);
+    close(fd);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_closed"), 5);
+}
+END_TEST
+
+/* Goal: a function never returns and nobody reads standard error, a full pipe: a stop says what it can and ends in
+ * time. Inline, and offloaded. */
+START_TEST(a_stop_with_a_full_stderr)
+{
+    struct server s;
+    server_start(&s, "testapp", "watch.replace_ms=0", "server.drain_timeout=1", "test.stderr=full",
+                 "test.offload=on", NULL);
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    client_send_packet(fd, _i == 0 ? TEST_HANG : TEST_HANG + TEST_OFFLOADED, NULL, 0);
+    wait_counter(other, "packets_in", 4);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 3);
+    close(fd);
+    close(other);
+    server_discard(&s);
+}
+END_TEST
+
+/* ---- What threads inherit ---- */
+
+static struct test_sched sched_of(int fd, uint16_t akg)
+{
+    struct test_sched is;
+    ck_assert_uint_eq(client_ask(fd, akg, NULL, 0, &is, sizeof is), sizeof is);
+    return is;
+}
+
+/* Goal: workers, those that take their place, and threads for offloaded functions, those that take theirs too, run like
+ * any thread: not in the master's policy, and without its signals. */
+START_TEST(threads_do_not_inherit_from_the_master)
+{
+    struct server s;
+    watch_start(&s, NULL, "test.offload=on");
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        int dies = open_at_worker(&s, 0);
+        struct test_sched is = sched_of(fd, TEST_SCHED), away = sched_of(fd, TEST_SCHED + TEST_OFFLOADED);
+        ck_assert_int_eq(is.policy, SCHED_OTHER);
+        ck_assert_uint_eq(is.unblocked, 0);
+        ck_assert_int_eq(away.policy, SCHED_OTHER);
+        ck_assert_uint_eq(away.unblocked, 0);
+        send_number(dies, i == 1 ? TEST_END_THREAD + TEST_OFFLOADED : TEST_END_THREAD, TEST_IN_FUNCTION);
+        wait_counter(other, i == 1 ? "offload_died" : "alarm_died", i == 2 ? 2 : 1);
+        close(dies);
+    }
+    close(fd);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+Suite *master_suite(void)
+{
+    Suite *s = suite_create("master");
+    TCase *c = itest_case(s, "stuck", 30);
+    tcase_add_loop_test(c, stuck_with_a_lock_of_the_c_library, 0, 4);
+    tcase_add_test(c, cancelled_inside_the_library);
+    tcase_add_test(c, cancelled_between_two_functions);
+    tcase_add_loop_test(c, a_stop_with_a_full_stderr, 0, 2);
+    tcase_add_test(c, threads_do_not_inherit_from_the_master);
+    return s;
+}
