@@ -300,6 +300,7 @@ START_TEST(ten_in_a_row)
     struct server s;
     int stuck[ROUNDS];
     watch_start(&s, NULL, "watch.replace_max=20");
+    s.log_lines_max = 20; /* two kinds of line, each with its limit */
     struct bystanders *by = bystanders_start(&s.target, 20, 64, 5);
     struct ledger *l = ledger_create(&s.target, CLIENTS, 100);
     ck_assert_ptr_nonnull(l);
