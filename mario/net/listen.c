@@ -103,7 +103,7 @@ static char *trim(char *text)
 
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size)
 {
-    char *copy = strdup(list), *rest = copy, *entry;
+    char *copy = strdup(list != NULL ? list : ""), *rest = copy, *entry;
     int n = 0;
     const char *wrong = copy == NULL ? "no memory" : NULL;
     while (wrong == NULL && (entry = strsep(&rest, ",")) != NULL) {

@@ -317,6 +317,15 @@ START_TEST(init_fails_clearly)
     o.max_pkglen = 7;
     expect_no_server(err, mario_init_server(&o), fds, "max_pkglen");
     o = small_options();
+    o.listen = NULL;
+    expect_no_server(err, mario_init_server(&o), fds, "empty");
+    o = small_options();
+    o.when_full = (enum mario_when_full) 2;
+    expect_no_server(err, mario_init_server(&o), fds, "when_full");
+    o = small_options();
+    o.death_format = (enum mario_log_format) - 1;
+    expect_no_server(err, mario_init_server(&o), fds, "death_format");
+    o = small_options();
     o.backlog = 0;
     expect_no_server(err, mario_init_server(&o), fds, "backlog");
     o = small_options();
