@@ -16,6 +16,7 @@
 
 #include "protocol/mario_protocol.h"
 #include "test/lib/args.h"
+#include "test/lib/asker.h"
 #include "test/lib/clock.h"
 #include "test/lib/exchange.h"
 #include "test/lib/hist.h"
@@ -43,15 +44,12 @@ struct options {
 
 enum state { NONE, CONNECTING, ASKING, HOLDING, FAILED };
 
+/* The request that it asks has the number of the step. */
 struct conn {
-    int fd; /* -1 = none */
+    struct asker ask;
     enum state state;
-    uint32_t step; /* of the script */
-    uint32_t part; /* bytes of the request that the kernel has */
-    uint32_t kept; /* bytes of the unfinished reply in keep */
-    bool want_out;
+    uint32_t step;  /* of the script */
     uint64_t since; /* when connecting began or the request was asked */
-    unsigned char *keep;
 };
 
 /* The run; there is one. */
@@ -222,7 +220,7 @@ static void print_text(const unsigned char *p, size_t n)
 }
 
 static void show_reply(const struct conn *c, const struct exchange *x, const char *name,
-                       const unsigned char *in, int n, uint64_t took)
+                       const unsigned char *in, size_t n, uint64_t took)
 {
     uint64_t steps = (uint64_t) run.o.logins + run.o.hello + run.o.echo;
     if (run.o.quiet || steps * run.o.connections > SHOWN_REPLIES)
@@ -234,7 +232,7 @@ static void show_reply(const struct conn *c, const struct exchange *x, const cha
     printf(": reply stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", h.stx, h.akg_id, h.pkglen);
     if (x == &run.hello || x->text != NULL) {
         printf(" \"");
-        print_text(in + WIRE_HEAD_LEN, (size_t) n - WIRE_HEAD_LEN);
+        print_text(in + WIRE_HEAD_LEN, n - WIRE_HEAD_LEN);
         putchar('"');
     }
     printf(" in %.3f ms\n", (double) took / (double) NS_PER_MS);
@@ -281,9 +279,7 @@ static void end_conn(struct conn *c, enum state state)
         run.pending--;
     if (c->state == HOLDING)
         run.holding--;
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
+    asker_close(&c->ask);
     c->state = state;
 }
 
@@ -321,13 +317,9 @@ static void fail_errno(struct conn *c, int err)
     fail_because(c, fault, fault == FAULT_TIMEOUT ? fault_text(fault) : strerror(err));
 }
 
-static int watch(struct conn *c, int op, bool want_out)
+static int watch(struct conn *c, bool want_out)
 {
-    if (op == EPOLL_CTL_MOD && c->want_out == want_out)
-        return 0;
-    struct epoll_event e = {.events = EPOLLIN | (want_out ? (uint32_t) EPOLLOUT : 0u), .data.ptr = c};
-    c->want_out = want_out;
-    return epoll_ctl(run.epoll, op, c->fd, &e);
+    return net_watch(run.epoll, c->ask.fd, &c->ask.watch, (epoll_data_t){.ptr = c}, EPOLLIN, want_out);
 }
 
 /* Send what the kernel has not taken of this step's request. */
@@ -335,16 +327,8 @@ static void flush(struct conn *c)
 {
     const char *name;
     const struct exchange *x = script(c->step, &name);
-    if (x == NULL || c->part == x->request_len)
-        return;
-    exchange_build(x, number_of(c), c->step, run.buf);
-    ssize_t n = send(c->fd, run.buf + c->part, x->request_len - c->part, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        fail_errno(c, errno);
-        return;
-    }
-    c->part += n > 0 ? (uint32_t) n : 0;
-    if (watch(c, EPOLL_CTL_MOD, c->part < x->request_len) != 0)
+    int took = x == NULL ? 1 : asker_send(&c->ask, x, run.buf, sizeof run.buf);
+    if (took < 0 || watch(c, took == 0) != 0)
         fail_errno(c, errno);
 }
 
@@ -352,9 +336,9 @@ static void flush(struct conn *c)
 static void ask(struct conn *c)
 {
     const char *name;
-    c->part = c->kept = 0;
     c->since = mono_ns();
     if (script(c->step, &name) != NULL) {
+        c->ask.asked++;
         flush(c);
     } else {
         c->state = HOLDING;
@@ -390,27 +374,16 @@ static void fail_reply(struct conn *c, enum fault fault, size_t n)
     }
 }
 
-/* n bytes stand in run.buf. One request is out at a time, so one reply and nothing after it is right. */
-static void take(struct conn *c, size_t n)
+/* One request is out at a time, so one reply and nothing after it is right. */
+static void take(struct conn *c, const struct asker_news *news)
 {
     const char *name;
-    enum fault fault = FAULT_BAD_CONTENT;
     const struct exchange *x = script(c->step, &name);
-    int k = x == NULL || c->part < x->request_len
-                ? -1
-                : exchange_judge(x, number_of(c), c->step, run.buf, n, &fault);
-    if (k > 0 && (size_t) k < n) {
-        k = -1;
-        fault = FAULT_BAD_CONTENT;
-    }
-    if (k < 0) {
-        fail_reply(c, fault, n);
-    } else if (k == 0) {
-        memcpy(c->keep, run.buf, n);
-        c->kept = (uint32_t) n;
-    } else {
+    if (news->fault != FAULT_NONE) {
+        fail_reply(c, news->fault, news->bytes);
+    } else if (news->replies > 0) {
         uint64_t took = mono_ns() - c->since;
-        show_reply(c, x, name, run.buf, k, took);
+        show_reply(c, x, name, run.buf, news->used, took);
         count_reply(c, x, took);
         ask(c);
     }
@@ -418,20 +391,21 @@ static void take(struct conn *c, size_t n)
 
 static void receive(struct conn *c)
 {
-    memcpy(run.buf, c->keep, c->kept);
-    ssize_t n = recv(c->fd, run.buf + c->kept, WIRE_PACKET_MAX, 0);
+    const char *name;
+    struct asker_news news;
+    ptrdiff_t n = asker_receive(&c->ask, script(c->step, &name), run.buf, sizeof run.buf, &news, NULL);
     if (n > 0)
-        take(c, c->kept + (size_t) n);
-    else if (n == 0)
+        take(c, &news);
+    else if (n < 0 && errno == 0)
         fail_because(c, FAULT_CLOSED, fault_text(FAULT_CLOSED));
-    else if (errno != EAGAIN && errno != EINTR)
+    else if (n < 0)
         fail_errno(c, errno);
 }
 
 static void handle(struct conn *c, uint32_t events)
 {
     if (c->state == CONNECTING) {
-        int err = net_connect_result(c->fd);
+        int err = net_connect_result(c->ask.fd);
         if (err != 0) {
             fail_errno(c, err);
             return;
@@ -452,12 +426,12 @@ static bool start_one(struct conn *c)
     int fd = net_connect_start(&run.o.target, run.o.connections > 1 ? number_of(c) : NET_NO_SPREAD);
     if (fd < 0 && errno == EAGAIN)
         return false;
-    c->fd = fd;
+    asker_open(&c->ask, fd);
     c->state = CONNECTING;
     c->since = mono_ns();
     run.started++;
     run.pending++;
-    if (fd < 0 || watch(c, EPOLL_CTL_ADD, true) != 0)
+    if (fd < 0 || watch(c, true) != 0)
         fail_errno(c, errno);
     return true;
 }
@@ -549,7 +523,7 @@ static int prepare(void)
         return 2;
     }
     for (uint32_t i = 0; i < o->connections; i++)
-        run.conns[i] = (struct conn){.fd = -1, .keep = run.keep + (size_t) i * room};
+        run.conns[i] = (struct conn){.ask = {.fd = -1, .number = i, .keep = run.keep + (size_t) i * room}};
     hist_clear(&run.times);
     run.tty = isatty(STDOUT_FILENO);
     return 0;

@@ -145,10 +145,7 @@ void client_expect_fin(int fd)
 
 void client_reset(int fd)
 {
-    struct linger off = {.l_onoff = 1};
-    ITEST_ASSERT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off) == 0, "SO_LINGER: %s",
-                 strerror(errno));
-    close(fd);
+    net_reset(fd);
 }
 
 /* Send a request about one IPv4 socket, the server's end of fd, to the kernel over netlink, and receive its answer.

@@ -19,147 +19,68 @@ enum { EVENTS = 256, CONNECTING_MAX = 100, ANSWERS_MS = 20000 };
 
 /* ---- One connection ---- */
 
-static uint32_t index_of(const struct ledger *l, const struct ledger_conn *c)
-{
-    return (uint32_t) (c - l->conns);
-}
-
 static void end_conn(struct ledger *l, struct ledger_conn *c, enum ending how)
 {
     l->ends[c->how]--;
     l->ends[how]++;
     c->how = how;
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-    free(c->rest);
-    free(c->keep);
-    c->rest = c->keep = NULL;
-    c->rest_len = c->keep_len = 0;
+    asker_close(&c->ask);
 }
 
-static void watch(struct ledger *l, struct ledger_conn *c, int op, bool out)
+static void watch(struct ledger *l, struct ledger_conn *c, bool out)
 {
-    struct epoll_event e = {.events = EPOLLIN | (out ? (uint32_t) EPOLLOUT : 0), .data.ptr = c};
-    if (op == EPOLL_CTL_MOD && c->watched_out == out)
-        return;
-    c->watched_out = out;
-    if (epoll_ctl(l->epoll, op, c->fd, &e) != 0)
+    if (net_watch(l->epoll, c->ask.fd, &c->ask.watch, (epoll_data_t){.ptr = c}, EPOLLIN, out) != 0)
         end_conn(l, c, END_REFUSED);
 }
 
-static enum ending ending_of(int err)
+/* As many requests more as may be unanswered. */
+static void ask(struct ledger *l, struct ledger_conn *c)
 {
-    return err == ETIMEDOUT ? END_TIMEOUT : END_RST;
-}
-
-/* Replace *place by a copy of p[0 .. n-1], which may lie in it. False without memory. */
-static bool keep_bytes(unsigned char **place, size_t *len, const unsigned char *p, size_t n)
-{
-    unsigned char *copy = n == 0 ? NULL : malloc(n);
-    if (n > 0 && copy == NULL)
-        return false;
-    if (n > 0)
-        memcpy(copy, p, n);
-    free(*place);
-    *place = copy;
-    *len = n;
-    return true;
-}
-
-/* Put what is to be sent now into the scratch: the rest, then new requests. */
-static size_t build(struct ledger *l, struct ledger_conn *c)
-{
-    size_t n = c->rest_len;
-    if (n > 0)
-        memcpy(l->scratch, c->rest, n);
-    while (c->to_ask > 0 && c->built - c->answered < l->depth && n + l->exchange.request_len <= SCRATCH) {
-        exchange_build(&l->exchange, index_of(l, c), c->built, l->scratch + n);
-        c->asked_at[c->built % l->depth] = mono_ns();
-        n += l->exchange.request_len;
-        c->built++;
-        c->to_ask--;
-    }
-    return n;
+    uint64_t now = mono_ns();
+    for (; c->to_ask > 0 && c->ask.asked - c->ask.done < l->depth; c->to_ask--)
+        c->asked_at[c->ask.asked++ % l->depth] = now;
 }
 
 /* Send until there is nothing to send or the kernel takes no more. */
 static void send_requests(struct ledger *l, struct ledger_conn *c)
 {
-    size_t n;
-    while (c->how == END_OPEN && (n = build(l, c)) > 0) {
-        ssize_t k = send(c->fd, l->scratch, n, MSG_NOSIGNAL);
-        if (k < 0 && errno != EAGAIN && errno != EINTR) {
-            /* Answers may still lie before the RST, or the server has closed only its reading side: let
-             * recv() tell. */
-            c->to_ask = 0;
-            c->built = c->sent;
-            keep_bytes(&c->rest, &c->rest_len, NULL, 0);
-            watch(l, c, EPOLL_CTL_MOD, false);
-            return;
-        }
-        size_t taken = k > 0 ? (size_t) k : 0;
-        if (!keep_bytes(&c->rest, &c->rest_len, l->scratch + taken, n - taken)) {
-            end_conn(l, c, END_REFUSED);
-            return;
-        }
-        uint32_t sent =
-            c->built - (uint32_t) ((c->rest_len + l->exchange.request_len - 1) / l->exchange.request_len);
-        l->sent += sent - c->sent;
-        c->sent = sent;
-        if (c->rest_len > 0)
-            break;
+    uint32_t sent = c->ask.sent;
+    ask(l, c);
+    int took = asker_send(&c->ask, &l->exchange, l->scratch, SCRATCH);
+    l->sent += c->ask.sent - sent;
+    if (took < 0) {
+        /* Answers may still lie before the RST, or the server has closed only its reading side: let receive() tell. */
+        c->to_ask = 0;
+        c->ask.asked = c->ask.sent;
+        c->ask.part = 0;
+    } else if (took == 1 && c->shut && c->to_ask == 0) {
+        shutdown(c->ask.fd, SHUT_WR);
     }
-    if (c->how != END_OPEN)
-        return;
-    if (c->shut && c->rest_len == 0 && c->to_ask == 0)
-        shutdown(c->fd, SHUT_WR);
-    watch(l, c, EPOLL_CTL_MOD, c->rest_len > 0);
-}
-
-/* Judge the answers in p[0 .. n-1] and keep what is not whole. */
-static void take_answers(struct ledger *l, struct ledger_conn *c, const unsigned char *p, size_t n)
-{
-    uint64_t now = mono_ns();
-    while (n > 0) {
-        enum fault fault;
-        int used = c->answered == c->built
-                       ? -1
-                       : exchange_judge(&l->exchange, index_of(l, c), c->answered, p, n, &fault);
-        if (used < 0) {
-            end_conn(l, c, END_WRONG);
-            return;
-        }
-        if (used == 0)
-            break;
-        hist_add(&l->times, now - c->asked_at[c->answered % l->depth], 1);
-        c->answered++;
-        l->answered++;
-        p += used;
-        n -= (size_t) used;
-    }
-    if (!keep_bytes(&c->keep, &c->keep_len, p, n))
-        end_conn(l, c, END_WRONG);
+    watch(l, c, took == 0);
 }
 
 static void receive(struct ledger *l, struct ledger_conn *c)
 {
-    size_t have = c->keep_len;
-    if (have > 0)
-        memcpy(l->scratch, c->keep, have);
-    ssize_t n = recv(c->fd, l->scratch + have, SCRATCH - have, MSG_DONTWAIT);
-    if (n > 0)
-        take_answers(l, c, l->scratch, have + (size_t) n);
-    else if (n == 0)
-        end_conn(l, c, have > 0 ? END_WRONG : END_FIN);
-    else if (errno != EAGAIN && errno != EINTR)
-        end_conn(l, c, ending_of(errno));
+    struct asker_news news;
+    bool unfinished = c->ask.kept > 0;
+    uint32_t first = c->ask.done;
+    ptrdiff_t n = asker_receive(&c->ask, &l->exchange, l->scratch, SCRATCH, &news, NULL);
+    uint64_t now = mono_ns();
+    for (uint32_t i = 0; i < news.replies; i++)
+        hist_add(&l->times, now - c->asked_at[(first + i) % l->depth], 1);
+    l->answered += news.replies;
+    if (n < 0 && errno == 0)
+        end_conn(l, c, unfinished ? END_WRONG : END_FIN);
+    else if (n < 0)
+        end_conn(l, c, errno == ETIMEDOUT ? END_TIMEOUT : END_RST);
+    else if (news.fault != FAULT_NONE)
+        end_conn(l, c, END_WRONG);
 }
 
 static void handle(struct ledger *l, struct ledger_conn *c, uint32_t events)
 {
     if (!c->connected) {
-        int err = net_connect_result(c->fd);
+        int err = net_connect_result(c->ask.fd);
         if (err != 0) {
             end_conn(l, c, END_REFUSED);
             return;
@@ -186,14 +107,16 @@ struct ledger *ledger_create(const struct net_target *t, uint32_t n, uint32_t da
     l->exchange = exchange_echo(ITEST_STX, data_len);
     l->depth = 1;
     hist_clear(&l->times);
+    l->keep = calloc(n, l->exchange.reply_len);
     for (uint32_t i = 0; l->conns != NULL && i < n; i++) {
-        l->conns[i].fd = -1;
+        l->conns[i].ask =
+            (struct asker){.fd = -1, .number = i, .keep = l->keep + (size_t) i * l->exchange.reply_len};
         l->count = i + 1;
         if ((l->conns[i].asked_at = calloc(1, sizeof(uint64_t))) == NULL)
             break;
     }
     l->ends[END_OPEN] = n;
-    if (l->epoll < 0 || l->conns == NULL || l->scratch == NULL || l->count < n ||
+    if (l->epoll < 0 || l->conns == NULL || l->scratch == NULL || l->keep == NULL || l->count < n ||
         l->conns[n - 1].asked_at == NULL)
         ledger_destroy(&l);
     return l;
@@ -213,14 +136,16 @@ void ledger_destroy(struct ledger **lp)
         close(l->epoll);
     free(l->conns);
     free(l->scratch);
+    free(l->keep);
     free(l);
 }
 
 static void connect_one(struct ledger *l, struct ledger_conn *c)
 {
-    c->fd = net_connect_start(&l->target, index_of(l, c));
-    if (c->fd >= 0)
-        watch(l, c, EPOLL_CTL_ADD, true);
+    int fd = net_connect_start(&l->target, c->ask.number);
+    asker_open(&c->ask, fd);
+    if (fd >= 0)
+        watch(l, c, true);
     else if (errno != EAGAIN) /* a unix socket whose backlog is full: later */
         end_conn(l, c, END_REFUSED);
 }
@@ -237,7 +162,7 @@ bool ledger_connect(struct ledger *l, unsigned ms)
             if (c->how != END_OPEN || c->connected)
                 continue;
             connect_one(l, c);
-            if (c->fd < 0 && c->how == END_OPEN)
+            if (c->ask.fd < 0 && c->how == END_OPEN)
                 break;
             connecting++;
         }
@@ -265,7 +190,7 @@ void ledger_ask(struct ledger *l, uint32_t each, uint32_t depth)
 
 static bool is_quiet(const struct ledger_conn *c)
 {
-    return c->how != END_OPEN || (c->to_ask == 0 && c->rest_len == 0 && c->answered == c->sent);
+    return c->how != END_OPEN || (c->to_ask == 0 && c->ask.asked == c->ask.done);
 }
 
 bool ledger_is_quiet(const struct ledger *l)
@@ -292,7 +217,7 @@ static void begin(struct ledger *l)
 {
     for (uint32_t i = 0; i < l->count; i++) {
         struct ledger_conn *c = &l->conns[i];
-        if (c->how == END_OPEN && c->connected && !c->watched_out)
+        if (c->how == END_OPEN && c->connected && !c->ask.watch.out)
             send_requests(l, c);
     }
 }
@@ -324,18 +249,20 @@ bool ledger_run_to_end(struct ledger *l, unsigned ms)
 void ledger_half_close(struct ledger *l, uint32_t i)
 {
     l->conns[i].shut = true;
-    if (l->conns[i].how == END_OPEN && l->conns[i].connected && !l->conns[i].watched_out)
+    if (l->conns[i].how == END_OPEN && l->conns[i].connected && !l->conns[i].ask.watch.out)
         send_requests(l, &l->conns[i]);
 }
 
 void ledger_close(struct ledger *l, uint32_t i, bool reset)
 {
-    struct linger off = {.l_onoff = 1};
-    if (l->conns[i].how != END_OPEN)
+    struct ledger_conn *c = &l->conns[i];
+    if (c->how != END_OPEN)
         return;
-    if (reset && l->conns[i].fd >= 0)
-        setsockopt(l->conns[i].fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
-    end_conn(l, &l->conns[i], END_OURS);
+    if (reset && c->ask.fd >= 0) {
+        net_reset(c->ask.fd);
+        c->ask.fd = -1;
+    }
+    end_conn(l, c, END_OURS);
 }
 
 /* ---- Bystanders ---- */

@@ -10,21 +10,15 @@
 #define ITEST_LEDGER_H
 
 #include "harness.h"
+#include "test/lib/asker.h"
 #include "test/lib/exchange.h"
 #include "test/lib/hist.h"
 
 struct ledger_conn {
-    int fd;            /* -1 = none */
-    enum ending how;   /* END_OPEN while it lives */
-    uint32_t sent;     /* requests that the kernel has whole */
-    uint32_t answered; /* right answers, in order */
-    uint32_t to_ask;   /* requests still to be built */
-    uint32_t built;    /* requests built: sent, or partly in rest */
-    bool connected, shut, watched_out;
-    unsigned char *rest; /* of a request that the kernel did not take whole */
-    size_t rest_len;
-    unsigned char *keep; /* the beginning of an answer */
-    size_t keep_len;
+    struct asker ask;
+    enum ending how; /* END_OPEN while it lives */
+    uint32_t to_ask; /* requests still to be asked */
+    bool connected, shut;
     uint64_t *asked_at; /* ring of `depth` times, of the last ledger_ask() */
 };
 
@@ -35,9 +29,10 @@ struct ledger {
     struct ledger_conn *conns;
     uint64_t sent, answered;  /* of all connections */
     uint32_t ends[END_KINDS]; /* connections by how they ended; END_OPEN: the living ones */
-    struct hist times;        /* of all right answers, nanoseconds from building the request */
+    struct hist times;        /* of all right answers, nanoseconds from asking the request */
     int epoll;
     unsigned char *scratch;
+    unsigned char *keep; /* all connections' room for an unfinished answer */
 };
 
 /* n connections to be, whose requests carry data_len bytes of numbered data. NULL without memory or

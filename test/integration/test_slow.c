@@ -63,8 +63,8 @@ static void crowd_turn(struct crowd *c, int wait_ms)
 static void crowd_send(const struct crowd *c, uint32_t i, const void *data, size_t n)
 {
     if (c->ledger->conns[i].how == END_OPEN)
-        ITEST_ASSERT(send(c->ledger->conns[i].fd, data, n, MSG_NOSIGNAL) == (ssize_t) n || errno == EPIPE ||
-                         errno == ECONNRESET,
+        ITEST_ASSERT(send(c->ledger->conns[i].ask.fd, data, n, MSG_NOSIGNAL) == (ssize_t) n ||
+                         errno == EPIPE || errno == ECONNRESET,
                      "send: %s", strerror(errno));
 }
 

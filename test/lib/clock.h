@@ -35,6 +35,14 @@ static inline uint64_t thread_cpu_ns(void)
     return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
 }
 
+/* The same of all threads of this process. */
+static inline uint64_t process_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
+}
+
 /* Whole milliseconds from now until `until` for poll(2), rounded up; 0 when it has passed. */
 static inline int ms_left(uint64_t until)
 {

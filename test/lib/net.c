@@ -274,6 +274,23 @@ ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline)
     return (ptrdiff_t) have;
 }
 
+int net_watch(int epoll, int fd, struct net_watch *w, epoll_data_t data, uint32_t events, bool out)
+{
+    if (w->known && w->out == out)
+        return 0;
+    struct epoll_event e = {.events = events | (out ? (uint32_t) EPOLLOUT : 0), .data = data};
+    int op = w->known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    *w = (struct net_watch){.known = true, .out = out};
+    return epoll_ctl(epoll, op, fd, &e);
+}
+
+void net_reset(int fd)
+{
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}
+
 int net_stamp(int fd)
 {
     int on = 1, domain = AF_UNIX;

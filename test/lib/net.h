@@ -5,8 +5,10 @@
 #ifndef TEST_NET_H
 #define TEST_NET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -86,6 +88,19 @@ static inline ssize_t net_send(int fd, const void *data, size_t n)
     return send(fd, data, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 #endif
 }
+
+/* What an epoll knows of a socket; all 0 = nothing. */
+struct net_watch {
+    bool known;
+    bool out; /* it reports when the socket is writable */
+};
+
+/* Have it report `events`, and whether fd is writable if `out`. `data` and `events` are the same at each call. 0, or -1
+ * with errno. */
+int net_watch(int epoll, int fd, struct net_watch *w, epoll_data_t data, uint32_t events, bool out);
+
+/* Close with an RST instead of a FIN. */
+void net_reset(int fd);
 
 /* Let the kernel note when what is received arrives, for net_recv_stamped(). 0, or -1: this socket cannot. */
 int net_stamp(int fd);

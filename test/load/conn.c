@@ -6,10 +6,7 @@
 #include "conn.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "mode.h"
 #include "test/lib/clock.h"
@@ -20,32 +17,20 @@
  * 0, or -1 with errno. */
 static int conn_watch(struct worker *w, struct conn *c, bool want_out)
 {
-    if (c->watched && c->want_out == want_out)
-        return 0;
-    struct epoll_event e = {.events = (uint32_t) EPOLLET | EPOLLIN | EPOLLRDHUP, .data.ptr = c};
-    if (want_out)
-        e.events |= EPOLLOUT;
-    int op = c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    c->watched = true;
-    c->want_out = want_out;
-    return epoll_ctl(w->epoll, op, c->fd, &e);
+    return net_watch(w->epoll, c->ask.fd, &c->ask.watch, (epoll_data_t){.ptr = c},
+                     (uint32_t) EPOLLET | EPOLLIN | EPOLLRDHUP, want_out);
 }
 
 /* The one way out: the book is closed for c's requests, the socket goes, the counts of states follow. */
 static void conn_close(struct worker *w, struct conn *c)
 {
-    w->ledger.lost += c->sent - c->done;
-    w->ledger.unsent += c->asked - c->sent;
-    c->asked = c->sent = c->done;
-    c->part = c->kept = 0;
+    w->ledger.lost += c->ask.sent - c->ask.done;
+    w->ledger.unsent += c->ask.asked - c->ask.sent;
+    asker_close(&c->ask);
     if (c->state == CONN_CONNECTING)
         w->pending--;
     if (c->state == CONN_OPEN)
         w->open--;
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-    c->watched = c->want_out = false;
     c->deaf = 0;
     c->state = CONN_NONE;
 }
@@ -80,17 +65,6 @@ static void conn_connected(struct worker *w, struct conn *c)
     w->ledger.connects++;
 }
 
-/* Count k bytes as handed to the kernel. */
-static void conn_count_sent(struct worker *w, struct conn *c, size_t k)
-{
-    uint32_t len = c->exchange->request_len;
-    size_t bytes = c->part + k;
-    uint32_t whole = (uint32_t) (bytes / len);
-    c->part = (uint32_t) (bytes % len);
-    c->sent += whole;
-    w->ledger.sent += whole;
-}
-
 /* The peer takes no more. What it sent before it went may still be here, and counts: the connection ends when that
  * is read. -1 when c is no more, else 0. */
 static int conn_send_failed(struct worker *w, struct conn *c, int err)
@@ -103,68 +77,58 @@ static int conn_send_failed(struct worker *w, struct conn *c, int err)
     return 0;
 }
 
-/* Build what is asked and not sent, as much as the scratch holds, and send it. Returns 1 when the kernel
- * took all of that, 0 when it did not, -1 when c is no more. */
-static int conn_send_some(struct worker *w, struct conn *c)
+/* Send what is asked. Returns 1 when the kernel took all of it, 0 when it did not, -1 when c is no more. */
+static int conn_send(struct worker *w, struct conn *c)
 {
-    uint32_t len = c->exchange->request_len;
-    uint32_t n = c->asked - c->sent, room = WORKER_OUT_SIZE / len;
-    if (n > room)
-        n = room;
-    exchange_build_run(c->exchange, c->number, c->sent, n, w->out);
-    size_t bytes = (size_t) n * len - c->part;
-    ssize_t k = net_send(c->fd, w->out + c->part, bytes);
-    if (k < 0 && errno != EAGAIN && errno != EINTR)
-        return conn_send_failed(w, c, errno);
-    if (k < 0)
-        return 0;
-    if (c->state == CONN_CONNECTING)
+    uint32_t sent = c->ask.sent, part = c->ask.part;
+    int took = asker_send(&c->ask, c->exchange, w->out, WORKER_OUT_SIZE), err = errno;
+    bool some = c->ask.sent != sent || c->ask.part != part;
+    if (some && c->state == CONN_CONNECTING)
         conn_connected(w, c);
-    conn_count_sent(w, c, (size_t) k);
-    return (size_t) k == bytes;
+    w->ledger.sent += c->ask.sent - sent;
+    return took < 0 ? conn_send_failed(w, c, err) : took;
 }
 
 /* Send until all is sent or the kernel takes no more; then epoll says when to go on, or that the peer has gone. */
 static void conn_flush(struct worker *w, struct conn *c)
 {
-    int took = 1;
     if (c->deaf != 0)
         return;
-    while (took == 1 && c->sent != c->asked)
-        took = conn_send_some(w, c);
+    int took = conn_send(w, c);
     if (took >= 0 && conn_watch(w, c, took == 0 || c->state == CONN_CONNECTING) != 0)
         conn_fail(w, c, errno);
 }
 
 void conn_ask(struct worker *w, struct conn *c, uint32_t n, uint64_t since)
 {
-    if (c->asked == c->done && c->moved < since)
+    if (c->ask.asked == c->ask.done && c->moved < since)
         c->moved = since;
     for (uint32_t i = 0; i < n; i++)
-        c->since[(c->asked + i) & w->since_mask] = since;
-    c->asked += n;
+        c->since[(c->ask.asked + i) & w->since_mask] = since;
+    c->ask.asked += n;
     w->ledger.asked += n;
 }
 
 void conn_push(struct worker *w, struct conn *c)
 {
-    if (!c->want_out)
+    if (!c->ask.watch.out)
         conn_flush(w, c);
 }
 
 int conn_start(struct worker *w, struct conn *c, uint64_t now)
 {
-    c->fd = net_connect_nth(&w->o->targets, c->number);
-    if (c->fd < 0 && errno == EAGAIN)
+    int fd = net_connect_nth(&w->o->targets, c->ask.number);
+    if (fd < 0 && errno == EAGAIN)
         return -1;
+    asker_open(&c->ask, fd);
     c->state = CONN_CONNECTING;
     w->pending++;
     c->moved = now;
-    if (c->fd < 0) {
+    if (fd < 0) {
         conn_fail(w, c, errno);
         return 0;
     }
-    c->stamped = c->mode->stamps && net_stamp(c->fd) == 0;
+    c->stamped = c->mode->stamps && net_stamp(fd) == 0;
     if (c->mode->ask_at_start)
         conn_ask(w, c, 1, now);
     conn_push(w, c);
@@ -175,80 +139,47 @@ int conn_start(struct worker *w, struct conn *c, uint64_t now)
  * clock's time, and one that was set meanwhile must not make a time negative. */
 static void conn_count_times(struct worker *w, const struct conn *c, uint32_t n, uint64_t now)
 {
+    uint32_t first = c->ask.done - n;
     for (uint32_t i = 0, run; i < n; i += run) {
-        uint64_t since = c->since[(c->done + i) & w->since_mask];
-        for (run = 1; i + run < n && c->since[(c->done + i + run) & w->since_mask] == since;)
+        uint64_t since = c->since[(first + i) & w->since_mask];
+        for (run = 1; i + run < n && c->since[(first + i + run) & w->since_mask] == since;)
             run++;
         if (c->mode != &mode_idle && since >= w->begin && since < w->end)
             hist_add(&w->hist, now > since ? now - since : 0, run);
     }
 }
 
-/* Check the replies in in[0 .. n-1], of which the first answers request done. Returns the bytes of right
- * replies and their number in *replies; what is wrong, if anything, in *fault. */
-static size_t conn_check(const struct conn *c, const unsigned char *in, size_t n, uint32_t *replies,
-                         enum fault *fault)
+/* Bytes have come at `now`. */
+static void conn_take(struct worker *w, struct conn *c, const struct asker_news *news, uint64_t now)
 {
-    *replies = exchange_count_right(c->exchange, in, n, c->sent - c->done);
-    size_t used = (size_t) *replies * c->exchange->reply_len;
-    *fault = FAULT_NONE;
-    while (used < n) {
-        if (c->done + *replies == c->sent) {
-            *fault = FAULT_BAD_CONTENT; /* a reply to no request */
-            break;
-        }
-        int k = exchange_judge(c->exchange, c->number, c->done + *replies, in + used, n - used, fault);
-        if (k <= 0)
-            break;
-        used += (size_t) k;
-        ++*replies;
-    }
-    return used;
-}
-
-/* n bytes of replies are in w->in; they came at `now`. */
-static void conn_take(struct worker *w, struct conn *c, size_t n, uint64_t now)
-{
-    enum fault fault;
-    uint32_t replies;
-    size_t used = conn_check(c, w->in, n, &replies, &fault);
-    if (replies > 0) {
-        conn_count_times(w, c, replies, now);
-        c->done += replies;
+    if (news->replies > 0) {
+        conn_count_times(w, c, news->replies, now);
         c->moved = now;
-        w->ledger.answered += replies;
+        w->ledger.answered += news->replies;
     }
-    c->kept = (uint32_t) (n - used);
-    if (fault != FAULT_NONE) {
-        conn_fault(w, c, fault);
-        return;
-    }
-    if (c->kept > 0)
-        memcpy(c->keep, w->in + used, c->kept);
-    if (replies > 0 && c->mode->answered != NULL)
-        c->mode->answered(w, c, replies, now);
+    if (news->fault != FAULT_NONE)
+        conn_fault(w, c, news->fault);
+    else if (news->replies > 0 && c->mode->answered != NULL)
+        c->mode->answered(w, c, news->replies, now);
 }
 
 /* Read once and handle it. True when there may be more: the buffer was filled, or `to_end` and it is not the end
  * yet. */
 static bool conn_read_some(struct worker *w, struct conn *c, bool to_end)
 {
-    memcpy(w->in, c->keep, c->kept);
-    size_t room = WORKER_IN_SIZE - c->kept;
+    struct asker_news news;
     uint64_t stamp = 0;
-    ssize_t n = c->stamped ? net_recv_stamped(c->fd, w->in + c->kept, room, &stamp)
-                           : net_recv(c->fd, w->in + c->kept, room);
+    ptrdiff_t n =
+        asker_receive(&c->ask, c->exchange, w->in, WORKER_IN_SIZE, &news, c->stamped ? &stamp : NULL);
     if (n > 0)
-        conn_take(w, c, c->kept + (size_t) n, stamp != 0 ? stamp - w->day : mono_ns());
-    else if (n < 0 && errno == EINTR)
-        return true;
+        conn_take(w, c, &news, stamp != 0 ? stamp - w->day : mono_ns());
     else if (c->deaf != 0)
         conn_fail(w, c, c->deaf);
-    else if (n == 0)
+    else if (n < 0 && errno == 0)
         conn_fault(w, c, FAULT_CLOSED);
-    else if (errno != EAGAIN)
+    else if (n < 0)
         conn_fail(w, c, errno);
-    return n > 0 && c->state == CONN_OPEN && (to_end || (size_t) n == room);
+    return n > 0 && c->state == CONN_OPEN && (to_end || news.bytes == WORKER_IN_SIZE);
 }
 
 /* A read that leaves room in the buffer has emptied the socket, and what comes later is another edge. Not so the
@@ -269,7 +200,7 @@ void conn_look(struct worker *w, struct conn *c)
 void conn_event(struct worker *w, struct conn *c, uint32_t events)
 {
     if (c->state == CONN_CONNECTING) {
-        int err = net_connect_result(c->fd);
+        int err = net_connect_result(c->ask.fd);
         if (err != 0) {
             conn_fail(w, c, err);
             return;

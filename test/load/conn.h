@@ -1,9 +1,7 @@
 /*
  * conn.h: one connection of the load generator: connecting, asking, checking what comes back, ending.
  *
- * Each belongs to one worker and only its thread touches it. Its requests are numbered: asked >= sent >=
- * done. Requests are built again from their numbers when the kernel did not take them, so nothing that waits
- * to be sent is stored.
+ * Each belongs to one worker and only its thread touches it.
  */
 #ifndef LOAD_CONN_H
 #define LOAD_CONN_H
@@ -11,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "test/lib/asker.h"
 #include "test/lib/exchange.h"
 #include "test/lib/fault.h"
 
@@ -25,21 +24,12 @@ enum conn_state {
 };
 
 struct conn {
-    int fd; /* -1 = none */
+    struct asker ask;
     uint8_t state;
-    bool watched;  /* epoll knows fd */
-    bool want_out; /* and reports when it is writable */
-    bool stamped;  /* the kernel notes when replies arrive */
-    int deaf;      /* the errno with which a send failed: only what is there is still read. 0 = none */
-    uint32_t number;
-    uint32_t asked;      /* number of the next request to be made */
-    uint32_t sent;       /* the first request not wholly handed to the kernel */
-    uint32_t done;       /* the first request without a reply */
-    uint32_t part;       /* bytes of request `sent` that the kernel has */
-    uint32_t kept;       /* bytes of an unfinished reply in keep */
-    uint64_t *since;     /* ring: when each request in flight was due or made */
-    unsigned char *keep; /* room for one unfinished reply */
-    uint64_t moved;      /* when the wait for what is now awaited began */
+    bool stamped;    /* the kernel notes when replies arrive */
+    int deaf;        /* the errno with which a send failed: only what is there is still read. 0 = none */
+    uint64_t *since; /* ring: when each request in flight was due or made */
+    uint64_t moved;  /* when the wait for what is now awaited began */
     const struct mode *mode;
     const struct exchange *exchange;
 };
@@ -72,7 +62,7 @@ void conn_fault(struct worker *w, struct conn *c, enum fault fault);
 /* Requests of c without a reply, sent or not. */
 static inline uint32_t conn_open_requests(const struct conn *c)
 {
-    return c->asked - c->done;
+    return c->ask.asked - c->ask.done;
 }
 
 #endif

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "holder.h"
@@ -84,7 +83,8 @@ static void held_close(struct holder *h, struct held *c, enum held_state state)
         close(c->fd);
     c->fd = -1;
     c->put = c->got = 0;
-    c->want_out = c->heard = false;
+    c->watch = (struct net_watch){0};
+    c->heard = false;
     c->state = (uint8_t) state;
 }
 
@@ -121,24 +121,13 @@ void held_end(struct holder *h, struct held *c)
 
 /* ---- Asking ---- */
 
-/* Tell epoll what a known socket waits for. 0, or -1 with errno. */
-static int held_watch(struct holder *h, struct held *c, bool want_out, int op)
-{
-    if (op == EPOLL_CTL_MOD && c->want_out == want_out)
-        return 0;
-    struct epoll_event e = {.events = EPOLLIN | (want_out ? (uint32_t) EPOLLOUT : 0u),
-                            .data.u32 = index_of(h, c)};
-    c->want_out = want_out;
-    return epoll_ctl(h->epoll, op, c->fd, &e);
-}
-
-/* Send what the kernel takes of the request, built anew from its numbers, and wait for the rest with epoll
- * (op: how c is known to it). c may be gone afterwards. */
-static void held_send(struct holder *h, struct held *c, int op)
+/* Send what the kernel takes of the request, built anew from its numbers, and wait for the rest with epoll. c may be
+ * gone afterwards. */
+static void held_send(struct holder *h, struct held *c)
 {
     const struct exchange *x = exchange_of(h, c);
     exchange_build(x, number_of(h, c), c->seq, h->out);
-    ssize_t k = send(c->fd, h->out + c->put, x->request_len - c->put, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t k = net_send(c->fd, h->out + c->put, x->request_len - c->put);
     if (k < 0 && errno != EAGAIN && errno != EINTR) {
         held_fail(h, c, errno);
         return;
@@ -149,7 +138,8 @@ static void held_send(struct holder *h, struct held *c, int op)
         if (c->state == HELD_CONNECTING)
             c->state = HELD_LOGIN;
     }
-    if (held_watch(h, c, c->put < x->request_len, op) != 0)
+    if (net_watch(h->epoll, c->fd, &c->watch, (epoll_data_t){.u32 = index_of(h, c)}, EPOLLIN,
+                  c->put < x->request_len) != 0)
         held_fail(h, c, errno);
 }
 
@@ -169,7 +159,7 @@ int held_start(struct holder *h, struct held *c, uint64_t now)
     if (c->fd < 0)
         held_fail(h, c, errno);
     else
-        held_send(h, c, EPOLL_CTL_ADD);
+        held_send(h, c);
     return 0;
 }
 
@@ -181,7 +171,7 @@ void held_ask(struct holder *h, struct held *c, uint64_t since, uint64_t now)
     h->asking++;
     list_append(h, &h->waiting, c);
     h->ledger.asked++;
-    held_send(h, c, EPOLL_CTL_MOD);
+    held_send(h, c);
 }
 
 /* ---- Answers ---- */
@@ -240,7 +230,7 @@ static void held_take(struct holder *h, struct held *c, size_t n)
 
 static void held_read(struct holder *h, struct held *c)
 {
-    ssize_t n = recv(c->fd, h->in, WIRE_PACKET_MAX + 1, MSG_DONTWAIT);
+    ssize_t n = net_recv(c->fd, h->in, WIRE_PACKET_MAX + 1);
     if (n > 0)
         held_take(h, c, (size_t) n);
     else if (n == 0)
@@ -279,7 +269,7 @@ void held_event(struct holder *h, struct held *c, uint32_t events)
         }
     }
     if ((events & EPOLLOUT) != 0 && is_waiting(c))
-        held_send(h, c, EPOLL_CTL_MOD);
+        held_send(h, c);
     if (c->fd >= 0 && (events & ~(uint32_t) EPOLLOUT) != 0)
         held_read(h, c);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "test/lib/fault.h"
+#include "test/lib/net.h"
 
 struct holder;
 
@@ -35,8 +36,8 @@ struct held {
     uint16_t put; /* its bytes that the kernel has */
     uint16_t got; /* bytes of its reply that have come and were right */
     uint8_t state;
-    bool want_out; /* epoll reports when it is writable */
-    bool heard;    /* answered something that was asked during the hold */
+    struct net_watch watch;
+    bool heard; /* answered something that was asked during the hold */
 };
 _Static_assert(sizeof(struct held) <= 40, "a connection costs the client 40 bytes");
 

@@ -94,10 +94,8 @@ static int start_holders(struct hold *hold)
 static void look(struct hold *hold, int which)
 {
     struct hold_look *l = &hold->result.looks[which];
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     *l = (struct hold_look){.at = mono_ns(),
-                            .client_cpu = (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec,
+                            .client_cpu = process_cpu_ns(),
                             .client_rss = proc_rss_kb(getpid()),
                             .kernel = proc_kernel()};
     if (hold->o->server == 0)

@@ -56,10 +56,10 @@ static void init_conns(struct worker *w, uint32_t ring, uint32_t room)
         bool works = i < w->active;
         uint32_t nth = works ? i : i - w->active;
         w->conns[i] = (struct conn){
-            .fd = -1,
-            .number = nth * o->threads + w->index + (works ? 0 : o->connections),
+            .ask = {.fd = -1,
+                    .number = nth * o->threads + w->index + (works ? 0 : o->connections),
+                    .keep = w->keep + (size_t) i * room},
             .since = w->since + (size_t) i * ring,
-            .keep = w->keep + (size_t) i * room,
             .mode = works ? o->mode : &mode_idle,
             .exchange = works ? &o->exchange : &o->login,
         };
@@ -211,7 +211,7 @@ static void end_all(struct worker *w)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         struct conn *c = &w->conns[i];
-        if (c->fd >= 0 && conn_open_requests(c) > 0)
+        if (c->ask.fd >= 0 && conn_open_requests(c) > 0)
             conn_fault(w, c, FAULT_TIMEOUT);
         else
             conn_end(w, c);

@@ -117,7 +117,7 @@ static void create(struct soak *s, struct neighbour *b, uint32_t i)
     b->ledger = ledger_create(&s->server.target, 1, sizes[i / WORKERS % 4]);
     ck_assert_msg(b->ledger != NULL && ledger_connect(b->ledger, 5000), "a neighbour cannot connect");
     s->books.made++;
-    b->bits = 1u << who_of(b->ledger->conns[0].fd).worker;
+    b->bits = 1u << who_of(b->ledger->conns[0].ask.fd).worker;
     if (i % 2 == 1) {
         b->ledger->exchange.akg_id = AWAY(TEST_ECHO);
         b->bits |= POOL_BIT;

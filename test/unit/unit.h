@@ -33,6 +33,7 @@
     ROW(log_sinks)  \
     ROW(log_disks)  \
     ROW(conf)       \
+    ROW(asker)      \
     ROW(clients)    \
     ROW(privilege)  \
     ROW(listen)     \

@@ -1,0 +1,139 @@
+/*
+ * test_asker.c: what all clients ask with: requests that the kernel takes in pieces, replies that come in pieces, and
+ * how it ends. The server is the other end of a socketpair, on the same thread.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "test/lib/asker.h"
+
+enum { STX = 7, NUMBER = 3, DATA = 1000, ROOM = 1 << 16 };
+
+static unsigned char scratch[ROOM], in[ROOM], keep[DATA + 8];
+
+/* An asker and its server's end, in which little fits. */
+static void begin(struct asker *a, int *server)
+{
+    int pair[2], size = 1;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+    *a = (struct asker){.fd = -1, .number = NUMBER, .keep = keep};
+    asker_open(a, pair[0]);
+    *server = pair[1];
+}
+
+/* Requests are sent in pieces and come back in pieces of any size: all right, in order, and no more. */
+START_TEST(in_pieces)
+{
+    enum { REQUESTS = 500 };
+    struct exchange x = exchange_echo(STX, DATA);
+    struct asker a;
+    struct asker_news news;
+    static unsigned char got[REQUESTS * (DATA + 8)];
+    size_t have = 0, back = 0; /* bytes that the server has, and has sent back */
+    uint64_t random = 1;
+    uint32_t full = 0, unfinished = 0, replies = 0;
+    int server;
+    begin(&a, &server);
+    a.asked = REQUESTS;
+    while (a.done < REQUESTS) {
+        int took = asker_send(&a, &x, scratch, ROOM);
+        ck_assert_int_eq(took, a.sent == REQUESTS);
+        full += took == 0;
+        ssize_t n = recv(server, got + have, 1 + unit_random(&random) % 3000, 0);
+        have += n > 0 ? (size_t) n : 0;
+        size_t whole = have - have % x.request_len, piece = 1 + unit_random(&random) % 3000;
+        n = send(server, got + back, piece < whole - back ? piece : whole - back, 0);
+        back += n > 0 ? (size_t) n : 0;
+        if (asker_receive(&a, &x, in, ROOM, &news, NULL) > 0) {
+            ck_assert_int_eq(news.fault, FAULT_NONE);
+            replies += news.replies;
+            unfinished += a.kept > 0;
+        }
+    }
+    ck_assert_uint_eq(replies, REQUESTS);
+    ck_assert_uint_eq(a.kept, 0);
+    ck_assert_uint_gt(full, 10);
+    ck_assert_uint_gt(unfinished, 10);
+    ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), 0);
+    asker_close(&a);
+    close(server);
+}
+END_TEST
+
+/* What stands behind right replies is judged: a wrong one, and one to no request. */
+START_TEST(wrong_replies)
+{
+    static const struct {
+        uint32_t asked, wrong; /* the reply in which a byte is; 4 replies come in all */
+        uint32_t right;
+        enum fault fault;
+    } rows[] = {{4, 4, 4, FAULT_NONE},
+                {4, 2, 2, FAULT_BAD_CONTENT},
+                {3, 4, 3, FAULT_BAD_CONTENT},
+                {4, 0, 0, FAULT_BAD_CONTENT}};
+    struct exchange x = exchange_echo(STX, 20);
+    struct asker a;
+    struct asker_news news;
+    unsigned char out[4 * 28];
+    int server;
+    begin(&a, &server);
+    a.asked = rows[_i].asked;
+    ck_assert_int_eq(asker_send(&a, &x, scratch, ROOM), 1);
+    exchange_build_run(&x, NUMBER, 0, 4, out);
+    if (rows[_i].wrong < 4)
+        out[rows[_i].wrong * 28 + 20] ^= 1;
+    ck_assert_int_eq(send(server, out, sizeof out, 0), sizeof out);
+    ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), sizeof out);
+    ck_assert_uint_eq(news.replies, rows[_i].right);
+    ck_assert_uint_eq(news.used, rows[_i].right * 28);
+    ck_assert_uint_eq(a.done, rows[_i].right);
+    ck_assert_int_eq(news.fault, rows[_i].fault);
+    asker_close(&a);
+    close(server);
+}
+END_TEST
+
+/* A server that answers and goes: nothing more can be sent, what it said is there, then the end. Another socket begins
+ * anew, with the numbers that come next. */
+START_TEST(the_server_goes)
+{
+    struct exchange x = exchange_echo(STX, 20);
+    struct asker a;
+    struct asker_news news;
+    unsigned char reply[28];
+    int server;
+    begin(&a, &server);
+    a.asked = 1;
+    ck_assert_int_eq(asker_send(&a, &x, scratch, ROOM), 1);
+    ck_assert_int_eq(recv(server, reply, sizeof reply, 0), sizeof reply);
+    ck_assert_int_eq(send(server, reply, sizeof reply, 0), sizeof reply);
+    close(server);
+    a.asked = 3;
+    ck_assert_int_eq(asker_send(&a, &x, scratch, ROOM), -1);
+    ck_assert_int_eq(errno, EPIPE);
+    ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), sizeof reply);
+    ck_assert_uint_eq(news.replies, 1);
+    ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), -1);
+    ck_assert_int_eq(errno, 0);
+    asker_close(&a);
+    ck_assert_int_eq(a.fd, -1);
+    ck_assert_uint_eq(a.asked, 1);
+    ck_assert_uint_eq(a.done, 1);
+}
+END_TEST
+
+Suite *asker_suite(void)
+{
+    Suite *s = suite_create("asker");
+    TCase *c = unit_case(s, "asker", 10);
+    tcase_add_test(c, in_pieces);
+    tcase_add_loop_test(c, wrong_replies, 0, 4);
+    tcase_add_test(c, the_server_goes);
+    return s;
+}
