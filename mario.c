@@ -24,6 +24,12 @@ static void signals_block(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1); /* the server's, who takes what is neither blocked nor handled */
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    signal_handler(SIGUSR1, SIG_IGN);
+    signal_handler(SIGUSR2, SIG_IGN);
     signal_handler(SIGPIPE, SIG_IGN);
 }
 

@@ -101,10 +101,10 @@ sint32 mario_supervise(const struct mario_options *o) __attribute__((warn_unused
  * SIGBUS, SIGFPE, SIGILL or SIGABRT it gets one that writes one line about the death to o->death_log, and one with a
  * backtrace; then the process dies as ever. These signals are unblocked.
  *
- * The calling thread then has SIGTERM, SIGINT and SIGHUP blocked (so have the threads it starts later), so
- * that they reach the master. Call it before starting threads of your own. o and its texts are copied.
- * Returns the server, or NULL after one clear line on standard error; nothing is left half-made then, except that the
- * user stays. */
+ * The calling thread then has SIGTERM, SIGINT and SIGHUP blocked (so have the threads it starts later), so that they
+ * reach the master; SIGUSR1 and SIGUSR2 too, unless the application handles them or has blocked them itself. Call it
+ * before starting threads of your own. o and its texts are copied. Returns the server, or NULL after one clear line on
+ * standard error; nothing is left half-made then, except that the user stays. */
 SERVER *mario_init_server(const struct mario_options *o) __attribute__((warn_unused_result));
 
 /* The same for programs of 0.9.9: 0.0.0.0:port (0 .. 65535, 0 = any free one), workernum workers of connnum

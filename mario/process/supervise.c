@@ -149,6 +149,14 @@ void supervise_stats(struct stats *s)
     }
 }
 
+/* What is passed on may come before the server takes it. */
+static void ignore_until_init(int sig)
+{
+    struct sigaction sa;
+    if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+        signal_handler(sig, SIG_IGN);
+}
+
 /* The new child: back to what the application knows, and die with the parent. TERM, INT and HUP stay blocked,
  * so that none is lost before the server hears them. */
 static void become_child(pid_t parent)
@@ -159,6 +167,8 @@ static void become_child(pid_t parent)
     sigaction(SIGCHLD, &sup.on_child, NULL);
     crash_share(&sup.page->crash);
     daemon_leave_word_to_parent();
+    ignore_until_init(SIGUSR1);
+    ignore_until_init(SIGUSR2);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         raise(SIGTERM); /* it has died already */

@@ -17,6 +17,7 @@
 #include "mario/base/loop.h"
 #include "mario/exec/registry.h"
 #include "mario/process/supervise.h"
+#include "mario/server/dump.h"
 
 enum {
     RETRY_MS = 1,       /* between two steps of a stop */
@@ -24,9 +25,10 @@ enum {
     GIVE_UP_MS = 1000   /* after the drain time, for functions to return */
 };
 
-static struct log_limit signal_notes;
+static struct log_limit signal_notes, dumps;
 
-static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+/* The last two an application may want for itself. */
+static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 static struct timer {
     uint32_t seconds;
@@ -169,20 +171,36 @@ void master_stop(struct master *m)
     doorbell_ring(&m->bell, BELL_STOP_BIT);
 }
 
+static const char *meaning(int sig)
+{
+    switch (sig) {
+    case SIGHUP:
+        return "opening the log file again";
+    case SIGUSR1:
+        return "what the server does follows";
+    case SIGUSR2:
+        return "it has no meaning here";
+    default:
+        return "stopping";
+    }
+}
+
 static void on_signal(evutil_socket_t sig, short what, void *arg)
 {
     struct master *m = arg;
     (void) what;
     uint32_t held_back;
-    if (sig != SIGHUP && supervise_is_echo())
+    bool stops = sig == SIGTERM || sig == SIGINT;
+    if (stops && supervise_is_echo())
         return;
     if (log_limit_pass(&signal_notes, 2, &held_back))
-        slog_info_t(m->qlog, "signal %d: %s%s", (int) sig,
-                    sig == SIGHUP ? "opening the log file again" : "stopping", log_more(held_back).text);
-    if (sig == SIGHUP)
-        log_reopen();
-    else
+        slog_info_t(m->qlog, "signal %d: %s%s", (int) sig, meaning((int) sig), log_more(held_back).text);
+    if (stops)
         master_stop(m);
+    else if (sig == SIGHUP)
+        log_reopen();
+    else if (sig == SIGUSR1 && log_limit_pass(&dumps, 1, &held_back))
+        dump_all(m);
 }
 
 /* ---- Timers of the application ---- */
@@ -216,6 +234,21 @@ static bool is_ours(int sig)
     return sigaction(sig, NULL, &sa) == 0 && (sa.sa_handler == SIG_DFL || sa.sa_handler == SIG_IGN);
 }
 
+/* USR1 and USR2, if the application has neither a handler nor blocked them, to wait for them itself. */
+void master_take_signals(struct master *m, sigset_t *old)
+{
+    sigset_t wait;
+    pthread_sigmask(SIG_SETMASK, NULL, old);
+    sigemptyset(&wait);
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        int sig = master_signals[i];
+        m->takes[i] = (sig != SIGUSR1 && sig != SIGUSR2) || (is_ours(sig) && sigismember(old, sig) == 0);
+        if (m->takes[i])
+            sigaddset(&wait, sig);
+    }
+    pthread_sigmask(SIG_BLOCK, &wait, NULL);
+}
+
 static bool timers_setup(struct master *m)
 {
     for (uint32_t i = 0; i < timer_count; i++) {
@@ -231,7 +264,7 @@ static bool timers_setup(struct master *m)
 static bool signals_setup(struct master *m)
 {
     for (int i = 0; i < MASTER_SIGNALS; i++) {
-        if (!is_ours(master_signals[i]))
+        if (!m->takes[i] || !is_ours(master_signals[i]))
             continue;
         m->signal_events[i] = evsignal_new(m->base, master_signals[i], on_signal, m);
         if (m->signal_events[i] == NULL || event_add(m->signal_events[i], NULL) != 0)
@@ -312,8 +345,10 @@ bool master_run(struct master *m)
     if (!signals_setup(m) || !timers_setup(m))
         return false;
     sigemptyset(&mine);
-    for (int i = 0; i < MASTER_SIGNALS; i++)
-        sigaddset(&mine, master_signals[i]);
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        if (m->takes[i])
+            sigaddset(&mine, master_signals[i]);
+    }
     bool batch = set_policy(SCHED_OTHER, SCHED_BATCH);
     pthread_sigmask(SIG_UNBLOCK, &mine, &old); /* blocked in every other thread: they reach this one's loop */
     look_at_stop_requests(m);

@@ -6,6 +6,7 @@
 #define MARIO_SERVER_MASTER_H
 
 #include <event2/event.h>
+#include <signal.h>
 
 #include "mario/base/doorbell.h"
 #include "mario/base/stats.h"
@@ -14,7 +15,7 @@
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
 
-enum { MASTER_SIGNALS = 3, MASTER_TIMERS = 8 };
+enum { MASTER_SIGNALS = 5, MASTER_TIMERS = 8 };
 
 enum master_stage {
     STAGE_ACCEPTING, /* normal service */
@@ -31,13 +32,16 @@ struct master {
     struct event *retry_event; /* the next step of a stop */
     struct event *drain_event; /* time is up */
     struct event *signal_events[MASTER_SIGNALS];
+    bool takes[MASTER_SIGNALS]; /* the signal is not the application's */
     struct event *timer_events[MASTER_TIMERS];
 
     struct worker *workers;
     uint32_t workernum;
-    bool *told;             /* [workernum] the word stop is in its ring */
-    uint32_t started;       /* workers whose thread runs */
-    uint32_t drain_timeout; /* seconds */
+    bool *told;                        /* [workernum] the word stop is in its ring */
+    uint32_t started;                  /* workers whose thread runs */
+    uint32_t drain_timeout;            /* seconds */
+    const struct activity *activities; /* [ACTIVITIES], see activity.h */
+    uint32_t offload_threads;          /* of the pool; 0 = there is none */
 
     struct acceptor acceptor;
     struct watchdog watchdog; /* over the workers */
@@ -49,6 +53,10 @@ struct master {
     bool gave_up;        /* a worker did not return in time */
     struct stats *stats; /* master (w) -> any thread (r); the server's, which outlives the master */
 };
+
+/* From here on the signals that are the server's are blocked in the calling thread, and those it starts, and wait for
+ * master_run(). *old gets the mask as it was. The thread that makes the server. */
+void master_take_signals(struct master *m, sigset_t *old);
 
 /* The master's own base, bell and events, and its open listeners' events. False with errno; then teardown. */
 __attribute__((warn_unused_result)) bool master_setup(struct master *m);

@@ -25,6 +25,7 @@
 #include "mario/process/limit.h"
 #include "mario/process/privilege.h"
 #include "mario/process/supervise.h"
+#include "mario/server/dump.h"
 #include "mario/server/master.h"
 #include "mario/server/options.h"
 #include "mario/server/watchdog.h"
@@ -238,18 +239,6 @@ static void destroy(SERVER *s)
     free(s);
 }
 
-/* From here on these signals wait for the master. */
-static void set_signals(sigset_t *old)
-{
-    sigset_t wait;
-    sigemptyset(&wait);
-    sigaddset(&wait, SIGTERM);
-    sigaddset(&wait, SIGINT);
-    sigaddset(&wait, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &wait, old);
-    util_ignore_write_signals();
-}
-
 static bool make_stats(SERVER *s)
 {
     size_t size = (s->workernum + 1) * sizeof *s->stats;
@@ -282,6 +271,7 @@ static bool make(SERVER *s, const struct mario_options *o)
         return complain("cannot start: %s", strerror(errno));
     if (!make_workers(s, o))
         return false;
+    s->master.activities = s->activities;
     return master_setup(&s->master) || complain("cannot start the master: %s", strerror(errno));
 }
 
@@ -303,7 +293,8 @@ SERVER *mario_init_server(const struct mario_options *o)
     memset(s, 0, sizeof *s);
     s->master.bell.fd = -1;
     util_fill_standard();
-    set_signals(&old);
+    util_ignore_write_signals();
+    master_take_signals(&s->master, &old);
     symbol_setup();
     crash_setup(o->death_log, o->death_format);
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
@@ -357,6 +348,7 @@ static bool start_pool(SERVER *s)
     s->pool = offload_create(&set);
     if (s->pool == NULL)
         return complain("cannot make %u threads for offloaded functions: %s", set.threads, strerror(errno));
+    s->master.offload_threads = set.threads;
     for (uint32_t i = 0; i < s->workernum; i++)
         worker_offload(&s->workers[i], s->pool);
     int err = offload_start(s->pool);
@@ -389,25 +381,6 @@ static void join_workers(SERVER *s)
     for (uint32_t i = 0; i < s->master.started; i++)
         worker_join(&s->workers[i]);
     s->master.started = 0;
-}
-
-/* All counters that are not 0, in as many lines as they need. */
-static void log_counters(const SERVER *s, LOG_QUEUE *q)
-{
-    char line[900] = "";
-    size_t used = 0;
-    for (uint32_t i = 0; i < mario_stat_count(); i++) {
-        uint64_t v = mario_stat_value(s, i);
-        if (v == 0)
-            continue;
-        if (used > sizeof line - 64) { /* a name and a number have 50 characters at most */
-            slog_info_t(q, "stopped:%s", line);
-            used = 0;
-        }
-        used += (size_t) snprintf(line + used, sizeof line - used, " %s=%llu", mario_stat_name(i),
-                                  (unsigned long long) v);
-    }
-    slog_info_t(q, "stopped:%s", line);
 }
 
 static void log_start(const SERVER *s)
@@ -471,7 +444,7 @@ void *start_server(void *server)
         offload_stop(s->pool);
     trim_stop();
     master_final_timers(&s->master);
-    log_counters(s, s->master.qlog);
+    dump_counters(s->master.qlog, "stopped", s->stats, s->workernum + 1);
     take_down(s);
     atomic_store(&s->state, SERVER_STOPPED);
     return ok ? NULL : server;

@@ -19,6 +19,7 @@
     ROW(keepalive)    \
     ROW(load)         \
     ROW(sockets)      \
+    ROW(signals)      \
     ROW(stop)         \
     ROW(watch)        \
     ROW(master)       \
