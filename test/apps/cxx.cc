@@ -61,6 +61,41 @@ void report(LOG_QUEUE *q, void *)
                mario_server_workernum(server), mario_server_connnum(server), mario_version());
 }
 
+void on_alarm(const struct mario_alarm *a)
+{
+    (void) a;
+}
+
+sint32 on_record(const MARIO_LOG_RECORD *r, void *)
+{
+    return r->text_len == 0;
+}
+
+void on_reopen(LOG_QUEUE *q, void *)
+{
+    mario_log_name(q, "log");
+}
+
+/* What this program has no use for. It is never called: it has to compile, and to be there. */
+bool rest(CONN *c, const struct mario_options *o)
+{
+    char text[100];
+    struct sockaddr_storage *address = nullptr;
+    struct mario_log_options log;
+    mario_log_options_init(&log);
+    regist_log_func(on_record, nullptr);
+    regist_log_reopen_func(on_reopen, nullptr);
+    mario_log_level_of(MARIO_LOG_IN_app, MARIO_LOG_DEBUG);
+    mario_log(c->owner->qlog, MARIO_LOG_IN_app, MARIO_LOG_DEBUG, 0, nullptr, "%u", mario_cores());
+    mario_slog(c->owner->qlog, MARIO_LOG_DEBUG, 0, nullptr, "%d", mario_server_exit_code(server));
+    return mario_supervise(o) == 0 && mario_user_check(o->user, text, sizeof text) == 0 &&
+           mario_log_target_check("-", text, sizeof text) == 0 && mario_log_setup(&log) == 0 &&
+           mario_log_levels_check("info", text, sizeof text) == 0 &&
+           mario_log_levels("info", text, sizeof text) == 0 && regist_alarm_func(on_alarm) == 0 &&
+           regist_akg_func_offload(1, echo) == 0 && regist_akg_func_offload_concurrent(2, echo) == 0 &&
+           mario_peer(c, text, sizeof text) == 0 && mario_peer_addr(c, address) == 0;
+}
+
 bool prepare()
 {
     FUNC_PTR f = echo;
@@ -79,10 +114,10 @@ int main(int argc, char **)
 {
     char why[100];
     struct mario_options o;
-    if (argc > 5 && (run_daemon() != 0 || mario_daemon() != 0))
+    mario_options_init(&o);
+    if (argc > 5 && (run_daemon() != 0 || mario_daemon() != 0 || !rest(nullptr, &o)))
         return 2;
     mario_log_level(MARIO_LOG_INFO);
-    mario_options_init(&o);
     o.listen = "127.0.0.1:0";
     o.workernum = 2;
     o.connnum = 50;
