@@ -11,44 +11,45 @@
 #include "mario/base/reason.h"
 
 /*        name                    what it counts */
-#define COUNTERS(ROW)                                                                                  \
-    ROW(accepted)      /* connections taken from the kernel */                                         \
-    ROW(refused_full)  /* closed at once: no worker had a place */                                     \
-    ROW(refused_ring)  /* closed at once: places, but every such worker's ring was full */             \
-    ROW(refused_stop)  /* closed at once: the server was stopping */                                   \
-    ROW(accept_emfile) /* accept failed, by errno */                                                   \
-    ROW(accept_enfile)                                                                                 \
-    ROW(accept_enobufs)                                                                                \
-    ROW(accept_enomem)                                                                                 \
-    ROW(accept_eperm)                                                                                  \
-    ROW(accept_econnaborted)                                                                           \
-    ROW(accept_eintr)                                                                                  \
-    ROW(accept_other)                                                                                  \
-    ROW(accept_pauses)   /* times the listeners rested because accept failed or nobody had a place */  \
-    ROW(opened)          /* connections that began on a worker */                                      \
-    ROW(packets_in)      /* packets handed to a function */                                            \
-    ROW(bytes_in)        /* received from clients */                                                   \
-    ROW(bytes_out)       /* taken by the kernel for clients */                                         \
-    ROW(watch_stuck)     /* functions that ran for watch_warn_ms */                                    \
-    ROW(watch_back)      /* of these, those that returned before they were replaced */                 \
-    ROW(watch_buried)    /* of the replaced ones, those whose function has returned since */           \
-    ROW(watch_replaced)  /* workers whose thread was replaced because of that */                       \
-    ROW(watch_died)      /* threads that ended in a function */                                        \
-    ROW(watch_limited)   /* times a worker was not replaced: too many within a minute, or no memory */ \
-    ROW(output_paused)   /* times a connection was not read because of output.high */                  \
-    ROW(offload_jobs)    /* packets handed to the threads for offloaded functions */                   \
-    ROW(offload_full)    /* times a connection waited since offload.queue of them were out */          \
-    ROW(offload_dropped) /* replies whose connection had ended */                                      \
-    ROW(offload_died)    /* threads that ended in an offloaded function, and were replaced */          \
-    ROW(restarts)        /* times this process was started again by mario_supervise() */               \
-    ROW(died_sigsegv)    /* what its forerunners died of: signals */                                   \
-    ROW(died_sigabrt)                                                                                  \
-    ROW(died_sigbus)                                                                                   \
-    ROW(died_sigfpe)                                                                                   \
-    ROW(died_sigill)                                                                                   \
-    ROW(died_sigkill)                                                                                  \
-    ROW(died_signal) /* any other signal */                                                            \
-    ROW(died_exit)   /* an exit code that is not 0 */                                                  \
+#define COUNTERS(ROW)                                                                                      \
+    ROW(accepted)      /* connections taken from the kernel */                                             \
+    ROW(refused_full)  /* closed at once: no worker had a place */                                         \
+    ROW(refused_ring)  /* closed at once: places, but every such worker's ring was full */                 \
+    ROW(refused_stop)  /* closed at once: the server was stopping */                                       \
+    ROW(accept_emfile) /* accept failed, by errno */                                                       \
+    ROW(accept_enfile)                                                                                     \
+    ROW(accept_enobufs)                                                                                    \
+    ROW(accept_enomem)                                                                                     \
+    ROW(accept_eperm)                                                                                      \
+    ROW(accept_econnaborted)                                                                               \
+    ROW(accept_eintr)                                                                                      \
+    ROW(accept_other)                                                                                      \
+    ROW(accept_pauses)     /* times the listeners rested because accept failed or nobody had a place */    \
+    ROW(opened)            /* connections that began on a worker */                                        \
+    ROW(packets_in)        /* packets handed to a function */                                              \
+    ROW(bytes_in)          /* received from clients */                                                     \
+    ROW(bytes_out)         /* taken by the kernel for clients */                                           \
+    ROW(watch_stuck)       /* functions that ran for watch_warn_ms */                                      \
+    ROW(watch_back)        /* of these, those that returned before they were replaced */                   \
+    ROW(watch_buried)      /* of the replaced ones, those whose function has returned since */             \
+    ROW(watch_replaced)    /* workers whose thread was replaced because of that */                         \
+    ROW(watch_died)        /* threads that ended in a function */                                          \
+    ROW(watch_limited)     /* times a worker was not replaced: too many within a minute, or no memory */   \
+    ROW(output_paused)     /* times a connection was not read because of output.high */                    \
+    ROW(offload_jobs)      /* packets handed to the threads for offloaded functions */                     \
+    ROW(offload_full)      /* times a connection waited since offload.queue of them were out */            \
+    ROW(offload_dropped)   /* replies whose connection had ended */                                        \
+    ROW(offload_cancelled) /* packets whose connection ended before a thread took them: they do not run */ \
+    ROW(offload_died)      /* threads that ended in an offloaded function, and were replaced */            \
+    ROW(restarts)          /* times this process was started again by mario_supervise() */                 \
+    ROW(died_sigsegv)      /* what its forerunners died of: signals */                                     \
+    ROW(died_sigabrt)                                                                                      \
+    ROW(died_sigbus)                                                                                       \
+    ROW(died_sigfpe)                                                                                       \
+    ROW(died_sigill)                                                                                       \
+    ROW(died_sigkill)                                                                                      \
+    ROW(died_signal) /* any other signal */                                                                \
+    ROW(died_exit)   /* an exit code that is not 0 */                                                      \
     ROW(closed)      /* connections that ended, all reasons; the rows below say why */
 
 enum counter {

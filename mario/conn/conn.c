@@ -294,6 +294,13 @@ static void enter_closing(struct shard *s, struct conn *c)
     s->closing_last = link;
 }
 
+/* Only what has begun is waited for. */
+static void take_back(struct shard *s, struct conn *c)
+{
+    if (c->refs > 0 && s->take_back != NULL)
+        c->refs = (uint8_t) (c->refs - s->take_back(s, c));
+}
+
 void conn_end(struct conn *c, enum reason reason)
 {
     struct shard *s = conn_shard(c);
@@ -309,6 +316,7 @@ void conn_end(struct conn *c, enum reason reason)
     output_drop(c);
     stats_add(s->stats, STAT_closed, 1);
     stats_add(s->stats, stats_of_reason(reason), 1);
+    take_back(s, c);
     if (c->refs == 0)
         enter_closing(s, c);
     else
@@ -339,6 +347,7 @@ void conn_close(struct conn *c, enum reason reason)
         return;
     c->state = CONN_DRAINING;
     conn_carry_drop(c);
+    take_back(conn_shard(c), c);
     conn_poll(c);
 }
 

@@ -40,6 +40,11 @@ struct settings {
 struct conn;
 struct conn_ext;
 struct offload_queue;
+struct shard;
+
+/* A connection is not open any more: take back what is on its way to functions on other threads and has not begun. How
+ * many of its references that were. */
+typedef uint32_t (*shard_take_back_fn)(struct shard *s, struct conn *c);
 
 struct shard {
     uint32_t ind; /* of the worker */
@@ -56,6 +61,7 @@ struct shard {
     uint32_t in_use;       /* not free */
     struct wheel wheel;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
+    shard_take_back_fn take_back;  /* likewise */
     struct stats *stats;           /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */

@@ -8,6 +8,7 @@
 #include "mario/offload/pool.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,22 @@ static void pack_reply(struct executor *t, struct job *j)
     j->end_reason = REASON_no_memory;
 }
 
+/* Whether it is ours to run: not if its connection has ended meanwhile. */
+static bool claim(struct job *j)
+{
+    int sent = JOB_SENT;
+    return atomic_compare_exchange_strong_explicit(&j->state, &sent, JOB_TAKEN, memory_order_acq_rel,
+                                                   memory_order_acquire);
+}
+
+/* Whether nobody can take the answer any more: the peer has reset the connection, or the kernel has given it up. The
+ * worker does not look, it does not read who waits for a function. Who has only closed its sending side is answered. */
+static bool is_gone(const struct job *j)
+{
+    struct pollfd p = {.fd = j->pub.fd};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 static void run(struct thread *p, struct job *j)
 {
     struct executor *t = p->executor;
@@ -165,7 +182,13 @@ static void serve(struct thread *p)
         }
         if (atomic_load_explicit(&p->pool->stopping, memory_order_acquire))
             return;
-        run(p, take(p->pool));
+        struct job *j = take(p->pool);
+        bool ours = claim(j);
+        j->skipped = ours && is_gone(j);
+        if (ours && !j->skipped)
+            run(p, j);
+        else
+            give_back(j);
     }
 }
 
@@ -227,7 +250,8 @@ static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_
     pthread_mutex_init(&d->giving, NULL);
     if (!spsc_init(&d->jobs, capacity, sizeof(struct job *)) ||
         !spsc_init(&d->done, capacity, sizeof(struct job *)) ||
-        (d->all = calloc(o->set.queue, sizeof *d->all)) == NULL)
+        (d->all = calloc(o->set.queue, sizeof *d->all)) == NULL ||
+        (d->slots = calloc(o->set.connnum, sizeof *d->slots)) == NULL)
         return false;
     for (; d->count < o->set.queue; d->count++) {
         struct job *j = &d->all[d->count];
@@ -245,6 +269,7 @@ static void queue_teardown(struct offload_queue *d)
     for (uint32_t i = 0; i < d->count; i++)
         evbuffer_free(d->all[i].large);
     free(d->all);
+    free(d->slots);
     spsc_fini(&d->jobs);
     spsc_fini(&d->done);
     pthread_mutex_destroy(&d->giving);

@@ -15,6 +15,13 @@
  * mutex of its own, so that the many are one producer. Both are held for some instructions, by threads of the
  * pool alone: a worker takes no mutex and waits for nobody.
  *
+ * A packet whose connection has ended before a thread took it does not run. Whether it does is decided by the job's state:
+ * the worker sets SENT before it pushes; a thread swaps that for TAKEN, the worker, when the connection ends, for
+ * CANCELLED, and one of them succeeds. Who runs it uses the packet and counts in the connection's references; a job that
+ * was cancelled has neither any more, and only its place in the ring: the thread that finds it there passes it back. A
+ * thread that has taken it asks the socket, too, whether the peer is gone.
+ * test/model/job.pml checks this by exhaustion.
+ *
  * A thread that ends in a function leaves its job and its executor to a successor, which it starts last of all and
  * which gives the job back with REASON_function_died. It is detached by then and touches nothing any more.
  */
@@ -36,20 +43,31 @@
 
 struct offload_queue;
 
+enum job_state { JOB_IDLE, JOB_SENT, JOB_TAKEN, JOB_CANCELLED };
+
 struct job {
-    CONN pub; /* what the function sees; in_buf is a mem.h block, the worker's to make and free */
+    CONN pub;          /* what the function sees; in_buf is a mem.h block, the worker's to make and free */
+    _Atomic int state; /* enum job_state: its worker, and who takes it */
     FUNC_PTR f;
     struct offload_queue *queue;
-    struct job *next; /* worker: the idle one behind it */
-    uint64_t conn;    /* conn_id() */
+    struct job *next;   /* worker: the idle one behind it; out: the next one of its connection */
+    struct job *before; /* worker, out: the one of its connection in front of it, or NULL */
+    uint64_t conn;      /* conn_id() */
     const unsigned char
         *address6;          /* conn_address6(): it stays while the job is out, as the connection does */
     uint16_t akg_id;        /* for those who ask what runs */
     bool concurrent;        /* nothing of the connection waits for it */
+    bool skipped;           /* coming back: it was taken and did not run, since its peer is gone */
     enum reason end_reason; /* coming back: the connection is to end, or REASON_NONE */
     uint32_t len;           /* coming back: bytes of the reply in small */
     struct evbuffer *large; /* coming back: a reply that is longer; otherwise empty */
     unsigned char small[JOB_SMALL];
+};
+
+/* What the queue knows of a connection, by its slot. */
+struct queue_slot {
+    struct job *jobs; /* that are out and not cancelled: the last one sent */
+    uint32_t before;  /* in line: 1 + slot of the one in front, 0 = it is the first */
 };
 
 /* A worker's side. What is marked worker only is in queue.c's hands. */
@@ -64,6 +82,7 @@ struct offload_queue {
     uint32_t count;            /* jobs: constant */
     struct job *all;           /* [count] */
     struct job *idle;          /* worker only: jobs that may go out */
+    struct queue_slot *slots;  /* [connections] worker only */
     uint32_t waiting;          /* worker only: 1 + slot of the first connection in line for one, 0 = none */
     uint32_t waiting_last;     /* worker only: 1 + slot of the last one */
     bool granted;              /* worker only: the next job is for the one that was first in line */
@@ -73,6 +92,7 @@ struct offload_options {
     uint32_t threads;            /* 1 .. MARIO_OFFLOAD_THREADS_MAX */
     uint32_t queue;              /* jobs of each queue, 1 .. MARIO_OFFLOAD_QUEUE_MAX */
     uint32_t workers;            /* queues */
+    uint32_t connnum;            /* connections of each worker */
     uint32_t max_pkglen;         /* out_buf_len */
     struct activity *activities; /* [threads]: what each runs; they outlive the pool */
 };
@@ -86,7 +106,7 @@ struct offload_queue *offload_queue_of(struct offload_pool *o, uint32_t i, struc
 
 /* Start the threads: 0, or an errno value, and none runs then. */
 __attribute__((warn_unused_result)) int offload_start(struct offload_pool *o);
-/* End them. No worker runs any more, so no job is out. */
+/* End them. No worker runs any more, so no job is out but those that were cancelled. */
 void offload_stop(struct offload_pool *o);
 
 /* Free it and null the pointer, which may point to NULL. No thread of it runs. */

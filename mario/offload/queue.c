@@ -3,7 +3,8 @@
  * elsewhere.
  *
  * There are as many jobs as offload.queue says. A connection whose packet finds none stands in line, linked by
- * c->next, and is not read. Its place counts as held: if it ends meanwhile it stays until it is first.
+ * c->next and slots[].before, and is not read. When a connection ends it leaves the line, and of its packets those that no
+ * thread has taken are cancelled: see pool.h.
  */
 #include "mario/offload/queue.h"
 
@@ -21,7 +22,7 @@ enum {
     PACKET_LEAST = 64 /* bytes: the smallest block mem.c keeps */
 };
 
-/* ---- Going out ---- */
+/* ---- The line ---- */
 
 static void stand_in_line(struct shard *s, struct conn *c)
 {
@@ -30,6 +31,7 @@ static void stand_in_line(struct shard *s, struct conn *c)
     c->wait = WAIT_JOB;
     c->refs++;
     c->next = 0;
+    d->slots[c->pub.ind].before = d->waiting == 0 ? 0 : d->waiting_last;
     if (d->waiting == 0)
         d->waiting = link;
     else
@@ -38,16 +40,74 @@ static void stand_in_line(struct shard *s, struct conn *c)
     stats_add(s->stats, STAT_offload_full, 1);
 }
 
-/* Its place is given up; it may be over by then. */
-static struct conn *leave_line(struct shard *s)
+/* Its place is given up, wherever in line it is; the reference is the caller's then. */
+static void leave_line(struct shard *s, struct conn *c)
 {
     struct offload_queue *d = s->offload;
-    struct conn *c = &s->conns[d->waiting - 1];
-    d->waiting = c->next;
+    uint32_t before = d->slots[c->pub.ind].before;
+    if (before == 0)
+        d->waiting = c->next;
+    else
+        s->conns[before - 1].next = c->next;
+    if (c->next == 0)
+        d->waiting_last = before;
+    else
+        d->slots[c->next - 1].before = before;
     c->wait = WAIT_NONE;
-    conn_release(c);
-    return c;
 }
+
+/* ---- What is out for a connection ---- */
+
+static void note_job(struct offload_queue *d, struct job *j)
+{
+    struct queue_slot *of = &d->slots[j->pub.ind];
+    j->before = NULL;
+    j->next = of->jobs;
+    if (j->next != NULL)
+        j->next->before = j;
+    of->jobs = j;
+}
+
+static void forget_job(struct offload_queue *d, struct job *j)
+{
+    if (j->before != NULL)
+        j->before->next = j->next;
+    else
+        d->slots[j->pub.ind].jobs = j->next;
+    if (j->next != NULL)
+        j->next->before = j->before;
+}
+
+/* Its connection has ended: true if no thread has taken it. Then nobody will, and its packet is freed at once. */
+static bool cancel(struct offload_queue *d, struct job *j)
+{
+    int sent = JOB_SENT;
+    if (!atomic_compare_exchange_strong_explicit(&j->state, &sent, JOB_CANCELLED, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        return false;
+    forget_job(d, j);
+    mem_free(j->pub.in_buf);
+    j->pub.in_buf = NULL;
+    return true;
+}
+
+uint32_t queue_take_back(struct shard *s, struct conn *c)
+{
+    struct offload_queue *d = s->offload;
+    uint32_t n = 0;
+    for (struct job *j = d->slots[c->pub.ind].jobs, *next; j != NULL; j = next) {
+        next = j->next;
+        n += cancel(d, j);
+    }
+    stats_add(s->stats, STAT_offload_cancelled, n);
+    if (c->wait == WAIT_JOB) {
+        leave_line(s, c);
+        n++;
+    }
+    return n;
+}
+
+/* ---- Going out ---- */
 
 static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned char *packet, uint32_t len)
 {
@@ -85,6 +145,8 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
     d->granted = false;
     d->idle = j->next;
     fill(j, c, frame->id, packet, frame->len);
+    atomic_store_explicit(&j->state, JOB_SENT, memory_order_relaxed); /* the ring publishes it */
+    note_job(d, j);
     c->refs++;
     if (!j->concurrent)
         c->wait = WAIT_FUNCTION;
@@ -125,6 +187,7 @@ static void recycle(struct offload_queue *d, struct job *j)
     CHECK(evbuffer_get_length(j->large) == 0);
     mem_free(j->pub.in_buf);
     j->pub.in_buf = NULL;
+    atomic_store_explicit(&j->state, JOB_IDLE, memory_order_relaxed);
     j->next = d->idle;
     d->idle = j;
 }
@@ -135,6 +198,7 @@ static bool settle(struct executor *t, struct conn *c, struct job *j)
     enum reason r = j->end_reason;
     uint16 err_type = j->pub.err_type;
     bool open = c->state == CONN_OPEN;
+    stats_add(t->shard->stats, STAT_offload_cancelled, j->skipped);
     if (!j->concurrent)
         c->pub.user = j->pub.user;
     if (r == REASON_function_died)
@@ -162,6 +226,11 @@ static bool settle(struct executor *t, struct conn *c, struct job *j)
 static void come_back(struct executor *t, struct job *j, queue_go_on_fn go_on)
 {
     struct conn *c = &t->shard->conns[j->pub.ind];
+    if (atomic_load_explicit(&j->state, memory_order_relaxed) == JOB_CANCELLED) {
+        recycle(t->shard->offload, j);
+        return;
+    }
+    forget_job(t->shard->offload, j);
     /* Not conn_id(): that asks c's owner, which may be the executor of a thread that got stuck with c and is gone. */
     CHECK(c->magic == CONN_MAGIC && c->refs > 0 && c->generation == id_generation(j->conn));
     bool waited = j->concurrent ? c->wait == WAIT_OWN : c->wait == WAIT_FUNCTION;
@@ -175,9 +244,10 @@ static void serve_line(struct executor *t, queue_go_on_fn go_on)
 {
     struct offload_queue *d = t->shard->offload;
     while (d->waiting != 0 && d->idle != NULL) {
-        struct conn *c = leave_line(t->shard);
-        if (c->state != CONN_OPEN)
-            continue;
+        struct conn *c = &t->shard->conns[d->waiting - 1];
+        CHECK(c->state == CONN_OPEN && c->wait == WAIT_JOB);
+        leave_line(t->shard, c);
+        conn_release(c);
         c->last_rx = t->shard->tick;
         d->granted = true;
         go_on(t, c, true);
@@ -197,10 +267,4 @@ bool queue_collect(struct executor *t, queue_go_on_fn go_on)
     }
     serve_line(t, go_on);
     return slot != NULL;
-}
-
-void queue_clear_line(struct shard *s)
-{
-    while (s->offload != NULL && s->offload->waiting != 0)
-        leave_line(s);
 }

@@ -3,7 +3,7 @@
  * with what was written. Everything here is for the thread whose executor serves the shard, outside user code.
  *
  * c->refs counts what is out for a connection, and its place in line. So it outlives its end until all that has
- * come back; then its end hook runs.
+ * come back; then its end hook runs. What no thread has taken by its end does not run, and is not waited for.
  */
 #ifndef MARIO_OFFLOAD_QUEUE_H
 #define MARIO_OFFLOAD_QUEUE_H
@@ -27,7 +27,7 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
  * line. A bounded number; true if there may be more. */
 bool queue_collect(struct executor *t, queue_go_on_fn go_on);
 
-/* All connections have ended: nobody is in line any more. */
-void queue_clear_line(struct shard *s);
+/* What shard.take_back is to be where functions are offloaded. */
+uint32_t queue_take_back(struct shard *s, struct conn *c);
 
 #endif

@@ -338,6 +338,7 @@ static bool start_pool(SERVER *s)
     struct offload_options set = {.threads = s->offload_threads,
                                   .queue = s->offload_queue,
                                   .workers = s->workernum,
+                                  .connnum = s->connnum,
                                   .max_pkglen = s->service.max_pkglen,
                                   .activities = &s->activities[ACTIVITIES_OF_POOL]};
     if (registry_offload_count() == 0)

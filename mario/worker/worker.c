@@ -110,7 +110,6 @@ static void end_all(struct worker *w)
         if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
             conn_end(c, REASON_stop);
     }
-    queue_clear_line(s);
     w->stopping = true;
     w->stop_cursor = s->fresh;
 }
@@ -333,6 +332,7 @@ void worker_teardown(struct worker *w)
 void worker_offload(struct worker *w, struct offload_pool *pool)
 {
     w->shard.offload = offload_queue_of(pool, w->shard.ind, &w->bell, BELL_DONE);
+    w->shard.take_back = queue_take_back;
 }
 
 int worker_start(struct worker *w)

@@ -312,7 +312,7 @@ END_TEST
  * function has just returned. */
 START_TEST(the_line_is_served_in_order)
 {
-    enum { MANY = 60 };
+    enum { MANY = 300 };
     struct server s;
     START(&s, "server.workernum=1", "offload.threads=1", "offload.queue=1");
     int greedy = client_open(&s), modest = client_open(&s), first = client_open(&s);

@@ -51,7 +51,7 @@ START_TEST(ends_meanwhile)
     }
     server_finish(&s);
     expect_sound(&s);
-    ck_assert_uint_ge(server_counter(&s, "offload_dropped"), 2);
+    ck_assert_uint_ge(server_counter(&s, "offload_dropped") + server_counter(&s, "offload_cancelled"), 2);
     ck_assert_uint_eq(server_counter(&s, "closed_function_closed"), 2);
     ck_assert_uint_eq(server_counter(&s, "closed_reset"), 2);
 }
@@ -105,6 +105,111 @@ START_TEST(timeouts_wait_for_the_function)
     server_finish(&s);
     expect_sound(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_peer_closed"), server_counter(&s, "closed"));
+}
+END_TEST
+
+/* ---- Clients that go before a thread has taken their packets ---- */
+
+/* Goal: while the one thread is busy, clients send and go: by a reset, closed by another's function, by a reset while in
+ * line for a job, which shows only when they are first. What no thread has taken never runs, is counted, and holds
+ * nothing up: end hooks run, descriptors go. */
+START_TEST(who_has_gone_is_not_run_for)
+{
+    enum { EACH = 5 };
+    struct server s;
+    START(&s, "server.workernum=1", "offload.threads=1", "offload.queue=11");
+    int busy = client_open(&s), gone = client_open(&s), closed = client_open(&s), in_line = client_open(&s);
+    send_number(busy, LOOSE(TEST_STICK), TEST_IN_FUNCTION);
+    server_wait_counter(&s, "offload_jobs", 1, 3000);
+    for (uint32_t i = 0; i < EACH; i++) {
+        send_number(gone, LOOSE(TEST_ECHO), i);
+        send_number(closed, i == 0 ? AWAY(TEST_ECHO) : LOOSE(TEST_ECHO),
+                    i); /* one is out, four are carried */
+    }
+    send_number(busy, LOOSE(TEST_ECHO), 77);
+    server_wait_counter(&s, "offload_jobs", 1 + EACH + 1 + 1, 3000);
+    for (uint32_t i = 0; i < EACH; i++)
+        send_number(in_line, LOOSE(TEST_ECHO), i);
+    server_wait_counter(&s, "offload_full", 1, 3000);
+    uint64_t functions = server_counter(&s, "functions");
+    client_reset(gone);
+    client_reset(in_line);
+    struct sockaddr_in name;
+    socklen_t len = sizeof name;
+    getsockname(closed, (struct sockaddr *) &name, &len);
+    uint32_t port = ntohs(name.sin_port);
+    uint8_t found = 0;
+    client_ask(busy, TEST_CLOSE_OTHER, &port, sizeof port, &found, sizeof found);
+    ck_assert_uint_eq(found, 1);
+    client_expect_fin(closed);
+    server_wait_counter(&s, "offload_cancelled", EACH + 1, 3000);
+    server_wait_counter(&s, "hook_end_error", 1, 3000); /* while the thread is as busy as before */
+    ck_assert_uint_eq(server_counter(&s, "closed_reset"), 1);
+    client_send_packet(busy, TEST_UNSTICK, NULL, 0);
+    unsigned char answers[8 + 12 + 12];
+    client_recv(busy, answers, sizeof answers); /* of the last, the first and the one between, in any order */
+    server_wait_counter(&s, "closed_reset", 2, 3000);
+    ck_assert_uint_eq(server_counter(&s, "functions") - functions, 3);
+    ck_assert_uint_ge(server_counter(&s, "offload_cancelled"), EACH + 1 + 3);
+    for (uint32_t i = 0; i < 30; i++) { /* all jobs are there again */
+        send_number(busy, AWAY(TEST_ECHO), i);
+        ck_assert_uint_eq(recv_number(busy, AWAY(TEST_ECHO)), i);
+    }
+    close(busy);
+    server_finish(&s);
+    expect_sound(&s);
+    ck_assert_uint_eq(server_counter(&s, "offload_dropped"), 0);
+}
+END_TEST
+
+/* Goal: the same at a stop: it waits for what runs, not for what would only run for clients that have gone. */
+START_TEST(a_stop_does_not_run_for_who_has_gone)
+{
+    enum { CLIENTS = 40, EACH_MS = 200 };
+    struct server s;
+    START(&s, "server.workernum=2", "offload.threads=1", "server.drain_timeout=9");
+    for (int i = 0; i < CLIENTS; i++) {
+        int fd = client_open(&s);
+        send_number(fd, i % 2 ? AWAY(TEST_SLEEP) : LOOSE(TEST_SLEEP), EACH_MS);
+        server_wait_counter(&s, "offload_jobs", (uint64_t) i + 1, 3000);
+        client_reset(fd);
+    }
+    uint64_t began = mono_ns();
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 8000), 0);
+    ck_assert_uint_lt(ms_since(began), (unsigned) CLIENTS * EACH_MS / 2);
+    server_check(&s);
+    expect_sound(&s);
+    ck_assert_uint_ge(server_counter(&s, "offload_cancelled"), CLIENTS / 2);
+}
+END_TEST
+
+/* Goal: clients come, ask and go at random moments, a few threads race for their packets: each packet runs once or is
+ * cancelled, never both, never neither. */
+START_TEST(each_runs_or_is_cancelled)
+{
+    struct server s;
+    unsigned seed = 11;
+    uint64_t sent = 0;
+    START(&s, "server.workernum=2", "offload.threads=4", "offload.queue=32");
+    struct bystanders *b = bystanders_start(&s.target, 3, 50, 1);
+    for (int i = 0; i < 1500 / ITEST_SLOW; i++) {
+        int fd = client_open(&s), n = rand_r(&seed) % 6;
+        for (int k = 0; k < n; k++)
+            send_number(fd, rand_r(&seed) % 3 ? LOOSE(TEST_ECHO) : AWAY(TEST_ECHO), 1);
+        sent += (uint64_t) n;
+        if (rand_r(&seed) % 4 == 0) {
+            unsigned char answers[5 * 12];
+            client_recv(fd, answers, (size_t) n * 12);
+        }
+        client_reset(fd);
+    }
+    bystanders_finish(&b);
+    server_finish(&s);
+    expect_sound(&s);
+    ck_assert_uint_le(server_counter(&s, "offload_jobs"), sent);
+    ck_assert_uint_eq(server_counter(&s, "offload_jobs"),
+                      server_counter(&s, "offload_cancelled") + server_counter(&s, "functions_away"));
 }
 END_TEST
 
@@ -288,6 +393,9 @@ Suite *offload_ends_suite(void)
     tcase_add_test(c, ends_meanwhile);
     tcase_add_test(c, churn_under_a_full_queue);
     tcase_add_test(c, timeouts_wait_for_the_function);
+    tcase_add_test(c, who_has_gone_is_not_run_for);
+    tcase_add_test(c, a_stop_does_not_run_for_who_has_gone);
+    tcase_add_test(c, each_runs_or_is_cancelled);
     tcase_add_test(c, threads_die_and_are_replaced);
     tcase_add_test(c, a_successor_finds_what_is_out);
     c = itest_case(s, "stop", 30);

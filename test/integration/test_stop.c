@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "program.h"
 #include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
 
@@ -165,6 +166,60 @@ START_TEST(a_second_term_stops_at_once)
     ck_assert_msg(ms_since(begin) < 500u * ITEST_SLOW, "it took %u ms", ms_since(begin));
     close(fd);
     server_check(&s);
+}
+END_TEST
+
+/* Goal: a second TERM while end hooks take their time, some seconds in all: as long as one after the other ends they are
+ * waited for, nobody is blamed, exit code 0. The same when drain_timeout is over. */
+START_TEST(a_sudden_stop_waits_for_progress)
+{
+    enum { CLIENTS = 1200, HOOK_MS = 2 };
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=1", "server.connnum=2000", "test.end=slow",
+                 _i == 0 ? "server.drain_timeout=30" : "server.drain_timeout=1", NULL);
+    struct ledger *l = connect_many(&s, CLIENTS, 10);
+    ledger_ask(l, 1, 1);
+    ck_assert(ledger_run(l, 10000));
+    uint64_t begin = mono_ns();
+    server_signal(&s, SIGTERM);
+    if (_i == 0) {
+        server_wait_log(&s, "stopping: no new", 2000);
+        server_signal(&s, SIGTERM);
+    }
+    ck_assert(ledger_run_to_end(l, 20000));
+    ck_assert_int_eq(server_wait_exit(&s, 20000), 0);
+    ck_assert_msg(ms_since(begin) > CLIENTS * HOOK_MS, "the hooks were not slow");
+    char *err = program_slurp(s.err);
+    ck_assert_msg(strstr(err, "did not return") == NULL, "somebody is blamed: %s", err);
+    free(err);
+    ledger_destroy(&l);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: hooks take their time and one function never returns: it alone is named, with 3. */
+START_TEST(a_sudden_stop_blames_who_does_not_return)
+{
+    enum { CLIENTS = 300 };
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=2", "test.end=slow", "watch.replace_ms=0",
+                 "server.drain_timeout=1", NULL);
+    struct ledger *l = connect_many(&s, CLIENTS, 10);
+    ledger_ask(l, 1, 1);
+    ck_assert(ledger_run(l, 10000));
+    int fd = client_open(&s);
+    client_send_packet(fd, TEST_HANG, NULL, 0);
+    itest_sleep(50);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 10000), 3);
+    char *err = program_slurp(s.err);
+    const char *first = strstr(err, "did not return in time");
+    ck_assert_msg(first != NULL && strstr(first + 1, "did not return") == NULL, "it says: %s", err);
+    ck_assert_msg(strstr(err, "function 0x7014 of connection") != NULL, "it says: %s", err);
+    free(err);
+    close(fd);
+    ledger_destroy(&l);
+    server_discard(&s);
 }
 END_TEST
 
@@ -574,6 +629,8 @@ Suite *stop_suite(void)
     tcase_add_test(c, a_reader_and_a_sleeper_at_the_stop);
     tcase_add_test(c, one_who_never_pauses_at_the_stop);
     tcase_add_test(c, a_second_term_stops_at_once);
+    tcase_add_loop_test(c, a_sudden_stop_waits_for_progress, 0, 2);
+    tcase_add_test(c, a_sudden_stop_blames_who_does_not_return);
     tcase_add_test(c, newcomers_at_a_sudden_stop);
     c = itest_case(s, "signals", 20);
     tcase_add_loop_test(c, a_flood_of_hup_and_pipe, 0, 2);
