@@ -109,7 +109,8 @@ SERVER *mario_init_server(const struct mario_options *o) __attribute__((warn_unu
 
 /* The same for programs of 0.9.9: 0.0.0.0:port (0 .. 65535, 0 = any free one), workernum workers of connnum
  * connections each (0 as above), timeouts in seconds, 0 .. MARIO_TIMEOUT_MAX, 0 = none. As it was then, packets
- * have at most 1500 bytes and there is no packet_timeout; everything else has its default. */
+ * have at most 1500 bytes and there is no packet_timeout: a client that sends a byte now and then is not silent.
+ * Everything else has its default. */
 SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout, int write_timeout);
 
 /* Run the server on the calling thread, which becomes the master, until it is stopped by SIGTERM, SIGINT
