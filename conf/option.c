@@ -23,10 +23,16 @@ _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in t
 
 const struct row conf_rows[] = {
     {"server", "listen", ROW_LISTEN, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
-     "Where to listen. Port 0 takes any free one. A unix path has at most 107 bytes. A long list goes on in "
+     "Where to listen. Port 0 takes any free one. [::] takes IPv6 alone: 0.0.0.0 beside it takes IPv4. A unix path has at most 107 bytes. A long list goes on in "
      "the next line, if that one is indented and this one ends with a comma."},
     {"server", "port", ROW_PORT, "8082", 1, 65535, NULL, AT(listen),
      "A shorthand for listen = 0.0.0.0:port. Of listen and port, the one that is set last counts."},
+    {"server", "unix_mode", ROW_OCTAL, "0666", 0, MARIO_UNIX_MODE_MAX, NULL, AT(server.unix_mode),
+     "Permissions of unix sockets, octal, whatever the umask. Who may write to one, and may get to it through "
+     "the directories above it, may connect."},
+    {"server", "unix_group", ROW_GROUP, "-", 1, CONF_USER_SIZE - 1, NULL, AT(unix_group),
+     "The group of unix sockets, a name or number, as with unix_mode = 0660. Root may give any, others one of "
+     "their own. - is the group of who starts the server."},
     {"server", "workernum", ROW_NUMBER, "0", 0, MARIO_WORKERNUM_MAX, NULL, AT(server.workernum),
      "Worker threads. 0 is one for each core that the process may use."},
     {"server", "connnum", ROW_NUMBER, "0", 0, MARIO_CONNNUM_MAX, NULL, AT(server.connnum),
@@ -355,6 +361,7 @@ static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
     }
     conf->server.listen = conf->listen;
     conf->server.user = conf->user;
+    conf->server.unix_group = conf->unix_group;
     conf->log.target = conf->log_file;
     return 0;
 }

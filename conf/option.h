@@ -35,6 +35,7 @@ struct maritcp_conf {
     char listen[CONF_LISTEN_SIZE];    /* as server.listen */
     char log_file[PATH_MAX];          /* as log.target; also server.death_log */
     char user[CONF_USER_SIZE];        /* as server.user */
+    char unix_group[CONF_USER_SIZE];  /* as server.unix_group */
     int supervise;                    /* 1: under mario_supervise() */
     char file[PATH_MAX];              /* what was read; "" if there was none */
     bool once;                        /* that is a pipe or the like, which cannot be read a second time */

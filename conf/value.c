@@ -44,22 +44,29 @@ static uint32 value_factor(char suffix)
     }
 }
 
+/* The value of a digit; 16 if it is none. */
+static uint32 value_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c != '\0' ? strchr(digits, tolower((unsigned char) c)) : NULL;
+    return at != NULL ? (uint32) (at - digits) : 16;
+}
+
 /* Parse a whole number of row's type. NULL, or what is wrong. value stops growing once it is too large. */
 static const char *value_number(const struct row *row, const char *text, uint32 *out)
 {
     bool hex = row->type == ROW_HEX && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+    uint32 base = hex ? 16 : row->type == ROW_OCTAL ? 8 : 10;
     uint64 value = 0;
     if (hex)
         text += 2;
-    else if (*text == '-' && isdigit((unsigned char) text[1]))
+    else if (*text == '-' && value_digit(text[1]) < 10)
         return "is negative";
-    if (!(hex ? isxdigit((unsigned char) *text) : isdigit((unsigned char) *text)))
+    if (value_digit(*text) >= base)
         return "is not a number";
-    for (; hex ? isxdigit((unsigned char) *text) : isdigit((unsigned char) *text); text++) {
-        uint32 digit = isdigit((unsigned char) *text) ? (uint32) (*text - '0')
-                                                      : (uint32) (tolower((unsigned char) *text) - 'a') + 10;
+    for (; value_digit(*text) < base; text++) {
         if (value <= UINT32_MAX)
-            value = value * (hex ? 16 : 10) + digit;
+            value = value * base + value_digit(*text);
     }
     if (row->type == ROW_SIZE && value_factor(*text) != 0) {
         if (value <= UINT32_MAX)
@@ -92,7 +99,7 @@ static const char *value_string(const struct row *row, const char *text)
         return "is not plain UTF-8 text";
     if (strchr(text, ';') != NULL)
         return "has a ';', which starts a comment";
-    if ((row->type == ROW_STRING || row->type == ROW_USER) &&
+    if ((row->type == ROW_STRING || row->type == ROW_USER || row->type == ROW_GROUP) &&
         (strlen(text) < row->min || strlen(text) > row->max))
         return "has a length out of range";
     if (row->type == ROW_LISTEN && strlen(text) >= CONF_LISTEN_SIZE)
@@ -113,7 +120,7 @@ bool value_is_path(const char *target)
 static bool value_is_text(const struct row *row)
 {
     return row->type == ROW_STRING || row->type == ROW_LISTEN || row->type == ROW_LEVELS ||
-           row->type == ROW_TARGET || row->type == ROW_USER;
+           row->type == ROW_TARGET || row->type == ROW_USER || row->type == ROW_GROUP;
 }
 
 /* What the library has to say about a text: 0, or -1 with what is wrong in why. */
@@ -126,6 +133,8 @@ static sint32 value_ask_library(const struct row *row, const char *text, bool ag
         return mario_log_levels_check(text, why, WHY_SIZE);
     case ROW_USER:
         return again ? 0 : mario_user_check(text, why, WHY_SIZE);
+    case ROW_GROUP:
+        return again ? 0 : mario_group_check(text, why, WHY_SIZE);
     case ROW_TARGET:
         return mario_log_target_check(text, why, WHY_SIZE);
     default:
@@ -187,6 +196,9 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     case ROW_HEX:
         snprintf(out, size, "0x%08x", value_load(row, conf));
         break;
+    case ROW_OCTAL:
+        snprintf(out, size, "0%03o", value_load(row, conf));
+        break;
     case ROW_BOOL:
     case ROW_ENUM:
         snprintf(out, size, "%s", value_names(row)[value_load(row, conf)]);
@@ -194,6 +206,7 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     case ROW_STRING:
     case ROW_LISTEN:
     case ROW_USER:
+    case ROW_GROUP:
     case ROW_LEVELS:
     case ROW_TARGET:
     case ROW_PORT:
@@ -219,6 +232,9 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
     case ROW_HEX:
         snprintf(out, RANGE_SIZE, "0x%x .. 0x%x", row->min, row->max);
         break;
+    case ROW_OCTAL:
+        snprintf(out, RANGE_SIZE, "0%03o .. 0%03o", row->min, row->max);
+        break;
     case ROW_BOOL:
     case ROW_ENUM:
         for (uint32 i = 0; value_names(row)[i] != NULL && used < RANGE_SIZE; i++)
@@ -230,6 +246,9 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         break;
     case ROW_USER:
         snprintf(out, RANGE_SIZE, "user, user:group or -; not root");
+        break;
+    case ROW_GROUP:
+        snprintf(out, RANGE_SIZE, "group or -");
         break;
     case ROW_TARGET:
         snprintf(out, RANGE_SIZE, "a path of %u .. %u bytes, -, syslog, syslog:FACILITY", row->min, row->max);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mario/base/text.h"
 #include "mario/log/format.h"
 
 const char *const log_level_names[] = {"err", "warn", "info", "debug"};
@@ -53,15 +54,6 @@ static int find(const char *word, const char *const *names, unsigned count)
     return -1;
 }
 
-/* Cut blanks off both ends, in place. */
-static char *trim(char *text)
-{
-    text += strspn(text, " \t");
-    for (size_t n = strlen(text); n > 0 && (text[n - 1] == ' ' || text[n - 1] == '\t'); n--)
-        text[n - 1] = '\0';
-    return text;
-}
-
 /* What a list says: a level for each subsystem, and behind them the one for all; -1 where it says nothing. */
 enum { FOR_ALL = MARIO_LOG_SUBSYSTEM_COUNT, SAID = MARIO_LOG_SUBSYSTEM_COUNT + 1 };
 
@@ -71,7 +63,7 @@ static const char *read_item(char *item, bool first, int level[SAID], const char
     char *equals = strchr(item, '=');
     if (equals != NULL)
         *equals = '\0';
-    const char *name = trim(item), *word = equals == NULL ? name : trim(equals + 1);
+    const char *name = text_trim(item), *word = equals == NULL ? name : text_trim(equals + 1);
     int wanted = find(word, log_level_names, LEVELS);
     int subsystem = find(name, log_subsystem_names, MARIO_LOG_SUBSYSTEM_COUNT);
     *bad = equals != NULL && subsystem < 0 ? name : word;

@@ -15,6 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "mario/base/account.h"
+#include "mario/base/complain.h"
+#include "mario/base/text.h"
+
 enum { PROBES = 3 }; /* a peer that answers none of them is dead: one or two may get lost */
 
 /* Digits only, 0 .. 65535. */
@@ -47,7 +51,10 @@ static const char *parse_v6(char *host, uint16 port, struct listen_address *a)
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(port);
     a->len = sizeof *v6;
-    return inet_pton(AF_INET6, host, &v6->sin6_addr) == 1 ? NULL : "not an IPv6 address";
+    if (inet_pton(AF_INET6, host, &v6->sin6_addr) != 1)
+        return "not an IPv6 address";
+    return IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) ? "an IPv4 address in the form of IPv6; write it as IPv4"
+                                                : NULL;
 }
 
 static const char *parse_v4(const char *host, uint16 port, struct listen_address *a)
@@ -83,45 +90,81 @@ static const char *parse_entry(char *entry, struct listen_address *a)
     return parse_v6(entry + 1, port, a);
 }
 
-static bool is_twice(const struct listen_address *list, int n)
+static bool is_same(const struct listen_address *a, const struct listen_address *b)
 {
-    for (int i = 0; i < n; i++) {
-        if (list[i].len == list[n].len && memcmp(&list[i].addr, &list[n].addr, list[n].len) == 0 &&
-            (listen_port(&list[n]) != 0 || list[n].addr.ss_family == AF_UNIX))
-            return true;
-    }
-    return false;
+    return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
 }
 
-static char *trim(char *text)
+static bool is_any(const struct listen_address *a)
 {
-    text += strspn(text, " \t");
-    for (size_t n = strlen(text); n > 0 && strchr(" \t", text[n - 1]) != NULL; n--)
-        text[n - 1] = '\0';
-    return text;
+    if (a->addr.ss_family == AF_INET)
+        return ((const struct sockaddr_in *) &a->addr)->sin_addr.s_addr == htonl(INADDR_ANY);
+    return a->addr.ss_family == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *) &a->addr)->sin6_addr);
+}
+
+/* Whether the kernel would refuse the second of the two. IPv4 and IPv6 do not meet: sockets of the latter take nothing
+ * else. */
+static bool collide(const struct listen_address *a, const struct listen_address *b)
+{
+    if (a->addr.ss_family == AF_UNIX || b->addr.ss_family == AF_UNIX)
+        return is_same(a, b);
+    return a->addr.ss_family == b->addr.ss_family && listen_port(a) != 0 &&
+           listen_port(a) == listen_port(b) && (is_same(a, b) || is_any(a) || is_any(b));
+}
+
+/* Entry n against those before it. False with what is wrong in why. */
+static bool is_apart(const struct listen_address *list, int n, char *why, size_t why_size)
+{
+    for (int i = 0; i < n; i++) {
+        if (!collide(&list[i], &list[n]))
+            continue;
+        if (is_same(&list[i], &list[n]))
+            snprintf(why, why_size, "'%s': listed twice", list[n].name);
+        else
+            snprintf(why, why_size, "'%s': overlaps %s, which is in the list too", list[n].name,
+                     list[i].name);
+        return false;
+    }
+    return true;
+}
+
+/* Whether entry i of n takes every IPv6 address of its port, and no other takes IPv4 on it. */
+static bool lacks_v4(const struct listen_address *list, int n, int i)
+{
+    if (list[i].addr.ss_family != AF_INET6 || !is_any(&list[i]))
+        return false;
+    for (int k = 0; k < n; k++) {
+        if (list[k].addr.ss_family == AF_INET && listen_port(&list[k]) == listen_port(&list[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool take_entry(char *entry, struct listen_address *list, int n, char *why, size_t why_size)
+{
+    char shown[LISTEN_NAME];
+    snprintf(shown, sizeof shown, "%s", entry);
+    const char *wrong = n == LISTEN_MAX ? "too many addresses (allowed: 64)" : parse_entry(entry, &list[n]);
+    if (wrong == NULL)
+        return is_apart(list, n, why, why_size);
+    snprintf(why, why_size, "'%s': %s", shown, wrong);
+    return false;
 }
 
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size)
 {
-    char *copy = strdup(list != NULL ? list : ""), *rest = copy, *entry;
+    char *copy = strdup(list), *rest = copy, *entry;
     int n = 0;
-    const char *wrong = copy == NULL ? "no memory" : NULL;
-    while (wrong == NULL && (entry = strsep(&rest, ",")) != NULL) {
-        char shown[LISTEN_NAME];
-        entry = trim(entry);
-        snprintf(shown, sizeof shown, "%s", entry);
-        if (n == LISTEN_MAX)
-            wrong = "too many addresses (allowed: 64)";
-        else if ((wrong = parse_entry(entry, &out[n])) == NULL && is_twice(out, n))
-            wrong = "listed twice";
-        if (wrong != NULL)
-            snprintf(why, why_size, "'%s': %s", shown, wrong);
-        n++;
-    }
-    if (copy == NULL)
-        snprintf(why, why_size, "%s", wrong);
+    bool ok = copy != NULL;
+    if (!ok)
+        snprintf(why, why_size, "no memory");
+    for (; ok && (entry = strsep(&rest, ",")) != NULL; n++)
+        ok = take_entry(text_trim(entry), out, n, why, why_size);
+    for (int i = 0; ok && i < n; i++)
+        out[i].lacks_v4 = lacks_v4(out, n, i);
     free(copy);
-    return wrong == NULL ? n : -1;
+    return ok ? n : -1;
 }
 
 sint32 mario_listen_check(const char *list, char *why, uint32 size)
@@ -136,6 +179,29 @@ sint32 mario_listen_check(const char *list, char *why, uint32 size)
     return n < 0 ? -1 : 0;
 }
 
+sint32 mario_group_check(const char *group, char *why, uint32 size)
+{
+    gid_t gid;
+    if (group == NULL || group[0] == '\0' || strcmp(group, "-") == 0 || account_group(group, &gid))
+        return 0;
+    snprintf(why, size, "'%.64s': there is no such group", group);
+    return -1;
+}
+
+bool listen_settings(struct listen_options *set, const struct mario_options *o)
+{
+    char why[128];
+    *set = (struct listen_options){.backlog = (int) o->backlog,
+                                   .keepalive = o->keepalive,
+                                   .unix_mode = (mode_t) o->unix_mode,
+                                   .unix_group = (gid_t) -1};
+    if (mario_group_check(o->unix_group, why, sizeof why) != 0)
+        return complain("unix_group: %s", why);
+    if (o->unix_group != NULL && o->unix_group[0] != '\0' && strcmp(o->unix_group, "-") != 0)
+        return account_group(o->unix_group, &set->unix_group);
+    return true;
+}
+
 uint16 listen_port(const struct listen_address *a)
 {
     if (a->addr.ss_family == AF_INET)
@@ -143,21 +209,6 @@ uint16 listen_port(const struct listen_address *a)
     if (a->addr.ss_family == AF_INET6)
         return ntohs(((const struct sockaddr_in6 *) &a->addr)->sin6_port);
     return 0;
-}
-
-/* A socket file whose server is gone makes bind() fail for ever; one that somebody listens on must stay. */
-static void remove_stale(const struct listen_address *a)
-{
-    const char *path = ((const struct sockaddr_un *) &a->addr)->sun_path;
-    struct stat st;
-    if (lstat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
-        return;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *) &a->addr, a->len) != 0 && errno == ECONNREFUSED)
-        unlink(path);
-    close(fd);
 }
 
 /* On Linux accepted sockets inherit TCP_NODELAY from the listener, so it costs no system call a connection.
@@ -208,22 +259,24 @@ static void learn_port(struct listen_address *a, int fd)
         snprintf(colon, sizeof a->name - (size_t) (colon - a->name), ":%u", listen_port(a));
 }
 
-int listen_open(struct listen_address *a, int backlog, uint32 keepalive)
+static bool bind_tcp(int fd, const struct listen_address *a, int backlog)
+{
+    return bind(fd, (const struct sockaddr *) &a->addr, a->len) == 0 && listen(fd, backlog) == 0;
+}
+
+int listen_open(struct listen_address *a, const struct listen_options *o)
 {
     int family = a->addr.ss_family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    if (family == AF_UNIX)
-        remove_stale(a);
-    bool bound = set_options(fd, family) && listen_keepalive(fd, family, keepalive) &&
-                 bind(fd, (struct sockaddr *) &a->addr, a->len) == 0;
-    if (!bound || listen(fd, backlog) != 0) {
+    bool ok = set_options(fd, family) && listen_keepalive(fd, family, o->keepalive) &&
+              (family == AF_UNIX ? unix_socket_listen(fd, (const struct sockaddr_un *) &a->addr, o->backlog,
+                                                      o->unix_mode, o->unix_group, &a->file)
+                                 : bind_tcp(fd, a, o->backlog));
+    if (!ok) {
         int saved = errno;
-        if (bound)
-            listen_close(a, fd);
-        else
-            close(fd);
+        close(fd);
         errno = saved;
         return -1;
     }
@@ -231,25 +284,74 @@ int listen_open(struct listen_address *a, int backlog, uint32 keepalive)
     return fd;
 }
 
-const char *listen_hint(int err)
+void listen_remove(const struct listen_address *a)
+{
+    if (a->addr.ss_family == AF_UNIX)
+        unix_socket_remove((const struct sockaddr_un *) &a->addr, &a->file);
+}
+
+void listen_close(const struct listen_address *a, int fd)
+{
+    listen_remove(a);
+    close(fd);
+}
+
+/* ---- What to do about an error ---- */
+
+static const char *hint_in_use(const struct listen_address *a)
+{
+    struct stat st;
+    int saved = errno;
+    if (a->addr.ss_family != AF_UNIX)
+        return "; stop who has it (ss -ltnp) or choose another port";
+    bool other = lstat(((const struct sockaddr_un *) &a->addr)->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode);
+    errno = saved;
+    if (other)
+        return "; what is there is no socket: remove it or choose another path";
+    return "; stop who listens there (ss -lxp) or choose another path";
+}
+
+static const char *hint_unix(int err)
 {
     switch (err) {
-    case EADDRINUSE:
-        return "; stop who has it (ss -ltnp) or choose another port";
     case EACCES:
-        return "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)";
-    case EADDRNOTAVAIL:
-        return "; this machine does not have that address";
-    case EMFILE:
-        return "; raise the descriptor limit (ulimit -n)";
+        return "; who starts the server must be able to write to its directory and to get there";
+    case ENOENT:
+        return "; make its directory";
+    case ENOTDIR:
+        return "; a part of its path is no directory";
+    case EROFS:
+        return "; its file system cannot be written to: choose another path";
+    case EPERM:
+        return "; its group can be one of who starts the server, or any for root, and not every file system has sockets";
+    case EAGAIN:
+        return "; somebody holds the lock of its directory (lslocks)";
     default:
         return "";
     }
 }
 
-void listen_close(const struct listen_address *a, int fd)
+static const char *hint_tcp(int err)
 {
-    close(fd);
-    if (a->addr.ss_family == AF_UNIX)
-        unlink(((const struct sockaddr_un *) &a->addr)->sun_path);
+    switch (err) {
+    case EACCES:
+        return "; take a port above 1023 or give the right (CAP_NET_BIND_SERVICE)";
+    case EADDRNOTAVAIL:
+        return "; this machine does not have that address";
+    case EAFNOSUPPORT:
+        return "; this machine has no IPv6";
+    case EINVAL:
+        return "; an address that is valid on one link alone cannot be listened on";
+    default:
+        return "";
+    }
+}
+
+const char *listen_hint(const struct listen_address *a, int err)
+{
+    if (err == EADDRINUSE)
+        return hint_in_use(a);
+    if (err == EMFILE || err == ENFILE)
+        return "; raise the descriptor limit (ulimit -n, fs.file-max)";
+    return a->addr.ss_family == AF_UNIX ? hint_unix(err) : hint_tcp(err);
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "mario/mario_server.h"
+#include "mario/net/unix_socket.h"
 
 #define LISTEN_MAX  64 /* addresses in one list */
 #define LISTEN_NAME 128
@@ -17,23 +18,40 @@ struct listen_address {
     struct sockaddr_storage addr;
     socklen_t len;
     char name[LISTEN_NAME]; /* as it was written; after listen_open with the port it got */
+    bool lacks_v4;          /* [::], which takes IPv6 alone, and nothing in the list takes IPv4 on its port */
+    struct unix_file file;  /* of a unix socket, after listen_open */
+};
+
+struct listen_options {
+    int backlog;
+    uint32_t keepalive; /* as of listen_keepalive() */
+    mode_t unix_mode;   /* permissions of a unix socket's file */
+    gid_t unix_group;   /* its group; (gid_t) -1 = as it comes */
 };
 
 /* Parse a comma list into out[0 .. LISTEN_MAX-1]. How many there are, or -1 with one line in why. */
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size);
 
-/* Bind and listen, non-blocking, with listen_keepalive(). Port 0 becomes the port the kernel gave. A stale unix
- * socket file that nobody listens on is replaced. The descriptor, or -1 with errno. */
-int listen_open(struct listen_address *a, int backlog, uint32 keepalive);
+/* What the options say about listeners. False after a line on standard error: there is no such group. */
+__attribute__((warn_unused_result)) bool listen_settings(struct listen_options *set,
+                                                         const struct mario_options *o);
+
+/* Bind and listen, non-blocking. Port 0 becomes the port the kernel gave. A unix socket's file that nobody listens on is
+ * replaced (unix_socket.h). The descriptor, or -1 with errno. */
+int listen_open(struct listen_address *a, const struct listen_options *o);
 
 /* Have connections that arrive from now on probed after `seconds` of silence, .. MARIO_KEEPALIVE_MAX, and given
  * up after at most as long again; 0: never. Nothing to do for a unix socket. False with errno. */
 bool listen_keepalive(int fd, int family, uint32 seconds);
 
-/* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. */
-const char *listen_hint(int err);
+/* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. Leaves
+ * errno alone. */
+const char *listen_hint(const struct listen_address *a, int err);
 
-/* Close it, and remove a unix socket's file. */
+/* Remove a unix socket's file, if it is still the one that was opened. Before it is closed or shut down. */
+void listen_remove(const struct listen_address *a);
+
+/* The same, and close it. */
 void listen_close(const struct listen_address *a, int fd);
 
 /* The port in host order, 0 for a unix socket. */

@@ -8,14 +8,13 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mario/base/account.h"
 #include "mario/base/complain.h"
 #include "mario/mario_server.h"
 
@@ -29,47 +28,24 @@ struct who {
 
 /* ---- Names to ids ---- */
 
-/* A plain number below 2^32 - 1, which is nobody's id. */
-static bool read_id(const char *text, unsigned *id)
+static const char *find(const char *user, const char *group, struct who *w)
 {
-    size_t n = strlen(text);
-    if (n == 0 || n > 10 || strspn(text, "0123456789") != n)
-        return false;
-    unsigned long long v = strtoull(text, NULL, 10);
-    *id = (unsigned) v;
-    return v < UINT32_MAX;
-}
-
-/* A user by name or number; its own group, if it has an entry. NULL, or what is wrong. */
-static const char *find_user(const char *name, struct who *w, bool *has_group)
-{
-    errno = 0;
-    const struct passwd *p = getpwnam(name);
-    *has_group = p != NULL;
-    if (p == NULL && !read_id(name, &w->uid))
-        return errno == 0 || errno == ENOENT || errno == ESRCH ? "there is no such user" : strerror(errno);
-    if (p == NULL)
-        p = getpwuid(w->uid);
-    if (p != NULL) {
-        *has_group = true;
-        w->uid = p->pw_uid;
-        w->gid = p->pw_gid;
-    }
-    return w->uid == 0 ? "that is root, who keeps all rights" : NULL;
-}
-
-static const char *find_group(const char *name, struct who *w)
-{
-    const struct group *g = getgrnam(name);
-    if (g != NULL)
-        w->gid = g->gr_gid;
-    return g != NULL || read_id(name, &w->gid) ? NULL : "there is no such group";
+    struct account a;
+    const char *wrong = account_user(user, &a);
+    if (wrong != NULL)
+        return wrong;
+    w->uid = a.uid;
+    w->gid = a.gid;
+    if (w->uid == 0)
+        return "that is root, who keeps all rights";
+    if (group != NULL)
+        return account_group(group, &w->gid) ? NULL : "there is no such group";
+    return a.has_entry ? NULL : "this number has no entry, so its group must be given: user:group";
 }
 
 static bool parse(const char *text, struct who *w, char *why, size_t size)
 {
     char user[NAME_SIZE];
-    bool has_group = false;
     *w = (struct who){.wanted = text != NULL && text[0] != '\0' && strcmp(text, "-") != 0};
     if (!w->wanted)
         return true;
@@ -81,11 +57,7 @@ static bool parse(const char *text, struct who *w, char *why, size_t size)
     }
     memcpy(user, text, len);
     user[len] = '\0';
-    const char *wrong = find_user(user, w, &has_group);
-    if (wrong == NULL && colon != NULL)
-        wrong = find_group(colon + 1, w);
-    else if (wrong == NULL && !has_group)
-        wrong = "this number has no entry, so its group must be given: user:group";
+    const char *wrong = find(user, colon != NULL ? colon + 1 : NULL, w);
     if (wrong != NULL)
         snprintf(why, size, "'%.64s': %s", text, wrong);
     return wrong == NULL;

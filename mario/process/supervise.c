@@ -89,12 +89,12 @@ static struct {
 
 /* ---- In the child ---- */
 
-int supervise_listener(struct listen_address *a, int backlog, uint32 keepalive)
+int supervise_listener(struct listen_address *a, const struct listen_options *o)
 {
     for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
         struct kept *k = &sup.kept[i];
         if (k->lent || k->asked.len != a->len || memcmp(&k->asked.addr, &a->addr, a->len) != 0 ||
-            !listen_keepalive(k->fd, a->addr.ss_family, keepalive) || listen(k->fd, backlog) != 0)
+            !listen_keepalive(k->fd, a->addr.ss_family, o->keepalive) || listen(k->fd, o->backlog) != 0)
             continue;
         k->lent = true;
         *a = k->got;
@@ -112,9 +112,8 @@ void supervise_release(const struct listen_address *a, int fd, bool for_good)
     if (!for_good)
         return;
     atomic_store_explicit(&sup.page->stopping, true, memory_order_release);
+    listen_remove(a);
     shutdown(fd, SHUT_RDWR); /* unlike close() it counts for the parent's descriptor too */
-    if (a->addr.ss_family == AF_UNIX)
-        unlink(((const struct sockaddr_un *) &a->addr)->sun_path);
 }
 
 void supervise_ready(void)
@@ -202,19 +201,20 @@ static bool is_alone(void)
 static bool keep_listeners(const struct mario_options *o)
 {
     char why[256];
+    struct listen_options set;
     struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
     sup.kept = calloc(LISTEN_MAX, sizeof *sup.kept);
     int n = -1;
     if (all == NULL || sup.kept == NULL)
         complain("no memory to start");
-    else if ((n = listen_parse(o->listen, all, why, sizeof why)) < 0)
+    else if (listen_settings(&set, o) && (n = listen_parse(o->listen, all, why, sizeof why)) < 0)
         complain("listen: %s", why);
     for (int i = 0; i < n; i++) {
         struct kept *k = &sup.kept[i];
         k->asked = k->got = all[i];
-        k->fd = listen_open(&k->got, (int) o->backlog, o->keepalive);
+        k->fd = listen_open(&k->got, &set);
         if (k->fd < 0) {
-            complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_hint(errno));
+            complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_hint(&all[i], errno));
             n = -1;
             break;
         }

@@ -13,7 +13,7 @@
 
 /* The parent's listener of this address, listening with this backlog and keepalive, and in *a the port it got. It
  * stays the parent's: give it back with supervise_release(), do not close it. -1: it has none. */
-int supervise_listener(struct listen_address *a, int backlog, uint32 keepalive);
+int supervise_listener(struct listen_address *a, const struct listen_options *o);
 
 /* Give it back. for_good: the server stops because it was asked to, so nobody is to wait for a next one; from
  * then on connects are refused. */

@@ -11,6 +11,7 @@
 void mario_options_init(struct mario_options *o)
 {
     *o = (struct mario_options){.listen = "0.0.0.0:8082",
+                                .unix_mode = 0666,
                                 .strict_limits = 1,
                                 .when_full = MARIO_FULL_REFUSE,
                                 .timeout = 300,
@@ -53,8 +54,6 @@ bool options_check(const struct mario_options *o)
                         o->watch_warn_ms);
     return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
            in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
-           in_range("when_full", (unsigned) o->when_full, 0, MARIO_FULL_WAIT) &&
-           in_range("death_format", (unsigned) o->death_format, 0, MARIO_LOG_JSON) &&
            in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
@@ -62,6 +61,7 @@ bool options_check(const struct mario_options *o)
            in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
            in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
            in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&
+           in_range("unix_mode", o->unix_mode, 0, MARIO_UNIX_MODE_MAX) &&
            in_range("output_high", o->output_high, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
            in_range("output_max", o->output_max, MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX) &&
            in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&

@@ -162,15 +162,19 @@ static bool parse_listeners(SERVER *s, const char *list)
 
 static bool open_listeners(SERVER *s, const struct mario_options *o)
 {
+    struct listen_options set;
+    if (!listen_settings(&set, o))
+        return false;
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         struct listener *l = &s->listeners[i];
-        l->fd = supervise_listener(&l->address, (int) o->backlog, o->keepalive);
+        l->fd = supervise_listener(&l->address, &set);
         l->borrowed = l->fd >= 0;
         if (!l->borrowed)
-            l->fd = listen_open(&l->address, (int) o->backlog, o->keepalive);
+            l->fd = listen_open(&l->address, &set);
         if (l->fd >= 0)
             continue;
-        return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno), listen_hint(errno));
+        return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno),
+                        listen_hint(&l->address, errno));
     }
     return true;
 }
@@ -386,8 +390,13 @@ static void join_workers(SERVER *s)
 
 static void log_start(const SERVER *s)
 {
-    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++)
-        slog_info_t(s->master.qlog, "listening on %s", s->listeners[i].address.name);
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
+        const struct listen_address *a = &s->listeners[i].address;
+        slog_info_t(s->master.qlog, "listening on %s", a->name);
+        if (a->lacks_v4)
+            slog_info_t(s->master.qlog, "%s takes IPv6 alone; for IPv4 add 0.0.0.0:%u to the list", a->name,
+                        listen_port(a));
+    }
     slog_info_t(s->master.qlog, "%u workers, %u connections each", s->workernum, s->connnum);
 }
 

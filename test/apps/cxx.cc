@@ -6,17 +6,9 @@
  *
  * Functions run on workers, main is the master.
  */
-#define MARIO_NO_COMPAT
 #include "mario/mario.h"
 
 namespace {
-
-/* Names of 0.9.9 that MARIO_NO_COMPAT leaves to programs. */
-const unsigned MAX_PKG_LEN = 8192, CONN_BUF_LEN = 65535;
-int timeout_set(int seconds)
-{
-    return seconds < static_cast<int>(MAX_PKG_LEN + CONN_BUF_LEN);
-}
 
 SERVER *server;
 
@@ -125,7 +117,7 @@ int main(int argc, char **)
     if (mario_log_open("-") != 0 || mario_listen_check(o.listen, why, sizeof why) != 0)
         return 2;
     server = argc > 5 ? init_server(0, 1, 1, 0, 0) : mario_init_server(&o);
-    if (server == nullptr || !timeout_set(1) || create_log_queue() == nullptr || !prepare())
+    if (server == nullptr || create_log_queue() == nullptr || !prepare())
         return 2;
     signal_handler(SIGUSR1, [](int) { mario_stop_server(server); });
     nsleep(1);

@@ -20,6 +20,7 @@
     ROW(load)         \
     ROW(sockets)      \
     ROW(signals)      \
+    ROW(addresses)    \
     ROW(stop)         \
     ROW(watch)        \
     ROW(master)       \

@@ -172,6 +172,21 @@ START_TEST(test_no_file)
 }
 END_TEST
 
+/* Goal: what is read while the server runs asks nobody who a user is, and opens nothing that may make it wait. */
+START_TEST(test_again)
+{
+    static const char text[] = "[server]\nuser = no-such-user\nunix_group = no-such-group\ntimeout = 9\n";
+    write_file(text, sizeof text - 1);
+    ck_assert_int_eq(conf_load(&conf, test_file, NULL, 0, &err), -1);
+    ck_assert_msg(conf_load_again(&conf, test_file, NULL, 0, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(conf.server.timeout, 9);
+    ck_assert(unlink(test_file) == 0 && mkfifo(test_file, 0600) == 0);
+    ck_assert_int_eq(conf_load_again(&conf, test_file, NULL, 0, &err), -1);
+    assert_one_line("a pipe");
+    ck_assert_ptr_nonnull(strstr(err.text, "is no regular file"));
+}
+END_TEST
+
 START_TEST(test_bad_override_form)
 {
     ck_assert_int_eq(load_override(bad_overrides[_i]), -1);
@@ -200,7 +215,7 @@ START_TEST(test_fields)
     static const char text[] =
         "[server]\nlisten=127.0.0.1:7\nworkernum=1\nconnnum=2\nstrict_limits=off\nwhen_full=wait\ntimeout=3\n"
         "write_timeout=4\npacket_timeout=5\nkeepalive=6\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\n"
-        "prefault=on\n"
+        "prefault=on\nunix_mode=0640\nunix_group=0\n"
         "[output]\nhigh=10k\nmax=11k\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
         "rotate_size=13k\nrotate_daily=on\nkeep=14\n[collect]\ninterval=12\n";
     ck_assert_msg(load_text(&conf, text, sizeof(text) - 1) == 0, "%s", err.text);
@@ -219,6 +234,8 @@ START_TEST(test_fields)
     ck_assert_uint_eq(o->backlog, 8);
     ck_assert_uint_eq(o->drain_timeout, 9);
     ck_assert_int_eq(o->prefault, 1);
+    ck_assert_uint_eq(o->unix_mode, 0640);
+    ck_assert_str_eq(o->unix_group, "0");
     ck_assert_uint_eq(o->output_high, 10 * 1024);
     ck_assert_uint_eq(o->output_max, 11 * 1024);
     ck_assert_str_eq(conf.log_file, "x");
@@ -254,6 +271,7 @@ START_TEST(test_defaults_are_the_librarys)
     ck_assert_uint_eq(o.output_high, conf.server.output_high);
     ck_assert_uint_eq(o.output_max, conf.server.output_max);
     ck_assert_int_eq(o.prefault, conf.server.prefault);
+    ck_assert_uint_eq(o.unix_mode, conf.server.unix_mode);
     struct mario_log_options log;
     mario_log_options_init(&log);
     ck_assert_str_eq(log.target, conf.log.target);
@@ -512,6 +530,7 @@ Suite *conf_suite(void)
     tcase_add_loop_test(bad, test_bad_file, 0, ROWS(bad_files));
     tcase_add_loop_test(bad, test_bad_override_form, 0, ROWS(bad_overrides));
     tcase_add_test(bad, test_no_file);
+    tcase_add_test(bad, test_again);
     tcase_add_loop_test(good, test_good_file, 0, ROWS(good_files));
     tcase_add_test(good, test_fields);
     tcase_add_test(good, test_defaults_are_the_librarys);

@@ -5,8 +5,10 @@
 #include "mario/process/privilege.h"
 #include "unit.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -15,6 +17,45 @@
 #include "mario/mario_server.h"
 
 enum { NOBODY = 65534, SOMEBODY = 65533 };
+
+static unsigned asked; /* how often the name service was */
+
+/* In the place of libc's, for the whole program. */
+struct passwd *getpwnam(const char *name)
+{
+    struct passwd *(*next)(const char *) =
+        (struct passwd * (*) (const char *) )(uintptr_t) dlsym(RTLD_NEXT, "getpwnam");
+    asked++;
+    return next(name);
+}
+
+struct group *getgrnam(const char *name)
+{
+    struct group *(*next)(const char *) =
+        (struct group * (*) (const char *) )(uintptr_t) dlsym(RTLD_NEXT, "getgrnam");
+    asked++;
+    return next(name);
+}
+
+/* Goal: nobody is asked twice about the same names: a process that its parent starts again does not wait for a name
+ * service that hangs. A name that is not there is asked for again. */
+START_TEST(the_name_service_is_asked_once)
+{
+    char why[256];
+    ck_assert_int_eq(mario_user_check("nobody:nogroup", why, sizeof why), 0);
+    ck_assert_int_eq(mario_group_check("nogroup", why, sizeof why), 0);
+    ck_assert_uint_ge(asked, 2);
+    asked = 0;
+    ck_assert_int_eq(mario_user_check("nobody:nogroup", why, sizeof why), 0);
+    ck_assert_int_eq(mario_group_check("nogroup", why, sizeof why), 0);
+    ck_assert_uint_eq(asked, 0);
+    ck_assert_int_eq(mario_user_check("nobody", why, sizeof why), 0);
+    ck_assert_uint_eq(asked, 0);
+    ck_assert_int_eq(mario_user_check("no-such-user", why, sizeof why), -1);
+    ck_assert_int_eq(mario_user_check("no-such-user", why, sizeof why), -1);
+    ck_assert_uint_eq(asked, 2);
+}
+END_TEST
 
 /* Goal: each bad name has its reason in one line, each good one passes; nothing is changed by asking. */
 START_TEST(names)
@@ -143,6 +184,7 @@ Suite *privilege_suite(void)
 {
     Suite *s = suite_create("privilege");
     TCase *c = unit_case(s, "privilege", 10);
+    tcase_add_test(c, the_name_service_is_asked_once);
     tcase_add_test(c, names);
     tcase_add_test(c, drops);
     tcase_add_test(c, groups_that_stay);
