@@ -73,7 +73,7 @@ sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f);
  *   timeout   silent, slow packet or slow reader (idle_timeout, packet_timeout, write_timeout)
  *   error     the connection broke or misbehaved, or a function failed
  *   closed    everything else: the peer closed, a function closed, the server stops
- * What an end hook writes is not sent any more. */
+ * What an end hook writes is not sent any more: it is dropped and counted (writes_outside). */
 sint32 regist_connected_func(FUNC_PTR f);
 sint32 regist_closed_func(FUNC_PTR f);
 sint32 regist_timeout_func(FUNC_PTR f);

@@ -32,7 +32,9 @@ typedef struct _CONN {
     int fd;     /* the socket; do not close it, use close_conn() */
     uint32 ind; /* slot in the owner's pool, 0 .. connnum-1; owner->ind and ind name a live one */
     struct bufferevent
-        *bufev;    /* the pen: write replies with bufferevent_write(); NULL outside functions and hooks */
+        *bufev;    /* write replies with bufferevent_write() while a function or the connected hook of this
+                    * connection runs. Never NULL: elsewhere what is written is dropped, counted
+                    * (writes_outside) and logged. Do not keep the pointer */
     char *in_buf;  /* the whole packet, HEAD included, contiguous, and a zero byte behind it; valid until the
                            * function returns */
     char *out_buf; /* scratch to build a reply in: out_buf_len bytes, at least max_pkglen */

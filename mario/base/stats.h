@@ -36,6 +36,7 @@
     ROW(watch_died)        /* threads that ended in a function */                                          \
     ROW(watch_limited)     /* times a worker was not replaced: too many within a minute, or no memory */   \
     ROW(output_paused)     /* times a connection was not read because of output.high */                    \
+    ROW(writes_outside)    /* writes to a connection outside its own functions: dropped */                 \
     ROW(offload_jobs)      /* packets handed to the threads for offloaded functions */                     \
     ROW(offload_full)      /* times a connection waited since offload.queue of them were out */            \
     ROW(offload_dropped)   /* replies whose connection had ended */                                        \

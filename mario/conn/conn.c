@@ -90,8 +90,10 @@ static struct conn *take_slot(struct shard *s)
 struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_callback_fn on_event)
 {
     struct conn *c = take_slot(s);
+    CHECK(c->outbox == NULL && c->carry == NULL && c->carry_len == 0); /* nothing of whom was here before */
     c->pub = (CONN){.fd = a->fd,
                     .ind = c->pub.ind,
+                    .bufev = executor_here->discard,
                     .owner = &executor_here->pub,
                     .cip = peer_v4(&a->peer),
                     .cport = a->peer.port,
@@ -140,7 +142,7 @@ static uint32_t write_ticks(const struct conn *c, const struct settings *set)
 /* Silence counts from the last byte received; while output is on its way, also from the last byte taken. */
 static uint32_t last_active(const struct conn *c)
 {
-    return c->backlog != NULL && (int32_t) (c->last_tx - c->last_rx) > 0 ? c->last_tx : c->last_rx;
+    return c->outbox != NULL && (int32_t) (c->last_tx - c->last_rx) > 0 ? c->last_tx : c->last_rx;
 }
 
 void conn_arm(struct conn *c)
@@ -154,7 +156,7 @@ void conn_arm(struct conn *c)
         if (c->carry_len > 0)
             sooner(c->packet_since, s->set->packet_timeout, &due, &any);
     }
-    if (c->backlog != NULL)
+    if (c->outbox != NULL)
         sooner(c->last_tx, write_ticks(c, s->set), &due, &any);
     if (!any)
         wheel_clear(&s->wheel, c->pub.ind);
@@ -167,7 +169,7 @@ enum reason conn_overdue(const struct conn *c)
     const struct shard *s = conn_shard(c);
     const struct settings *set = s->set;
     uint32_t writing = write_ticks(c, set);
-    if (c->backlog != NULL && writing != 0 && s->tick - c->last_tx > writing)
+    if (c->outbox != NULL && writing != 0 && s->tick - c->last_tx > writing)
         return REASON_write_timeout;
     if (!conn_is_read(c))
         return REASON_NONE;
@@ -211,7 +213,7 @@ void conn_poll(struct conn *c)
     short wanted = EV_PERSIST;
     if (conn_is_read(c))
         wanted |= EV_READ;
-    if (c->backlog != NULL)
+    if (c->outbox != NULL)
         wanted |= EV_WRITE;
     if (event_get_events(&c->event) != wanted) {
         struct event_base *base = event_get_base(&c->event);
@@ -227,14 +229,21 @@ void conn_poll(struct conn *c)
 
 /* ---- Moving to another executor ---- */
 
+/* Its public part is the calling thread's from here on. */
+static void belong_here(struct conn *c)
+{
+    c->pub.owner = &executor_here->pub;
+    c->pub.bufev = executor_here->discard;
+    c->pub.out_buf = executor_here->out_buf;
+}
+
 void conn_move(struct conn *c)
 {
     short wanted = event_get_events(&c->event);
     event_callback_fn f = event_get_callback(&c->event);
     bool watched = c->state == CONN_OPEN || c->state == CONN_DRAINING;
     bool ok = !watched || event_del(&c->event) == 0;
-    c->pub.owner = &executor_here->pub;
-    c->pub.out_buf = executor_here->out_buf;
+    belong_here(c);
     if (watched && (!ok || event_assign(&c->event, executor_here->pub.base, c->pub.fd, wanted, f, c) != 0 ||
                     event_add(&c->event, NULL) != 0))
         conn_end(c, REASON_poll_failed);
@@ -251,8 +260,7 @@ void conn_orphan(struct conn *c, enum reason reason)
 
 void conn_end_orphan(struct conn *c)
 {
-    c->pub.owner = &executor_here->pub;
-    c->pub.out_buf = executor_here->out_buf;
+    belong_here(c);
     conn_release(c);
 }
 
@@ -313,7 +321,7 @@ void conn_end(struct conn *c, enum reason reason)
     wheel_clear(&s->wheel, c->pub.ind);
     event_del(&c->event); /* before close(): another thread may get this descriptor at once */
     conn_carry_drop(c);
-    output_drop(c);
+    outbox_drop(&c->outbox);
     stats_add(s->stats, STAT_closed, 1);
     stats_add(s->stats, stats_of_reason(reason), 1);
     take_back(s, c);
@@ -339,7 +347,7 @@ void conn_close(struct conn *c, enum reason reason)
         return;
     if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
         c->reason = (uint8_t) reason;
-    if (c->backlog == NULL || conn_is_beyond_sending(reason)) {
+    if (c->outbox == NULL || conn_is_beyond_sending(reason)) {
         conn_end(c, reason);
         return;
     }
@@ -402,8 +410,10 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
     executor_note(t, ACTIVITY_END, hook);
     registry_run_hook(hook, &c->pub);
     executor_end(t);
-    c->pub.bufev = NULL;
-    reply_wipe_discard(t);
+    if (t->outside > 0) {
+        output_report_outside(t->shard, hook, t->outside);
+        t->outside = 0;
+    }
 }
 
 /* Say goodbye, close the socket, give the slot back. */
@@ -475,8 +485,8 @@ static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
         return;
     }
     bool in_function = t->conn != NULL;
-    if (in_function && !fence_close(&t->fence))
-        return; /* the shard is another's by now */
+    if (in_function ? !fence_close(&t->fence) : fence_state(fence_look(&t->fence)) != FENCE_LIBRARY)
+        return; /* the shard is another's by now, or will be: this thread is ending */
     close_other(t, (struct conn *) (void *) pub, reason_id, reason);
     if (in_function)
         fence_open(&t->fence);

@@ -31,6 +31,8 @@ enum conn_wait {
 
 #define CONN_MAGIC 0x4d41u /* cleared when the slot is free: a callback on a free slot stops the process */
 
+struct outbox;
+
 /* 256 bytes: four cache lines, and the budget of memory per connection. */
 struct conn {
     CONN pub; /* first: a business function's CONN is this object */
@@ -40,7 +42,7 @@ struct conn {
     uint16_t seen; /* of the packet that begins in carry, bytes that its framing was asked about */
     unsigned char
         *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
-    struct evbuffer *backlog; /* output the kernel did not take yet; NULL when there is none */
+    struct outbox *outbox; /* output the kernel did not take yet; NULL when there is none */
     uint32_t carry_len;
     uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry */
     uint32_t last_rx;      /* tick of the last byte received */

@@ -1,10 +1,11 @@
 /*
- * output.c: one send, backlog, limits. Runs on the thread whose executor it is; nothing here may be called from
- * elsewhere.
+ * output.c: one send, what waits behind it, limits. Runs on the worker that owns the connection; nothing here may be
+ * called from elsewhere.
  */
 #include "mario/conn/output.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include <event2/buffer.h>
 
@@ -13,35 +14,21 @@
 
 enum { IOV_MAX_SEND = 16 };
 
-size_t output_pending(const struct conn *c)
-{
-    return c->backlog == NULL ? 0 : evbuffer_get_length(c->backlog);
-}
+static struct log_limit outside_warnings;
 
-void output_drop(struct conn *c)
+/* One system call for vec[0 .. n-1], but at most `len` bytes of it. How many were taken, 0 if none fit, -1 if the
+ * socket failed. */
+static ssize_t send_once(const struct conn *c, struct iovec *vec, size_t n, size_t len)
 {
-    if (c->backlog != NULL)
-        evbuffer_free(c->backlog);
-    c->backlog = NULL;
-}
-
-/* One system call for the first `len` bytes of b. How many were taken, 0 if none fit, -1 if the socket
- * failed. */
-static ssize_t send_once(const struct conn *c, struct evbuffer *b, size_t len)
-{
-    struct evbuffer_iovec vec[IOV_MAX_SEND];
-    int n = evbuffer_peek(b, (ev_ssize_t) len, NULL, vec, IOV_MAX_SEND);
-    if (n > IOV_MAX_SEND)
-        n = IOV_MAX_SEND;
     size_t offered = 0;
-    for (int i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (vec[i].iov_len > len - offered)
-            vec[i].iov_len = len - offered; /* peek gives whole chains */
+            vec[i].iov_len = len - offered; /* of a reply's last piece not all may be wanted */
         offered += vec[i].iov_len;
     }
     ssize_t sent;
     do {
-        sent = stream_write(c->pub.fd, vec, (size_t) n);
+        sent = stream_write(c->pub.fd, vec, n);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
@@ -49,65 +36,126 @@ static ssize_t send_once(const struct conn *c, struct evbuffer *b, size_t len)
     return sent;
 }
 
-/* Which failure errno is, right after send_from(). */
+/* Which failure errno is, right after send_once(). */
 static enum output broken(void)
 {
     return stream_is_silence(errno) ? OUTPUT_SILENCE : OUTPUT_BROKEN;
 }
 
-/* Send the first `len` bytes of b until the kernel takes no more. *left is what it did not take. False with errno
- * if the socket failed. */
-static bool send_from(const struct conn *c, struct evbuffer *b, size_t len, size_t *left)
+/* ---- What waits ---- */
+
+/* n bytes more are to wait. Whether they may. */
+static enum output may_wait(struct conn *c, size_t n)
 {
-    *left = len;
-    while (*left > 0) {
-        ssize_t sent = send_once(c, b, *left);
+    const struct shard *s = conn_shard(c);
+    if (c->outbox == NULL)
+        c->last_tx = s->tick;
+    return output_pending(c) + n > s->set->output_max ? OUTPUT_LIMIT : OUTPUT_PENDING;
+}
+
+enum output output_flush(struct conn *c)
+{
+    struct iovec vec[IOV_MAX_SEND];
+    while (c->outbox != NULL) {
+        size_t len = 0, n = outbox_peek(c->outbox, vec, IOV_MAX_SEND);
+        for (size_t i = 0; i < n; i++)
+            len += vec[i].iov_len;
+        ssize_t sent = send_once(c, vec, n, len);
         if (sent < 0)
-            return false;
+            return broken();
         if (sent == 0)
-            return true;
-        evbuffer_drain(b, (size_t) sent);
-        *left -= (size_t) sent;
+            return OUTPUT_PENDING;
+        c->last_tx = conn_shard(c)->tick;
+        outbox_sent(&c->outbox, (size_t) sent);
+    }
+    return OUTPUT_CLEAN;
+}
+
+/* ---- Replies ---- */
+
+/* What is left of a reply: `left` bytes from `at` on, which is only set once something was taken. */
+struct rest {
+    struct evbuffer *reply_buf;
+    struct evbuffer_ptr at;
+    bool begun;
+    size_t left;
+};
+
+static size_t rest_peek(struct rest *r, struct iovec *vec, size_t n)
+{
+    int found = evbuffer_peek(r->reply_buf, (ev_ssize_t) r->left, r->begun ? &r->at : NULL, vec, (int) n);
+    return (size_t) found < n ? (size_t) found : n; /* it says how many there would be */
+}
+
+static void rest_taken(struct rest *r, size_t n)
+{
+    r->left -= n;
+    if (r->left > 0)
+        evbuffer_ptr_set(r->reply_buf, &r->at, n, r->begun ? EVBUFFER_PTR_ADD : EVBUFFER_PTR_SET);
+    r->begun = true;
+}
+
+/* Send until the kernel takes no more. False with errno if the socket failed. */
+static bool rest_send(const struct conn *c, struct rest *r)
+{
+    struct iovec vec[IOV_MAX_SEND];
+    while (r->left > 0) {
+        size_t n = rest_peek(r, vec, IOV_MAX_SEND);
+        ssize_t sent = send_once(c, vec, n, r->left);
+        if (sent <= 0)
+            return sent == 0;
+        rest_taken(r, (size_t) sent);
     }
     return true;
 }
 
-/* What the kernel did not take goes behind what already waits. Chains change hands, bytes are not copied, but for
- * those of a chain of which only the beginning is wanted: libevent does not say when it finds no memory for them. */
-static enum output keep(struct conn *c, struct evbuffer *reply_buf, size_t left)
+/* What the kernel did not take goes behind what already waits. */
+static enum output rest_keep(struct conn *c, struct rest *r)
 {
-    struct shard *s = conn_shard(c);
-    if (c->backlog == NULL) {
-        c->backlog = evbuffer_new();
-        if (c->backlog == NULL)
-            return OUTPUT_NO_MEMORY;
-        c->last_tx = s->tick;
+    struct iovec vec[IOV_MAX_SEND];
+    enum output answer = may_wait(c, r->left);
+    while (answer == OUTPUT_PENDING && r->left > 0) {
+        size_t n = rest_peek(r, vec, IOV_MAX_SEND), len = 0;
+        for (size_t i = 0; i < n && answer == OUTPUT_PENDING; i++) {
+            size_t part = vec[i].iov_len < r->left - len ? vec[i].iov_len : r->left - len;
+            if (part > 0 && !outbox_add(&c->outbox, vec[i].iov_base, part))
+                answer = OUTPUT_NO_MEMORY;
+            len += part;
+        }
+        rest_taken(r, len);
     }
-    size_t whole = evbuffer_get_length(c->backlog) + left;
-    if (left == evbuffer_get_length(reply_buf))
-        evbuffer_add_buffer(c->backlog, reply_buf);
-    else
-        evbuffer_remove_buffer(reply_buf, c->backlog, left);
-    if (evbuffer_get_length(c->backlog) != whole)
-        return OUTPUT_NO_MEMORY;
-    return evbuffer_get_length(c->backlog) > s->set->output_max ? OUTPUT_LIMIT : OUTPUT_PENDING;
+    return answer;
 }
 
 enum output output_send(struct conn *c)
 {
     struct executor *t = conn_executor(c);
-    size_t len = evbuffer_get_length(t->reply_buf);
-    size_t wanted = len < t->reply_keep ? len : t->reply_keep;
-    t->reply_keep = SIZE_MAX;
-    size_t left = wanted;
-    enum output answer = c->backlog == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
-    if (len == 0)
-        return answer;
-    if (c->backlog == NULL && !send_from(c, t->reply_buf, wanted, &left))
-        answer = broken();
-    else if (left > 0)
-        answer = keep(c, t->reply_buf, left);
-    reply_wipe(t->reply_buf);
+    struct rest r = {.reply_buf = t->reply_buf, .left = reply_wanted(t)};
+    if (c->outbox == NULL && !rest_send(c, &r))
+        return broken();
+    if (r.left > 0)
+        return rest_keep(c, &r);
+    return c->outbox == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
+}
+
+enum output output_send_bytes(struct conn *c, void *data, size_t n)
+{
+    ssize_t sent = 0;
+    while (c->outbox == NULL && n > 0) {
+        struct iovec whole = {.iov_base = data, .iov_len = n};
+        sent = send_once(c, &whole, 1, n);
+        if (sent < 0)
+            return broken();
+        if (sent == 0)
+            break;
+        data = (unsigned char *) data + sent;
+        n -= (size_t) sent;
+    }
+    if (n == 0)
+        return c->outbox == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
+    enum output answer = may_wait(c, n);
+    if (answer == OUTPUT_PENDING && !outbox_add(&c->outbox, data, n))
+        answer = OUTPUT_NO_MEMORY;
     return answer;
 }
 
@@ -120,17 +168,18 @@ enum reason output_reason(enum output o)
                                    : REASON_NONE;
 }
 
-enum output output_flush(struct conn *c)
+/* ---- Writes that are nobody's reply ---- */
+
+void output_report_outside(struct shard *s, uint16_t akg_id, uint32_t writes)
 {
-    size_t len = output_pending(c), left;
-    if (len == 0)
-        return OUTPUT_CLEAN;
-    if (!send_from(c, c->backlog, len, &left))
-        return broken();
-    if (left < len)
-        c->last_tx = conn_shard(c)->tick;
-    if (left > 0)
-        return OUTPUT_PENDING;
-    output_drop(c);
-    return OUTPUT_CLEAN;
+    uint32_t held_back = 0;
+    char more[48] = "";
+    stats_add(s->stats, STAT_writes_outside, writes);
+    if (!log_limit_pass(&outside_warnings, 1, &held_back))
+        return;
+    if (held_back > 0)
+        snprintf(more, sizeof more, " (%u more since the last line)", held_back);
+    slog_warn_t(executor_here->pub.qlog,
+                "0x%04x wrote to a connection outside that one's own functions: dropped, %u writes%s", akg_id,
+                writes, more);
 }

@@ -1,34 +1,43 @@
 /*
- * output.h: from the reply to the socket. Everything here is for the thread whose executor it is.
+ * output.h: from replies to the socket. Everything here is for the worker that owns the connection, outside user
+ * code: nothing of a reply is given back here, for that may run user code (reply.h).
  */
 #ifndef MARIO_CONN_OUTPUT_H
 #define MARIO_CONN_OUTPUT_H
 
 #include "mario/conn/conn.h"
+#include "mario/conn/outbox.h"
 
 enum output {
     OUTPUT_CLEAN,   /* nothing is pending */
-    OUTPUT_PENDING, /* the kernel took only some; the rest waits in the backlog */
-    OUTPUT_LIMIT,   /* more than output.max is pending */
+    OUTPUT_PENDING, /* the kernel took only some; the rest waits in the outbox */
+    OUTPUT_LIMIT,   /* more than output.max would be pending */
     OUTPUT_BROKEN,  /* the socket failed */
     OUTPUT_SILENCE, /* the same: the peer does not answer any more */
     OUTPUT_NO_MEMORY
 };
 
-/* Send what c's functions have written: one send() if the kernel takes it all. The reply is empty afterwards
- * whatever happens. */
+/* Send what c's functions have written into their executor's reply, until they closed: one send() if the kernel takes
+ * it all; what it does not take is copied. The reply is as before, and has been handled. */
 enum output output_send(struct conn *c);
 
-/* The socket is writable: send from the backlog. */
+/* The same for the n bytes at data. */
+enum output output_send_bytes(struct conn *c, void *data, size_t n);
+
+/* The socket is writable: send from the outbox. */
 enum output output_flush(struct conn *c);
 
 /* What an attempt to send means for the connection: why it has to end, or REASON_NONE. */
 enum reason output_reason(enum output o);
 
-/* Bytes in the backlog. */
-size_t output_pending(const struct conn *c);
+/* Bytes in the outbox. */
+static inline size_t output_pending(const struct conn *c)
+{
+    return outbox_bytes(c->outbox);
+}
 
-/* Drop c's backlog. */
-void output_drop(struct conn *c);
+/* So many writes outside a connection's own functions were dropped, the last one by akg_id or soon after it: count them
+ * and say so. */
+void output_report_outside(struct shard *s, uint16_t akg_id, uint32_t writes);
 
 #endif

@@ -41,15 +41,14 @@ void executor_destroy(struct executor **tp)
     struct executor *t = *tp;
     int err = errno;
     *tp = NULL;
-    reply_teardown(t);
+    reply_teardown(
+        t); /* bufferevents are freed with their base: no pass of its loop, which has the application's events */
     if (t->bell_event != NULL)
         event_free(t->bell_event);
     if (t->tick_event != NULL)
         event_free(t->tick_event);
-    if (t->pub.base != NULL) {
-        event_base_loop(t->pub.base, EVLOOP_NONBLOCK); /* bufferevents are freed in a pass of the loop */
+    if (t->pub.base != NULL)
         event_base_free(t->pub.base);
-    }
     free(t->out_buf);
     free(t->rx);
     log_queue_destroy(&t->pub.qlog);

@@ -40,8 +40,10 @@ struct executor {
     CONN *conn;                    /* whose function or hook runs now, or NULL */
     const unsigned char *address6; /* its peer's, if that is an IPv6 one; else NULL */
     struct bufferevent *reply;     /* c->bufev while a function runs; empty between connections */
-    struct bufferevent *discard;   /* c->bufev while an end hook runs; what it gets is dropped */
+    struct bufferevent *discard;   /* c->bufev everywhere else; what it gets is dropped */
     struct evbuffer *reply_buf;    /* the reply's output */
+    struct evbuffer *spent;        /* empty; what was in the reply, while its cleanups run */
+    uint32_t outside;              /* writes that were dropped, since they were last reported */
     size_t reply_keep;         /* bytes of it written before the function closed; SIZE_MAX if it did not */
     enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
     char *out_buf;             /* c->out_buf of all connections */
@@ -106,8 +108,14 @@ static inline void executor_note(struct executor *t, enum activity_kind kind, ui
                           memory_order_relaxed);
 }
 
-/* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was
- * taken over. */
+/* Its thread: user code again of what executor_note() said last, to be timed by itself. */
+static inline void executor_note_again(struct executor *t)
+{
+    uint64_t before = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
+    atomic_store_explicit(&t->activity->what, before + (UINT64_C(1) << 24), memory_order_relaxed);
+}
+
+/* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was taken over. */
 static inline const struct activity *executor_runs(const struct executor *t)
 {
     return fence_state(fence_look(&t->fence)) == FENCE_TAKEN ? &t->last : t->activity;
@@ -121,6 +129,7 @@ static inline void executor_begin(struct executor *t, CONN *c, uint64_t id, cons
     t->conn = c;
     t->address6 = address6;
     t->end_reason = REASON_NONE;
+    t->reply_keep = SIZE_MAX;
     atomic_store_explicit(&t->activity->conn, id, memory_order_relaxed);
     activity_set_peer(t->activity, c->cip, c->cport, address6);
     fence_open(&t->fence);

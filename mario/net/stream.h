@@ -1,9 +1,11 @@
 /*
- * stream.h: the edge where bytes meet the socket: two functions, so that another transport has one place to go.
+ * stream.h: the edge where bytes meet a connection's socket: all that is done with it is here, so that another
+ * transport has one place to go. Any thread, unless said otherwise; none of these waits, whatever a function has
+ * made of the socket (FIONBIO), and none raises SIGPIPE.
  *
- * They call the kernel directly: in a process with threads glibc's recv() and send() are cancellation points. A
- * worker that a function has cancelled must not end here, between a reply and its sending; and what makes them
- * such costs two atomic operations each, 1.3 % of a small request.
+ * They call the kernel directly: in a process with threads glibc's recv(), send() and close() are cancellation
+ * points. A worker that a function has cancelled must not end here, between a reply and its sending; and what makes
+ * them such costs two atomic operations each, 1.3 % of a small request.
  */
 #ifndef MARIO_NET_STREAM_H
 #define MARIO_NET_STREAM_H
@@ -11,36 +13,89 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* As recv() on a non-blocking socket: bytes, 0 at the peer's end, -1 with errno. Any thread. */
-static inline ssize_t stream_read(int fd, void *data, size_t n)
+#include <linux/sockios.h>
+
+static inline ssize_t stream_recv(int fd, void *data, size_t n, int flags)
 {
 #ifdef SYS_recvfrom
-    return syscall(SYS_recvfrom, fd, data, n, 0, NULL, NULL);
+    return syscall(SYS_recvfrom, fd, data, n, flags, NULL, NULL);
 #else
-    return recv(fd, data, n, 0);
+    return recv(fd, data, n, flags);
 #endif
 }
 
-/* Send what vec[0 .. count-1] (count >= 1) holds, without SIGPIPE. Bytes taken, or -1 with errno. Any thread.
- */
+/* As recv(): bytes, 0 at the peer's end, -1 with errno, which is EAGAIN if nothing has come. */
+static inline ssize_t stream_read(int fd, void *data, size_t n)
+{
+    return stream_recv(fd, data, n, MSG_DONTWAIT);
+}
+
+/* The same for up to n bytes that nobody wants. TCP drops them without a copy; other sockets write them to data, which
+ * has room for n. */
+static inline ssize_t stream_discard(int fd, void *data, size_t n)
+{
+    return stream_recv(fd, data, n, MSG_DONTWAIT | MSG_TRUNC);
+}
+
+/* Send what vec[0 .. count-1] (count >= 1) holds. Bytes taken, or -1 with errno. */
 static inline ssize_t stream_write(int fd, struct iovec *vec, size_t count)
 {
     struct msghdr m = {.msg_iov = vec, .msg_iovlen = count};
 #ifdef SYS_sendto
     if (count == 1)
-        return syscall(SYS_sendto, fd, vec[0].iov_base, vec[0].iov_len, MSG_NOSIGNAL, NULL, 0);
+        return syscall(SYS_sendto, fd, vec[0].iov_base, vec[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
 #endif
 #ifdef SYS_sendmsg
-    return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
+    return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 #else
-    return sendmsg(fd, &m, MSG_NOSIGNAL);
+    return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 #endif
+}
+
+/* Bytes that have come and were not read. 0 if nobody can say. */
+static inline uint32_t stream_arrived(int fd)
+{
+    int n = 0;
+    return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (uint32_t) n : 0;
+}
+
+/* Bytes that the kernel took and the peer has not acknowledged, a FIN counted as one. 0 if nobody can say. */
+static inline uint32_t stream_unacked(int fd)
+{
+    int n = 0;
+    return ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint32_t) n : 0;
+}
+
+/* Nothing more is to be sent: a FIN goes out behind what the kernel has. What comes can still be read, and a peer that
+ * goes on sending gets no RST for it. */
+static inline void stream_finish(int fd)
+{
+    shutdown(fd, SHUT_WR);
+}
+
+/* Close it; what the kernel has still goes to the peer, unless unread input makes an RST of the FIN. */
+static inline void stream_close(int fd)
+{
+#ifdef SYS_close
+    syscall(SYS_close, fd);
+#else
+    close(fd);
+#endif
+}
+
+/* Whoever closes it will have sent an RST: the kernel drops what it has for the peer at once. */
+static inline void stream_reset_on_close(int fd)
+{
+    struct linger at_once = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 /* Whether this errno of the two above says that the kernel gave the peer up, and not that the peer ended the

@@ -91,27 +91,19 @@ static void give_back(struct job *j)
 
 /* ---- Running ---- */
 
-/* What the function wrote before it closed goes into the job; the reply is empty afterwards. */
+/* What the function wrote before it closed is copied into the job, for whom the reply is of no use: it is this
+ * thread's, and its cleanups run here. */
 static void pack_reply(struct executor *t, struct job *j)
 {
-    size_t len = evbuffer_get_length(t->reply_buf), wanted = len < t->reply_keep ? len : t->reply_keep;
-    t->reply_keep = SIZE_MAX;
+    size_t wanted = reply_wanted(t);
+    unsigned char *to = j->small;
     bool whole = !mem_take_failure();
-    if (whole && wanted <= JOB_SMALL)
-        j->len = (uint32_t) evbuffer_copyout(t->reply_buf, j->small, wanted);
-    else if (whole && wanted == len)
-        whole = evbuffer_add_buffer(j->large, t->reply_buf) == 0;
-    else if (whole)
-        whole = evbuffer_remove_buffer(t->reply_buf, j->large, wanted) == (int) wanted &&
-                evbuffer_get_length(j->large) ==
-                    wanted; /* it does not say when it lacks memory for the last ones */
-    if (evbuffer_get_length(t->reply_buf) > 0)
-        evbuffer_drain(t->reply_buf, evbuffer_get_length(t->reply_buf));
+    if (whole && wanted > JOB_SMALL)
+        whole = (to = j->large = mem_alloc(wanted)) != NULL;
     if (whole)
-        return;
-    evbuffer_drain(j->large, evbuffer_get_length(j->large));
-    j->len = 0;
-    j->end_reason = REASON_no_memory;
+        j->len = (size_t) evbuffer_copyout(t->reply_buf, to, wanted);
+    else
+        t->end_reason = REASON_no_memory;
 }
 
 /* Whether it is ours to run: not if its connection has ended meanwhile. */
@@ -145,16 +137,23 @@ static void run(struct thread *p, struct job *j)
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     sint32 rc = j->f(&j->pub);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-    executor_end(t);
-    j->end_reason = t->end_reason == REASON_NONE && rc != 0 ? REASON_function_error : t->end_reason;
+    if (rc != 0 && t->end_reason == REASON_NONE)
+        t->end_reason = REASON_function_error;
     pack_reply(t, j);
+    j->pub.bufev = t->discard;
+    executor_note_again(t);
+    reply_drain(t); /* may close, too */
+    executor_end(t);
+    j->end_reason = t->end_reason;
+    j->outside = t->outside;
+    t->outside = 0;
     p->job = NULL;
     give_back(j);
 }
 
 static void *thread_main(void *arg);
 
-/* This thread ends in its function. Its last act is to start its successor, to whom all it has belongs from then
+/* This thread ends in its function, or in a cleanup of what that wrote. Its last act is to start its successor, to whom all it has belongs from then
  * on: until one can be started nobody else can do that, so it goes on trying. */
 static void on_death(void *arg)
 {
@@ -162,11 +161,12 @@ static void on_death(void *arg)
     struct executor *t = p->executor;
     struct job *j = p->job;
     pthread_t successor;
-    CHECK(j != NULL); /* it ends in a function, nowhere else */
-    j->end_reason = REASON_function_died;
-    evbuffer_drain(t->reply_buf, evbuffer_get_length(t->reply_buf));
-    t->reply_keep = SIZE_MAX;
+    CHECK(j != NULL); /* it ends in user code, nowhere else */
     executor_end(t);
+    job_drop_reply(j);
+    j->end_reason = REASON_function_died;
+    j->outside = t->outside;
+    t->outside = 0;
     slog_err_t(t->pub.qlog, "the thread that ran function 0x%04x ended in it: replaced", j->akg_id);
     executor_here = NULL;
     mem_thread_fini();
@@ -207,7 +207,9 @@ static void *thread_main(void *arg)
         give_back(j);
     }
     pthread_cleanup_push(on_death, p);
+    pthread_cleanup_push(reply_abandon, p->executor);
     serve(p);
+    pthread_cleanup_pop(0);
     pthread_cleanup_pop(0);
     executor_here = NULL;
     mem_thread_fini();
@@ -255,8 +257,6 @@ static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_
         return false;
     for (; d->count < o->set.queue; d->count++) {
         struct job *j = &d->all[d->count];
-        if ((j->large = evbuffer_new()) == NULL)
-            return false;
         j->queue = d;
         j->next = d->idle;
         d->idle = j;
@@ -266,8 +266,6 @@ static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_
 
 static void queue_teardown(struct offload_queue *d)
 {
-    for (uint32_t i = 0; i < d->count; i++)
-        evbuffer_free(d->all[i].large);
     free(d->all);
     free(d->slots);
     spsc_fini(&d->jobs);
@@ -363,10 +361,8 @@ void offload_destroy(struct offload_pool **op)
     }
     for (uint32_t i = 0; o->queues != NULL && i < o->set.workers; i++)
         queue_teardown(&o->queues[i]);
-    if (o->base != NULL) {
-        event_base_loop(o->base, EVLOOP_NONBLOCK); /* bufferevents are freed in a pass of the loop */
+    if (o->base != NULL)
         event_base_free(o->base);
-    }
     free(o->threads);
     free(o->queues);
     pthread_mutex_destroy(&o->taking);

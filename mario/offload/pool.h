@@ -33,12 +33,13 @@
 #include <stdint.h>
 
 #include "mario/base/doorbell.h"
+#include "mario/base/mem.h"
 #include "mario/base/spsc.h"
 #include "mario/exec/executor.h"
 #include "mario/mario_akg.h"
 
-/* Replies up to this length are copied, which costs no allocation anywhere; of longer ones the memory changes
- * hands. */
+/* Replies up to this length are copied into the job, which costs no allocation anywhere; longer ones into a block of
+ * their own. */
 #define JOB_SMALL 1024u
 
 struct offload_queue;
@@ -59,8 +60,9 @@ struct job {
     bool concurrent;        /* nothing of the connection waits for it */
     bool skipped;           /* coming back: it was taken and did not run, since its peer is gone */
     enum reason end_reason; /* coming back: the connection is to end, or REASON_NONE */
-    uint32_t len;           /* coming back: bytes of the reply in small */
-    struct evbuffer *large; /* coming back: a reply that is longer; otherwise empty */
+    uint32_t outside;       /* coming back: writes that were dropped, see executor.h */
+    size_t len;             /* coming back: bytes of the reply */
+    unsigned char *large;   /* coming back: the reply if it is longer than small, a mem.h block; else NULL */
     unsigned char small[JOB_SMALL];
 };
 
@@ -117,5 +119,13 @@ uint32_t offload_complain(const struct offload_pool *o);
 
 /* The queue's worker: send a filled job out. */
 void offload_send(struct offload_queue *d, struct job *j);
+
+/* Who has the job: its reply is not wanted, or was sent. */
+static inline void job_drop_reply(struct job *j)
+{
+    mem_free(j->large);
+    j->large = NULL;
+    j->len = 0;
+}
 
 #endif

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#include <event2/buffer.h>
-
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
@@ -158,33 +156,14 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
 /* ---- Coming back ---- */
 
 /* Send the reply. Why the connection has to end, or REASON_NONE. */
-static enum reason deliver(struct executor *t, struct conn *c, struct job *j)
+static enum reason deliver(struct conn *c, struct job *j)
 {
-    mem_take_failure();
-    int rc = j->len > 0 ? evbuffer_add(t->reply_buf, j->small, j->len)
-                        : evbuffer_add_buffer(t->reply_buf, j->large);
-    bool incomplete = mem_take_failure() || rc != 0;
-    if (incomplete) { /* then none of it is sent */
-        t->reply_keep = 0;
-        evbuffer_drain(j->large, evbuffer_get_length(j->large));
-    }
-    enum reason r = output_reason(output_send(c));
-    return incomplete ? REASON_no_memory : r;
-}
-
-/* The connection has ended, or is only sent what was pending before. */
-static void drop(struct shard *s, struct job *j)
-{
-    size_t large = evbuffer_get_length(j->large);
-    if (j->len > 0 || large > 0)
-        stats_add(s->stats, STAT_offload_dropped, 1);
-    if (large > 0)
-        evbuffer_drain(j->large, large);
+    return output_reason(output_send_bytes(c, j->large != NULL ? j->large : j->small, j->len));
 }
 
 static void recycle(struct offload_queue *d, struct job *j)
 {
-    CHECK(evbuffer_get_length(j->large) == 0);
+    job_drop_reply(j);
     mem_free(j->pub.in_buf);
     j->pub.in_buf = NULL;
     atomic_store_explicit(&j->state, JOB_IDLE, memory_order_relaxed);
@@ -204,11 +183,13 @@ static bool settle(struct executor *t, struct conn *c, struct job *j)
     if (r == REASON_function_died)
         stats_add(t->shard->stats, STAT_offload_died, 1);
     if (open) {
-        enum reason sent = deliver(t, c, j);
+        enum reason sent = deliver(c, j);
         r = sent != REASON_NONE ? sent : r;
-    } else {
-        drop(t->shard, j);
+    } else if (j->len > 0) { /* the connection has ended, or is only sent what was pending before */
+        stats_add(t->shard->stats, STAT_offload_dropped, 1);
     }
+    if (j->outside > 0)
+        output_report_outside(t->shard, j->akg_id, j->outside);
     recycle(t->shard->offload, j);
     conn_release(c);
     if (!open)

@@ -12,8 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <event2/buffer.h>
-
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
@@ -27,9 +25,13 @@
 static void begin_functions(struct executor *t, struct conn *c)
 {
     mem_take_failure();
-    c->pub.bufev = t->reply;
     c->pub.out_buf_len = (uint16) t->shard->service->max_pkglen;
     executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
+    if (reply_length(t) > 0) { /* who kept a pointer to it wrote when it was nobody's */
+        t->outside++;
+        reply_drain(t);
+    }
+    c->pub.bufev = t->reply;
 }
 
 /* While functions run: c is to end, unless it is already for a reason that weighs as much. */
@@ -40,26 +42,38 @@ static void note_close(struct executor *t, enum reason r)
     reply_cut(t);
 }
 
-/* Send what the functions of c wrote. If an allocation failed in one an answer may be missing: then none is
- * sent, whoever wrote them. */
+/* While functions run: send what those of c wrote, with the fence closed; then give their reply back, which is user
+ * code again. If an allocation failed in one an answer may be missing: then none is sent, whoever wrote them. c->bufev
+ * is the discard afterwards. Does not return if the shard is another's by now. */
 static enum reason send_reply(struct executor *t, struct conn *c)
 {
-    bool incomplete = mem_take_failure();
-    if (incomplete)
-        t->reply_keep = 0;
-    enum reason r = output_reason(output_send(c));
-    return incomplete ? REASON_no_memory : r;
+    enum reason r = mem_take_failure() ? REASON_no_memory : REASON_NONE;
+    c->pub.bufev = t->discard;
+    if (reply_length(t) == 0)
+        return r;
+    if (!fence_close(&t->fence))
+        executor_vanish();
+    if (r == REASON_NONE)
+        r = output_reason(output_send(c));
+    fence_open(&t->fence);
+    executor_note_again(t);
+    reply_drain(t);
+    return r;
 }
 
-/* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted. True
- * if the connection is still open. Does not return if the shard is another's by now. */
+/* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted, be it by a
+ * cleanup. True if the connection is still open. Does not return if the shard is another's by now. */
 static bool finish_functions(struct executor *t, struct conn *c)
 {
-    executor_end(t);
-    c->pub.bufev = NULL;
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
     enum reason r = send_reply(t, c);
+    uint16_t last = activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed));
+    executor_end(t);
+    if (t->outside > 0) {
+        output_report_outside(t->shard, last, t->outside);
+        t->outside = 0;
+    }
     if (r == REASON_NONE)
         r = t->end_reason;
     if (r != REASON_NONE)
@@ -77,16 +91,13 @@ static void pause_reading(struct shard *s, struct conn *c)
 /* Between two packets: do not let the reply grow beyond output.high. True to go on with the next packet. */
 static bool room_for_more(struct executor *t, struct conn *c, size_t high)
 {
-    if (evbuffer_get_length(t->reply_buf) <= high)
+    if (reply_length(t) <= high)
         return true;
-    if (!fence_close(&t->fence))
-        executor_vanish();
     enum reason r = send_reply(t, c);
-    bool room = r == REASON_NONE && output_pending(c) <= high;
-    fence_open(&t->fence);
+    c->pub.bufev = t->reply;
     if (r != REASON_NONE)
         note_close(t, r);
-    return room;
+    return t->end_reason == REASON_NONE && output_pending(c) <= high;
 }
 
 /* Bytes received, on their way to the functions. */
@@ -206,7 +217,7 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
     }
     if (output_pending(c) > s->set->output_high)
         pause_reading(s, c);
-    if (b->n > 0 || c->backlog != NULL || c->wait != WAIT_NONE)
+    if (b->n > 0 || c->outbox != NULL || c->wait != WAIT_NONE)
         conn_poll(c);
 }
 
@@ -299,7 +310,7 @@ void dispatch_send_more(struct executor *t, struct conn *c)
     enum reason r = output_reason(output_flush(c));
     if (r != REASON_NONE)
         conn_close(c, r);
-    if (c->state == CONN_DRAINING && c->backlog == NULL)
+    if (c->state == CONN_DRAINING && c->outbox == NULL)
         conn_end(c, (enum reason) c->reason);
     if (c->state == CONN_CLOSING)
         return;
@@ -333,7 +344,7 @@ void dispatch_greet(struct executor *t, struct conn *c)
     sint32 rc = registry_run_hook(g_akg_connected_id, &c->pub);
     if (rc != 0 && t->end_reason == REASON_NONE)
         note_close(t, REASON_function_error);
-    if (finish_functions(t, c) && c->backlog != NULL) {
+    if (finish_functions(t, c) && c->outbox != NULL) {
         if (output_pending(c) > t->shard->set->output_high)
             pause_reading(t->shard, c);
         conn_poll(c);

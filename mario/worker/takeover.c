@@ -7,6 +7,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/base/thread.h"
+#include "mario/exec/reply.h"
 
 /* What the other one ran is kept for it; the activity is ours, and we run nothing yet. */
 static void take_activity(struct executor *old)
@@ -31,8 +32,7 @@ static void take_over(struct worker *w, struct executor *old)
         conn_orphan(stuck, died ? REASON_function_died : REASON_function_stuck);
     for (uint32_t i = 0; i < s->fresh; i++) {
         struct conn *c = &s->conns[i];
-        if (c->state != CONN_FREE && c != stuck &&
-            c->pub.owner == &old->pub) /* else a former executor still has it */
+        if (c != stuck && c->pub.owner == &old->pub) /* else a former executor still has it, or nobody had */
             conn_move(c);
     }
 }
@@ -44,6 +44,7 @@ static void *successor_main(void *arg)
     struct worker *w = worker_of(t->shard);
     worker_begin_thread(t);
     pthread_cleanup_push(worker_on_thread_end, w);
+    pthread_cleanup_push(reply_abandon, t);
     if (event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0 &&
         fence_take(&t->predecessor->fence, t->fence_seen)) {
         take_over(w, t->predecessor);
@@ -58,6 +59,7 @@ static void *successor_main(void *arg)
         atomic_store_explicit(&t->arrival, SUCCESSOR_LATE, memory_order_release);
         doorbell_ring(w->master_bell, t->pub.ind);
     }
+    pthread_cleanup_pop(0);
     pthread_cleanup_pop(0);
     return NULL;
 }

@@ -204,6 +204,7 @@ void worker_on_thread_end(void *arg)
 {
     struct worker *w = arg;
     struct executor *t = executor_here;
+    reply_close(t);
     fence_die(&t->fence);
     mem_thread_fini();
     atomic_store_explicit(&t->gone, true, memory_order_release);
@@ -224,7 +225,6 @@ void worker_serve(struct worker *w, struct executor *t)
             end_all(w);
         }
     } while (has_work_left(w));
-    reply_teardown(t); /* here, so that what libevent frees goes to this thread's lists */
     mem_thread_fini();
     executor_here = NULL;
     atomic_store_explicit(&w->finished, true, memory_order_release);
@@ -246,7 +246,9 @@ static void *worker_main(void *arg)
     struct worker *w = arg;
     worker_begin_thread(w->executor);
     pthread_cleanup_push(worker_on_thread_end, w);
+    pthread_cleanup_push(reply_abandon, w->executor);
     worker_serve(w, w->executor);
+    pthread_cleanup_pop(0);
     pthread_cleanup_pop(0);
     return NULL;
 }

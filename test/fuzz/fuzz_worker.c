@@ -520,7 +520,7 @@ static void account(const uint64_t *before, uint32_t handed_before)
     MUST(worker.shard.in_use == 0 && worker.shard.closing == 0 && worker.shard.offload->waiting == 0);
     for (uint32_t i = 0; i < worker.shard.fresh; i++) {
         const struct conn *c = &worker.shard.conns[i];
-        MUST(c->state == CONN_FREE && c->carry == NULL && c->backlog == NULL && c->node.next == 0);
+        MUST(c->state == CONN_FREE && c->carry == NULL && c->outbox == NULL && c->node.next == 0);
     }
 }
 

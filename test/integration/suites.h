@@ -10,6 +10,7 @@
 #define SUITES(ROW)   \
     ROW(wire)         \
     ROW(functions)    \
+    ROW(cleanup)      \
     ROW(life)         \
     ROW(api)          \
     ROW(compat)       \

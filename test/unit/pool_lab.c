@@ -129,10 +129,10 @@ void pool_check_fresh(const struct conn *c)
     UNIT_ASSERT(c->state == CONN_OPEN && c->magic == CONN_MAGIC && c->reason == REASON_NONE);
     UNIT_ASSERT(c->pub.owner == &pool.executor->pub && conn_shard(c) == &pool.shard &&
                 &pool.shard.conns[c->pub.ind] == c);
-    UNIT_ASSERT(c->pub.user == NULL && c->pub.bufev == NULL && c->pub.in_buf == NULL &&
+    UNIT_ASSERT(c->pub.user == NULL && c->pub.bufev == pool.executor->discard && c->pub.in_buf == NULL &&
                 c->pub.in_buf_len == 0);
     UNIT_ASSERT(c->pub.err_type == 0 && c->pub.cip == 0x0100007f && c->pub.cport == 0x1234);
-    UNIT_ASSERT(c->carry == NULL && c->carry_len == 0 && c->backlog == NULL);
+    UNIT_ASSERT(c->carry == NULL && c->carry_len == 0 && c->outbox == NULL);
     UNIT_ASSERT(!c->paused && !c->greeted && !c->stopping && c->stop_bytes == 0);
     UNIT_ASSERT(c->last_rx == pool.shard.tick && c->last_tx == pool.shard.tick && c->node.next != 0);
     UNIT_ASSERT(fcntl(c->pub.fd, F_GETFD) >= 0);

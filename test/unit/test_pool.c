@@ -17,6 +17,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/reply.h"
 
 /* ---- Slots ---- */
 
@@ -197,6 +198,7 @@ START_TEST(output_that_does_not_shrink)
     struct conn *c = pool_open();
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, data, sizeof data), 0);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
+    reply_drain(pool.executor);
     conn_poll(c);
     ck_assert_uint_eq(ticks_until(c, 50, &why), 0);
     while (recv(pool.peers[c->pub.ind], data, sizeof data, MSG_DONTWAIT) > 0) {

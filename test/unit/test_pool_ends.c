@@ -13,9 +13,10 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
-#include "mario/base/mem.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
+#include "mario/exec/reply.h"
+#include "mario/exec/reply.h"
 
 /* ---- Which hook, and when ---- */
 
@@ -63,6 +64,7 @@ START_TEST(each_reason_has_its_hook)
     ck_assert_uint_eq(pool_stat(stats_of_reason((enum reason) _i)), 1);
     ck_assert_int_eq(recv(peer, &got, 1, MSG_DONTWAIT), 0); /* what the hook wrote is not sent */
     ck_assert_uint_eq(evbuffer_get_length(bufferevent_get_output(pool.executor->discard)), 0);
+    ck_assert_uint_eq(pool_stat(STAT_writes_outside), 1);
     conn_pass(&pool.shard);
     ck_assert_uint_eq(pool_ends_seen(), 1);
     ck_assert_uint_eq(pool_stat(STAT_closed), 1);
@@ -174,6 +176,7 @@ START_TEST(pending_output_is_sent_before_the_end)
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, "behind", 6), 0); /* dropped: it had closed */
     executor_end(pool.executor);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
+    reply_drain(pool.executor);
     conn_close(c, pool.executor->end_reason);
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     ck_assert_uint_eq(pool.seen.closed, 0);
@@ -194,38 +197,6 @@ START_TEST(pending_output_is_sent_before_the_end)
 }
 END_TEST
 
-/* As libevent's, but the allocation that `scarce` counts down to fails. */
-static unsigned scarce;
-static void *scarce_alloc(size_t n)
-{
-    return scarce > 0 && --scarce == 0 ? NULL : mem_alloc(n);
-}
-
-/* A function closes, so only a part of what was written is to be kept for later, and there is no memory for that: all
- * of it is kept, or the connection is told; never an empty backlog, which would wait for nothing. */
-START_TEST(output_that_finds_no_memory)
-{
-    static unsigned char much[65536];
-    struct conn *c = pool_open();
-    while (send(c->pub.fd, much, sizeof much, MSG_DONTWAIT) > 0) {
-    }
-    event_set_mem_functions(scarce_alloc, mem_realloc, mem_free);
-    executor_begin(pool.executor, &c->pub, conn_id(c), NULL);
-    ck_assert_int_eq(bufferevent_write(pool.executor->reply, "before", 6), 0);
-    close_conn(&c->pub, 0);
-    ck_assert_int_eq(bufferevent_write(pool.executor->reply, "behind", 6), 0);
-    executor_end(pool.executor);
-    scarce = (unsigned) _i;
-    enum output answer = output_send(c);
-    bool failed = scarce == 0 && _i > 0;
-    scarce = 0;
-    mem_setup();
-    ck_assert_uint_eq(answer, failed ? OUTPUT_NO_MEMORY : OUTPUT_PENDING);
-    ck_assert(failed || output_pending(c) == 6);
-    ck_assert_uint_eq(evbuffer_get_length(pool.executor->reply_buf), 0);
-}
-END_TEST
-
 START_TEST(a_dead_socket_does_not_drain)
 {
     static char data[1000000];
@@ -233,13 +204,14 @@ START_TEST(a_dead_socket_does_not_drain)
     c->greeted = true;
     ck_assert_int_eq(bufferevent_write(pool.executor->reply, data, sizeof data), 0);
     ck_assert_uint_eq(output_send(c), OUTPUT_PENDING);
+    reply_drain(pool.executor);
     conn_close(c, REASON_function_closed);
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     conn_close(c, REASON_function_error); /* nothing new */
     ck_assert_uint_eq(c->state, CONN_DRAINING);
     conn_close(c, REASON_reset);
     ck_assert_uint_eq(c->state, CONN_CLOSING);
-    ck_assert_ptr_null(c->backlog);
+    ck_assert_ptr_null(c->outbox);
     conn_pass(&pool.shard);
     ck_assert_uint_eq(pool.seen.error, 1);
     ck_assert_uint_eq(pool_stat(stats_of_reason(REASON_reset)), 1);
@@ -256,7 +228,6 @@ Suite *pool_ends_suite(void)
     tcase_add_test(c, a_function_closes_another);
     tcase_add_test(c, another_thread_may_not_close);
     tcase_add_test(c, pending_output_is_sent_before_the_end);
-    tcase_add_loop_test(c, output_that_finds_no_memory, 0, 4);
     tcase_add_test(c, a_dead_socket_does_not_drain);
     return s;
 }

@@ -26,6 +26,7 @@
     ROW(head)       \
     ROW(registry)   \
     ROW(options)    \
+    ROW(outbox)     \
     ROW(pool)       \
     ROW(pool_ends)  \
     ROW(dispatch)   \

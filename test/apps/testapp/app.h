@@ -56,6 +56,7 @@ extern struct app app; /* main.c */
     ROW(wrong_state)                                            \
     ROW(err_type) /* of the last end hook */                    \
     ROW(functions)                                              \
+    ROW(cleanups)                                               \
     ROW(functions_away) /* those of them that were offloaded */ \
     ROW(master_stalls)                                          \
     ROW(master_returns)                                         \
@@ -118,6 +119,11 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_SIGPIPE, do_sigpipe)         \
     /* register.c */                      \
     ROW(TEST_REGISTER, do_register)       \
+    /* cleanup.c */                       \
+    ROW(TEST_REFERENCE, do_reference)     \
+    ROW(TEST_WRITE_OTHER, do_write_other) \
+    ROW(TEST_MAY_WAIT, do_may_wait)       \
+    ROW(TEST_OWN_EVENT, do_own_event)     \
     /* block.c */                         \
     ROW(TEST_SLEEP, do_sleep)             \
     ROW(TEST_NAP, do_nap)                 \

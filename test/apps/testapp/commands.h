@@ -1,7 +1,7 @@
 /*
  * commands.h: the commands of testapp, for testapp and for the tests that ask it. Numbers are little-endian.
  * "Echoes" means: the packet itself is the answer. With test.offload = on each command but
- * TEST_CLOSE_OTHER is there twice more: offloaded, and offloaded and concurrent.
+ * TEST_CLOSE_OTHER and its like is there twice more: offloaded, and offloaded and concurrent.
  */
 #ifndef TESTAPP_COMMANDS_H
 #define TESTAPP_COMMANDS_H
@@ -43,8 +43,14 @@ enum testapp_cmd {
     TEST_SPIN = 0x7030,       /* anything; computes for 50 us, then answers a bare head */
     TEST_SIGHT = 0x7031,      /* text -> uint32: its length if it is read up to a zero byte */
     TEST_PEER = 0x7032,       /* -> what mario_peer() says; checks the rest of it */
-    TEST_OFFLOADED = 0x100,   /* to be added to a command */
-    TEST_CONCURRENT = 0x200   /* to be added instead */
+    TEST_REFERENCE = 0x7060,  /* test_reference; answers with memory that has a cleanup */
+    TEST_WRITE_OTHER =
+        0x7061, /* uint16 port; writes to the worker's connection with that cport, and what it writes
+                                  last has a cleanup that closes; -> uint8 found */
+    TEST_MAY_WAIT = 0x7062,  /* makes its socket a blocking one, echoes */
+    TEST_OWN_EVENT = 0x7063, /* an event of its own on the worker's loop, always ready; echoes. Inline only */
+    TEST_OFFLOADED = 0x100,  /* to be added to a command */
+    TEST_CONCURRENT = 0x200  /* to be added instead */
 };
 
 enum test_place {
@@ -60,6 +66,15 @@ enum test_place {
     TEST_IN_CALLS,    /* TEST_CANCEL: while the function calls the library, the log above all */
     TEST_AND_CLOSE    /* TEST_CANCEL: as TEST_LATER, and the function closes its connection */
 };
+
+enum test_cleanup { CLEANUP_COUNTS, CLEANUP_CLOSES, CLEANUP_WRITES, CLEANUP_STICKS, CLEANUP_ENDS_THREAD };
+
+struct test_reference {
+    uint32_t packets; /* of the answer: each a HEAD, and data all 'r' by reference */
+    uint32_t len;     /* bytes of data in each */
+    uint8_t cleanup;  /* enum test_cleanup */
+    uint8_t then_sticks;
+} __attribute__((packed));
 
 enum test_death {
     DIE_ABORT,  /* abort() */
