@@ -11,8 +11,8 @@
  * after far_make(). */
 void hiccups_start(void);
 
-/* What a limit of `ns` on a quiet machine is on this one: as it is when nobody had to wait, twice that when somebody had
- * to wait for 4 ms at worst since the start, and so on. Any unit of time. Any thread. */
+/* What a limit of `ns` on a quiet machine is on this one: as it is when nobody had to wait, twice that when somebody
+ * had to wait for 4 ms at worst since the start, and so on. Any unit of time. Any thread. */
 uint64_t hiccups_allow(uint64_t ns);
 
 #endif
