@@ -15,6 +15,7 @@ static void set_mask(sigset_t *old)
     for (size_t i = 0; i < sizeof blocked / sizeof blocked[0]; i++)
         sigaddset(&mask, blocked[i]);
     faults_leave_out(&mask);
+    sigdelset(&mask, THREAD_WHERE);
     pthread_sigmask(SIG_SETMASK, &mask, old);
 }
 

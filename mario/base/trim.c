@@ -19,6 +19,8 @@
 
 #include "mario/base/clock.h"
 #include "mario/base/doorbell.h"
+#include "mario/base/faults.h"
+#include "mario/base/thread.h"
 
 enum {
     WORTH_SHIFT = 23,    /* 8 MB freed are worth a look */
@@ -71,6 +73,7 @@ static bool await_calm(void)
 static void *trim_main(void *arg)
 {
     (void) arg;
+    faults_thread();
     while (doze(-1) && await_calm()) {
 #ifdef __GLIBC__
         malloc_trim(0);
@@ -81,13 +84,9 @@ static void *trim_main(void *arg)
 
 int trim_start(void)
 {
-    pthread_attr_t attr;
     if (!doorbell_init(&bell))
         return errno;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    int err = pthread_create(&thread, &attr, trim_main, NULL);
-    pthread_attr_destroy(&attr);
+    int err = thread_start(&thread, STACK_SIZE, trim_main, NULL);
     if (err != 0)
         doorbell_fini(&bell);
     return err;

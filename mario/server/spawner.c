@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "mario/base/faults.h"
 #include "mario/base/thread.h"
 #include "mario/log/log.h"
 
@@ -110,6 +111,7 @@ static void wait_for_order(struct spawner *p)
 static void *spawner_main(void *arg)
 {
     struct spawner *p = arg;
+    faults_thread();
     while (!atomic_load_explicit(&p->stopping, memory_order_acquire)) {
         wait_for_order(p);
         take_orders(p);

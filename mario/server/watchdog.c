@@ -1,6 +1,6 @@
 /*
  * watchdog.c: the watch over the workers. Runs on the master, some forty times a second; the handler of
- * TRACE_SIGNAL on the thread that was asked. Costs the workers what executor.h stores anyway.
+ * THREAD_WHERE on the thread that was asked. Costs the workers what executor.h stores anyway.
  *
  * On the master nothing is done that another thread could hold up: no lock, no heap, no dladdr(). Making and freeing
  * executors, which need all that, is the spawner's (spawner.h).
@@ -22,14 +22,12 @@
 #include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/symbol.h"
+#include "mario/base/thread.h"
 #include "mario/exec/registry.h"
 #include "mario/worker/takeover.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_watch
-
-/* Ignored by default, so nothing happens to a thread that gets it when the handler is gone already. */
-#define TRACE_SIGNAL SIGURG
 
 enum {
     LOOKS_TO_WARN = 4, /* looks within warn_ms */
@@ -74,7 +72,7 @@ static void on_trace(int sig)
 static bool traces_setup(void)
 {
     struct sigaction sa;
-    if (sigaction(TRACE_SIGNAL, NULL, &sa) != 0)
+    if (sigaction(THREAD_WHERE, NULL, &sa) != 0)
         return false;
     if (sa.sa_handler == on_trace)
         return true;
@@ -84,7 +82,7 @@ static bool traces_setup(void)
     sa.sa_handler = on_trace;
     sa.sa_flags = SA_RESTART;
     sigemptyset(&sa.sa_mask);
-    return sigaction(TRACE_SIGNAL, &sa, NULL) == 0;
+    return sigaction(THREAD_WHERE, &sa, NULL) == 0;
 }
 
 static bool has_answered(struct executor *t)
@@ -97,7 +95,7 @@ static void ask(struct executor *t)
     if (atomic_load_explicit(&t->trace, memory_order_acquire) == TRACE_TAKEN)
         return; /* it is still at the last one */
     atomic_store_explicit(&t->trace, TRACE_WANTED, memory_order_release);
-    if (pthread_kill(t->thread, TRACE_SIGNAL) != 0)
+    if (pthread_kill(t->thread, THREAD_WHERE) != 0)
         return;
     for (int i = 0; i < TRACE_WAITS && !has_answered(t); i++)
         nanosleep(&(struct timespec){.tv_nsec = TRACE_WAIT_US * 1000}, NULL);

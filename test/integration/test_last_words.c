@@ -68,6 +68,35 @@ START_TEST(an_unwinder_that_hangs)
 }
 END_TEST
 
+/* Goal: the same while another function is stuck in dlopen(), with the loader's lock, or with that of stderr. */
+START_TEST(while_others_have_locks)
+{
+    static const uint32_t places[] = {TEST_IN_DLOPEN, TEST_IN_STDIO};
+    struct server s;
+    char line[MORTAL_LINE];
+    bool alone = _i < 2;
+    mortal_start(&s, (const char *[]){"server.workernum=2", "watch.replace_ms=0",
+                                      alone ? "server.supervise=off" : "server.supervise=on", NULL});
+    int stuck = client_open(&s);
+    client_echo(stuck, 10);
+    client_send_packet(stuck, TEST_STICK, &places[_i % 2], sizeof places[0]);
+    server_wait_log(&s, " has been running for ", 3000);
+    uint16_t port = mortal_die(&s, DIE_SEGV);
+    if (alone)
+        ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGSEGV);
+    else
+        mortal_served_again(&s);
+    check_function(&s, port);
+    mortal_last_line(&s, alone ? "backtrace of " : "; backtrace: ", line);
+    ck_assert_msg(strstr(line, "die_as_told+0x") != NULL, "%s", line);
+    close(stuck);
+    if (!alone)
+        server_stop(&s);
+    else
+        server_discard(&s);
+}
+END_TEST
+
 /* Goal: the log's own thread has a record too. */
 START_TEST(a_fault_on_the_log_thread)
 {
@@ -84,8 +113,23 @@ START_TEST(a_fault_on_the_log_thread)
 }
 END_TEST
 
-/* Goal: a server that is started with every signal blocked and ignored is one like all others: a function's fault
- * has its record and ends it, TERM stops it. */
+static void see_where_it_is_stuck(void)
+{
+    struct server s;
+    uint32_t place = TEST_IN_FUNCTION;
+    server_launch(&s, &(struct launch){.program = "testapp", .deaf = true});
+    int stuck = client_open(&s), other = client_open(&s);
+    client_echo(other, 10);
+    client_send_packet(stuck, TEST_STICK, &place, sizeof place);
+    server_wait_log(&s, "do_stick+0x", 3000);
+    client_send_packet(other, TEST_UNSTICK, NULL, 0);
+    close(stuck);
+    close(other);
+    server_stop(&s);
+}
+
+/* Goal: a server that is started with every signal blocked and ignored is one like all others: the watch learns where a
+ * function is stuck, a fault has its record and is the end, TERM stops. */
 START_TEST(a_careless_start)
 {
     struct server s;
@@ -93,6 +137,7 @@ START_TEST(a_careless_start)
     check_function(&s, port);
     ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGSEGV);
     server_discard(&s);
+    see_where_it_is_stuck();
     port =
         start_and_die(&s, &(struct launch){.deaf = true, .args = supervised}, DIE_FPE, "signal 8 (SIGFPE)");
     mortal_served_again(&s);
@@ -166,6 +211,7 @@ Suite *last_words_suite(void)
     TCase *c = itest_case(s, "records", 20);
     tcase_add_test(c, a_smashed_stack);
     tcase_add_test(c, an_unwinder_that_hangs);
+    tcase_add_loop_test(c, while_others_have_locks, 0, 4);
     tcase_add_loop_test(c, a_fault_on_the_log_thread, 0, 2);
     tcase_add_test(c, a_careless_start);
     tcase_add_loop_test(c, a_child_of_the_application, 0, 2);
