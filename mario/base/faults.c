@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 enum { STACK_SIZE = 64 * 1024 }; /* beside what the kernel puts on it */
@@ -27,14 +28,24 @@ static void make_key(void)
     no_key = pthread_key_create(&stack_key, drop_stack);
 }
 
+/* What the kernel puts on it, which depends on the processor's registers. */
+static size_t kernels_part(void)
+{
+#ifdef _SC_MINSIGSTKSZ
+    long least = sysconf(_SC_MINSIGSTKSZ);
+    return least > 0 ? (size_t) least : 0;
+#else
+    return getauxval(AT_MINSIGSTKSZ); /* 0 where it is not known, and small */
+#endif
+}
+
 static void give_stack(void)
 {
     stack_t have;
     pthread_once(&once, make_key);
     if (no_key != 0 || sigaltstack(NULL, &have) != 0 || (have.ss_flags & SS_DISABLE) == 0)
         return; /* the application's, or a sanitizer's */
-    long least = sysconf(_SC_MINSIGSTKSZ);
-    stack_t mine = {.ss_size = STACK_SIZE + (size_t) (least > 0 ? least : 0)};
+    stack_t mine = {.ss_size = STACK_SIZE + kernels_part()};
     mine.ss_sp = malloc(mine.ss_size);
     if (mine.ss_sp == NULL)
         return; /* the thread can do without, unless its own stack overflows */
