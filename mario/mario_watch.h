@@ -12,16 +12,18 @@ extern "C" {
 #endif
 
 enum mario_alarm_kind {
-    MARIO_ALARM_STUCK,    /* a function has been running for watch_warn_ms */
+    MARIO_ALARM_STUCK, /* a function has been running for watch_warn_ms, an offloaded one for watch_replace_ms */
     MARIO_ALARM_BACK,     /* it returned after all */
     MARIO_ALARM_REPLACED, /* it has been running for watch_replace_ms: another thread serves the worker's other
                            * connections, its own one ends with function_stuck */
     MARIO_ALARM_DIED,     /* a thread ended in a function; another takes its place */
-    MARIO_ALARM_LIMIT /* a worker is not replaced: that was done watch_replace_max times within a minute, or
+    MARIO_ALARM_LIMIT, /* a worker is not replaced: that was done watch_replace_max times within a minute, or
                            * there was no memory for it. It is tried again */
+    MARIO_ALARM_POOL /* all threads for offloaded functions have been at the same ones for watch_warn_ms, and packets
+                      * wait: the one that runs the longest is named. They are not replaced */
 };
 
-/* What happened to a worker. Valid during the call. */
+/* What happened to a worker, or to a thread for offloaded functions. Valid during the call. */
 struct mario_alarm {
     enum mario_alarm_kind kind;
     uint32 worker; /* its index */
@@ -31,6 +33,8 @@ struct mario_alarm {
     ubyte cip6[16];        /* its IPv6 address in network order, all zero if it has none */
     uint64 conn;           /* the connection's id: worker << 56 | slot << 32 | generation */
     uint32 ms;             /* for how long the function has been running, or ran */
+    uint32 pool_thread;    /* of offloaded functions: 1 + the thread's number, or how many there are with
+                            * MARIO_ALARM_POOL; else 0 */
     const char *backtrace; /* of the stuck thread, innermost first, " < " between; "" when there is none */
 };
 

@@ -17,7 +17,6 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
-#include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/loop.h"
 #include "mario/base/mem.h"
@@ -332,20 +331,21 @@ void offload_stop(struct offload_pool *o)
     o->started = 0;
 }
 
-uint32_t offload_complain(const struct offload_pool *o)
+uint32_t offload_thread_count(const struct offload_pool *o)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < o->set.threads; i++) {
-        const struct activity *b = &o->set.activities[i];
-        uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
-        uint64_t conn = atomic_load_explicit(&b->conn, memory_order_relaxed);
-        if (activity_kind(what) == ACTIVITY_IDLE)
-            continue;
-        complain("function 0x%04x, offloaded by worker %u for its connection %u, did not return in time",
-                 activity_akg(what), id_worker(conn), id_slot(conn));
-        n++;
-    }
-    return n;
+    return o->set.threads;
+}
+
+const struct activity *offload_activity(const struct offload_pool *o, uint32_t i)
+{
+    return &o->set.activities[i];
+}
+
+uint32_t offload_waiting(const struct offload_pool *o)
+{
+    int n = 0;
+    sem_getvalue((sem_t *) (uintptr_t) &o->ready, &n); /* it only reads */
+    return n > 0 ? (uint32_t) n : 0;
 }
 
 void offload_destroy(struct offload_pool **op)

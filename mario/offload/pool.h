@@ -114,8 +114,10 @@ void offload_stop(struct offload_pool *o);
 /* Free it and null the pointer, which may point to NULL. No thread of it runs. */
 void offload_destroy(struct offload_pool **o);
 
-/* The functions that run now did not return in time: a line for each on standard error. How many. Any thread. */
-uint32_t offload_complain(const struct offload_pool *o);
+/* Its threads, what each runs, and how many jobs wait for one. Any thread. */
+uint32_t offload_thread_count(const struct offload_pool *o);
+const struct activity *offload_activity(const struct offload_pool *o, uint32_t i);
+uint32_t offload_waiting(const struct offload_pool *o);
 
 /* The queue's worker: send a filled job out. */
 void offload_send(struct offload_queue *d, struct job *j);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mario/base/clock.h"
 #include "mario/base/loop.h"
 #include "mario/exec/registry.h"
 #include "mario/process/supervise.h"
@@ -22,7 +23,8 @@
 enum {
     RETRY_MS = 1,       /* between two steps of a stop */
     BELL_STOP_BIT = 63, /* of the master's bell; harmlessly shared with worker 63 */
-    GIVE_UP_MS = 1000   /* after the drain time, for functions to return */
+    GIVE_UP_MS = 1000,  /* once all is to end: without any progress */
+    MORE_MS = 5000      /* beyond drain_timeout: whatever the progress */
 };
 
 static struct log_limit signal_notes, dumps;
@@ -98,6 +100,7 @@ static void end_at_once(struct master *m)
     acceptor_close(&m->acceptor);
     for (uint32_t i = 0; i < m->started; i++)
         worker_stop_now(&m->workers[i]);
+    watchdog_progresses(&m->watchdog);
     arm_ms(m->drain_event, GIVE_UP_MS);
 }
 
@@ -106,6 +109,7 @@ static void begin_stop(struct master *m)
     slog_info_t(m->qlog, "stopping: no new connections, answering what has arrived, at most %u s",
                 m->drain_timeout);
     m->stage = STAGE_LAST_CALL;
+    m->end_ms = clock_ms() + m->drain_timeout * UINT64_C(1000) + MORE_MS;
     acceptor_last_call(&m->acceptor, !m->failed);
     arm_ms(m->drain_event, m->drain_timeout * 900); /* the last tenth is for ending */
     last_call(m);
@@ -119,6 +123,10 @@ static void on_drain_over(evutil_socket_t fd, short what, void *arg)
     if (m->stage != STAGE_ENDING) {
         slog_warn_t(m->qlog, "stopping: the time is up, ending what is left");
         end_at_once(m);
+        return;
+    }
+    if (watchdog_progresses(&m->watchdog) && clock_ms() < m->end_ms) {
+        arm_ms(m->drain_event, GIVE_UP_MS); /* hooks may be slow, as long as one after the other returns */
         return;
     }
     m->gave_up = true;
@@ -291,8 +299,9 @@ bool master_setup(struct master *m)
         return false;
     m->watchdog.workers = m->workers;
     m->watchdog.workernum = m->workernum;
-    m->watchdog.qlog = m->qlog;
-    m->watchdog.stats = m->stats;
+    m->watchdog.alarms.qlog = m->qlog;
+    m->watchdog.alarms.stats = m->stats;
+    m->watchdog.alarms.replace_max = m->watchdog.limits.replace_max;
     m->acceptor.workers = m->workers;
     m->acceptor.workernum = m->workernum;
     m->acceptor.watchdog = &m->watchdog;

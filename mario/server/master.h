@@ -50,6 +50,7 @@ struct master {
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */
     uint32_t stop_requests_seen;
     bool failed;         /* a loop broke: the stop is not a clean one */
+    uint64_t end_ms;     /* a stop: by clock_ms(), when it gives up whatever the progress */
     bool gave_up;        /* a worker did not return in time */
     struct stats *stats; /* master (w) -> any thread (r); the server's, which outlives the master */
 };

@@ -369,7 +369,7 @@ static bool start_trimmer(void)
 
 static bool start_workers(SERVER *s)
 {
-    int no_spawner = watchdog_start(&s->master.watchdog);
+    int no_spawner = watchdog_start(&s->master.watchdog, s->pool);
     if (no_spawner != 0)
         return complain("cannot start the thread that replaces others: %s", strerror(no_spawner));
     for (uint32_t i = 0; i < s->workernum; i++) {
@@ -403,12 +403,12 @@ static void log_start(const SERVER *s)
 /* A function hangs: what it uses cannot be taken away. The application should exit. */
 static void *lose(SERVER *s)
 {
-    uint32_t offloaded = s->pool == NULL ? 0 : offload_complain(s->pool);
+    bool offloaded = watchdog_name_offloaded(&s->master.watchdog);
     for (uint32_t i = 0; i < s->master.started; i++) {
         if (atomic_load_explicit(&s->workers[i].finished, memory_order_acquire))
             worker_join(&s->workers[i]);
         else if (!watchdog_name(&s->master.watchdog, i) &&
-                 offloaded == 0) /* else it only waits for one of these */
+                 !offloaded) /* else it only waits for one of these */
             complain("worker %u did not end in time", i);
     }
     s->exit_code = EXIT_FAILED;

@@ -10,7 +10,7 @@
  */
 #include "mario/server/watchdog.h"
 
-#include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +20,6 @@
 
 #include "mario/base/clock.h"
 #include "mario/base/complain.h"
-#include "mario/base/id.h"
 #include "mario/base/symbol.h"
 #include "mario/base/thread.h"
 #include "mario/exec/registry.h"
@@ -38,21 +37,8 @@ enum {
     TRACE_WAITS = 10,
     RETRY_MS = 1000,
     MINUTE_MS = 60000,
-    END_WAITS = 2000, /* ms that threads on their way and former ones have to end, once the workers have */
-    LINES_A_SECOND = 4
+    END_WAITS = 2000 /* ms that threads on their way and former ones have to end, once the workers have */
 };
-
-static struct log_limit lines;
-
-static void (*alarm_func)(const struct mario_alarm *); /* written before start, then constant */
-
-sint32 regist_alarm_func(void (*f)(const struct mario_alarm *))
-{
-    if (registry_is_frozen())
-        return -1;
-    alarm_func = f;
-    return 0;
-}
 
 /* ---- Asking a thread where it is ---- */
 
@@ -129,95 +115,6 @@ static void write_trace(struct executor *t, char *text, size_t size)
     }
 }
 
-/* ---- Saying so ---- */
-
-/* Who runs what, from its activity. */
-static struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t i, uint32_t ms)
-{
-    struct peer peer = activity_peer(b);
-    struct mario_alarm a = {.worker = i,
-                            .akg_id = activity_akg(what),
-                            .cip = peer_v4(&peer),
-                            .cport = peer.port,
-                            .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
-                            .ms = ms,
-                            .backtrace = ""};
-    if (a.cip == 0)
-        memcpy(a.cip6, peer.address, sizeof a.cip6);
-    return a;
-}
-
-static void name_peer(const struct mario_alarm *a, char *text, uint32_t size)
-{
-    struct peer peer = a->cip != 0 ? peer_of_v4(a->cip, a->cport) : peer_of_v6(a->cip6, a->cport);
-    if (a->cport == 0)
-        snprintf(text, size, "a unix socket");
-    else
-        peer_print(&peer, text, size);
-}
-
-/* "function 0x6105 of connection 0.17.3 from 10.1.2.3:4567", or the hook's name. */
-static const char *describe(const struct mario_alarm *a, char *text, size_t size)
-{
-    static const char *const hooks[] = {"the connected hook", "the timeout hook", "the closed hook",
-                                        "the error hook"};
-    char function[32], peer[PEER_TEXT];
-    snprintf(function, sizeof function, "function 0x%04x", a->akg_id);
-    name_peer(a, peer, sizeof peer);
-    snprintf(text, size, "%s of connection %u.%u.%u from %s",
-             a->akg_id >= AKG_FIRST_RESERVED ? hooks[a->akg_id - AKG_FIRST_RESERVED] : function,
-             id_worker(a->conn), id_slot(a->conn), id_generation(a->conn), peer);
-    return text;
-}
-
-/* Log it; the alarms behind the first few of a second are counted in the next line. */
-static void log_alarm(struct watchdog *w, const struct mario_alarm *a)
-{
-    char who[128];
-    uint32_t held_back;
-    const char *trace = a->backtrace[0] != '\0' ? a->backtrace : "unknown";
-    if (!log_limit_pass(&lines, LINES_A_SECOND, &held_back))
-        return;
-    if (held_back > 0)
-        slog_warn_t(w->qlog, "watch: %u more were not shown", held_back);
-    describe(a, who, sizeof who);
-    switch (a->kind) {
-    case MARIO_ALARM_STUCK:
-        slog_warn_t(w->qlog, "worker %u: %s has been running for %u ms; at %s", a->worker, who, a->ms, trace);
-        break;
-    case MARIO_ALARM_BACK:
-        slog_warn_t(w->qlog, "worker %u: %s is back after %u ms", a->worker, who, a->ms);
-        break;
-    case MARIO_ALARM_REPLACED:
-        slog_err_t(w->qlog, "worker %u: %s did not return for %u ms: another thread has taken its place",
-                   a->worker, who, a->ms);
-        break;
-    case MARIO_ALARM_DIED:
-        slog_err_t(w->qlog, "worker %u: its thread ended in %s", a->worker,
-                   a->akg_id != 0 || a->conn != 0 ? who : "the loop");
-        break;
-    case MARIO_ALARM_LIMIT:
-        slog_err_t(w->qlog,
-                   "worker %u: %s is not replaced: watch.replace_max is %u a minute, or there is no memory",
-                   a->worker, who, w->limits.replace_max);
-        break;
-    }
-}
-
-static void tell(struct watchdog *w, struct mario_alarm *a, enum mario_alarm_kind kind)
-{
-    static const enum counter counters[] = {
-        [MARIO_ALARM_STUCK] = STAT_watch_stuck,       [MARIO_ALARM_BACK] = STAT_watch_back,
-        [MARIO_ALARM_REPLACED] = STAT_watch_replaced, [MARIO_ALARM_DIED] = STAT_watch_died,
-        [MARIO_ALARM_LIMIT] = STAT_watch_limited,
-    };
-    a->kind = kind;
-    stats_add(w->stats, counters[kind], 1);
-    log_alarm(w, a);
-    if (alarm_func != NULL)
-        alarm_func(a);
-}
-
 /* ---- Replacing ---- */
 
 /* Whether one more may be replaced now: of as many as may be in a minute, the first one is longer ago. */
@@ -241,7 +138,7 @@ static void say_limited(struct watchdog *w, uint32_t i, uint64_t now)
         return;
     struct mario_alarm a = alarm_of(w->workers[i].executor->activity, o->what, i, o->ms);
     o->limited = true;
-    tell(w, &a, MARIO_ALARM_LIMIT);
+    alarm_tell(&w->alarms, &a, MARIO_ALARM_LIMIT);
 }
 
 static enum succession_state succession_of(const struct watchdog *w, uint32_t i)
@@ -280,7 +177,7 @@ static void welcome(struct watchdog *w, uint32_t i)
     struct mario_alarm a =
         alarm_of(&old->last, atomic_load_explicit(&old->last.what, memory_order_relaxed), i, o->ms);
     if (!old->died)
-        tell(w, &a, MARIO_ALARM_REPLACED);
+        alarm_tell(&w->alarms, &a, MARIO_ALARM_REPLACED);
     o->warned = o->limited = o->asked = false;
     o->what = 0;
     o->ms = 0;
@@ -331,7 +228,7 @@ static bool reap(struct watchdog *w, struct executor *t)
         !takeover_release(&w->workers[t->pub.ind], t))
         return false;
     if (!t->died)
-        stats_add(w->stats, STAT_watch_buried, 1);
+        stats_add(w->alarms.stats, STAT_watch_buried, 1);
     return true;
 }
 
@@ -371,7 +268,7 @@ static void look_at_running(struct watchdog *w, uint32_t i, uint64_t now)
         write_trace(t, trace, sizeof trace);
         a.backtrace = trace;
         o->warned = true;
-        tell(w, &a, MARIO_ALARM_STUCK);
+        alarm_tell(&w->alarms, &a, MARIO_ALARM_STUCK);
     }
     if (w->limits.replace_ms != 0 && o->ms >= w->limits.replace_ms)
         replace(w, i, now);
@@ -388,7 +285,7 @@ static void look_at_death(struct watchdog *w, uint32_t i, uint64_t now)
                                    : alarm_of(t->activity, what, i, o->ms);
         t->died = o->warned = true;
         o->what = what;
-        tell(w, &a, MARIO_ALARM_DIED);
+        alarm_tell(&w->alarms, &a, MARIO_ALARM_DIED);
     }
     replace(w, i, now);
 }
@@ -413,7 +310,7 @@ static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passe
     }
     if (o->warned) {
         o->seen.ms = o->ms + passed;
-        tell(w, &o->seen, MARIO_ALARM_BACK);
+        alarm_tell(&w->alarms, &o->seen, MARIO_ALARM_BACK);
     }
     o->warned = o->asked = o->limited = false;
     o->what = what;
@@ -451,6 +348,8 @@ void watchdog_look(struct watchdog *w)
     for (uint32_t i = 0; i < w->workernum; i++)
         look_at(w, i, now, (uint32_t) passed);
     reap_former(w);
+    if (w->limits.warn_ms != 0)
+        pool_watch_look(&w->pool, &w->alarms, (uint32_t) passed, w->limits.replace_ms, w->limits.warn_ms);
     if (w->limits.warn_ms == 0)
         look_while_needed(w);
 }
@@ -482,15 +381,16 @@ bool watchdog_setup(struct watchdog *w, struct event_base *base, struct doorbell
            (w->limits.warn_ms == 0 || set_pace(w));
 }
 
-int watchdog_start(struct watchdog *w)
+int watchdog_start(struct watchdog *w, const struct offload_pool *pool)
 {
-    return spawner_start(&w->spawner);
+    return pool_watch_setup(&w->pool, pool) ? spawner_start(&w->spawner) : ENOMEM;
 }
 
 void watchdog_teardown(struct watchdog *w)
 {
     spawner_stop(&w->spawner);
     spawner_fini(&w->spawner);
+    pool_watch_teardown(&w->pool);
     if (w->event != NULL)
         event_free(w->event);
     while (w->former != NULL) {
@@ -524,24 +424,46 @@ bool watchdog_end(struct watchdog *w)
     return all_is_settled(w);
 }
 
+bool watchdog_progresses(struct watchdog *w)
+{
+    bool any = pool_watch_progresses(&w->pool);
+    uint64_t released = 0;
+    for (uint32_t i = 0; i < w->workernum; i++) {
+        struct watched *o = &w->of[i];
+        uint64_t what = atomic_load_explicit(&w->workers[i].executor->activity->what, memory_order_relaxed);
+        any = any || what != o->at_stop;
+        o->at_stop = what;
+        released += atomic_load_explicit(&w->workers[i].shard.released, memory_order_relaxed);
+    }
+    any = any || released != w->released;
+    w->released = released;
+    return any;
+}
+
 /* Name what this activity says, if it says anything. */
-static bool name_one(const struct activity *b, uint32_t i)
+static bool name_one(const struct activity *b, uint64_t what, uint32_t i)
 {
     char who[128];
-    uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
     if (activity_kind(what) == ACTIVITY_IDLE)
         return false;
     struct mario_alarm a = alarm_of(b, what, i, 0);
-    complain("worker %u: %s did not return in time", i, describe(&a, who, sizeof who));
+    complain("worker %u: %s did not return in time", i, alarm_describe(&a, who, sizeof who));
     return true;
 }
 
 bool watchdog_name(const struct watchdog *w, uint32_t i)
 {
-    bool any = name_one(w->workers[i].executor->activity, i);
+    const struct activity *b = w->workers[i].executor->activity;
+    uint64_t what = atomic_load_explicit(&b->what, memory_order_relaxed);
+    bool any = what == w->of[i].at_stop && name_one(b, what, i);
     for (const struct executor *t = w->former; t != NULL; t = t->next) {
         if (t->pub.ind == i)
-            any = name_one(&t->last, i) || any;
+            any = name_one(&t->last, atomic_load_explicit(&t->last.what, memory_order_relaxed), i) || any;
     }
     return any;
+}
+
+bool watchdog_name_offloaded(const struct watchdog *w)
+{
+    return pool_watch_name(&w->pool) > 0;
 }

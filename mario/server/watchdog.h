@@ -10,6 +10,8 @@
 #include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/mario_watch.h"
+#include "mario/server/alarm.h"
+#include "mario/server/pool_watch.h"
 #include "mario/server/spawner.h"
 #include "mario/worker/worker.h"
 
@@ -27,6 +29,7 @@ struct watched {
     bool warned;                  /* said, and not yet that it is back */
     bool asked;                   /* its thread was asked where it is */
     bool limited;                 /* said that it is not replaced */
+    uint64_t at_stop;             /* its activity when a stop asked for progress last */
     uint64_t try_ms;              /* not before this time again */
     struct succession succession; /* another thread is on its way; it takes over or finds the worker alive */
 };
@@ -44,15 +47,16 @@ struct watchdog {
     uint64_t *replaced_ms; /* [limits.replace_max] when workers were replaced last, 0 = never; a ring */
     uint32_t oldest;       /* its next place */
     bool traces;           /* threads can be asked where they are */
-    LOG_QUEUE *qlog;
-    struct stats *stats; /* the master's */
+    struct alarm_target alarms;
+    struct pool_watch pool;
+    uint64_t released; /* places that were free when a stop asked for progress last, of all workers */
 };
 
-/* workers, workernum, limits, qlog and stats are set; the spawner rings bell. False without memory. */
+/* workers, workernum, limits and alarms are set; the spawner rings bell. False without memory. */
 __attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, struct event_base *base,
                                                         struct doorbell *bell);
-/* Start its thread, the spawner, before the workers'. 0 or an errno value. */
-__attribute__((warn_unused_result)) int watchdog_start(struct watchdog *w);
+/* Start its thread, the spawner, before the workers', and watch this pool too, which may be NULL. 0 or an errno value. */
+__attribute__((warn_unused_result)) int watchdog_start(struct watchdog *w, const struct offload_pool *pool);
 /* Frees what is left; all threads of workers have ended. */
 void watchdog_teardown(struct watchdog *w);
 
@@ -69,8 +73,14 @@ static inline bool watchdog_avoids(const struct watchdog *w, uint32_t i)
  * run: watchdog_name(). */
 bool watchdog_end(struct watchdog *w);
 
-/* Name all that was started on worker i and did not return, on standard error: a line each. False if there
- * is nothing. */
+/* A stop that does not wait for ever: whether any function has returned, any connection ended since this was asked
+ * last. */
+bool watchdog_progresses(struct watchdog *w);
+
+/* Name all that was started on worker i and has not gone on since that was asked last, on standard error: a line each.
+ * False if there is nothing. */
 bool watchdog_name(const struct watchdog *w, uint32_t i);
+/* The same for offloaded functions of all workers. */
+bool watchdog_name_offloaded(const struct watchdog *w);
 
 #endif

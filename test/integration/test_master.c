@@ -150,6 +150,43 @@ START_TEST(threads_do_not_inherit_from_the_master)
 }
 END_TEST
 
+/* ---- The threads for offloaded functions ---- */
+
+/* Goal: all threads for offloaded functions hang, and packets wait: that is said, and the alarm function hears it; and
+ * each function that has been running for replace_ms is named. Nobody is replaced; when they return all is as before. */
+START_TEST(all_threads_of_the_pool_hang)
+{
+    struct server s;
+    int fds[3];
+    watch_start(&s, "offload.threads=2", "test.offload=on");
+    int other = open_at_worker(&s, 1);
+    for (int i = 0; i < 3; i++)
+        fds[i] = open_at_worker(&s, 0);
+    send_number(fds[0], AWAY(TEST_STICK), TEST_IN_FUNCTION);
+    send_number(fds[1], LOOSE(TEST_STICK), TEST_IN_FUNCTION);
+    wait_counter(other, "offload_jobs", 2);
+    itest_sleep(3 * WARN_MS); /* they may take their time, as long as nobody waits */
+    ck_assert_uint_eq(counter_on(other, "alarm_pool"), 0);
+    send_number(fds[2], AWAY(TEST_ECHO), 5);
+    wait_counter(other, "alarm_pool", 1);
+    server_wait_log(&s, "all 2 threads for offloaded functions", BACK_MS);
+    wait_counter(other, "alarm_stuck", 2);
+    uint64_t akg = counter_on(other, "alarm_akg");
+    ck_assert(akg == AWAY(TEST_STICK) || akg == LOOSE(TEST_STICK));
+    server_wait_log(&s, "offloaded function 0x7120 of connection 0.", BACK_MS);
+    unstick(other);
+    ck_assert_uint_eq(recv_number(fds[2], AWAY(TEST_ECHO)), 5);
+    server_wait_log(&s, "go on", BACK_MS);
+    wait_counter(other, "alarm_back", 2);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "alarm_pool"), 1);
+    ck_assert_uint_eq(server_counter(&s, "watch_replaced"), 0);
+}
+END_TEST
+
 Suite *master_suite(void)
 {
     Suite *s = suite_create("master");
@@ -159,5 +196,7 @@ Suite *master_suite(void)
     tcase_add_test(c, cancelled_between_two_functions);
     tcase_add_loop_test(c, a_stop_with_a_full_stderr, 0, 2);
     tcase_add_test(c, threads_do_not_inherit_from_the_master);
+    c = itest_case(s, "watched", 20);
+    tcase_add_test(c, all_threads_of_the_pool_hang);
     return s;
 }

@@ -31,7 +31,7 @@ void on_alarm(const struct mario_alarm *a)
     _Atomic uint64 *counters[] = {
         [MARIO_ALARM_STUCK] = &own_alarm_stuck,       [MARIO_ALARM_BACK] = &own_alarm_back,
         [MARIO_ALARM_REPLACED] = &own_alarm_replaced, [MARIO_ALARM_DIED] = &own_alarm_died,
-        [MARIO_ALARM_LIMIT] = &own_alarm_limit,
+        [MARIO_ALARM_LIMIT] = &own_alarm_limit,       [MARIO_ALARM_POOL] = &own_alarm_pool,
     };
     ++*counters[a->kind];
     own_alarm_akg = a->akg_id;
