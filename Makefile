@@ -11,9 +11,11 @@ B = build/$(VARIANT)
 ifeq ($(VARIANT),release)
 P =
 LIBOUT = .
+LIB_INTERNAL = mario/obj/libmario_internal.a
 else
 P = $(B)/
 LIBOUT = ../$(B)/mario
+LIB_INTERNAL = $(B)/mario/obj/libmario_internal.a
 endif
 
 LIB = $(P)mario/libmario.a
@@ -33,7 +35,7 @@ all: lib $(P)maritcp clients ## build everything a user needs (the default)
 lib: ## libmario.a and libmario.so
 	@$(MAKE) --no-print-directory -C mario OUT=$(LIBOUT)
 
-$(LIB): lib ;
+$(LIB) $(LIB_INTERNAL): lib ;
 
 clients: $(P)test/mario_test $(P)test/mario_load ## the LOGIN client and the load generator
 
@@ -55,9 +57,9 @@ bench/ceiling: bench/ceiling.c
 	@$(CC) $(CFLAGS_ALL) -o $@ $<
 	@echo "  LD   $@"
 
-$(P)bench/log_cost: $(call obj,bench/log_cost.c) $(LIB)
+$(P)bench/log_cost: $(call obj,bench/log_cost.c) $(LIB_INTERNAL)
 	@mkdir -p $(@D)
-	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
 bench/offload: bench/offload.c $(LIB)
@@ -75,8 +77,8 @@ $(B)/obj/%.o: %.c
 
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(wildcard conf/*.c)) $(LIB)
-	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(wildcard conf/*.c)) $(LIB_INTERNAL)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm
 	@echo "  LD   $@"
 
 $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)

@@ -3,6 +3,7 @@
 #   SAN=address   ASan + UBSan       SAN=thread   TSan       (nothing)   release
 
 CC ?= gcc
+OBJCOPY ?= objcopy
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
 OPT ?= -O2
 CFLAGS_ALL = -std=gnu11 -D_GNU_SOURCE $(OPT) -g -fno-omit-frame-pointer -pthread $(WARN) $(CFLAGS)

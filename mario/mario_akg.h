@@ -67,9 +67,9 @@ sint32 regist_akg_func_offload(uint16 id, FUNC_PTR f);
  * connection run or wait at a time; then it is not read. */
 sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f);
 
-/* Hooks, each at most one function; all return 0, or -1 once the server runs. For each connection whose
- * connected hook ran, exactly one end hook runs later on the same thread, or on its successor's if that was replaced
- * meanwhile (docs/takeover.md), also when the server stops:
+/* Hooks, each at most one function: a second call replaces, NULL removes; all return 0, or -1 once the server runs.
+ * For each connection whose connected hook ran, exactly one end hook runs later on the same thread, or on its
+ * successor's if that was replaced meanwhile (docs/takeover.md), also when the server stops:
  *   timeout   silent, slow packet or slow reader (idle_timeout, packet_timeout, write_timeout)
  *   error     the connection broke or misbehaved, or a function failed
  *   closed    everything else: the peer closed, a function closed, the server stops

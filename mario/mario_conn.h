@@ -36,15 +36,15 @@ typedef struct _CONN {
                     * connection runs. Never NULL: elsewhere what is written is dropped, counted
                     * (writes_outside) and logged. Do not keep the pointer */
     char *in_buf;  /* the whole packet, HEAD included, contiguous, and a zero byte behind it; valid until the
-                           * function returns */
-    char *out_buf; /* scratch to build a reply in: out_buf_len bytes, at least max_pkglen */
+                    * function returns */
+    char *out_buf; /* scratch to build a reply in: max_pkglen bytes, at least 2048; likewise */
     WORKER *owner; /* the worker that runs this connection; the same ind for its whole life, but another
-                        * object once a worker that was stuck has been replaced */
+                    * object once a worker that was stuck has been replaced */
     void *user;    /* the application's; NULL on a fresh connection; never touched by the library */
     uint32 cip;    /* the peer's IPv4 address in network order, 0 if it has none: see mario_peer() */
     uint16 cport;  /* the peer's port in network order, 0 if it has none */
     uint16 in_buf_len;  /* bytes in in_buf: the packet's pkglen; 0 in hooks */
-    uint16 out_buf_len; /* bytes of room in out_buf when the function starts */
+    uint16 out_buf_len; /* max_pkglen when the function starts, then the function's to use */
     uint16 err_type;    /* in an end hook: the id given to close_conn(), else one of g_akg_*_id */
 } CONN;
 

@@ -40,30 +40,30 @@ enum mario_log_format { MARIO_LOG_TEXT, MARIO_LOG_JSON };
 #define MARIO_LOG_ROTATE_MAX 3221225472u /* 3 GB */
 #define MARIO_LOG_KEEP_MAX   999u
 
-/* Fill it with mario_log_options_init(), then change what you need. */
+/* Fill it with mario_log_options_init(), then change what you need. An int is a switch: 0 is off, anything else on. */
 struct mario_log_options {
     const char *target; /* "-": standard output; a path; "syslog"; "syslog:FACILITY" */
     enum mario_log_format format;
     uint32 rotate_size; /* bytes a log file may have, .. MARIO_LOG_ROTATE_MAX; 0 = never rotated by size */
-    int rotate_daily;   /* 1: rotated at the first line of a new day, local time */
+    int rotate_daily;   /* rotated at the first line of a new day, local time */
     uint32 keep;        /* rotated files kept, as PATH.1 .. PATH.keep, 1 .. MARIO_LOG_KEEP_MAX */
-    int may_be_gone;    /* 1: a target that cannot be opened is no error: lines are lost until it can be */
+    int may_be_gone;    /* a target that cannot be opened is no error: lines are lost until it can be */
 };
 
-/* Fill *o with the defaults: standard output, text, never rotated, 7 files kept. */
+/* Fill *o with the defaults: standard output, text, never rotated, 7 files kept. Any thread. */
 void mario_log_options_init(struct mario_log_options *o);
 
 /* Use these options from now on. A file is opened for appending and created with mode 0640. What was recorded
  * before still goes to the old target; that may take up to a second, so not from a business function. Any
- * other thread, before or after start_log_thread(). o is copied. 0, or -1 with errno set when the target
+ * other thread, before or after start_log_thread(). o and its text are copied. 0, or -1 with errno set when the target
  * cannot be opened or an option is out of its range (EINVAL); everything then stays as it was. */
 sint32 mario_log_setup(const struct mario_log_options *o);
 
 /* The same, with a new target and all else as it was. */
 sint32 mario_log_open(const char *target);
 
-/* Whether a text names a target, without opening it. 0, or -1 with what is wrong in why[0 .. size-1]. Any
- * thread. */
+/* Whether a text names a target, without opening it. 0, or -1 with what is wrong in why[0 .. size-1]; size 0: no
+ * text. Any thread. */
 sint32 mario_log_target_check(const char *target, char *why, uint32 size);
 
 /* ---- Levels ---- */
@@ -79,20 +79,21 @@ void mario_log_level_of(enum mario_log_subsystem subsystem, enum mario_log_level
  * NULL); the levels then stay. */
 sint32 mario_log_levels(const char *text, char *why, uint32 size);
 
-/* Whether mario_log_levels() would take it; sets nothing. Any thread. */
+/* Whether mario_log_levels() would take it, with the same answer; sets nothing. Any thread. */
 sint32 mario_log_levels_check(const char *text, char *why, uint32 size);
 
 /* ---- The log thread ---- */
 
 /* A new queue for the calling thread (or for one thread that it is handed to). NULL without memory. It lives
- * until the process ends. Workers have one already: c->owner->qlog. */
+ * until the process ends and is not to be freed. Any thread. Workers have one already: c->owner->qlog. */
 LOG_QUEUE *create_log_queue(void);
 
 /* What the log calls the thread of this queue: up to 15 printable bytes, the rest is cut. Without it "main"
- * or "thread-TID", after the thread that made it. Only the queue's own thread. */
+ * or "thread-TID", after the thread that made it. Only the queue's own thread; q may be NULL. */
 void mario_log_name(LOG_QUEUE *q, const char *name);
 
-/* Start the log thread, once; queues may be filled before. 0, or -1 (no thread, no memory). */
+/* Start the log thread; queues may be filled before. 0, also if it runs already, or -1 with errno (no thread, no
+ * memory). Any thread, in the process that logs: after run_daemon() and mario_supervise(). */
 sint32 start_log_thread(void);
 
 /* Wait until everything recorded so far is written, at most timeout_ms. Any thread but the log thread.
@@ -140,7 +141,9 @@ void regist_log_reopen_func(MARIO_LOG_REOPEN_FUNC f, void *arg);
  * recorded, or -1 if it was dropped. */
 sint32 record_log(LOG_QUEUE *q, int fd, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* Record one line for the log file. func may be NULL. Only the queue's own thread. Use the names below. */
+/* Record one line for the log file, cut and counted as above. with_time: 0 is without, anything else with time and
+ * thread. func: the name of a function, which must stay valid; or NULL. q NULL: nothing is recorded. Only the queue's
+ * own thread. Use the names below. */
 void mario_log(LOG_QUEUE *q, enum mario_log_subsystem subsystem, enum mario_log_level level, int with_time,
                const char *func, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* The same for subsystem app. */

@@ -37,14 +37,16 @@ enum mario_when_full {
 #define MARIO_OFFLOAD_THREADS_MAX 1024u
 #define MARIO_OFFLOAD_QUEUE_MAX   65536u
 
-/* Everything that can be set. Fill it with mario_options_init(), then change what you need. */
+/* Everything that can be set. Fill it with mario_options_init(), then change what you need. Where no other range is
+ * said, seconds go up to MARIO_TIMEOUT_MAX, exact to about 0.1, milliseconds up to MARIO_WATCH_MAX, bytes of output are
+ * MARIO_OUTPUT_MIN .. MARIO_OUTPUT_MAX. An int is a switch: 0 is off, anything else on. */
 struct mario_options {
     const char *listen; /* comma list of addr:port, [v6]:port, unix:/path; port 0 = any free one */
     uint32 workernum;   /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = mario_cores() */
     uint32 connnum;     /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
     uint32 unix_mode;   /* permissions of unix sockets, .. 0777: who may write to one may connect */
     const char *unix_group; /* their group, a name or number; NULL or "-" = as it comes. Root may give any */
-    int strict_limits; /* 1: a connnum that the limits cannot carry is refused; 0: clamped with a warning */
+    int strict_limits; /* on: a connnum that the limits cannot carry is refused; off: clamped with a warning */
     enum mario_when_full when_full; /* what a connection gets that finds no place */
     uint32 timeout;                 /* seconds without a byte until a connection is closed; 0 = none */
     uint32 write_timeout;           /* seconds in which pending output did not shrink; 0 = none */
@@ -63,7 +65,7 @@ struct mario_options {
                                 only if there are such functions: then 0 is refused */
     uint32 offload_queue; /* packets of each worker that are with them or wait for a thread, 1 ..
                                 MARIO_OFFLOAD_QUEUE_MAX; beyond, connections are not read until there is room */
-    int prefault;         /* 1: touch all pool pages at start instead of at first use */
+    int prefault;         /* on: touch all pool pages at start instead of at first use */
     const char *user;     /* "user" or "user:group" to become once the listeners are open; NULL = stay */
     const char *death_log; /* what gets the line about a death: a file, "syslog" or "syslog:FACILITY"; NULL or
                               "-": standard error */
@@ -71,7 +73,7 @@ struct mario_options {
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
- * entry and what is wrong with it. Any thread. */
+ * entry and what is wrong with it; size 0: no line. Any thread. */
 sint32 mario_listen_check(const char *list, char *why, uint32 size);
 
 /* Check a group's name or number. NULL, "" and "-" are good. 0, or -1 with one line in why[0 .. size-1]. Asks the name
@@ -79,10 +81,10 @@ sint32 mario_listen_check(const char *list, char *why, uint32 size);
 sint32 mario_group_check(const char *group, char *why, uint32 size);
 
 /* Check the user of the options without becoming it: names or numbers, not root. NULL, "" and "-" are good.
- * 0, or -1 with one line in why[0 .. size-1]. Before threads start. */
+ * 0, or -1 with one line in why[0 .. size-1]. It may ask a name service. Before threads start. */
 sint32 mario_user_check(const char *user, char *why, uint32 size);
 
-/* Fill *o with the defaults of docs/design.md. */
+/* Fill *o with the defaults: those of the keys of maritcp(8). Any thread. */
 void mario_options_init(struct mario_options *o);
 
 /* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to
@@ -130,7 +132,8 @@ void *start_server(void *server);
 int mario_server_exit_code(const SERVER *s);
 
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A
- * second call stops at once. Any thread, also from a signal handler. */
+ * second call stops at once; one before start_server() makes that stop as soon as it runs; one after it does nothing.
+ * Any thread, also from a signal handler, until s is freed. */
 void mario_stop_server(SERVER *s);
 
 /* Free a server that is not running and null the caller's pointer. *s may be NULL. One that was never started takes
@@ -156,8 +159,8 @@ uint32 mario_server_connnum(const SERVER *s);
 typedef void (*MARIO_TIMER_FUNC)(LOG_QUEUE *qlog, void *arg);
 sint32 regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
 
-/* Counters: a table of names, each with a sum over all threads. Any thread, from init until the server is
- * freed. Names stay valid for ever; index .. mario_stat_count()-1. */
+/* Counters: a table of names, each with a sum over all threads since init. Any thread, from init until the server is
+ * freed. Names stay valid for ever; index .. mario_stat_count()-1, beyond that the name is "" and the value 0. */
 uint32 mario_stat_count(void);
 const char *mario_stat_name(uint32 index);
 uint64 mario_stat_value(const SERVER *s, uint32 index);

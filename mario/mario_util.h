@@ -27,16 +27,18 @@ sint32 mario_daemon(void);
  * mario_daemon(), or that of start_server(). */
 void mario_daemon_ready(void);
 
-/* Install h for sig for the whole process, with SA_RESTART. Any thread. */
+/* Install h, which may be SIG_IGN or SIG_DFL, for sig for the whole process, with SA_RESTART. A sig that cannot have
+ * one is left alone. Any thread. */
 void signal_handler(int sig, void (*h)(int));
 
-/* Sleep ns nanoseconds; s seconds and us microseconds. A signal does not cut them short. Never in a function.
- */
+/* Sleep ns nanoseconds (at most 4.29 s); s seconds and us microseconds (a second or more of them, too). A signal
+ * does not cut them short. Any thread; not in a function, whose worker would wait, unless it is offloaded. */
 void nsleep(uint32 ns);
 void susleep(uint32 s, uint32 us);
 
 #define MARIO_VERSION "1.0.0"
-/* The library's version, e.g. "1.0.0". */
+/* The version of the library that the program runs with; MARIO_VERSION is that of the headers it was built with.
+ * Constant text. Any thread. */
 const char *mario_version(void);
 
 #ifdef __cplusplus

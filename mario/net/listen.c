@@ -154,7 +154,7 @@ static bool take_entry(char *entry, struct listen_address *list, int n, char *wh
 
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size)
 {
-    char *copy = strdup(list), *rest = copy, *entry;
+    char *copy = strdup(list != NULL ? list : ""), *rest = copy, *entry;
     int n = 0;
     bool ok = copy != NULL;
     if (!ok)

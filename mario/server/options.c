@@ -54,6 +54,8 @@ bool options_check(const struct mario_options *o)
                         o->watch_warn_ms);
     return in_range("workernum", o->workernum, 0, MARIO_WORKERNUM_MAX) &&
            in_range("connnum", o->connnum, 0, MARIO_CONNNUM_MAX) &&
+           in_range("when_full", (unsigned) o->when_full, 0, MARIO_FULL_WAIT) &&
+           in_range("death_format", (unsigned) o->death_format, 0, MARIO_LOG_JSON) &&
            in_range("timeout", o->timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("write_timeout", o->write_timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&

@@ -6,9 +6,17 @@
  *
  * Functions run on workers, main is the master.
  */
+#define MARIO_NO_COMPAT
 #include "mario/mario.h"
 
 namespace {
+
+/* Names of 0.9.9 that MARIO_NO_COMPAT leaves to programs. */
+const unsigned MAX_PKG_LEN = 8192, CONN_BUF_LEN = 65535;
+int timeout_set(int seconds)
+{
+    return seconds < static_cast<int>(MAX_PKG_LEN + CONN_BUF_LEN);
+}
 
 SERVER *server;
 
@@ -81,6 +89,7 @@ bool rest(CONN *c, const struct mario_options *o)
     mario_log(c->owner->qlog, MARIO_LOG_IN_app, MARIO_LOG_DEBUG, 0, nullptr, "%u", mario_cores());
     mario_slog(c->owner->qlog, MARIO_LOG_DEBUG, 0, nullptr, "%d", mario_server_exit_code(server));
     return mario_supervise(o) == 0 && mario_user_check(o->user, text, sizeof text) == 0 &&
+           mario_group_check(o->unix_group, text, sizeof text) == 0 &&
            mario_log_target_check("-", text, sizeof text) == 0 && mario_log_setup(&log) == 0 &&
            mario_log_levels_check("info", text, sizeof text) == 0 &&
            mario_log_levels("info", text, sizeof text) == 0 && regist_alarm_func(on_alarm) == 0 &&
@@ -117,7 +126,7 @@ int main(int argc, char **)
     if (mario_log_open("-") != 0 || mario_listen_check(o.listen, why, sizeof why) != 0)
         return 2;
     server = argc > 5 ? init_server(0, 1, 1, 0, 0) : mario_init_server(&o);
-    if (server == nullptr || create_log_queue() == nullptr || !prepare())
+    if (server == nullptr || !timeout_set(1) || create_log_queue() == nullptr || !prepare())
         return 2;
     signal_handler(SIGUSR1, [](int) { mario_stop_server(server); });
     nsleep(1);

@@ -16,7 +16,8 @@
 
 /* Faults are the crash handler's, also under a sanitizer. */
 const char *const mortal_env[] = {
-    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:detect_stack_use_after_return=0",
+    "ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:detect_stack_use_after_return=0:"
+    "verify_asan_link_order=0", /* what is preloaded comes first */
     "TSAN_OPTIONS=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0", NULL};
 
 void mortal_start(struct server *s, const char *const *args)

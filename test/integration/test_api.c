@@ -94,6 +94,18 @@ static const char *cxx(void)
     return NULL;
 }
 
+/* Goal: names that are not public are the application's own, in the static library too. */
+START_TEST(names_of_ones_own)
+{
+    struct server s;
+    server_start(&s, "names", NULL);
+    int fd = client_open(&s);
+    client_echo(fd, 100);
+    close(fd);
+    server_stop(&s);
+}
+END_TEST
+
 /* Goal: the public headers are C++ without a warning, old and new. Only where there is a C++ compiler. */
 START_TEST(headers_are_cxx)
 {
@@ -316,6 +328,15 @@ START_TEST(init_fails_clearly)
     o = small_options();
     o.max_pkglen = 7;
     expect_no_server(err, mario_init_server(&o), fds, "max_pkglen");
+    o = small_options();
+    o.listen = NULL;
+    expect_no_server(err, mario_init_server(&o), fds, "empty");
+    o = small_options();
+    o.when_full = (enum mario_when_full) 2;
+    expect_no_server(err, mario_init_server(&o), fds, "when_full");
+    o = small_options();
+    o.death_format = (enum mario_log_format) - 1;
+    expect_no_server(err, mario_init_server(&o), fds, "death_format");
     o = small_options();
     o.backlog = 0;
     expect_no_server(err, mario_init_server(&o), fds, "backlog");
@@ -646,6 +667,7 @@ Suite *api_suite(void)
     TCase *c = itest_case(s, "programs", 20);
     tcase_add_test(c, legacy_program);
     tcase_add_test(c, legacy_port_taken);
+    tcase_add_test(c, names_of_ones_own);
     tcase_add_test(c, headers_are_cxx);
     tcase_add_test(c, cxx_program);
     tcase_add_test(c, login_client_succeeds);
