@@ -17,8 +17,11 @@
 #define DESCRIPTORS_MAX 2147483584u
 
 static const char *const full_names[] = {"refuse", "wait", NULL};
+static const char *const assign_names[] = {"round_robin", "least", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 _Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
+_Static_assert(MARIO_ASSIGN_ROUND_ROBIN == 0 && MARIO_ASSIGN_LEAST == 1,
+               "assign_names is in the order of the enum");
 _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in the order of the enum");
 
 const struct row conf_rows[] = {
@@ -43,6 +46,9 @@ const struct row conf_rows[] = {
     {"server", "when_full", ROW_ENUM, "refuse", 0, 1, full_names, AT(server.when_full),
      "What a connection gets when all places are taken. refuse closes it at once, wait leaves it in the "
      "kernel's backlog."},
+    {"server", "assign", ROW_ENUM, "round_robin", 0, 1, assign_names, AT(server.assign),
+     "Which worker gets a new connection. round_robin is the next one that has room, least the one with the fewest "
+     "connections: for connections that stay long, when others, such as health checks, come and go between them."},
     {"server", "timeout", ROW_NUMBER, "300", SECONDS, AT(server.timeout),
      "Seconds without a byte from the client until its connection is closed. 0 is never."},
     {"server", "write_timeout", ROW_NUMBER, "60", SECONDS, AT(server.write_timeout),

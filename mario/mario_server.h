@@ -19,6 +19,11 @@ enum mario_when_full {
     MARIO_FULL_WAIT    /* leave it in the kernel's backlog until a place is free */
 };
 
+enum mario_assign {
+    MARIO_ASSIGN_ROUND_ROBIN, /* the next worker that has room */
+    MARIO_ASSIGN_LEAST        /* the one with the fewest connections; of several the next one in turn */
+};
+
 /* The ranges that mario_init_server() accepts; conf/ shows the same numbers to operators. */
 #define MARIO_WORKERNUM_MAX       256u
 #define MARIO_CONNNUM_MAX         16777215u
@@ -48,6 +53,7 @@ struct mario_options {
     const char *unix_group; /* their group, a name or number; NULL or "-" = as it comes. Root may give any */
     int strict_limits; /* on: a connnum that the limits cannot carry is refused; off: clamped with a warning */
     enum mario_when_full when_full; /* what a connection gets that finds no place */
+    enum mario_assign assign;       /* which worker gets a connection */
     uint32 timeout;                 /* seconds without a byte until a connection is closed; 0 = none */
     uint32 write_timeout;           /* seconds in which pending output did not shrink; 0 = none */
     uint32 packet_timeout;          /* seconds from a packet's first byte to its last; 0 = none */

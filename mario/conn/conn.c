@@ -213,6 +213,8 @@ void conn_poll(struct conn *c)
     short wanted = EV_PERSIST;
     if (conn_is_read(c))
         wanted |= EV_READ;
+    else if (c->wait == WAIT_LINE) /* for a moment only: as it is, which costs no system call */
+        wanted |= event_get_events(&c->event) & EV_READ;
     if (c->outbox != NULL)
         wanted |= EV_WRITE;
     if (event_get_events(&c->event) != wanted) {
@@ -290,18 +292,6 @@ uint64_t conn_id(const struct conn *c)
     return id_of(c->pub.owner->ind, c->pub.ind, c->generation);
 }
 
-/* Behind the others: end hooks run in the order of the ends. */
-static void enter_closing(struct shard *s, struct conn *c)
-{
-    uint32_t link = c->pub.ind + 1;
-    c->next = 0;
-    if (s->closing == 0)
-        s->closing = link;
-    else
-        s->conns[s->closing_last - 1].next = link;
-    s->closing_last = link;
-}
-
 /* Only what has begun is waited for. */
 static void take_back(struct shard *s, struct conn *c)
 {
@@ -326,7 +316,7 @@ void conn_end(struct conn *c, enum reason reason)
     stats_add(s->stats, stats_of_reason(reason), 1);
     take_back(s, c);
     if (c->refs == 0)
-        enter_closing(s, c);
+        conn_line_push(s, &s->closing, c); /* end hooks run in the order of the ends */
     else
         shutdown(c->pub.fd, SHUT_RDWR); /* the peer learns it now; the number stays until nobody uses it */
 }
@@ -336,7 +326,7 @@ void conn_release(struct conn *c)
     CHECK(c->magic == CONN_MAGIC && c->refs > 0);
     c->refs--;
     if (c->refs == 0 && c->state == CONN_CLOSING)
-        enter_closing(executor_here->shard, c);
+        conn_line_push(executor_here->shard, &executor_here->shard->closing, c);
 }
 
 void conn_close(struct conn *c, enum reason reason)
@@ -439,9 +429,8 @@ static void finish(struct shard *s, struct conn *c)
 
 void conn_pass(struct shard *s)
 {
-    while (s->closing != 0) {
-        struct conn *c = &s->conns[s->closing - 1];
-        s->closing = c->next;
+    struct conn *c;
+    while ((c = conn_line_pop(s, &s->closing)) != NULL) {
         finish(s, c);
         uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
         atomic_store_explicit(&s->released, released + 1, memory_order_release);

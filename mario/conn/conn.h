@@ -24,10 +24,11 @@ enum conn_wait {
     WAIT_NONE,
     WAIT_FUNCTION, /* its offloaded function is to return */
     WAIT_JOB,      /* in the offload queue's line, until a job is free */
-    WAIT_OWN       /* REFS_MAX functions run with it: until one returns */
+    WAIT_OWN,      /* REFS_MAX functions run with it: until one returns */
+    WAIT_LINE      /* in the shard's line: its packets had their share of this pass */
 };
 
-#define REFS_MAX 254u /* and one for its place in the offload queue's line */
+#define REFS_MAX 254u /* and one for its place in a line: that of the offload queue, or of the shard */
 
 #define CONN_MAGIC 0x4d41u /* cleared when the slot is free: a callback on a free slot stops the process */
 
@@ -48,7 +49,7 @@ struct conn {
     uint32_t last_rx;      /* tick of the last byte received */
     uint32_t last_tx;      /* tick when pending output last shrank, or began */
     uint32_t generation;   /* changes on each reuse of the slot */
-    uint32_t next;         /* 1 + slot behind this one in the free list or among those CLOSING */
+    uint32_t next;         /* 1 + slot behind this one in the free list or in a line */
     uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
     uint8_t state : 3;     /* enum conn_state */
     uint8_t wait : 3;      /* enum conn_wait */
@@ -133,6 +134,28 @@ uint64_t conn_id(const struct conn *c);
 static inline bool conn_is_read(const struct conn *c)
 {
     return c->state == CONN_OPEN && !c->paused && !c->fin && c->wait == WAIT_NONE;
+}
+
+/* A line of connections, first come, first served, linked by their `next`: each stands in one at most. A place in one
+ * that others than those who are CLOSING stand in counts in refs, so that who ends stays until its turn. */
+static inline void conn_line_push(struct shard *s, struct conn_line *line, struct conn *c)
+{
+    uint32_t link = c->pub.ind + 1;
+    c->next = 0;
+    if (line->first == 0)
+        line->first = link;
+    else
+        s->conns[line->last - 1].next = link;
+    line->last = link;
+}
+
+/* NULL if nobody stands there. */
+static inline struct conn *conn_line_pop(struct shard *s, struct conn_line *line)
+{
+    struct conn *c = line->first == 0 ? NULL : &s->conns[line->first - 1];
+    if (c != NULL)
+        line->first = c->next;
+    return c;
 }
 
 static inline struct executor *conn_executor(const struct conn *c)

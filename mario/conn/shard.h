@@ -46,6 +46,11 @@ struct shard;
  * many of its references that were. */
 typedef uint32_t (*shard_take_back_fn)(struct shard *s, struct conn *c);
 
+/* Connections one behind the other: 1 + slot of the first one, 0 = none; of the last one. */
+struct conn_line {
+    uint32_t first, last;
+};
+
 struct shard {
     uint32_t ind; /* of the worker */
     const struct service *service;
@@ -54,11 +59,11 @@ struct shard {
     struct conn *conns;   /* the pool: `count` of them */
     struct conn_ext *ext; /* [count] what only some of them have; NULL if no listener needs it */
     uint32_t count;
-    uint32_t fresh;        /* slots from here on were never used */
-    uint32_t free_head;    /* 1 + slot of the last one given back, 0 = none */
-    uint32_t closing;      /* 1 + slot of the first one that ended in this pass, 0 = none */
-    uint32_t closing_last; /* 1 + slot of the last one */
-    uint32_t in_use;       /* not free */
+    uint32_t fresh;           /* slots from here on were never used */
+    uint32_t free_head;       /* 1 + slot of the last one given back, 0 = none */
+    struct conn_line closing; /* those that ended in this pass */
+    struct conn_line line;    /* those whose packets are to go on in the next one */
+    uint32_t in_use;          /* not free */
     struct wheel wheel;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
     shard_take_back_fn take_back;  /* likewise */

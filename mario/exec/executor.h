@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "mario/base/check.h"
+#include "mario/base/pace.h"
 #include "mario/base/reason.h"
 #include "mario/exec/activity.h"
 #include "mario/exec/fence.h"
@@ -49,7 +50,8 @@ struct executor {
     char *out_buf;             /* c->out_buf of all connections */
     struct activity *activity; /* what it runs (w), see activity.h */
     unsigned char
-        *rx; /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
+        *rx;          /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
+    struct pace pace; /* of a worker: the time that those with many packets share in a pass */
     struct event *bell_event; /* of a worker */
     struct event *tick_event; /* of a worker */
     pthread_t thread;

@@ -38,10 +38,14 @@ static bool is_avoided(const struct acceptor *a, uint32_t i)
     return false;
 }
 
+static uint32_t connections_of(const struct acceptor *a, uint32_t i)
+{
+    return a->assigned[i] - atomic_load_explicit(&a->workers[i].shard.released, memory_order_acquire);
+}
+
 static bool has_room(const struct acceptor *a, uint32_t i)
 {
-    uint32_t released = atomic_load_explicit(&a->workers[i].shard.released, memory_order_acquire);
-    return a->assigned[i] - released < a->connnum;
+    return connections_of(a, i) < a->connnum;
 }
 
 /* Whether somebody has room and would be handed it now. */
@@ -74,24 +78,43 @@ static void refuse(struct acceptor *a, int fd, enum counter why)
                     log_more(held_back).text);
 }
 
-/* Give it to the next worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
+/* Whether worker i, which has room, is to get it rather than the `best` so far: asked in the order of their turns. */
+static bool is_better(const struct acceptor *a, uint32_t i, uint32_t best)
+{
+    return best == a->workernum ||
+           (a->assign == MARIO_ASSIGN_LEAST && connections_of(a, i) < connections_of(a, best));
+}
+
+/* The worker that gets the next connection, workernum if none can: then *why says the reason. */
+static uint32_t choose(struct acceptor *a, enum counter *why)
+{
+    uint32_t best = a->workernum, i = a->next;
+    *why = STAT_refused_full;
+    for (uint32_t tried = 0; tried < a->workernum; tried++, i = i + 1 == a->workernum ? 0 : i + 1) {
+        if (!has_room(a, i) || is_avoided(a, i) || !is_better(a, i, best))
+            continue;
+        if (worker_has_room(&a->workers[i]))
+            best = i;
+        else
+            *why = STAT_refused_ring;
+        if (best == i && a->assign == MARIO_ASSIGN_ROUND_ROBIN)
+            break;
+    }
+    return best;
+}
+
+/* Give it to a worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
 static void assign(struct acceptor *a, const struct message *m)
 {
-    enum counter why = STAT_refused_full;
-    for (uint32_t tried = 0; tried < a->workernum; tried++) {
-        uint32_t i = a->next;
-        a->next = a->next + 1 == a->workernum ? 0 : a->next + 1;
-        if (!has_room(a, i) || is_avoided(a, i))
-            continue;
-        if (!worker_tell(&a->workers[i], m)) {
-            why = STAT_refused_ring;
-            continue;
-        }
-        a->assigned[i]++;
-        a->to_wake[i] = true;
+    enum counter why;
+    uint32_t i = choose(a, &why);
+    if (i == a->workernum || !worker_tell(&a->workers[i], m)) {
+        refuse(a, m->fd, why);
         return;
     }
-    refuse(a, m->fd, why);
+    a->next = i + 1 == a->workernum ? 0 : i + 1;
+    a->assigned[i]++;
+    a->to_wake[i] = true;
 }
 
 static void wake_workers(struct acceptor *a)

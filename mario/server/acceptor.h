@@ -40,8 +40,9 @@ struct acceptor {
     uint32_t connnum;
     uint32_t *assigned; /* [workernum] connections handed to each worker, mod 2^32 */
     bool *to_wake;      /* [workernum] this batch put something into its ring */
-    uint32_t next;      /* the worker that gets the next one */
+    uint32_t next;      /* the worker whose turn it is */
     enum mario_when_full when_full;
+    enum mario_assign assign;
     uint32_t backlog;
     const struct watchdog *watchdog; /* says who is to be avoided */
     LOG_QUEUE *qlog;                 /* the master's */

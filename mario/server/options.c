@@ -14,6 +14,7 @@ void mario_options_init(struct mario_options *o)
                                 .unix_mode = 0666,
                                 .strict_limits = 1,
                                 .when_full = MARIO_FULL_REFUSE,
+                                .assign = MARIO_ASSIGN_ROUND_ROBIN,
                                 .timeout = 300,
                                 .write_timeout = 60,
                                 .packet_timeout = 10,

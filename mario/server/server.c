@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "mario/base/clock.h"
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
 #include "mario/base/symbol.h"
@@ -135,6 +136,7 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->offload_queue = o->offload_queue;
     s->master.workernum = s->workernum;
     s->master.acceptor.when_full = o->when_full;
+    s->master.acceptor.assign = o->assign;
     s->master.drain_timeout = o->drain_timeout;
     s->master.acceptor.backlog = o->backlog;
     s->master.watchdog.limits = (struct watchdog_limits){
@@ -301,6 +303,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     master_take_signals(&s->master, &old);
     symbol_setup();
     crash_setup(o->death_log, o->death_format);
+    clock_setup();
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     if (!make(s, o)) {
         take_down(s);

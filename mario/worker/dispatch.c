@@ -100,12 +100,57 @@ static bool room_for_more(struct executor *t, struct conn *c, size_t high)
     return t->end_reason == REASON_NONE && output_pending(c) <= high;
 }
 
+/* ---- A fair share ---- */
+
+#define RX_LATE 16384u /* received at once when the time is up: what is not handed out has to be carried */
+
+void dispatch_begin_pass(struct executor *t)
+{
+    pace_renew(&t->pace);
+}
+
+static void stand_in_line(struct shard *s, struct conn *c)
+{
+    c->wait = WAIT_LINE;
+    c->refs++;
+    conn_line_push(s, &s->line, c);
+}
+
+/* NULL if nobody stands there. It may be over. */
+static struct conn *leave_line(struct shard *s)
+{
+    struct conn *c = conn_line_pop(s, &s->line);
+    if (c != NULL) {
+        c->wait = WAIT_NONE;
+        conn_release(c);
+    }
+    return c;
+}
+
+void dispatch_line(struct executor *t)
+{
+    struct shard *s = t->shard;
+    uint32_t last = s->line.last; /* who gets behind it stays there for this pass */
+    struct conn *c;
+    pace_start(&t->pace);
+    while (!pace_is_over(&t->pace) && (c = leave_line(s)) != NULL) {
+        bool is_last = c->pub.ind + 1 == last;
+        if (c->state == CONN_OPEN)
+            dispatch_go_on(t, c, true);
+        if (is_last)
+            return;
+    }
+}
+
+/* ---- Handing out ---- */
+
 /* Bytes received, on their way to the functions. */
 struct batch {
     unsigned char *data;      /* the packet in front */
     uint32_t n;               /* bytes from there on */
     uint32_t seen;            /* of that packet's, those its framing was asked about before */
     struct mario_frame frame; /* what it said of that packet */
+    bool late;                /* the time of this wake-up is up: the rest has to wait */
 };
 
 /* What stands in front of data[0 .. n-1]. HEAD+Data is looked at in place, as that is done for each packet. */
@@ -174,6 +219,9 @@ static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
         packets++;
         more = call(t, c, f, b) && !fence_is_lost(&t->fence) && room_for_more(t, c, high);
         step(b);
+        if (pace_step(&t->pace) && b->n > 0)
+            b->late = pace_look(&t->pace);
+        more = more && !b->late;
     }
     bool open = finish_functions(t, c);
     stats_add(t->shard->stats, STAT_packets_in, packets);
@@ -195,28 +243,48 @@ static bool hand_over(struct conn *c, struct batch *b)
     return c->wait == WAIT_NONE && b->n > 0;
 }
 
-/* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
-static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_t since)
+/* Hand out whole packets of the batch until something is in the way. True if the connection is still open. */
+static bool hand_out_all(struct executor *t, struct conn *c, struct batch *b)
 {
-    struct shard *s = t->shard;
-    const unsigned char *start = b->data;
     bool away;
     do {
         begin_functions(t, c);
         away = hand_out(t, c, b);
     } while (away && hand_over(c, b));
-    if (c->state != CONN_OPEN)
-        return;
-    if (b->n > 0) {
-        c->packet_since = b->data == start ? since : s->tick;
-        c->seen = (uint16_t) b->seen;
-        if (!conn_carry(c, b->data, b->n)) {
-            conn_close(c, REASON_no_memory);
-            return;
-        }
+    return c->state == CONN_OPEN;
+}
+
+/* Keep what is left of the batch, if anything is. */
+static bool keep_rest(struct conn *c, const struct batch *b)
+{
+    c->seen = (uint16_t) b->seen;
+    return b->n == 0 || conn_carry(c, b->data, b->n);
+}
+
+/* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
+static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_t since)
+{
+    struct shard *s = t->shard;
+    const unsigned char *start = b->data;
+    pace_begin(&t->pace, b->n);
+    bool open = hand_out_all(t, c, b), kept = open && keep_rest(c, b);
+    if (open && !kept && b->late) { /* without memory to wait in it cannot wait */
+        b->late = false;
+        pace_ignore(&t->pace);
+        open = hand_out_all(t, c, b);
+        kept = open && keep_rest(c, b);
     }
+    if (!open)
+        return;
+    if (!kept) {
+        conn_close(c, REASON_no_memory);
+        return;
+    }
+    c->packet_since = b->data == start ? since : s->tick;
     if (output_pending(c) > s->set->output_high)
         pause_reading(s, c);
+    else if (b->late && b->n > 0 && c->wait == WAIT_NONE)
+        stand_in_line(s, c);
     if (b->n > 0 || c->outbox != NULL || c->wait != WAIT_NONE)
         conn_poll(c);
 }
@@ -280,7 +348,7 @@ static void received(struct executor *t, struct conn *c, uint32_t n)
 
 bool dispatch_receive(struct executor *t, struct conn *c)
 {
-    ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, RX_SIZE);
+    ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, t->pace.is_up ? RX_LATE : RX_SIZE);
     if (n > 0) {
         received(t, c, (uint32_t) n);
         return true;

@@ -18,6 +18,11 @@ bool dispatch_receive(struct executor *t, struct conn *c);
 /* The socket can be written: send what is pending; then hand out what waited for that. */
 void dispatch_send_more(struct executor *t, struct conn *c);
 
+/* A pass of the loop begins. */
+void dispatch_begin_pass(struct executor *t);
+/* Its events have been handled: go on with those in the shard's line, in turn, for about a millisecond in all. */
+void dispatch_line(struct executor *t);
+
 /* One of c's offloaded functions has come back, or there is room for the next one. `waited`: what was received
  * waited for it. */
 void dispatch_go_on(struct executor *t, struct conn *c, bool waited);

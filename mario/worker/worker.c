@@ -215,10 +215,13 @@ void worker_on_thread_end(void *arg)
 void worker_serve(struct worker *w, struct executor *t)
 {
     do {
-        bool busy = w->stopping && w->stop_cursor < w->shard.fresh;
+        bool busy = w->shard.line.first != 0 || (w->stopping && w->stop_cursor < w->shard.fresh);
+        dispatch_begin_pass(t);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
         /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
         int rc = event_base_loop(t->pub.base, busy ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        if (w->shard.line.first != 0)
+            dispatch_line(t);
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (rc < 0) {
             slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));

@@ -517,7 +517,8 @@ static void account(const uint64_t *before, uint32_t handed_before)
                              : since(before, STAT_packets_in) == business.calls);
     MUST(since(before, STAT_bytes_in) <= bytes_sent && since(before, STAT_bytes_out) >= bytes_got);
     MUST(any_dropped || since(before, STAT_bytes_out) == bytes_got);
-    MUST(worker.shard.in_use == 0 && worker.shard.closing == 0 && worker.shard.offload->waiting == 0);
+    MUST(worker.shard.in_use == 0 && worker.shard.closing.first == 0 && worker.shard.line.first == 0 &&
+         worker.shard.offload->waiting == 0);
     for (uint32_t i = 0; i < worker.shard.fresh; i++) {
         const struct conn *c = &worker.shard.conns[i];
         MUST(c->state == CONN_FREE && c->carry == NULL && c->outbox == NULL && c->node.next == 0);

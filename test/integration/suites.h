@@ -33,7 +33,8 @@
     ROW(alloc)        \
     ROW(offload)      \
     ROW(offload_ends) \
-    ROW(peer)
+    ROW(peer)         \
+    ROW(fair)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -92,6 +92,7 @@ static struct conn *begin(MARIO_FRAME_FUNC next)
 static void feed(struct conn *c, const void *data, size_t n)
 {
     UNIT_ASSERT(n == 0 || send(pool.peers[c->pub.ind], data, n, 0) == (ssize_t) n);
+    dispatch_begin_pass(pool.executor);
     if (n > 0)
         UNIT_ASSERT(dispatch_receive(pool.executor, c));
 }

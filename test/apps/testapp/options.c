@@ -84,6 +84,8 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->strict_limits = on;
     else if (strcmp(key, "server.prefault") == 0)
         o->prefault = on;
+    else if (strcmp(key, "server.assign") == 0)
+        o->assign = strcmp(value, "least") == 0 ? MARIO_ASSIGN_LEAST : MARIO_ASSIGN_ROUND_ROBIN;
     else if (strcmp(key, "server.when_full") == 0)
         o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
     else if (strcmp(key, "log.file") == 0)
