@@ -94,6 +94,9 @@ const struct row conf_rows[] = {
      "ends, the others go on. 0 is never. Not below watch.warn_ms."},
     {"watch", "replace_max", ROW_NUMBER, "10", 0, MARIO_REPLACE_MAX, NULL, AT(server.watch_replace_max),
      "How many threads may be replaced within a minute, in all."},
+    {"watch", "master_ms", ROW_NUMBER, "10000", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_master_ms),
+     "Milliseconds in which the thread that accepts and stops may hang until its parent ends the process and "
+     "starts the next one, with server.supervise = on. 0 is never."},
     {"log", "file", ROW_TARGET, "-", 1, 180, NULL, AT(log_file),
      "Where log lines go. A path is a file that they are appended to, - is standard output, syslog the "
      "system's log. A HUP signal opens a file anew."},

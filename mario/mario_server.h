@@ -67,6 +67,10 @@ struct mario_options {
     uint32 watch_replace_ms;  /* until its worker is replaced; 0 = never; >= watch_warn_ms */
     uint32 watch_replace_max; /* replaced within a minute, .. MARIO_REPLACE_MAX */
     uint32
+        watch_master_ms; /* milliseconds in which the master does not go on, as in a timer function that does not
+                               * return, until the parent of mario_supervise() ends it and starts the next one; 0 = never.
+                               * Without such a parent nobody looks */
+    uint32
         offload_threads;  /* threads for offloaded functions, .. MARIO_OFFLOAD_THREADS_MAX; made at start, and
                                 only if there are such functions: then 0 is refused */
     uint32 offload_queue; /* packets of each worker that are with them or wait for a thread, 1 ..
@@ -96,8 +100,8 @@ void mario_options_init(struct mario_options *o);
 /* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to
  * o->death_log and fork again within a second. The parent opens the listeners, keeps them, becomes o->user and
  * stays so, reads nothing from clients, and passes TERM, INT, HUP, USR1 and USR2 on. Of *o it uses listen,
- * backlog, keepalive, unix_mode, unix_group, connnum and workernum (for the descriptor limit), drain_timeout, user, death_log and
- * death_format.
+ * backlog, keepalive, unix_mode, unix_group, connnum and workernum (for the descriptor limit), drain_timeout, watch_master_ms, user,
+ * death_log and death_format.
  *
  * Returns -1 in each child, which goes on as it would have without: init (takes over listeners of the same
  * address instead of opening them), registering, start. TERM, INT and HUP are blocked there until then. In the

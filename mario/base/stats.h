@@ -51,6 +51,7 @@
     ROW(died_sigill)                                                                                       \
     ROW(died_sigkill)                                                                                      \
     ROW(died_signal) /* any other signal */                                                                \
+    ROW(died_hung)   /* ended by its parent, since its master did not go on */                             \
     ROW(died_exit)   /* an exit code that is not 0 */                                                      \
     ROW(closed)      /* connections that ended, all reasons; the rows below say why */
 

@@ -213,7 +213,7 @@ size_t crash_line(char *out, size_t size, enum mario_log_format format, const ch
     }
     if (stage >= CRASH_WHERE)
         put_where(&t, &r->where, ", ");
-    else
+    if (stage < CRASH_WHERE || !r->where.is_worker)
         put_activities(&t, activities, count);
     if (stage >= CRASH_BEGUN && r->is_fault) {
         put(&t, ", at address ");

@@ -23,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -35,6 +36,7 @@
 #include "mario/mario_util.h"
 #include "mario/process/crash.h"
 #include "mario/process/daemon.h"
+#include "mario/process/heart.h"
 #include "mario/process/limit.h"
 #include "mario/process/privilege.h"
 
@@ -46,12 +48,17 @@ enum {
     LIVED_MS = 5000,      /* a child that lived so long did not die at once */
     STOP_MORE_MS = 10000, /* beyond drain_timeout: then the child is killed */
     ECHO_MS = 500,
+    BEATS = 4,                  /* of a healthy master within watch_master_ms; and looks at it */
+    BEAT_MAX_MS = 1000,         /* between two */
+    HUNG_MORE_MS = 1000,        /* after ABRT, for the record to be made: then the child is killed */
+    HUNG_CORE_MS = 10000,       /* if it was made: for a core to be written */
     DESCRIPTORS_BESIDES = 2048, /* more than a server needs beside its connections */
     LOG_PATH = 4096
 };
 
 struct page {
     _Atomic bool stopping; /* the child's server has been asked to stop */
+    struct heart heart;
     struct crash_record crash;
     struct activity activities[ACTIVITIES];
 };
@@ -76,6 +83,7 @@ static struct {
     enum mario_log_format format; /* of the line about a death */
     uint64_t counts[STAT_COUNT];  /* restarts and died_*: the parent's; a child has them as of its start */
     uint64_t drain_ms;
+    uint32_t master_ms; /* without a beat until the child is ended, 0 = never */
 
     pid_t pid; /* of the child; 0 = none */
     int status;
@@ -83,7 +91,10 @@ static struct {
     unsigned in_a_row; /* deaths without a life between them */
     bool was_ready;    /* some child has listened: the start has not failed */
     bool stop;         /* asked to stop */
-    uint64_t kill_ms;  /* stop: when the child is killed */
+    uint64_t kill_ms;  /* stop, or hung: when the child is killed */
+    struct heart_watch heart;
+    bool writes_core; /* hung: its record is made, and it has not ended yet */
+    uint64_t hung_ms; /* for how long its master had not gone on when it was ended for that; 0 = it was not */
     uint64_t heard_ms; /* in the child: when a stop signal came that was no echo */
 } sup = {.ready_fd = -1, .signal_fd = -1};
 
@@ -124,6 +135,24 @@ void supervise_ready(void)
     atomic_store_explicit(&sup.page->stopping, false, memory_order_release); /* of a server before this one */
     if (write(sup.ready_fd, &one, sizeof one) != sizeof one)
         complain("cannot tell the parent: %s", strerror(errno));
+}
+
+uint32_t supervise_beat_ms(void)
+{
+    uint32_t ms = sup.master_ms / BEATS;
+    return !sup.child || sup.master_ms == 0 ? 0 : ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
+}
+
+void supervise_beat(void)
+{
+    if (sup.child)
+        atomic_fetch_add_explicit(&sup.page->heart.beats, 1, memory_order_relaxed);
+}
+
+void supervise_master(bool runs)
+{
+    if (sup.child)
+        atomic_store_explicit(&sup.page->heart.master, runs ? gettid() : 0, memory_order_relaxed);
 }
 
 bool supervise_is_echo(void)
@@ -266,6 +295,7 @@ static bool setup(const struct mario_options *o)
     snprintf(sup.log, sizeof sup.log, "%s", o->death_log != NULL ? o->death_log : "-");
     sup.format = o->death_format;
     sup.drain_ms = o->drain_timeout * UINT64_C(1000);
+    sup.master_ms = o->watch_master_ms;
     util_fill_standard();
     util_ignore_write_signals();
     symbol_setup();
@@ -317,7 +347,7 @@ static void hear(int sig)
         return;
     }
     if (sig == SIGTERM || sig == SIGINT) {
-        if (!sup.stop)
+        if (!sup.stop && sup.hung_ms == 0)
             sup.kill_ms = clock_ms() + sup.drain_ms + STOP_MORE_MS;
         sup.stop = true;
     }
@@ -347,14 +377,47 @@ static void attend(uint64_t until_ms)
         hear((int) s.ssi_signo);
 }
 
+static uint64_t look_ms(void)
+{
+    uint64_t ms = sup.master_ms / BEATS;
+    return ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
+}
+
+/* The master hangs: nobody is accepted, no signal heard. ABRT goes to its thread, so that the record says where. */
+static void end_hung(uint64_t silent_ms)
+{
+    int32_t master = atomic_load_explicit(&sup.page->heart.master, memory_order_relaxed);
+    sup.hung_ms = silent_ms;
+    syscall(SYS_tgkill, sup.pid, master, SIGABRT);
+    sup.kill_ms = clock_ms() + HUNG_MORE_MS;
+}
+
+/* How far it has come, once its time is up. */
+static void kill_child(void)
+{
+    bool recorded = atomic_load_explicit(&sup.page->crash.stage, memory_order_acquire) == CRASH_WHOLE;
+    if (sup.hung_ms != 0 && recorded && !sup.writes_core) {
+        sup.writes_core = true;
+        sup.kill_ms = clock_ms() + HUNG_CORE_MS;
+        return;
+    }
+    kill(sup.pid, SIGKILL);
+    sup.kill_ms = clock_ms() + STOP_MORE_MS;
+}
+
 static void await_death(void)
 {
     while (sup.pid > 0) {
-        attend(sup.stop ? sup.kill_ms : 0);
-        if (sup.stop && sup.pid > 0 && clock_ms() >= sup.kill_ms) {
-            kill(sup.pid, SIGKILL);
-            sup.kill_ms = clock_ms() + STOP_MORE_MS;
-        }
+        bool ending = sup.stop || sup.hung_ms != 0, watched = sup.master_ms != 0 && sup.hung_ms == 0;
+        uint64_t until = ending ? sup.kill_ms : 0, look = clock_ms() + look_ms();
+        attend(watched && (until == 0 || look < until) ? look : until);
+        if (sup.pid > 0 && ending && clock_ms() >= sup.kill_ms)
+            kill_child();
+        if (sup.pid == 0 || !watched)
+            continue;
+        uint64_t silent_ms = heart_look(&sup.heart, &sup.page->heart, sup.pid, clock_ms(), look_ms());
+        if (silent_ms >= sup.master_ms)
+            end_hung(silent_ms);
     }
     see_ready(); /* its last word may have come with its end */
 }
@@ -363,6 +426,8 @@ static void await_death(void)
 
 static enum counter counter_of(int status)
 {
+    if (sup.hung_ms != 0)
+        return STAT_died_hung;
     if (WIFEXITED(status))
         return STAT_died_exit;
     switch (WTERMSIG(status)) {
@@ -395,7 +460,7 @@ static void write_record(const char *head)
 /* The one line about a death. next: what comes of it. */
 static void record(pid_t pid, const char *next)
 {
-    char head[320], how[96];
+    char head[320], how[96], hung[64] = "";
     uint64_t up = clock_ms() - sup.born_ms;
     int sig = WIFSIGNALED(sup.status) ? WTERMSIG(sup.status) : 0;
     if (sig == 0)
@@ -403,7 +468,10 @@ static void record(pid_t pid, const char *next)
     else
         snprintf(how, sizeof how, "signal %d (%s)%s", sig, crash_signal_name(sig),
                  WCOREDUMP(sup.status) ? ", core dumped" : "");
-    snprintf(head, sizeof head, "process %d, %s, up %llu.%03llu s, %s", (int) pid, how,
+    if (sup.hung_ms != 0)
+        snprintf(hung, sizeof hung, "hung: its master did nothing for %llu ms, ",
+                 (unsigned long long) sup.hung_ms);
+    snprintf(head, sizeof head, "process %d, %s%s, up %llu.%03llu s, %s", (int) pid, hung, how,
              (unsigned long long) up / 1000, (unsigned long long) up % 1000, next);
     write_record(head);
 }
@@ -450,6 +518,9 @@ static int spawn(void)
     pid_t parent = getpid();
     memset(sup.page, 0, sizeof *sup.page);
     sup.born_ms = clock_ms();
+    sup.heart = (struct heart_watch){.beats = 0};
+    sup.hung_ms = 0;
+    sup.writes_core = false;
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0)

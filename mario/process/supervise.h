@@ -22,6 +22,12 @@ void supervise_release(const struct listen_address *a, int fd, bool for_good);
 /* Tell the parent that the server listens. */
 void supervise_ready(void);
 
+/* How often the master is to call supervise_beat(), in ms; 0 = nobody looks. And that it does from now on, or not any
+ * more: the calling thread is the master. */
+uint32_t supervise_beat_ms(void);
+void supervise_beat(void);
+void supervise_master(bool runs);
+
 /* Whether this TERM or INT is the same word once more: what is sent to a whole group of processes comes
  * directly, and from the parent too. */
 bool supervise_is_echo(void);

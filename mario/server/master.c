@@ -213,6 +213,15 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 
 /* ---- Timers of the application ---- */
 
+/* The parent sees that this loop goes on. */
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    (void) arg;
+    supervise_beat();
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     const struct timer *t = arg;
@@ -255,6 +264,16 @@ void master_take_signals(struct master *m, sigset_t *old)
             sigaddset(&wait, sig);
     }
     pthread_sigmask(SIG_BLOCK, &wait, NULL);
+}
+
+static bool heart_setup(struct master *m)
+{
+    uint32_t ms = supervise_beat_ms();
+    struct timeval every = {.tv_sec = (time_t) (ms / 1000), .tv_usec = (suseconds_t) (ms % 1000) * 1000};
+    if (ms == 0)
+        return true;
+    m->beat_event = event_new(m->base, -1, EV_PERSIST, on_beat, NULL);
+    return m->beat_event != NULL && event_add(m->beat_event, &every) == 0;
 }
 
 static bool timers_setup(struct master *m)
@@ -313,7 +332,7 @@ bool master_setup(struct master *m)
 
 void master_teardown(struct master *m)
 {
-    struct event *events[] = {m->bell_event, m->retry_event, m->drain_event};
+    struct event *events[] = {m->bell_event, m->retry_event, m->drain_event, m->beat_event};
     acceptor_teardown(&m->acceptor);
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL)
@@ -351,7 +370,7 @@ static bool set_policy(int from, int to)
 bool master_run(struct master *m)
 {
     sigset_t mine, old;
-    if (!signals_setup(m) || !timers_setup(m))
+    if (!signals_setup(m) || !timers_setup(m) || !heart_setup(m))
         return false;
     sigemptyset(&mine);
     for (int i = 0; i < MASTER_SIGNALS; i++) {
@@ -361,10 +380,12 @@ bool master_run(struct master *m)
     bool batch = set_policy(SCHED_OTHER, SCHED_BATCH);
     pthread_sigmask(SIG_UNBLOCK, &mine, &old); /* blocked in every other thread: they reach this one's loop */
     look_at_stop_requests(m);
+    supervise_master(true);
     if (event_base_loop(m->base, 0) < 0) {
         slog_err_t(m->qlog, "master: the event loop failed: %s", strerror(errno));
         m->failed = true;
     }
+    supervise_master(false);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (batch)
         set_policy(SCHED_BATCH, SCHED_OTHER);

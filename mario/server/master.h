@@ -31,6 +31,7 @@ struct master {
     struct event *bell_event;
     struct event *retry_event; /* the next step of a stop */
     struct event *drain_event; /* time is up */
+    struct event *beat_event;  /* a parent wants to see that the loop goes on; NULL if not */
     struct event *signal_events[MASTER_SIGNALS];
     bool takes[MASTER_SIGNALS]; /* the signal is not the application's */
     struct event *timer_events[MASTER_TIMERS];

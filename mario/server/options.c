@@ -27,6 +27,7 @@ void mario_options_init(struct mario_options *o)
                                 .watch_warn_ms = 100,
                                 .watch_replace_ms = 5000,
                                 .watch_replace_max = 10,
+                                .watch_master_ms = 10000,
                                 .offload_threads = 16,
                                 .offload_queue = 1024};
 }
@@ -70,6 +71,7 @@ bool options_check(const struct mario_options *o)
            in_range("watch_warn_ms", o->watch_warn_ms, 0, MARIO_WATCH_MAX) &&
            in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
            in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
+           in_range("watch_master_ms", o->watch_master_ms, 0, MARIO_WATCH_MAX) &&
            in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
            in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX);
 }

@@ -1,6 +1,6 @@
 /*
  * test_master.c: the master is nobody's prisoner: whatever lock, pipe or place a function is stuck in, connections are
- * accepted, workers replaced, signals heard.
+ * accepted, workers replaced, signals heard. And it is watched itself, by its parent.
  */
 #include <sched.h>
 #include <signal.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "mortal.h"
 #include "offloaded.h"
 #include "program.h"
 #include "stuck.h"
@@ -187,6 +188,51 @@ START_TEST(all_threads_of_the_pool_hang)
 }
 END_TEST
 
+/* ---- The master itself ---- */
+
+static bool has_died(void *arg)
+{
+    return server_log_count(arg, "died: ") > 0;
+}
+
+/* Goal: a timer function never returns, on the master: its parent notices, says so in one line that names the place, and
+ * the next child serves within two seconds. A child that is stopped does not hang. */
+START_TEST(a_master_that_hangs)
+{
+    enum { MASTER_MS = 1000 * ITEST_SLOW, TIMER_MS = 1000 };
+    static char line[MORTAL_LINE];
+    char option[64];
+    struct server s;
+    uint32_t for_ever = 3600 * 1000;
+    snprintf(option, sizeof option, "watch.master_ms=%d", MASTER_MS);
+    mortal_start(&s, (const char *[]){"server.supervise=on", option, NULL});
+    pid_t child = mortal_child(s.pid);
+    ck_assert(kill(child, SIGSTOP) == 0);
+    itest_sleep(2 * MASTER_MS);
+    ck_assert(kill(child, SIGCONT) == 0);
+    int fd = client_open(&s);
+    client_echo(fd, 100);
+    ck_assert_int_eq(mortal_child(s.pid), child);
+    uint64_t began = mono_ns();
+    send_number(fd, TEST_STALL, for_ever);
+    ck_assert_uint_eq(recv_number(fd, TEST_STALL), for_ever);
+    client_echo(fd, 100); /* workers go on */
+    ck_assert_int_ne(client_ending(fd, NULL, MASTER_MS / ITEST_SLOW + TIMER_MS + 2000), END_TIMEOUT);
+    mortal_served_again(&s);
+    ck_assert_msg(ms_since(began) < MASTER_MS + TIMER_MS + 2000 * ITEST_SLOW, "it took %u ms",
+                  (unsigned) ms_since(began));
+    ck_assert(itest_wait(has_died, &s, 2000));
+    mortal_last_line(&s, "died: ", line);
+    ck_assert_msg(strstr(line, "hung: its master did nothing for ") != NULL, "%s", line);
+    ck_assert_msg(strstr(line, "on_second") != NULL, "where is not said: %s", line);
+    ck_assert_msg(strstr(line, ", restart 1 in 0 ms") != NULL, "%s", line);
+    ck_assert_uint_eq(server_counter(&s, "died_hung"), 1);
+    ck_assert_uint_eq(server_counter(&s, "died_sigabrt"), 0);
+    close(fd);
+    server_stop(&s);
+}
+END_TEST
+
 Suite *master_suite(void)
 {
     Suite *s = suite_create("master");
@@ -198,5 +244,6 @@ Suite *master_suite(void)
     tcase_add_test(c, threads_do_not_inherit_from_the_master);
     c = itest_case(s, "watched", 20);
     tcase_add_test(c, all_threads_of_the_pool_hang);
+    tcase_add_test(c, a_master_that_hangs);
     return s;
 }

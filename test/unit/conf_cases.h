@@ -57,6 +57,7 @@ static const struct {
     {"watch.warn_ms", "-1", "negative", "0 .. 3600000"},
     {"watch.replace_ms", "99", "below watch.warn_ms", "0, 100 .. 3600000"},
     {"watch.replace_max", "1001", "out of range", "0 .. 1000"},
+    {"watch.master_ms", "3600001", "out of range", "0 .. 3600000"},
     {"log.level", "verbose", "not one of the words", "err, warn, info, debug"},
     {"server.user", "", "no value", "user, user:group or -; not root"},
     {"server.user", "root", "that is root", "user, user:group or -; not root"},

@@ -51,6 +51,7 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"watch.warn_ms", &o->watch_warn_ms},
         {"watch.replace_ms", &o->watch_replace_ms},
         {"watch.replace_max", &o->watch_replace_max},
+        {"watch.master_ms", &o->watch_master_ms},
         {"offload.threads", &o->offload_threads},
         {"offload.queue", &o->offload_queue},
     };
