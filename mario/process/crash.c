@@ -127,13 +127,12 @@ static void write_record(struct crash_record *r)
         crash_append(crash.log, line, crash_trace_line(line, sizeof line, crash.format, r));
 }
 
-/* how: SIG_BLOCK or SIG_UNBLOCK. */
-static void mask(int how, int sig)
+static void unblock(int sig)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, sig);
-    pthread_sigmask(how, &set, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* End now, of this signal. The kernel lets no signal that is sent end the first process of a container. */
@@ -141,7 +140,7 @@ static _Noreturn void end_of(int sig)
 {
     struct sigaction plain = {.sa_handler = SIG_DFL};
     sigaction(sig, &plain, NULL);
-    mask(SIG_UNBLOCK, sig);
+    unblock(sig);
     syscall(SYS_tgkill, getpid(), (pid_t) syscall(SYS_gettid), sig);
     _exit(128 + sig);
 }
@@ -160,7 +159,7 @@ static void set_watchdog(void)
     struct timeval ms = {.tv_usec = HANDLER_MS * 1000};
     struct itimerval t = {.it_value = ms, .it_interval = ms};
     sigaction(SIGALRM, &late, NULL);
-    mask(SIG_UNBLOCK, SIGALRM);
+    unblock(SIGALRM);
     setitimer(ITIMER_REAL, &t, NULL);
 }
 
@@ -176,14 +175,12 @@ static void die_there(int sig, const siginfo_t *info, void *context)
     sigaction(sig, &plain, NULL);
     if (crash_is_dying())
         sigdelset(&there->uc_sigmask, SIGALRM);
-    if (!is_sent)
-        return;
-    mask(SIG_BLOCK, sig); /* until the return */
-    syscall(SYS_tgkill, getpid(), (pid_t) syscall(SYS_gettid), sig);
+    if (is_sent)
+        syscall(SYS_tgkill, getpid(), (pid_t) syscall(SYS_gettid), sig); /* blocked until the return */
 }
 
-/* All signals are blocked here but these and the alarm: a second fault inside ends the process, with what has been
- * said, and of the first one's signal. A thread that dies meanwhile waits for the first one. A process that the
+/* All signals are blocked here but other faults and the alarm: a second fault inside ends the process, with what has
+ * been said, and of the first one's signal. A thread that dies meanwhile waits for the first one. A process that the
  * application has forked is none of ours, whatever it inherits. */
 static void on_crash(int sig, siginfo_t *info, void *context)
 {
@@ -227,7 +224,7 @@ static void take(int sig, const struct sigaction *sa)
 
 void crash_setup(const char *log, enum mario_log_format format)
 {
-    struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     snprintf(crash.log, sizeof crash.log, "%s", log != NULL ? log : "");
     crash.format = format;
     crash_localtime();

@@ -55,11 +55,11 @@ void limit_reserve(uint64_t descriptors)
     close(fd);
 }
 
-uint32_t limit_cores(void)
+uint32_t limit_cores(const char *root)
 {
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    uint32_t cores = n < 1 ? 1 : (uint32_t) n, quota = cgroup_cores("");
+    uint32_t cores = n < 1 ? 1 : (uint32_t) n, quota = cgroup_cores(root);
     if (quota != 0 && quota < cores)
         cores = quota;
     return cores > MARIO_WORKERNUM_MAX ? MARIO_WORKERNUM_MAX : cores;

@@ -18,7 +18,8 @@ uint64_t limit_raise(uint64_t wanted);
  * beyond the limit, nothing happens. */
 void limit_reserve(uint64_t descriptors);
 
-/* Cores that this process may use, by its affinity and by its cgroups' quota, 1 .. MARIO_WORKERNUM_MAX. */
-uint32_t limit_cores(void);
+/* Cores that this process may use, by its affinity and by its cgroups' quota, 1 .. MARIO_WORKERNUM_MAX. root is
+ * cgroup_cores()'s, "" but for a test. */
+uint32_t limit_cores(const char *root);
 
 #endif

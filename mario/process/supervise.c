@@ -285,7 +285,7 @@ static bool open_channels(void)
 
 static bool setup(const struct mario_options *o)
 {
-    uint64_t workers = o->workernum != 0 ? o->workernum : limit_cores();
+    uint64_t workers = o->workernum != 0 ? o->workernum : limit_cores("");
     if (sup.used || !is_alone())
         return complain("mario_supervise: %s",
                         sup.used ? "a second time" : "there are other threads already");

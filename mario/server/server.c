@@ -131,7 +131,7 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->service = (struct service){.funcs = registry_functions(), .max_pkglen = o->max_pkglen};
     for (uint32_t i = 0; i < LISTEN_MAX; i++)
         s->service.framing[i] = &s->head;
-    s->workernum = o->workernum != 0 ? o->workernum : limit_cores();
+    s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
     s->master.workernum = s->workernum;
@@ -497,7 +497,7 @@ uint16 mario_server_port(const SERVER *s, uint32 which)
 
 uint32 mario_cores(void)
 {
-    return limit_cores();
+    return limit_cores("");
 }
 
 uint32 mario_server_workernum(const SERVER *s)

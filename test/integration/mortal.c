@@ -68,8 +68,10 @@ uint16_t mortal_die(const struct server *s, uint32_t how)
     client_echo(fd, 10);
     ck_assert(getsockname(fd, (struct sockaddr *) &me, &len) == 0);
     client_send_packet(fd, TEST_DIE, &how, sizeof how);
-    enum ending end = client_ending(fd, NULL, 5000);
+    size_t answer = 0;
+    enum ending end = client_ending(fd, &answer, 5000);
     ck_assert_msg(end == END_RST || end == END_FIN, "the connection did not end but %d", (int) end);
+    ck_assert_msg(answer == 0 || how == DIE_ON_LOG || how == DIE_ON_MASTER, "who has died still answers");
     close(fd);
     return ntohs(me.sin_port);
 }

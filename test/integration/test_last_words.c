@@ -138,6 +138,9 @@ START_TEST(a_careless_start)
     ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGSEGV);
     server_discard(&s);
     see_where_it_is_stuck();
+    start_and_die(&s, &(struct launch){.deaf = true}, DIE_ON_MASTER, "signal 11 (SIGSEGV)");
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGSEGV);
+    server_discard(&s);
     port =
         start_and_die(&s, &(struct launch){.deaf = true, .args = supervised}, DIE_FPE, "signal 8 (SIGFPE)");
     mortal_served_again(&s);

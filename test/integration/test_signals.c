@@ -70,11 +70,11 @@ START_TEST(usr1_and_usr2_do_not_kill)
 }
 END_TEST
 
-/* Goal: an application that handles USR1 itself keeps it. */
+/* Goal: an application that handles USR1 itself, or waits for it, keeps it. */
 START_TEST(usr1_of_the_application)
 {
     struct server s;
-    server_start(&s, "testapp", "test.early=usr1", NULL);
+    server_start(&s, "testapp", _i == 0 ? "test.early=usr1" : "test.early=sigwait", NULL);
     server_signal(&s, SIGUSR1);
     server_wait_counter(&s, "usr1", 1, 3000);
     ck_assert_uint_eq(server_log_count(&s, "dump: "), 0);
@@ -88,6 +88,6 @@ Suite *signals_suite(void)
     TCase *c = itest_case(s, "signals", 20);
     tcase_add_loop_test(c, usr1_dumps, 0, 2);
     tcase_add_loop_test(c, usr1_and_usr2_do_not_kill, 0, 2);
-    tcase_add_test(c, usr1_of_the_application);
+    tcase_add_loop_test(c, usr1_of_the_application, 0, 2);
     return s;
 }

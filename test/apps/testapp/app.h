@@ -173,6 +173,9 @@ void stick(uint32 times);
 /* A timer function of every second, on the master: sleeps if TEST_STALL has come. */
 void on_second(LOG_QUEUE *q, void *arg);
 
+/* death.c: another, which dies if it is told to. */
+void die_on_second(LOG_QUEUE *q, void *arg);
+
 /* packet.c: what the packet says, 0 if it is too short. */
 uint32 number_in(const CONN *c);
 struct test_end end_in(const CONN *c);

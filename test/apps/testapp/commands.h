@@ -86,10 +86,11 @@ enum test_death {
     DIE_KILL,   /* SIGKILL, as when the kernel has no memory */
     DIE_EXIT_0, /* exit codes */
     DIE_EXIT_2,
-    DIE_TWO,     /* two threads at the same moment: SIGSEGV each */
-    DIE_SMASHED, /* abort(), with nonsense where the caller's frame pointer was */
-    DIE_ON_LOG,  /* SIGSEGV on the log thread, a moment later; echoes */
-    DIE_IN_CHILD /* SIGSEGV in a process that it forks; echoes if that died of it */
+    DIE_TWO,      /* two threads at the same moment: SIGSEGV each */
+    DIE_SMASHED,  /* abort(), with nonsense where the caller's frame pointer was */
+    DIE_ON_LOG,   /* SIGSEGV on the log thread, a moment later; echoes */
+    DIE_IN_CHILD, /* SIGSEGV in a process that it forks; echoes if that died of it */
+    DIE_ON_MASTER /* SIGSEGV on the master, within a second; echoes */
 };
 
 struct test_sched {

@@ -131,6 +131,16 @@ static void touch_on_log(CONN *c)
     slog_err(c->owner->qlog, "the last line");
 }
 
+static _Atomic bool master_dies; /* a function (w) -> master (r) */
+
+void die_on_second(LOG_QUEUE *q, void *arg)
+{
+    (void) q;
+    (void) arg;
+    if (master_dies)
+        touch(false);
+}
+
 /* Whether a forked child died of it. */
 static bool touch_in_child(void)
 {
@@ -184,6 +194,9 @@ sint32 die_as_told(CONN *c)
     case DIE_IN_CHILD:
         if (!touch_in_child())
             return -1;
+        break;
+    case DIE_ON_MASTER:
+        master_dies = true;
         break;
     }
     return do_echo(c); /* it should not have come so far */

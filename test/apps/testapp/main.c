@@ -15,6 +15,25 @@ static void on_usr1(int sig)
     own_usr1++;
 }
 
+/* As a thread that waits for USR1, which nobody else may take then. */
+static void *wait_for_usr1(void *set)
+{
+    for (int sig; sigwait(set, &sig) == 0;)
+        own_usr1++;
+    return NULL;
+}
+
+static void start_waiting(void)
+{
+    static sigset_t set;
+    pthread_t t;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (pthread_create(&t, NULL, wait_for_usr1, &set) == 0)
+        pthread_detach(t);
+}
+
 int main(int argc, char **argv)
 {
     struct mario_options o;
@@ -28,6 +47,8 @@ int main(int argc, char **argv)
         start_log_thread();
     if (strcmp(app.early, "usr1") == 0)
         signal_handler(SIGUSR1, on_usr1);
+    if (strcmp(app.early, "sigwait") == 0)
+        start_waiting();
     sint32 code = app.supervised ? mario_supervise(&o) : -1;
     if (code < 0 && strcmp(app.early, "twice") == 0)
         code = mario_supervise(&o);

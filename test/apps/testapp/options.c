@@ -10,7 +10,7 @@
  *         test.offload = on | off       the offloaded commands
  *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
  *         test.early = daemon       run_daemon() before that
- *         test.early = usr1         a handler of its own for USR1
+ *         test.early = usr1 | sigwait   a handler of its own for USR1; a thread that waits for it
  *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  */
 #include "app.h"

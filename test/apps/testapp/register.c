@@ -17,7 +17,7 @@ bool register_all(void)
 {
     bool ok = regist_stx(STX) == 0 && regist_alarm_func(on_alarm) == 0 &&
               regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0 &&
-              regist_timer_func(1, on_second, NULL) == 0;
+              regist_timer_func(1, on_second, NULL) == 0 && regist_timer_func(1, die_on_second, NULL) == 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
     for (size_t i = 0; app.with_offload && i < sizeof rows / sizeof rows[0]; i++)
