@@ -12,6 +12,12 @@
 #include "program.h"
 #include "test/apps/testapp/commands.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define HANDLER_IS_DEAF true /* all is blocked while a handler runs, also what it does not ask for */
+#else
+#define HANDLER_IS_DEAF false
+#endif
+
 /* Start testapp as told, which then ends by a function. It must leave one record that says so. Returns our port. */
 static uint16_t start_and_die(struct server *s, struct launch *l, uint32_t how, const char *signal)
 {
@@ -48,7 +54,8 @@ START_TEST(a_smashed_stack)
     struct server s;
     uint16_t port = start_and_die(&s, &(struct launch){.nofile = 0}, DIE_SMASHED, "signal 6 (SIGABRT)");
     check_function(&s, port);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGABRT);
+    int code = server_wait_exit(&s, 5000);
+    ck_assert_msg(code == 128 + SIGABRT || (HANDLER_IS_DEAF && code == 128 + SIGSEGV), "exit code %d", code);
     server_discard(&s);
 }
 END_TEST
