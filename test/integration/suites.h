@@ -9,6 +9,7 @@
 
 #define SUITES(ROW)   \
     ROW(wire)         \
+    ROW(vectors)      \
     ROW(functions)    \
     ROW(cleanup)      \
     ROW(life)         \
