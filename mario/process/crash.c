@@ -37,6 +37,7 @@ static struct {
     _Atomic int sig;       /* of what */
     char log[LOG_PATH];
     enum mario_log_format format;
+    const char *what; /* dies: "process" */
 } crash = {.record = &crash.own};
 
 static char line[CRASH_LINE]; /* the dying thread's */
@@ -112,7 +113,7 @@ static void write_line(const struct crash_record *r)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t ms = (now.tv_sec - crash.since.tv_sec) * 1000 + (now.tv_nsec - crash.since.tv_nsec) / 1000000;
-    crash_head(head, sizeof head, r->sig, (uint64_t) ms);
+    crash_head(head, sizeof head, crash.what, r->sig, (uint64_t) ms);
     crash_append(crash.log, line, crash_line(line, sizeof line, crash.format, head, r, NULL, 0));
 }
 
@@ -222,11 +223,12 @@ static void take(int sig, const struct sigaction *sa)
         sigaction(sig, sa, NULL);
 }
 
-void crash_setup(const char *log, enum mario_log_format format)
+void crash_setup(const char *what, const char *log, enum mario_log_format format)
 {
     struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     snprintf(crash.log, sizeof crash.log, "%s", log != NULL ? log : "");
     crash.format = format;
+    crash.what = what;
     crash_localtime();
     if (crash.since.tv_sec == 0)
         clock_gettime(CLOCK_MONOTONIC, &crash.since);

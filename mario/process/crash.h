@@ -53,8 +53,9 @@ struct crash_record {
 void crash_share(struct crash_record *record);
 
 /* Handle the signals of faults, unless the application does; and crash_thread(). The lines go where crash_append()
- * brings them. May be called again. Main thread, before there are others. */
-void crash_setup(const char *log, enum mario_log_format format);
+ * brings them; what: "process", as which it dies there, a constant. May be called again. Main thread, before there are
+ * others. */
+void crash_setup(const char *what, const char *log, enum mario_log_format format);
 
 /* What each thread that runs functions does first: faults_thread(); and this process is the one whose death is
  * recorded, not one that it forks. */
@@ -80,7 +81,7 @@ size_t crash_line(char *out, size_t size, enum mario_log_format format, const ch
 size_t crash_trace_line(char *out, size_t size, enum mario_log_format format, const struct crash_record *r);
 
 /* What a process says of itself as crash_line()'s head: "process PID, signal 11 (SIGSEGV), up 3.250 s". */
-void crash_head(char *out, size_t size, int sig, uint64_t up_ms);
+void crash_head(char *out, size_t size, const char *what, int sig, uint64_t up_ms);
 
 /* Append a line to the file `log`, or send it to syslogd if that says "syslog" or "syslog:FACILITY"; NULL, "-",
  * or if that fails: to standard error. Without waiting for a reader. Safe in a handler. */

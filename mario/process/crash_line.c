@@ -240,10 +240,11 @@ size_t crash_trace_line(char *out, size_t size, enum mario_log_format format, co
     return line_end(&t, out);
 }
 
-void crash_head(char *out, size_t size, int sig, uint64_t up_ms)
+void crash_head(char *out, size_t size, const char *what, int sig, uint64_t up_ms)
 {
     struct text t = {.at = out, .end = out + size - 1};
-    put(&t, "process ");
+    put(&t, what);
+    put(&t, " ");
     put_number(&t, (uint64_t) getpid(), 10, 1);
     put(&t, ", signal ");
     put_number(&t, (uint64_t) sig, 10, 1);

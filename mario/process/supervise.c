@@ -299,6 +299,7 @@ static bool setup(const struct mario_options *o)
     util_fill_standard();
     util_ignore_write_signals();
     symbol_setup();
+    crash_setup("parent process", sup.log, sup.format); /* of its own death; a child says anew whose it is */
     limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
     return keep_listeners(o) && drop(o->user) && open_channels();
 }

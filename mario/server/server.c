@@ -302,7 +302,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     util_ignore_write_signals();
     master_take_signals(&s->master, &old);
     symbol_setup();
-    crash_setup(o->death_log, o->death_format);
+    crash_setup("process", o->death_log, o->death_format);
     clock_setup();
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     if (!make(s, o)) {

@@ -408,7 +408,8 @@ START_TEST(the_child_stops_itself)
 }
 END_TEST
 
-/* Goal: the parent is killed: the child stops, in stages, and nobody is left on the port. */
+/* Goal: the parent is killed: the child stops, in stages, and nobody is left on the port. Where it can, the parent says
+ * that it dies. */
 START_TEST(the_parent_is_killed)
 {
     struct server s;
@@ -416,10 +417,14 @@ START_TEST(the_parent_is_killed)
     pid_t child = mortal_child(s.pid);
     int fd = client_open(&s);
     client_echo(fd, 10);
-    server_signal(&s, SIGKILL);
+    int sig = _i == 0 ? SIGKILL : SIGABRT;
+    char says[64];
+    snprintf(says, sizeof says, " ERROR died: parent process %d, signal 6 (SIGABRT), up ", (int) s.pid);
+    server_signal(&s, sig);
     client_expect_fin(fd);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 137);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + sig);
     ck_assert_msg(itest_wait(is_gone, &child, 5000), "the child lives on");
+    ck_assert_uint_eq(server_log_count(&s, says), _i);
     server_wait_log(&s, " stopped:", 1000);
     server_discard(&s);
 }
@@ -628,7 +633,7 @@ Suite *supervise_suite(void)
     tcase_add_loop_test(c, the_child_is_killed, 0, 2);
     tcase_add_test(c, the_child_is_stopped);
     tcase_add_loop_test(c, the_child_stops_itself, 0, 2);
-    tcase_add_test(c, the_parent_is_killed);
+    tcase_add_loop_test(c, the_parent_is_killed, 0, 2);
     c = itest_case(s, "start", 30);
     tcase_add_test(c, the_first_start_fails);
     tcase_add_loop_test(c, supervision_at_the_wrong_time, 0, 2);
