@@ -48,6 +48,7 @@ bool wheel_init(struct wheel *w, void *pool, size_t stride, uint32_t count)
     w->stride = stride;
     w->count = count;
     w->now = 0;
+    w->population = 0;
     if (w->heads == NULL)
         return false;
     for (uint32_t i = 0; i <= WHEEL_SLOTS; i++)
@@ -64,8 +65,10 @@ void wheel_fini(struct wheel *w)
 void wheel_clear(struct wheel *w, uint32_t index)
 {
     struct wheel_node *n = node(w, index + 1);
-    if (n->next != 0)
-        unlink_node(w, n);
+    if (n->next == 0)
+        return;
+    unlink_node(w, n);
+    w->population--;
 }
 
 void wheel_set(struct wheel *w, uint32_t index, uint32_t due)
@@ -75,6 +78,7 @@ void wheel_set(struct wheel *w, uint32_t index, uint32_t due)
     wheel_clear(w, index);
     node(w, index + 1)->due = due;
     insert_before(w, head_link(w, due & MASK), index + 1);
+    w->population++;
 }
 
 /* Move the whole list of a slot to the list of those being looked at. */
@@ -104,7 +108,7 @@ void wheel_advance(struct wheel *w, uint32_t now, void (*f)(void *arg, uint32_t 
     while (looked_at->next != end) {
         uint32_t link = looked_at->next;
         struct wheel_node *n = node(w, link);
-        unlink_node(w, n);
+        wheel_clear(w, link - 1);
         if ((int32_t) (n->due - now) > 0)
             wheel_set(w, link - 1, n->due);
         else

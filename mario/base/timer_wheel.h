@@ -28,6 +28,7 @@ struct wheel {
     unsigned char *pool;      /* the first object's node */
     size_t stride;            /* bytes from one object's node to the next one's */
     uint32_t count;           /* objects in the pool */
+    uint32_t population;      /* of them, those in the wheel: if there are none time need not go on */
     uint32_t now;             /* the tick up to which all is done */
 };
 

@@ -7,7 +7,8 @@
  *
  * Waking a sleeping thread costs its caller more than all the rest of a log call: 10 us and more on an idle
  * machine. So the thread holds its bell and looks by itself, every few milliseconds while there is something to
- * log; it is woken only for what cannot wait, and by a queue that fills.
+ * log; it is woken only for what cannot wait, and by a queue that fills. When nothing has come for a second it sleeps
+ * until it is woken: by the first line after such a silence.
  */
 #include "mario/log/log.h"
 
@@ -31,7 +32,7 @@ enum {
     BATCH_SIZE = 64 * 1024,
     NAP_MS = 5, /* between two looks while records come, and for AWAKE_MS after the last one */
     AWAKE_MS = 1000,
-    IDLE_NAP_MS = 50,    /* and else; a worker's tick is 100 */
+    IDLE_NAP_MS = 50,    /* and else, while something is still to be said */
     FOLD_GAP_MS = 500,   /* silence that ends a fold; also how near a repetition must be */
     FOLD_SAY_MS = 5000,  /* how long a repetition stays unsaid */
     SAY_AGAIN_MS = 1000, /* between two attempts to say what was dropped */
@@ -54,6 +55,7 @@ struct writer {
     uint64_t again; /* bits of queues that had more than a round takes */
     uint64_t awake_until;
     uint64_t dropped_said, dropped_when;
+    bool owes;      /* some were dropped, and that is not said yet */
     int lost_error; /* why the target lost some, an errno value */
     MARIO_LOG_FUNC sink;
     void *sink_arg;
@@ -195,7 +197,8 @@ static void account(struct writer *w)
 static void say_dropped(struct writer *w, uint64_t now)
 {
     uint64_t dropped = mario_log_dropped();
-    if (dropped == w->dropped_said || (w->dropped_when != 0 && now - w->dropped_when < SAY_AGAIN_MS))
+    w->owes = dropped != w->dropped_said;
+    if (!w->owes || (w->dropped_when != 0 && now - w->dropped_when < SAY_AGAIN_MS))
         return;
     w->dropped_when = now;
     say(w, "log: %llu records dropped%s%s", (unsigned long long) (dropped - w->dropped_said),
@@ -205,6 +208,7 @@ static void say_dropped(struct writer *w, uint64_t now)
         return; /* lost too: it is said again */
     w->dropped_said = dropped;
     w->lost_error = 0;
+    w->owes = false;
 }
 
 /* ---- A round ---- */
@@ -301,6 +305,12 @@ static void take_orders(struct writer *w)
 
 /* ---- The thread ---- */
 
+/* Whether there is something to come back to by itself. */
+static bool may_sleep(const struct writer *w, uint64_t now)
+{
+    return w->again == 0 && now >= w->awake_until && w->fold.repeats == 0 && !w->owes;
+}
+
 static int time_to_nap(const struct writer *w, uint64_t now)
 {
     if (w->again != 0)
@@ -308,14 +318,23 @@ static int time_to_nap(const struct writer *w, uint64_t now)
     return now < w->awake_until ? NAP_MS : IDLE_NAP_MS;
 }
 
+/* Until the next look. Who looks by itself need not be woken. */
+static void rest(const struct writer *w)
+{
+    struct epoll_event e;
+    uint64_t now = clock_ms();
+    bool sleeps = may_sleep(w, now);
+    if (!sleeps)
+        doorbell_hold(&logger.bell, LOG_BELL_HELD);
+    epoll_wait(w->epoll, &e, 1, sleeps ? -1 : time_to_nap(w, now));
+}
+
 static void *log_main(void *arg)
 {
     struct writer *w = arg;
     faults_thread();
     for (;;) {
-        struct epoll_event e;
-        doorbell_hold(&logger.bell, LOG_BELL_HELD);
-        epoll_wait(w->epoll, &e, 1, time_to_nap(w, clock_ms()));
+        rest(w);
         uint64_t rung = doorbell_answer(&logger.bell) | w->again;
         uint64_t ticket = atomic_load_explicit(&logger.flush_wanted, memory_order_acquire);
         if (ticket != logger.flush_done)

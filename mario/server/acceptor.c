@@ -58,6 +58,16 @@ static bool anyone_takes(struct acceptor *a)
     return false;
 }
 
+bool acceptor_has_any(void *acceptor)
+{
+    const struct acceptor *a = acceptor;
+    for (uint32_t i = 0; i < a->workernum; i++) {
+        if (connections_of(a, i) > 0)
+            return true;
+    }
+    return false;
+}
+
 static bool anyone_has_room(const struct acceptor *a)
 {
     for (uint32_t i = 0; i < a->workernum; i++) {
@@ -115,6 +125,7 @@ static void assign(struct acceptor *a, const struct message *m)
     a->next = i + 1 == a->workernum ? 0 : i + 1;
     a->assigned[i]++;
     a->to_wake[i] = true;
+    watchdog_wake(a->watchdog);
 }
 
 static void wake_workers(struct acceptor *a)

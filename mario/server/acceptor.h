@@ -44,14 +44,17 @@ struct acceptor {
     enum mario_when_full when_full;
     enum mario_assign assign;
     uint32_t backlog;
-    const struct watchdog *watchdog; /* says who is to be avoided */
-    LOG_QUEUE *qlog;                 /* the master's */
-    struct stats *stats;             /* the master's */
+    struct watchdog *watchdog; /* says who is to be avoided; is told when somebody is there */
+    LOG_QUEUE *qlog;           /* the master's */
+    struct stats *stats;       /* the master's */
 };
 
 /* All but pause_event, assigned, to_wake is set. False with errno; then teardown. */
 __attribute__((warn_unused_result)) bool acceptor_setup(struct acceptor *a, struct event_base *base);
 void acceptor_teardown(struct acceptor *a);
+
+/* Whether there are connections. */
+bool acceptor_has_any(void *acceptor);
 
 /* A stop begins: nobody is accepted any more but by acceptor_let_in(). */
 void acceptor_last_call(struct acceptor *a, bool for_good);

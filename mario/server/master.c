@@ -318,6 +318,8 @@ bool master_setup(struct master *m)
         return false;
     m->watchdog.workers = m->workers;
     m->watchdog.workernum = m->workernum;
+    m->watchdog.anyone = acceptor_has_any;
+    m->watchdog.anyone_arg = &m->acceptor;
     m->watchdog.alarms.qlog = m->qlog;
     m->watchdog.alarms.stats = m->stats;
     m->watchdog.alarms.replace_max = m->watchdog.limits.replace_max;

@@ -1,5 +1,5 @@
 /*
- * watchdog.c: the watch over the workers. Runs on the master, some forty times a second; the handler of
+ * watchdog.c: the watch over the workers. Runs on the master, some forty times a second while there are connections; the handler of
  * THREAD_WHERE on the thread that was asked. Costs the workers what executor.h stores anyway.
  *
  * On the master nothing is done that another thread could hold up: no lock, no heap, no dladdr(). Making and freeing
@@ -324,17 +324,27 @@ static bool set_pace(struct watchdog *w)
     return event_add(w->event, &every) == 0;
 }
 
-/* Without a watch the master looks when a thread has ended, and from then on until nothing waits any more: a dead
- * worker for its successor, a former executor for its end. */
+/* The master looks while somebody is there whose function could be stuck, if that is watched; and in any case from when a
+ * thread has ended until nothing waits any more: a dead worker for its successor, a former executor for its end. */
 static void look_while_needed(struct watchdog *w)
 {
-    bool waits = w->former != NULL;
+    bool waits = w->former != NULL || (w->limits.warn_ms != 0 && w->anyone(w->anyone_arg));
     for (uint32_t i = 0; i < w->workernum && !waits; i++)
         waits = w->of[i].warned || succession_of(w, i) != SUCCESSION_NONE;
+    w->rests = !waits;
     if (!waits)
         event_del(w->event);
     else if (!event_pending(w->event, EV_TIMEOUT, NULL))
         set_pace(w);
+}
+
+void watchdog_wake(struct watchdog *w)
+{
+    if (!w->rests || w->limits.warn_ms == 0)
+        return;
+    w->rests = false;
+    w->looked_ms = clock_ms(); /* what was before is nobody's delay */
+    set_pace(w);
 }
 
 void watchdog_look(struct watchdog *w)
@@ -350,8 +360,7 @@ void watchdog_look(struct watchdog *w)
     reap_former(w);
     if (w->limits.warn_ms != 0)
         pool_watch_look(&w->pool, &w->alarms, (uint32_t) passed, w->limits.replace_ms, w->limits.warn_ms);
-    if (w->limits.warn_ms == 0)
-        look_while_needed(w);
+    look_while_needed(w);
 }
 
 static void on_time(evutil_socket_t fd, short what, void *arg)
@@ -373,12 +382,12 @@ bool watchdog_setup(struct watchdog *w, struct event_base *base, struct doorbell
 {
     w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
     w->looked_ms = clock_ms();
+    w->rests = true;
     w->of = calloc(w->workernum, sizeof *w->of);
     w->replaced_ms = calloc(w->limits.replace_max + 1, sizeof *w->replaced_ms);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
     w->traces = w->limits.warn_ms != 0 && traces_setup();
-    return spawner_init(&w->spawner, bell) && w->of != NULL && w->replaced_ms != NULL && w->event != NULL &&
-           (w->limits.warn_ms == 0 || set_pace(w));
+    return spawner_init(&w->spawner, bell) && w->of != NULL && w->replaced_ms != NULL && w->event != NULL;
 }
 
 int watchdog_start(struct watchdog *w, const struct offload_pool *pool)

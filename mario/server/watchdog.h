@@ -43,7 +43,10 @@ struct watchdog {
     struct spawner spawner;  /* makes and frees executors */
     struct event *event;
     uint32_t period_ms;
-    uint64_t looked_ms;    /* when it last looked */
+    uint64_t looked_ms;        /* when it last looked */
+    bool rests;                /* it does not look by itself: nobody is there to be looked at */
+    bool (*anyone)(void *arg); /* whether there are connections */
+    void *anyone_arg;
     uint64_t *replaced_ms; /* [limits.replace_max] when workers were replaced last, 0 = never; a ring */
     uint32_t oldest;       /* its next place */
     bool traces;           /* threads can be asked where they are */
@@ -52,7 +55,7 @@ struct watchdog {
     uint64_t released; /* places that were free when a stop asked for progress last, of all workers */
 };
 
-/* workers, workernum, limits and alarms are set; the spawner rings bell. False without memory. */
+/* workers, workernum, limits, anyone and alarms are set; the spawner rings bell. False without memory. */
 __attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, struct event_base *base,
                                                         struct doorbell *bell);
 /* Start its thread, the spawner, before the workers', and watch this pool too, which may be NULL. 0 or an errno value. */
@@ -62,6 +65,8 @@ void watchdog_teardown(struct watchdog *w);
 
 /* Look at all workers now. */
 void watchdog_look(struct watchdog *w);
+/* There is a connection: look at them from time to time, if they are to be watched at all. */
+void watchdog_wake(struct watchdog *w);
 
 /* Whether worker i must not be given new connections: its function is stuck, or its thread died. */
 static inline bool watchdog_avoids(const struct watchdog *w, uint32_t i)

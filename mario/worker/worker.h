@@ -25,7 +25,8 @@ struct worker {
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell; /* worker -> master: finished */
-    int tick_fd; /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
+    int tick_fd;  /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
+    bool ticking; /* it is armed: somebody is in the wheel, or was at the last tick */
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
     bool stopping;        /* the message has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */

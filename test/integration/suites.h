@@ -35,7 +35,8 @@
     ROW(offload)      \
     ROW(offload_ends) \
     ROW(peer)         \
-    ROW(fair)
+    ROW(fair)         \
+    ROW(idle)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -246,8 +246,9 @@ static bool second_look(const struct server *s)
     client_echo(quiet, 10);
     uint64_t began = mono_ns();
     sleep_until(began + 650 * NS_PER_MS);
-    send_number(first, TEST_SLEEP,
-                200); /* while it runs the next one becomes readable, then the tick is due */
+    send_number(first, TEST_SLEEP, 200);
+    sleep_until(began +
+                665 * NS_PER_MS); /* while it runs the next one becomes readable, then the tick is due */
     send_number(then, TEST_SLEEP, 350);
     sleep_until(began + 950 * NS_PER_MS);
     client_send_packet(quiet, TEST_ECHO, NULL, 0);
@@ -304,6 +305,31 @@ START_TEST(a_trickle_is_linear)
     }
     ck_assert_msg(best < 160, "the last bytes cost %llu %% of the first", (unsigned long long) best);
     server_finish(&s);
+}
+END_TEST
+
+/* ---- How many are let in at a time ---- */
+
+/* Goal: however many wait to be accepted, the master does its other work after 64 of them: here a timer function, which is
+ * due just as long. */
+START_TEST(a_bounded_number_at_a_time)
+{
+    enum { CLIENTS = 2000 };
+    static int fds[CLIENTS];
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=2", "server.connnum=2000", NULL);
+    server_signal(&s, SIGSTOP);
+    uint64_t began = mono_ns();
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = client_open(&s);
+    sleep_until(began + 1200 * NS_PER_MS); /* the timer is due */
+    server_signal(&s, SIGCONT);
+    client_echo(fds[CLIENTS - 1], 10);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    server_finish(&s);
+    uint64_t step = server_counter(&s, "accept_step");
+    ck_assert_msg(step >= 32 && step <= 200, "%llu before the timer", (unsigned long long) step);
 }
 END_TEST
 
@@ -364,6 +390,8 @@ Suite *fair_suite(void)
     c = itest_case(s, "late", 30);
     tcase_add_test(c, a_second_look_before_a_timeout);
     tcase_add_test(c, a_trickle_is_linear);
+    c = itest_case(s, "accept", 30);
+    tcase_add_test(c, a_bounded_number_at_a_time);
     c = itest_case(s, "assign", 30);
     tcase_add_test(c, the_least_has_its_turn);
     tcase_add_test(c, round_robin_is_exact);

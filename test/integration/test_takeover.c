@@ -2,6 +2,7 @@
  * test_takeover.c: workers that are taken over more than once, in bad company or at a bad moment: what the stuck
  * function still has stays its own, and nothing of the others' is lost.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +113,39 @@ START_TEST(the_process_dies_of_it)
     close(fd);
     close(other);
     server_discard(&s);
+}
+END_TEST
+
+/* It got stuck with the first of many newcomers, who had all been announced with one ring of the bell: its successor looks
+ * for the others by itself. */
+START_TEST(newcomers_behind_the_stuck_one)
+{
+    enum { CLIENTS = 20 };
+    struct server s;
+    int fds[CLIENTS], stuck = 0, other = -1;
+    watch_start(&s, NULL, "test.connected=stick");
+    server_signal(&s, SIGSTOP);
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = client_open(&s);
+    server_signal(&s, SIGCONT);
+    for (int i = 0; i < CLIENTS; i++) {
+        unsigned char packet[WIRE_HEAD_LEN];
+        client_send(fds[i], packet, client_packet(packet, TEST_WHO, NULL, 0));
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        unsigned char answer[WIRE_HEAD_LEN + sizeof(struct test_who)];
+        ptrdiff_t n = net_recv_wait(fds[i], answer, sizeof answer, itest_deadline(BACK_MS));
+        ITEST_ASSERT(n == (ptrdiff_t) sizeof answer || n == 0 || errno == ECONNRESET,
+                     "client %d is not served", i);
+        stuck += n != (ptrdiff_t) sizeof answer;
+        other = n == (ptrdiff_t) sizeof answer ? fds[i] : other;
+    }
+    ck_assert_int_eq(stuck, 1);
+    unstick(other);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
 }
 END_TEST
 
@@ -256,6 +290,7 @@ Suite *takeover_suite(void)
     tcase_add_test(c, an_idle_successor_is_not_stuck);
     tcase_add_test(c, its_lines_are_of_its_connection);
     tcase_add_test(c, the_process_dies_of_it);
+    tcase_add_test(c, newcomers_behind_the_stuck_one);
     tcase_add_test(c, an_offloaded_function_outlives_the_stuck_one);
     tcase_add_test(c, cancelled_with_long_answers);
     tcase_add_loop_test(c, tried_again_when_the_minute_is_over, 0, 2);

@@ -70,7 +70,8 @@ extern struct app app; /* main.c */
     ROW(alarm_akg) /* of the last alarm */                      \
     ROW(alarm_v6)  /* those of IPv6 peers */                    \
     ROW(usr1)      /* signals, with test.early = usr1 */        \
-    ROW(wrong_canary)
+    ROW(wrong_canary)                                           \
+    ROW(accept_step) /* accepted between two timer functions of the master, the first time many were */
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
 OWN(ROW)

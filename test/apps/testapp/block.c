@@ -126,6 +126,11 @@ sint32 do_stall(CONN *c)
 
 void on_second(LOG_QUEUE *q, void *arg)
 {
+    static uint64 before;
+    uint64 accepted = mario_stat(app.server, "accepted");
+    if (own_accept_step == 0 && accepted - before >= 32)
+        own_accept_step = accepted - before;
+    before = accepted;
     uint32 ms = stall_ms;
     (void) q;
     (void) arg;
