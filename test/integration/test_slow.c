@@ -311,7 +311,9 @@ START_TEST(they_send_and_never_read)
         fds[i] = client_open_narrow(&s);
     /* No output can have stopped to shrink before the first byte was asked for. */
     uint64_t started = mono_ns();
-    while (mono_ns() - started < 600 * NS_PER_MS * ITEST_SLOW) { /* all at once */
+    uint64_t enough = itest_deadline(600), end = itest_deadline(1500);
+    while (mono_ns() < enough ||
+           (mono_ns() < end && server_counter(&s, "output_paused") < READERS)) { /* all at once */
         for (int i = 0; i < READERS; i++)
             sent[i] = push(fds[i], sent[i]);
         itest_sleep(10);
@@ -366,6 +368,40 @@ START_TEST(a_reader_pauses)
     server_finish(&s);
     ck_assert_uint_ge(server_counter(&s, "output_paused"), 4);
     ck_assert_uint_eq(server_counter(&s, "closed_packet_timeout"), 0);
+}
+END_TEST
+
+/* Goal: silence counts from when the server listens again: neither for who was not read because he did not read, nor for
+ * who waited for a function that was offloaded, concurrent or not. */
+START_TEST(who_is_not_heard_is_not_silent)
+{
+    enum { TIMEOUT_S = 2, ASKS = 12 };
+    static const uint16_t waits[] = {TEST_SLEEP + TEST_OFFLOADED, TEST_SLEEP + TEST_CONCURRENT};
+    static unsigned char bytes[1 << 20];
+    const uint32_t ms = (TIMEOUT_S + 1) * 1000;
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=1", "server.timeout=2", "output.high=64k",
+                 "test.offload=on", NULL);
+    int reader = client_open(&s), waiter[] = {client_open(&s), client_open(&s)};
+    for (int i = 0; i < ASKS; i++)
+        client_send_packet(reader, TEST_MEGABYTE, NULL, 0);
+    for (int i = 0; i < 2; i++)
+        client_send_packet(waiter[i], waits[i], &ms, sizeof ms);
+    itest_sleep(ms); /* beyond `timeout` */
+    for (int i = 0; i < 2; i++)
+        client_recv_packet(waiter[i], waits[i], bytes, sizeof bytes);
+    for (size_t got = 0; got < (size_t) ASKS << 20; got += sizeof bytes)
+        client_recv(reader, bytes, sizeof bytes);
+    itest_sleep(400); /* some ticks */
+    client_echo(reader, 10);
+    for (int i = 0; i < 2; i++) {
+        client_echo(waiter[i], 10);
+        close(waiter[i]);
+    }
+    close(reader);
+    server_finish(&s);
+    ck_assert_uint_ge(server_counter(&s, "output_paused"), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_idle_timeout"), 0);
 }
 END_TEST
 
@@ -469,6 +505,7 @@ Suite *slow_suite(void)
     tcase_add_test(c, answers_beyond_the_limit);
     tcase_add_test(c, they_send_and_never_read);
     tcase_add_test(c, a_reader_pauses);
+    tcase_add_test(c, who_is_not_heard_is_not_silent);
     tcase_add_test(c, a_little_now_and_then);
     c = itest_case(s, "loop", 20);
     tcase_add_test(c, a_stalled_loop_loses_nothing);
