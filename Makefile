@@ -153,6 +153,9 @@ fuzz-afl: deps-afl ## AFL++ instead, SECONDS=60
 model: deps-model ## model-check the ring, the doorbell and the fence with spin
 	@test/model/run
 
+mutants: deps-test ## break the product in fifty places, one at a time: do the tests notice? M="WORD..." only those
+	@test/mutants/run $(M)
+
 check-style: deps-check ## format, static checks, file map, generated texts
 	@scripts/check-style
 
@@ -220,6 +223,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model check-style bench bench-log bench-models million demo deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models million demo deps $(DEPS) \
 	install \
 	clean help
