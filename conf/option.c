@@ -67,6 +67,10 @@ const struct row conf_rows[] = {
      "Connections that the kernel holds until they are accepted. The kernel caps it at net.core.somaxconn."},
     {"server", "drain_timeout", ROW_NUMBER, "10", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_timeout),
      "Seconds that a stop may take to answer what has arrived."},
+    {"server", "linger", ROW_NUMBER, "5", 0, MARIO_LINGER_MAX, NULL, AT(server.linger),
+     "Seconds in which a client whose connection was closed acknowledged nothing of what is on its way, until a reset "
+     "drops that. Meanwhile what it sends is read and dropped, and its place is free for others. 0 closes and leaves "
+     "the rest to the kernel."},
     {"server", "prefault", ROW_BOOL, "off", 0, 1, NULL, AT(server.prefault),
      "on touches the memory of all connections at start, off when it is first used."},
     {"server", "user", ROW_USER, "-", 1, CONF_USER_SIZE - 1, NULL, AT(user),

@@ -30,6 +30,7 @@ enum mario_assign {
 #define MARIO_CONNNUM_AUTO_MAX    100000u   /* connnum 0 gives at most this many a worker */
 #define MARIO_TIMEOUT_MAX         31536000u /* a year, seconds */
 #define MARIO_KEEPALIVE_MAX       32767u    /* the kernel's, seconds */
+#define MARIO_LINGER_MAX          3600u     /* an hour, seconds */
 #define MARIO_DRAIN_MAX           3600u     /* an hour, seconds */
 #define MARIO_PKGLEN_MIN          8u
 #define MARIO_PKGLEN_MAX          65535u
@@ -60,10 +61,12 @@ struct mario_options {
     uint32 keepalive;  /* seconds of silence until a TCP peer is probed, .. MARIO_KEEPALIVE_MAX; 0 = never */
     uint32 max_pkglen; /* largest packet accepted, MARIO_PKGLEN_MIN .. MARIO_PKGLEN_MAX */
     uint32 backlog;    /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
-    uint32 drain_timeout;     /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
-    uint32 output_high;       /* bytes of pending output above which a connection is not read */
-    uint32 output_max;        /* bytes of pending output above which it is closed; >= output_high */
-    uint32 watch_warn_ms;     /* milliseconds a function may run until it is reported; 0 = no watch */
+    uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
+    uint32 linger;        /* seconds in which a client that was closed acknowledged nothing of what was on its
+                                 way, until an RST drops that, .. MARIO_LINGER_MAX; 0 = close and forget */
+    uint32 output_high;   /* bytes of pending output above which a connection is not read */
+    uint32 output_max;    /* bytes of pending output above which it is closed; >= output_high */
+    uint32 watch_warn_ms; /* milliseconds a function may run until it is reported; 0 = no watch */
     uint32 watch_replace_ms;  /* until its worker is replaced; 0 = never; >= watch_warn_ms */
     uint32 watch_replace_max; /* replaced within a minute, .. MARIO_REPLACE_MAX */
     uint32

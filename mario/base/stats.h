@@ -38,6 +38,8 @@
     ROW(watch_pool)        /* times all threads for offloaded functions were stuck, and packets waited */  \
     ROW(output_paused)     /* times a connection was not read because of output.high */                    \
     ROW(writes_outside)    /* writes to a connection outside its own functions: dropped */                 \
+    ROW(lingered)          /* connections whose socket stayed behind their end for what was on its way */  \
+    ROW(linger_reset)      /* of these, those that an RST ended */                                         \
     ROW(offload_jobs)      /* packets handed to the threads for offloaded functions */                     \
     ROW(offload_full)      /* times a connection waited since offload.queue of them were out */            \
     ROW(offload_dropped)   /* replies whose connection had ended */                                        \

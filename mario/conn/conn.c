@@ -8,23 +8,22 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
+#include "mario/conn/linger.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
+#include "mario/net/stream.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_conn
 
 enum {
     WARNINGS_A_SECOND = 4, /* of ended connections, in the whole process */
-    DISCARD_ROUNDS = 64,
-    CARRY_LEAST = 64 /* bytes: the smallest block mem.c keeps */
+    CARRY_LEAST = 64       /* bytes: the smallest block mem.c keeps */
 };
 
 static const struct {
@@ -71,11 +70,12 @@ void conn_pool_fini(struct shard *s)
 static struct conn *take_slot(struct shard *s)
 {
     uint32_t slot;
+    if (s->free_head == 0 && s->fresh == s->count)
+        linger_end_oldest(s); /* the master counts places before it hands over: so there is one */
     if (s->free_head != 0) {
         slot = s->free_head - 1;
         s->free_head = s->conns[slot].next;
     } else {
-        CHECK(s->fresh < s->count); /* the master counts places before it hands over */
         slot = s->fresh++;
     }
     struct conn *c = &s->conns[slot];
@@ -243,7 +243,7 @@ void conn_move(struct conn *c)
 {
     short wanted = event_get_events(&c->event);
     event_callback_fn f = event_get_callback(&c->event);
-    bool watched = c->state == CONN_OPEN || c->state == CONN_DRAINING;
+    bool watched = c->state == CONN_OPEN || c->state == CONN_DRAINING || (c->state == CONN_LINGER && !c->fin);
     bool ok = !watched || event_del(&c->event) == 0;
     belong_here(c);
     if (watched && (!ok || event_assign(&c->event, executor_here->pub.base, c->pub.fd, wanted, f, c) != 0 ||
@@ -255,7 +255,7 @@ void conn_orphan(struct conn *c, enum reason reason)
 {
     c->refs++;
     if (c->state == CONN_CLOSING)
-        shutdown(c->pub.fd, SHUT_RDWR); /* it was in its end hook */
+        stream_finish(c->pub.fd); /* it was in its end hook */
     else
         conn_end(c, reason);
 }
@@ -318,7 +318,7 @@ void conn_end(struct conn *c, enum reason reason)
     if (c->refs == 0)
         conn_line_push(s, &s->closing, c); /* end hooks run in the order of the ends */
     else
-        shutdown(c->pub.fd, SHUT_RDWR); /* the peer learns it now; the number stays until nobody uses it */
+        stream_finish(c->pub.fd); /* the peer learns it now; the number stays until nobody uses it */
 }
 
 void conn_release(struct conn *c)
@@ -333,7 +333,7 @@ void conn_close(struct conn *c, enum reason reason)
 {
     CHECK_ON_WORKER(conn_shard(c));
     CHECK(c->magic == CONN_MAGIC);
-    if (c->state == CONN_CLOSING)
+    if (c->state == CONN_CLOSING || c->state == CONN_LINGER)
         return;
     if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
         c->reason = (uint8_t) reason;
@@ -367,23 +367,6 @@ static void log_end(const struct conn *c, enum reason r)
               reasons[r].name, more);
 }
 
-/* What the peer sent after its last answered packet: unread bytes would turn our FIN into an RST, which can
- * destroy answers on their way. */
-static void discard_input(const struct conn *c)
-{
-    for (int i = 0; i < DISCARD_ROUNDS; i++) {
-        if (recv(c->pub.fd, c->pub.out_buf, OUT_BUF_SIZE, MSG_DONTWAIT | MSG_TRUNC) <= 0)
-            return;
-    }
-}
-
-/* A peer that does not read would keep what the kernel holds for it for minutes after a FIN. */
-static void reset_on_close(const struct conn *c)
-{
-    struct linger at_once = {.l_onoff = 1};
-    setsockopt(c->pub.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-}
-
 static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
 {
     if (c->pub.err_type == 0)
@@ -406,18 +389,10 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
     }
 }
 
-/* Say goodbye, close the socket, give the slot back. */
-static void finish(struct shard *s, struct conn *c)
+void conn_give_back(struct conn *c)
 {
-    enum reason r = c->reason;
-    if (c->greeted)
-        run_end_hook(conn_executor(c), c, r);
-    log_end(c, r);
-    if (!conn_is_beyond_sending(r) && r != REASON_peer_closed)
-        discard_input(c);
-    if (r == REASON_write_timeout || r == REASON_output_limit)
-        reset_on_close(c);
-    close(c->pub.fd);
+    struct shard *s = conn_shard(c);
+    stream_close(c->pub.fd);
     c->pub.fd = -1;
     c->state = CONN_FREE;
     c->magic = 0;
@@ -427,11 +402,25 @@ static void finish(struct shard *s, struct conn *c)
     s->in_use--;
 }
 
+/* Say goodbye. A peer that does not read would keep what the kernel holds for it for minutes after a FIN. */
+static void finish(struct conn *c)
+{
+    enum reason r = c->reason;
+    if (c->greeted)
+        run_end_hook(conn_executor(c), c, r);
+    log_end(c, r);
+    if (linger_begin(c))
+        return;
+    if (r == REASON_write_timeout || r == REASON_output_limit)
+        stream_reset_on_close(c->pub.fd);
+    conn_give_back(c);
+}
+
 void conn_pass(struct shard *s)
 {
     struct conn *c;
     while ((c = conn_line_pop(s, &s->closing)) != NULL) {
-        finish(s, c);
+        finish(c);
         uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
         atomic_store_explicit(&s->released, released + 1, memory_order_release);
     }

@@ -2,11 +2,12 @@
  * conn.h: the pool of connections and a connection's life. Everything here is for the worker that owns the
  * shard.
  *
- *     FREE -> OPEN -> (DRAINING) -> LIMBO -> FREE
+ *     FREE -> OPEN -> (DRAINING) -> CLOSING -> (LINGER) -> FREE
  *
- * OPEN is read and served. DRAINING only gets its pending output sent. LIMBO is over: events removed, what it
+ * OPEN is read and served. DRAINING only gets its pending output sent. CLOSING is over: events removed, what it
  * held dropped. When the pass of the loop is over, so that nothing of it can touch its successor, and no function
- * holds it any more, its end hook runs, the socket is closed and the slot is free.
+ * holds it any more, its end hook runs, and its place is given up. If its client still has something coming its socket
+ * stays for that, in LINGER (linger.h). Then the socket is closed and the slot is free.
  */
 #ifndef MARIO_CONN_CONN_H
 #define MARIO_CONN_CONN_H
@@ -17,7 +18,7 @@
 #include "mario/base/peer.h"
 #include "mario/conn/shard.h"
 
-enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING };
+enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING, CONN_LINGER };
 
 /* What a connection waits for that is open, but not read. */
 enum conn_wait {
@@ -45,20 +46,26 @@ struct conn {
         *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
     struct outbox *outbox; /* output the kernel did not take yet; NULL when there is none */
     uint32_t carry_len;
-    uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry */
-    uint32_t last_rx;      /* tick of the last byte received */
-    uint32_t last_tx;      /* tick when pending output last shrank, or began */
-    uint32_t generation;   /* changes on each reuse of the slot */
-    uint32_t next;         /* 1 + slot behind this one in the free list or in a line */
-    uint32_t stop_bytes;   /* stopping: bytes that had arrived when the stop came and are not read yet */
-    uint8_t state : 3;     /* enum conn_state */
-    uint8_t wait : 3;      /* enum conn_wait */
-    bool paused : 1;       /* not read because of output.high */
-    bool fin : 1;          /* the peer has closed; answers are still computed */
-    uint8_t listener : 6;  /* index of the listener it came in by */
-    bool greeted : 1;      /* the connected hook ran: an end hook is due */
-    bool stopping : 1;     /* the stop has seen it */
-    uint8_t reason;        /* enum reason, once it is to end */
+    union {
+        uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry */
+        uint32_t prev;         /* LINGER: 1 + slot before this one */
+    };
+    uint32_t last_rx;    /* tick of the last byte received */
+    uint32_t last_tx;    /* tick when pending output last shrank, or began; LINGER: when unacked did */
+    uint32_t generation; /* changes on each reuse of the slot */
+    uint32_t next;       /* 1 + slot behind this one in the free list, in a line or in LINGER */
+    union {
+        uint32_t stop_bytes; /* stopping: bytes that had arrived when the stop came and are not read yet */
+        uint32_t unacked;    /* LINGER: bytes, and the FIN, that the peer had not acknowledged */
+    };
+    uint8_t state : 3;    /* enum conn_state */
+    uint8_t wait : 3;     /* enum conn_wait */
+    bool paused : 1;      /* not read because of output.high */
+    bool fin : 1;         /* the peer has closed; answers are still computed, or LINGER */
+    uint8_t listener : 6; /* index of the listener it came in by */
+    bool greeted : 1;     /* the connected hook ran: an end hook is due */
+    bool stopping : 1;    /* the stop has seen it */
+    uint8_t reason;       /* enum reason, once it is to end */
     uint8_t
         refs; /* functions that run with it on other threads, and its place in the offload queue's line: it
                           outlives its end until they are over */
@@ -93,7 +100,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
  * changes anything. */
 void conn_close(struct conn *c, enum reason reason);
 
-/* End it now whatever is pending, with the reason noted before, else this one: LIMBO. */
+/* End it now whatever is pending, with the reason noted before, else this one: CLOSING. */
 void conn_end(struct conn *c, enum reason reason);
 
 /* Nothing can be sent any more after this reason, or nobody is there to take it. */
@@ -124,8 +131,10 @@ enum reason conn_overdue(const struct conn *c);
 __attribute__((warn_unused_result)) bool conn_carry(struct conn *c, const unsigned char *data, size_t n);
 void conn_carry_drop(struct conn *c);
 
-/* Once after each pass of the loop: end hooks run, those that are CLOSING become free. */
+/* Once after each pass of the loop: end hooks run, those that are CLOSING become free, or linger. */
 void conn_pass(struct shard *s);
+/* Nothing of c is left but its socket: that is closed, the slot is free. */
+void conn_give_back(struct conn *c);
 
 /* Names this connection and none before or after it: worker, slot, generation. */
 uint64_t conn_id(const struct conn *c);

@@ -33,6 +33,7 @@ struct settings {
     uint32_t write_timeout;  /* ticks, 0 = none */
     uint32_t packet_timeout; /* ticks, 0 = none */
     uint32_t drain_timeout;  /* ticks */
+    uint32_t linger;         /* ticks, 0 = not at all */
     size_t output_high;      /* bytes */
     size_t output_max;       /* bytes */
 };
@@ -63,7 +64,10 @@ struct shard {
     uint32_t free_head;       /* 1 + slot of the last one given back, 0 = none */
     struct conn_line closing; /* those that ended in this pass */
     struct conn_line line;    /* those whose packets are to go on in the next one */
+    uint32_t linger_first;    /* 1 + slot of the one that lingers for longest, 0 = none */
+    uint32_t linger_last;     /* 1 + slot of the last one */
     uint32_t in_use;          /* not free */
+    bool ends_at_once;        /* the time of a stop is up: nobody lingers */
     struct wheel wheel;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
     shard_take_back_fn take_back;  /* likewise */

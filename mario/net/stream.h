@@ -11,6 +11,9 @@
 #define MARIO_NET_STREAM_H
 
 #include <errno.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,8 +23,6 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include <linux/sockios.h>
 
 static inline ssize_t stream_recv(int fd, void *data, size_t n, int flags)
 {
@@ -67,11 +68,22 @@ static inline uint32_t stream_arrived(int fd)
     return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (uint32_t) n : 0;
 }
 
-/* Bytes that the kernel took and the peer has not acknowledged, a FIN counted as one. 0 if nobody can say. */
+/* Bytes that the kernel took and the peer has not acknowledged, a FIN counted as one. 0 if nobody can say. (SIOCOUTQ is
+ * another name of TIOCOUTQ, in a header that does not go with every C library's.) */
 static inline uint32_t stream_unacked(int fd)
 {
     int n = 0;
-    return ioctl(fd, SIOCOUTQ, &n) == 0 && n > 0 ? (uint32_t) n : 0;
+    return ioctl(fd, TIOCOUTQ, &n) == 0 && n > 0 ? (uint32_t) n : 0;
+}
+
+/* Whether nothing can come or go any more: it was reset, or both sides have closed and all is acknowledged. What is
+ * unacked then stays so. False if nobody can say. */
+static inline bool stream_is_over(int fd)
+{
+    uint8_t state = 0; /* the first byte of a struct tcp_info */
+    socklen_t len = sizeof state;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) == 0 && len == sizeof state &&
+           state == TCP_CLOSE;
 }
 
 /* Nothing more is to be sent: a FIN goes out behind what the kernel has. What comes can still be read, and a peer that

@@ -123,6 +123,7 @@ static void settle(SERVER *s, const struct mario_options *o)
                                     .write_timeout = ticks(o->write_timeout),
                                     .packet_timeout = ticks(o->packet_timeout),
                                     .drain_timeout = ticks(o->drain_timeout),
+                                    .linger = ticks(o->linger),
                                     .output_high = o->output_high,
                                     .output_max = o->output_max};
     s->head_rules = (struct head_rules){.funcs = registry_functions()};

@@ -8,13 +8,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "mario/base/mem.h"
 #include "mario/base/thread.h"
+#include "mario/conn/linger.h"
+#include "mario/conn/output.h"
 #include "mario/exec/reply.h"
+#include "mario/net/stream.h"
 #include "mario/offload/queue.h"
 #include "mario/process/crash.h"
 #include "mario/worker/dispatch.h"
@@ -81,13 +83,10 @@ static void read_inbox(struct worker *w, uint64_t rung)
 
 static void stop_begin_conn(struct executor *t, struct conn *c)
 {
-    int arrived = 0;
     if (c->state != CONN_OPEN || c->stopping)
         return;
-    if (ioctl(c->pub.fd, FIONREAD, &arrived) != 0 || arrived < 0)
-        arrived = 0;
     c->stopping = true;
-    c->stop_bytes = (uint32_t) arrived;
+    c->stop_bytes = stream_arrived(c->pub.fd);
     dispatch_stop(t, c);
 }
 
@@ -107,9 +106,15 @@ static void end_all(struct worker *w)
     }
     for (uint32_t i = 0; i < s->fresh; i++) {
         struct conn *c = &s->conns[i];
-        if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
-            conn_end(c, REASON_stop);
+        if (c->state != CONN_OPEN && c->state != CONN_DRAINING)
+            continue;
+        if (output_pending(c) > 0)
+            stream_reset_on_close(
+                c->pub.fd); /* it is cut off anyway, and a reader of nothing keeps no memory */
+        conn_end(c, REASON_stop);
     }
+    s->ends_at_once = true;
+    linger_end_all(s);
     w->stopping = true;
     w->stop_cursor = s->fresh;
 }
@@ -121,6 +126,10 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     struct executor *t = conn_executor(c);
     CHECK(c->magic == CONN_MAGIC && c->pub.fd == fd && executor_here == t);
+    if (c->state == CONN_LINGER) {
+        linger_read(c);
+        return;
+    }
     if (what & EV_WRITE)
         dispatch_send_more(t, c);
     if ((what & EV_READ) && conn_is_read(c))
@@ -150,6 +159,10 @@ static void on_due(void *arg, uint32_t index)
     struct worker *w = arg;
     struct conn *c = &w->shard.conns[index];
     CHECK(c->magic == CONN_MAGIC);
+    if (c->state == CONN_LINGER) {
+        linger_look(c);
+        return;
+    }
     enum reason late = conn_overdue(c);
     if (late == REASON_write_timeout)
         dispatch_send_more(executor_here, c);

@@ -143,7 +143,7 @@ static void turn(void)
     if (has_work_left(&worker))
         return;
     MUST(stopping && worker.shard.in_use == 0); /* here its thread would end; it gets another life */
-    stopping = worker.stopping = false;
+    stopping = worker.stopping = worker.shard.ends_at_once = false;
     atomic_store(&worker.stop_now, false);
     worker.stop_cursor = 0;
 }
@@ -542,6 +542,7 @@ static void choose(uint8_t a, uint8_t b)
     settings.packet_timeout = b & 2 ? 6 : 0;
     settings.write_timeout = b & 4 ? 8 : 0;
     settings.drain_timeout = b & 8 ? 3 : 0;
+    settings.linger = b & 32 ? 5 : 0;
     mario_log_level(b & 16 ? MARIO_LOG_WARN : MARIO_LOG_DEBUG); /* beyond the queues it is dropped */
 }
 

@@ -12,6 +12,7 @@
     ROW(vectors)      \
     ROW(functions)    \
     ROW(cleanup)      \
+    ROW(linger)       \
     ROW(life)         \
     ROW(api)          \
     ROW(compat)       \

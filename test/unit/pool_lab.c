@@ -70,6 +70,7 @@ static void setup(void)
         .write_timeout = 50,
         .packet_timeout = 20,
         .drain_timeout = 30,
+        .linger = 20,
         .output_high = 256 * 1024,
         .output_max = 4 * 1024 * 1024,
     };

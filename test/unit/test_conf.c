@@ -214,7 +214,7 @@ START_TEST(test_fields)
 {
     static const char text[] =
         "[server]\nlisten=127.0.0.1:7\nworkernum=1\nconnnum=2\nstrict_limits=off\nwhen_full=wait\ntimeout=3\n"
-        "write_timeout=4\npacket_timeout=5\nkeepalive=6\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\n"
+        "write_timeout=4\npacket_timeout=5\nkeepalive=6\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\nlinger=15\n"
         "prefault=on\nunix_mode=0640\nunix_group=0\n"
         "[output]\nhigh=10k\nmax=11k\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
         "rotate_size=13k\nrotate_daily=on\nkeep=14\n[collect]\ninterval=12\n";
@@ -233,6 +233,7 @@ START_TEST(test_fields)
     ck_assert_uint_eq(conf.stx, 7);
     ck_assert_uint_eq(o->backlog, 8);
     ck_assert_uint_eq(o->drain_timeout, 9);
+    ck_assert_uint_eq(o->linger, 15);
     ck_assert_int_eq(o->prefault, 1);
     ck_assert_uint_eq(o->unix_mode, 0640);
     ck_assert_str_eq(o->unix_group, "0");
@@ -268,6 +269,7 @@ START_TEST(test_defaults_are_the_librarys)
     ck_assert_uint_eq(o.max_pkglen, conf.server.max_pkglen);
     ck_assert_uint_eq(o.backlog, conf.server.backlog);
     ck_assert_uint_eq(o.drain_timeout, conf.server.drain_timeout);
+    ck_assert_uint_eq(o.linger, conf.server.linger);
     ck_assert_uint_eq(o.output_high, conf.server.output_high);
     ck_assert_uint_eq(o.output_max, conf.server.output_max);
     ck_assert_int_eq(o.prefault, conf.server.prefault);

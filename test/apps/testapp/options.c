@@ -46,6 +46,7 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"server.max_pkglen", &o->max_pkglen},
         {"server.backlog", &o->backlog},
         {"server.drain_timeout", &o->drain_timeout},
+        {"server.linger", &o->linger},
         {"output.high", &o->output_high},
         {"output.max", &o->output_max},
         {"watch.warn_ms", &o->watch_warn_ms},
