@@ -114,12 +114,12 @@ static uint32_t choose(struct acceptor *a, enum counter *why)
 }
 
 /* Give it to a worker that has room. Whom to wake is noted; wake_workers() does it once a batch. */
-static void assign(struct acceptor *a, const struct message *m)
+static void assign(struct acceptor *a, const struct accepted_socket *s)
 {
     enum counter why;
     uint32_t i = choose(a, &why);
-    if (i == a->workernum || !worker_tell(&a->workers[i], m)) {
-        refuse(a, m->fd, why);
+    if (i == a->workernum || !worker_hand(&a->workers[i], s)) {
+        refuse(a, s->fd, why);
         return;
     }
     a->next = i + 1 == a->workernum ? 0 : i + 1;
@@ -201,12 +201,9 @@ static bool accept_failed(struct acceptor *a, int err, int errors)
 static void accept_one(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
     struct acceptor *a = l->acceptor;
-    struct peer peer = peer_of(from);
-    struct message m = {
-        .kind = MESSAGE_ACCEPTED, .listener = (uint8_t) (l - a->listeners), .port = peer.port, .fd = fd};
-    memcpy(m.address, peer.address, sizeof m.address);
+    struct accepted_socket s = {.fd = fd, .listener = (uint8_t) (l - a->listeners), .peer = peer_of(from)};
     stats_add(a->stats, STAT_accepted, 1);
-    assign(a, &m);
+    assign(a, &s);
 }
 
 enum accepted {

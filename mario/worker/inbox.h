@@ -30,8 +30,14 @@ struct message {
         int fd;        /* ACCEPTED: its socket */
         uint32_t slot; /* RELEASE */
     };
-    unsigned char address[PEER_ADDRESS]; /* ACCEPTED: the peer's, as in struct peer */
+    uint32_t ip; /* ACCEPTED: the peer's IPv4 address, network order; 0: see struct address */
 };
-_Static_assert(sizeof(struct message) == 24, "a ring is no larger than it has to be");
+_Static_assert(sizeof(struct message) == 12, "a ring is no larger than it has to be");
+
+/* The IPv6 address of the peer that the message in the same place of the ring speaks of. They lie apart, so that
+ * only a server of IPv6 has memory for them. */
+struct address {
+    unsigned char bytes[PEER_ADDRESS];
+};
 
 #endif

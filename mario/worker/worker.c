@@ -31,20 +31,34 @@ enum {
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 
-static void adopt(struct worker *w, const struct message *m)
+/* The address that belongs to this place of the master's ring, which is the side's that the place is. */
+static struct address *address_of(const struct worker *w, const struct message *place)
 {
-    struct accepted_socket a = {
-        .fd = m->fd, .listener = m->listener, .peer = peer_of_v6(m->address, m->port)};
-    struct conn *c = conn_open(&w->shard, &a, on_socket);
+    return &w->addresses[place - (const struct message *) (const void *) w->inbox[SENDER_MASTER].slots];
+}
+
+static struct accepted_socket socket_of(const struct worker *w, const struct message *m)
+{
+    bool is_ipv6 = m->ip == 0 && m->port != 0;
+    return (struct accepted_socket){.fd = m->fd,
+                                    .listener = m->listener,
+                                    .peer = is_ipv6 ? peer_of_v6(address_of(w, m)->bytes, m->port)
+                                                    : peer_of_v4(m->ip, m->port)};
+}
+
+static void adopt(struct worker *w, const struct accepted_socket *a)
+{
+    struct conn *c = conn_open(&w->shard, a, on_socket);
     if (c != NULL)
         dispatch_greet(executor_here, c);
 }
 
-static void obey(struct worker *w, const struct message *m)
+/* a: what it speaks of, if it is ACCEPTED. */
+static void obey(struct worker *w, const struct message *m, const struct accepted_socket *a)
 {
     switch ((enum message_kind) m->kind) {
     case MESSAGE_ACCEPTED:
-        adopt(w, m);
+        adopt(w, a);
         break;
     case MESSAGE_STOP:
         w->stopping = true;
@@ -64,8 +78,11 @@ static bool read_ring(struct worker *w, struct spsc *ring)
         if (slot == NULL)
             return false;
         struct message m = *slot;
+        struct accepted_socket a = {.fd = -1};
+        if (m.kind == MESSAGE_ACCEPTED)
+            a = socket_of(w, slot);
         spsc_release(ring);
-        obey(w, &m);
+        obey(w, &m, &a);
     }
     return true;
 }
@@ -308,9 +325,9 @@ static bool tick_setup(struct worker *w)
     return w->tick_fd >= 0;
 }
 
-static bool inbox_setup(struct worker *w)
+static bool inbox_setup(struct worker *w, bool has_ipv6)
 {
-    bool ok = true;
+    bool ok = !has_ipv6 || (w->addresses = calloc(INBOX_RING, sizeof *w->addresses)) != NULL;
     for (unsigned i = 0; i < SENDERS; i++)
         ok = ok && spsc_init(&w->inbox[i], INBOX_RING, sizeof(struct message));
     return ok;
@@ -326,7 +343,7 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     s->service = o->service;
     s->set = o->set;
     s->stats = stats;
-    return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w) &&
+    return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w, o->has_ipv6) &&
            doorbell_init(&w->bell) && tick_setup(w) &&
            (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0;
@@ -356,6 +373,7 @@ void worker_teardown(struct worker *w)
     doorbell_fini(&w->bell);
     for (unsigned i = 0; i < SENDERS; i++)
         spsc_fini(&w->inbox[i]);
+    free(w->addresses);
     conn_pool_fini(&w->shard);
 }
 
@@ -381,6 +399,22 @@ bool worker_tell(struct worker *w, const struct message *m)
     if (slot == NULL)
         return false;
     *slot = *m;
+    spsc_commit(&w->inbox[SENDER_MASTER]);
+    return true;
+}
+
+bool worker_hand(struct worker *w, const struct accepted_socket *a)
+{
+    struct message *slot = spsc_reserve(&w->inbox[SENDER_MASTER]);
+    if (slot == NULL)
+        return false;
+    *slot = (struct message){.kind = MESSAGE_ACCEPTED,
+                             .listener = a->listener,
+                             .port = a->peer.port,
+                             .fd = a->fd,
+                             .ip = peer_v4(&a->peer)};
+    if (slot->ip == 0 && slot->port != 0)
+        memcpy(address_of(w, slot)->bytes, a->peer.address, PEER_ADDRESS);
     spsc_commit(&w->inbox[SENDER_MASTER]);
     return true;
 }

@@ -21,6 +21,7 @@ struct worker {
     struct shard shard;           /* first: worker_of() */
     struct executor *executor;    /* who serves the shard; the master's, after start */
     struct spsc inbox[SENDERS];   /* each sender (w) -> worker (r): struct message */
+    struct address *addresses;    /* [INBOX_RING] as inbox[SENDER_MASTER]; NULL without IPv6 listeners */
     struct doorbell bell;         /* master, threads of the pool -> worker */
     _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
@@ -57,9 +58,10 @@ __attribute__((warn_unused_result)) int worker_start(struct worker *w);
 /* Once it has finished. */
 void worker_join(struct worker *w);
 
-/* Master: put a message into the inbox, which worker_wake() then has it look at. False if the ring is full; whether it
- * is not. */
+/* Master: put a message, or a socket that was accepted, into the inbox, which worker_wake() then has it look at. False
+ * if the ring is full; whether it is not. */
 __attribute__((warn_unused_result)) bool worker_tell(struct worker *w, const struct message *m);
+__attribute__((warn_unused_result)) bool worker_hand(struct worker *w, const struct accepted_socket *a);
 bool worker_has_room(struct worker *w);
 void worker_wake(struct worker *w);
 

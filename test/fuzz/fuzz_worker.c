@@ -231,10 +231,9 @@ static void tell(const struct message *m)
 
 static void hand_over(int fd, uint32_t cip, uint16_t cport)
 {
-    struct peer peer = peer_of_v4(cip, cport);
-    struct message m = {.kind = MESSAGE_ACCEPTED, .fd = fd, .port = peer.port};
-    memcpy(m.address, peer.address, sizeof m.address);
-    tell(&m);
+    struct accepted_socket s = {.fd = fd, .peer = peer_of_v4(cip, cport)};
+    MUST(worker_hand(&worker, &s));
+    worker_wake(&worker);
 }
 
 static void stop(bool at_once)
