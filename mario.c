@@ -11,7 +11,7 @@
 #include "function/function.h"
 
 /* 0 and 3 come from mario_server_exit_code(), those of a death from mario_supervise(). */
-enum { EXIT_CONFIGURATION = 1, EXIT_NO_START = 2 };
+enum { EXIT_CONFIGURATION = 1, EXIT_NO_START = 2, EXIT_FAILED = 3 };
 
 #define LAST_LINES_MS 500 /* how long the log may take to be written at the end */
 
@@ -97,6 +97,8 @@ static sint32 serve(const struct maritcp_conf *conf)
             reload_now(); /* a HUP may have come to the one before */
         start_server(server);
         code = mario_server_exit_code(server);
+        if (code == EXIT_FAILED)
+            _exit(code); /* a function may still run: exit() would wait for locks that it holds */
     }
     mario_free_server(&server);
     mario_log_flush(LAST_LINES_MS);

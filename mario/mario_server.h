@@ -141,7 +141,8 @@ SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout
 void *start_server(void *server);
 
 /* What a program should exit with after start_server(): 0 it stopped cleanly, 2 it could not start, 3 it
- * failed while it ran or a function did not return at the stop. The thread that called start_server(). */
+ * failed while it ran or a function did not return at the stop: then with _exit(), since that function may hold locks
+ * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -536,6 +537,24 @@ START_TEST(stop_without_start)
 }
 END_TEST
 
+/* Goal: the thread that was the master has its scheduling policy back, also one that it had itself. */
+START_TEST(the_policy_comes_back)
+{
+    static const int policies[] = {SCHED_OTHER, SCHED_BATCH};
+    struct mario_options o = small_options();
+    ck_assert(mario_log_open("/dev/null") == 0 && start_log_thread() == 0);
+    for (int i = 0; i < 2; i++) {
+        SERVER *s = mario_init_server(&o);
+        ck_assert(s != NULL);
+        ck_assert(pthread_setschedparam(pthread_self(), policies[i], &(struct sched_param){0}) == 0);
+        mario_stop_server(s);
+        ck_assert_ptr_null(start_server(s));
+        mario_free_server(&s);
+        ck_assert_int_eq(sched_getscheduler(0), policies[i]);
+    }
+}
+END_TEST
+
 /* ---- What one server leaves to the next ---- */
 
 static _Atomic unsigned alarms, timer_calls;
@@ -679,6 +698,7 @@ Suite *api_suite(void)
     tcase_add_test(c, default_stx);
     tcase_add_test(c, hundred_rounds);
     tcase_add_test(c, stop_without_start);
+    tcase_add_test(c, the_policy_comes_back);
     tcase_add_test(c, a_failed_init_forgets_nothing);
     tcase_add_test(c, timers_go_with_their_server);
     tcase_add_test(c, stopped_servers_stay);

@@ -22,6 +22,10 @@
  * newcomers are served; TERM is heard, and the process gone in time, with 3. With a parent too. */
 START_TEST(stuck_with_a_lock_of_the_c_library)
 {
+#ifdef __SANITIZE_THREAD__
+    if (_i % 2 == 1)
+        TEST_SKIP("the sanitizer itself waits for stdout's lock at the end");
+#endif
     static const uint32_t places[] = {TEST_IN_DLOPEN, TEST_IN_STDIO};
     char replace[64];
     struct server s;
@@ -34,7 +38,7 @@ START_TEST(stuck_with_a_lock_of_the_c_library)
     wait_counter(other, "alarm_replaced", 1);
     client_echo(fd, 100);
     close(open_at_worker(&s, 0));
-    server_wait_log(&s, "do_stick+0x", BACK_MS);
+    server_wait_log(&s, "stick+0x", BACK_MS); /* or what the text has room for of its callers */
     uint64_t began = mono_ns();
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 8000), 3);
@@ -75,6 +79,9 @@ END_TEST
  * closing of its connection; the thread ends where all is in order, and is replaced. */
 START_TEST(cancelled_between_two_functions)
 {
+#ifdef __SANITIZE_THREAD__
+    TEST_SKIP("the sanitizer is lost when a thread is cancelled inside of a system call that it watches");
+#endif
     struct server s;
     watch_start(&s, "offload.threads=1", "test.offload=on");
     int other = open_at_worker(&s, 1);
