@@ -148,20 +148,25 @@ static sint32 behave(struct client *a, CONN *c, enum deed deed)
     abort();
 }
 
+static void wait_at_gate(void)
+{
+    business.at_gate++;
+    MUST(sem_wait(&business.gate) == 0);
+    business.at_gate--;
+}
+
 static sint32 answer(CONN *c)
 {
     struct client *a = c->user;
     uint16 id = head_read16((const unsigned char *) c->in_buf + 6);
     enum place place = business_where(id);
-    size_t len;
     if (place != INLINE)
-        MUST(sem_wait(&business.gate) == 0);
+        wait_at_gate();
     MUST(a != NULL && a->server_fd == c->fd && (executor_here->shard != NULL) == (place == INLINE));
     MUST(place != INLINE || c->out_buf_len == rules.framing->max);
     if (place == INLINE)
         MUST(a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE && !a->peer.kicked);
-    const unsigned char *want = peer_take(&a->peer, place, &len);
-    MUST(len == c->in_buf_len && memcmp(want, c->in_buf, len) == 0);
+    peer_take(&a->peer, place, c->in_buf, c->in_buf_len);
     business.calls++;
     return behave(a, c, rows[id - FIRST_ID].deed);
 }

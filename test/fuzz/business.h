@@ -31,8 +31,9 @@ struct client {
 struct business {
     struct shard *shard;
     struct client clients[CLIENTS];
-    sem_t gate;    /* an offloaded function waits here until the script lets it go on */
-    jmp_buf death; /* the worker's thread ends in a function: on with a successor */
+    sem_t gate;               /* an offloaded function waits here until the script lets it go on */
+    _Atomic unsigned at_gate; /* functions that wait there */
+    jmp_buf death;            /* the worker's thread ends in a function: on with a successor */
     uint64_t calls, deaths, ends[REASON_COUNT];
 };
 extern struct business business;

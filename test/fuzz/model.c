@@ -53,27 +53,45 @@ void peer_sent(struct remote *p, const void *data, size_t n)
     p->tail = tail;
 }
 
-/* Ordered packets are called in the order in which they stand in the stream. Concurrent ones too, but they may be
- * late: an inline one behind them need not wait. */
-const unsigned char *peer_take(struct remote *p, enum place place, size_t *len)
+/* A packet for this place stands at `at`; of who has gone it must also be this very one. */
+static bool is_it(const struct remote *p, size_t at, enum place place, const void *packet, size_t n)
 {
     struct mario_frame k;
-    bool late = place == CONCURRENT && p->line_first != p->line_last;
-    size_t at = late ? p->line[p->line_first++ % CONCURRENT_MAX] : p->at;
-    MUST(next_at(p, at, &k) == MARIO_FRAME_OK);
-    while (!late) {
-        p->at += k.need;
-        if (rules.where(k.id) == place)
-            break;
-        MUST(rules.where(k.id) == CONCURRENT && p->line_last - p->line_first < CONCURRENT_MAX);
-        p->line[p->line_last++ % CONCURRENT_MAX] = at;
+    return next_at(p, at, &k) == MARIO_FRAME_OK && rules.where(k.id) == place &&
+           (!p->dropped || (k.need == n && memcmp(p->sent.data + at, packet, n) == 0));
+}
+
+static bool take_late(struct remote *p, const void *packet, size_t n, size_t *at)
+{
+    while (p->line_first != p->line_last) {
+        *at = p->line[p->line_first++ % CONCURRENT_MAX];
+        if (is_it(p, *at, CONCURRENT, packet, n))
+            return true;
+        MUST(p->dropped);
+    }
+    return false;
+}
+
+/* Ordered packets are called in the order in which they stand in the stream. Concurrent ones too, but they may be
+ * late: an inline one behind them need not wait. Of who has gone offloaded ones may not be called at all. */
+void peer_take(struct remote *p, enum place place, const void *packet, size_t n)
+{
+    struct mario_frame k;
+    size_t at = p->at;
+    bool found = place == CONCURRENT && take_late(p, packet, n, &at);
+    while (!found) {
         at = p->at;
         MUST(next_at(p, at, &k) == MARIO_FRAME_OK);
+        p->at += k.need;
+        found = is_it(p, at, place, packet, n);
+        if (found || (p->dropped && rules.where(k.id) == OFFLOADED))
+            continue;
+        MUST(rules.where(k.id) == CONCURRENT && p->line_last - p->line_first < CONCURRENT_MAX);
+        p->line[p->line_last++ % CONCURRENT_MAX] = at;
     }
+    MUST(next_at(p, at, &k) == MARIO_FRAME_OK && k.need == n && memcmp(p->sent.data + at, packet, n) == 0);
     if (place != INLINE)
         p->sent_tick = *rules.now; /* silence begins when it has been answered */
-    *len = k.need;
-    return p->sent.data + at;
 }
 
 void peer_owes(struct remote *p, const void *data, size_t n)
@@ -124,8 +142,9 @@ static bool is_bad(const struct remote *p, enum reason fault)
     struct mario_frame k;
     size_t at = p->at;
     enum mario_frame_answer answer;
-    while ((answer = next_at(p, at, &k)) == MARIO_FRAME_OK && rules.where(k.id) == CONCURRENT)
-        at += k.need; /* these are out, and not called yet */
+    while ((answer = next_at(p, at, &k)) == MARIO_FRAME_OK &&
+           (rules.where(k.id) == CONCURRENT || (p->dropped && rules.where(k.id) == OFFLOADED)))
+        at += k.need; /* these are out, and not called yet, or never */
     return answer == MARIO_FRAME_BAD && k.fault == fault;
 }
 
@@ -185,7 +204,8 @@ static bool is_due_to(const struct remote *p, enum reason r)
     case REASON_poll_failed:
         return rules.starved;
     case REASON_stop:
-        return p->stopped && (p->at_once || (is_answered(p, p->stop_mark) && p->fate == REASON_NONE));
+        return p->stopped &&
+               (p->at_once || ((p->dropped || is_answered(p, p->stop_mark)) && p->fate == REASON_NONE));
     default:
         return false;
     }

@@ -76,8 +76,8 @@ void bytes_add(struct bytes *b, const void *data, size_t n);
 void peer_begin(struct remote *p);
 /* The kernel took these bytes from it. */
 void peer_sent(struct remote *p, const void *data, size_t n);
-/* A function is called: the packet it must be called for. */
-const unsigned char *peer_take(struct remote *p, enum place place, size_t *len);
+/* A function is called for this packet: it must be the one. */
+void peer_take(struct remote *p, enum place place, const void *packet, size_t n);
 /* A function wrote these bytes, which are to be sent. */
 void peer_owes(struct remote *p, const void *data, size_t n);
 /* These have come. */

@@ -119,6 +119,7 @@ START_TEST(hup_reads_levels)
     write_file(conf, "[log]\nlevel = info\n");
     server_start(&s, "maritcp", "-c", conf, NULL);
     make_lines(&s, 20);
+    server_wait_fds(&s, s.fds, 2000); /* all are closed at the old level */
     replace_file(conf, "[log]\nlevel = info,conn=debug\n[server]\nworkernum = 7\n");
     server_signal(&s, SIGHUP);
     server_wait_log(&s, "log.level is now info,conn=debug", 3000);
