@@ -27,8 +27,11 @@ struct service {
     const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
 };
 
-/* What was configured, in the units of the loop; constant while the server runs. */
+/* What was configured and may change while the server runs, in the units of the loop. Never written to: a worker takes
+ * another one between two passes. Nothing of it is used by a thread that a function has kept until another one took the
+ * shard over: that thread has what it needs in its own variables. */
 struct settings {
+    uint64_t version;        /* counted up */
     uint32_t timeout;        /* ticks, 0 = none */
     uint32_t write_timeout;  /* ticks, 0 = none */
     uint32_t packet_timeout; /* ticks, 0 = none */
@@ -55,10 +58,10 @@ struct conn_line {
 struct shard {
     uint32_t ind; /* of the worker */
     const struct service *service;
-    const struct settings *set;
-    uint32_t tick;        /* steps of TICK_MS the loop has lived through */
-    struct conn *conns;   /* the pool: `count` of them */
-    struct conn_ext *ext; /* [count] what only some of them have; NULL if no listener needs it */
+    const struct settings *set; /* see worker_publish() */
+    uint32_t tick;              /* steps of TICK_MS the loop has lived through */
+    struct conn *conns;         /* the pool: `count` of them */
+    struct conn_ext *ext;       /* [count] what only some of them have; NULL if no listener needs it */
     uint32_t count;
     uint32_t fresh;           /* slots from here on were never used */
     uint32_t free_head;       /* 1 + slot of the last one given back, 0 = none */

@@ -162,6 +162,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) what;
     doorbell_answer(&m->bell);
     watchdog_look(&m->watchdog);
+    publish_settled(m->settings);
     look_at_stop_requests(m);
     uint32_t finished = count_finished(m);
     if (finished > 0 && m->stage == STAGE_ACCEPTING) {

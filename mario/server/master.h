@@ -12,6 +12,7 @@
 #include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/server/acceptor.h"
+#include "mario/server/publish.h"
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
 
@@ -46,6 +47,7 @@ struct master {
 
     struct acceptor acceptor;
     struct watchdog watchdog; /* over the workers */
+    struct publisher *settings;
 
     enum master_stage stage;
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */

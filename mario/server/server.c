@@ -29,6 +29,7 @@
 #include "mario/server/dump.h"
 #include "mario/server/master.h"
 #include "mario/server/options.h"
+#include "mario/server/publish.h"
 #include "mario/server/watchdog.h"
 
 enum {
@@ -47,7 +48,8 @@ enum { EXIT_NOT_STARTED = 2, EXIT_FAILED = 3 };
 enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
 
 struct mario_server {
-    struct settings settings;
+    struct publisher settings; /* the master's, once it runs */
+    pthread_t runner;          /* the master's thread, once it runs */
     struct service service;
     struct head_rules head_rules;
     struct mario_framing head;
@@ -117,15 +119,19 @@ static uint32_t ticks(uint32_t seconds)
     return seconds * (1000 / TICK_MS);
 }
 
+static struct settings settings_of(const struct mario_options *o)
+{
+    return (struct settings){.timeout = ticks(o->timeout),
+                             .write_timeout = ticks(o->write_timeout),
+                             .packet_timeout = ticks(o->packet_timeout),
+                             .drain_timeout = ticks(o->drain_timeout),
+                             .linger = ticks(o->linger),
+                             .output_high = o->output_high,
+                             .output_max = o->output_max};
+}
+
 static void settle(SERVER *s, const struct mario_options *o)
 {
-    s->settings = (struct settings){.timeout = ticks(o->timeout),
-                                    .write_timeout = ticks(o->write_timeout),
-                                    .packet_timeout = ticks(o->packet_timeout),
-                                    .drain_timeout = ticks(o->drain_timeout),
-                                    .linger = ticks(o->linger),
-                                    .output_high = o->output_high,
-                                    .output_max = o->output_max};
     s->head_rules = (struct head_rules){.funcs = registry_functions()};
     s->head = (struct mario_framing){
         .name = "head", .next = head_next, .max = o->max_pkglen, .arg = &s->head_rules};
@@ -200,18 +206,24 @@ static bool has_ipv6(const SERVER *s)
 
 static bool make_workers(SERVER *s, const struct mario_options *o)
 {
+    struct settings set = settings_of(o);
     struct worker_options w = {.connnum = s->connnum,
                                .prefault = o->prefault != 0,
                                .has_ipv6 = has_ipv6(s),
                                .service = &s->service,
-                               .set = &s->settings,
+                               .set = publish(&s->settings, &set),
                                .master_bell = &s->master.bell};
+    if (w.set == NULL)
+        return complain("no memory to start");
     if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
         s->workers = NULL;
         return complain("no memory for %u workers", s->workernum);
     }
     memset(s->workers, 0, s->workernum * sizeof *s->workers);
     s->master.workers = s->workers;
+    s->master.settings = &s->settings;
+    s->settings.workers = s->workers;
+    s->settings.workernum = s->workernum;
     s->master.acceptor.connnum = s->connnum;
     for (uint32_t i = 0; i < s->workernum; i++) {
         s->workers_made = i + 1;
@@ -234,6 +246,7 @@ static void take_down(SERVER *s)
     s->workers_made = 0;
     free(s->workers);
     s->workers = NULL;
+    publish_teardown(&s->settings);
     registry_thaw();
 }
 
@@ -430,6 +443,7 @@ void *start_server(void *server)
         return s != NULL ? server : (void *) &the_server;
     }
     s->exit_code = EXIT_NOT_STARTED;
+    s->runner = pthread_self();
     crash_thread();
     s->head_rules.stx = registry_stx();
     registry_freeze();
@@ -462,6 +476,26 @@ void *start_server(void *server)
     take_down(s);
     atomic_store(&s->state, SERVER_STOPPED);
     return ok ? NULL : server;
+}
+
+sint32 mario_reload_server(SERVER *s, const struct mario_options *o)
+{
+    struct settings set;
+    if (!options_check(o))
+        return -1;
+    if (s == NULL || s != the_server || atomic_load(&s->state) != SERVER_RUNNING ||
+        !pthread_equal(s->runner, pthread_self())) {
+        complain("mario_reload_server: not in a timer function of a server that runs");
+        return -1;
+    }
+    set = settings_of(o);
+    if (publish(&s->settings, &set) == NULL) {
+        complain("mario_reload_server: no memory, nothing is changed");
+        return -1;
+    }
+    s->master.drain_timeout = o->drain_timeout;
+    publish_tell(&s->settings);
+    return 0;
 }
 
 void mario_stop_server(SERVER *s)

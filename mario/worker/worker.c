@@ -24,6 +24,7 @@
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
     STOP_BATCH = 256,  /* connections a stop looks at before others are served */
+    ARM_BATCH = 256,   /* connections whose deadlines a pass sets anew */
     INBOX_BATCH = 256  /* messages of a ring that a pass obeys */
 };
 
@@ -225,12 +226,39 @@ static void keep_time(struct worker *w, bool at_tick)
     w->ticking = wanted;
 }
 
+/* ---- New settings ---- */
+
+/* A deadline that is nearer now is to be kept: those of all connections are set anew, some in each pass. */
+static void take_settings(struct worker *w)
+{
+    struct shard *s = &w->shard;
+    const struct settings *set = atomic_load_explicit(&w->published, memory_order_acquire);
+    if (set == s->set)
+        return;
+    s->set = set;
+    w->arm_cursor = 0;
+    w->arm_end = s->fresh;
+    atomic_store_explicit(&w->taken, set->version, memory_order_release);
+    doorbell_ring(w->master_bell, s->ind);
+}
+
+static void arm_some(struct worker *w)
+{
+    for (int i = 0; i < ARM_BATCH && w->arm_cursor < w->arm_end; i++) {
+        struct conn *c = &w->shard.conns[w->arm_cursor++];
+        if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
+            conn_arm(c);
+    }
+}
+
 /* ---- The thread ---- */
 
 /* What is due after each pass of the loop. False when the worker's work is over. */
 static bool has_work_left(struct worker *w)
 {
     bool at_tick = w->ticks_due > 0;
+    take_settings(w);
+    arm_some(w);
     if (at_tick)
         sweep(w);
     conn_pass(&w->shard);
@@ -259,7 +287,8 @@ void worker_on_thread_end(void *arg)
 void worker_serve(struct worker *w, struct executor *t)
 {
     do {
-        bool busy = w->shard.line.first != 0 || (w->stopping && w->stop_cursor < w->shard.fresh);
+        bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
+                    (w->stopping && w->stop_cursor < w->shard.fresh);
         dispatch_begin_pass(t);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
         /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
@@ -342,6 +371,8 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     s->ind = ind;
     s->service = o->service;
     s->set = o->set;
+    atomic_init(&w->published, o->set);
+    atomic_init(&w->taken, o->set->version);
     s->stats = stats;
     return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w, o->has_ipv6) &&
            doorbell_init(&w->bell) && tick_setup(w) &&
@@ -427,6 +458,17 @@ bool worker_has_room(struct worker *w)
 void worker_wake(struct worker *w)
 {
     doorbell_ring(&w->bell, BELL_INBOX + SENDER_MASTER);
+}
+
+void worker_publish(struct worker *w, const struct settings *set)
+{
+    atomic_store_explicit(&w->published, set, memory_order_release);
+    doorbell_ring(&w->bell, BELL_SETTINGS);
+}
+
+uint64_t worker_settings(const struct worker *w)
+{
+    return atomic_load_explicit(&w->taken, memory_order_acquire);
 }
 
 void worker_stop_now(struct worker *w)

@@ -15,17 +15,20 @@
 #include "mario/worker/inbox.h"
 
 /* Bits of the worker's doorbell: one for each ring of its inbox, and others. */
-enum worker_bell { BELL_INBOX, BELL_STOP = BELL_INBOX + SENDERS, BELL_DONE, BELLS };
+enum worker_bell { BELL_INBOX, BELL_STOP = BELL_INBOX + SENDERS, BELL_DONE, BELL_SETTINGS, BELLS };
 
 struct worker {
-    struct shard shard;           /* first: worker_of() */
-    struct executor *executor;    /* who serves the shard; the master's, after start */
-    struct spsc inbox[SENDERS];   /* each sender (w) -> worker (r): struct message */
-    struct address *addresses;    /* [INBOX_RING] as inbox[SENDER_MASTER]; NULL without IPv6 listeners */
-    struct doorbell bell;         /* master, threads of the pool -> worker */
-    _Atomic bool stop_now;        /* master (w) -> worker (r): end everything at once */
-    _Atomic bool finished;        /* worker (w) -> master (r): the loop is left for good */
-    struct doorbell *master_bell; /* worker -> master: finished */
+    struct shard shard;         /* first: worker_of() */
+    struct executor *executor;  /* who serves the shard; the master's, after start */
+    struct spsc inbox[SENDERS]; /* each sender (w) -> worker (r): struct message */
+    struct address *addresses;  /* [INBOX_RING] as inbox[SENDER_MASTER]; NULL without IPv6 listeners */
+    struct doorbell bell;       /* master, threads of the pool -> worker */
+    _Atomic(const struct settings *) published; /* master (w) -> worker (r): to be taken */
+    _Atomic uint64_t taken;                     /* worker (w) -> master (r): version of those it has */
+    uint32_t arm_cursor, arm_end;               /* slots between the two have deadlines of former settings */
+    _Atomic bool stop_now;                      /* master (w) -> worker (r): end everything at once */
+    _Atomic bool finished;                      /* worker (w) -> master (r): the loop is left for good */
+    struct doorbell *master_bell;               /* worker -> master: finished */
     int tick_fd;  /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
     bool ticking; /* it is armed: somebody is in the wheel, or was at the last tick */
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
@@ -64,6 +67,12 @@ __attribute__((warn_unused_result)) bool worker_tell(struct worker *w, const str
 __attribute__((warn_unused_result)) bool worker_hand(struct worker *w, const struct accepted_socket *a);
 bool worker_has_room(struct worker *w);
 void worker_wake(struct worker *w);
+
+/* Master: have it use these from its next pass on; then it rings the master's bell. They stay until it has taken others,
+ * or its thread and those of its former executors have ended. */
+void worker_publish(struct worker *w, const struct settings *set);
+/* Master: the version of those it has taken. */
+uint64_t worker_settings(const struct worker *w);
 
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);

@@ -37,7 +37,8 @@
     ROW(offload_ends) \
     ROW(peer)         \
     ROW(fair)         \
-    ROW(idle)
+    ROW(idle)         \
+    ROW(reload)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -36,6 +36,7 @@ enum end_mode { END_ONLY_CHECKS, END_WRITES, END_IS_SLOW };
 
 struct app {
     SERVER *server;
+    struct mario_options options;
     enum connected_mode connected_mode;
     enum end_mode end_mode;
     bool with_hooks, with_offload, stderr_is_full; /* test.hooks, test.offload, test.stderr */
@@ -70,6 +71,7 @@ extern struct app app; /* main.c */
     ROW(alarm_akg) /* of the last alarm */                      \
     ROW(alarm_v6)  /* those of IPv6 peers */                    \
     ROW(usr1)      /* signals, with test.early = usr1 */        \
+    ROW(reloads)                                                \
     ROW(wrong_canary)                                           \
     ROW(accept_step) /* accepted between two timer functions of the master, the first time many were */
 
@@ -142,7 +144,8 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     /* share.c */                         \
     ROW(TEST_SPIN, do_spin)               \
     ROW(TEST_SIGHT, do_sight)             \
-    ROW(TEST_PEER, do_peer)
+    ROW(TEST_PEER, do_peer)               \
+    ROW(TEST_RELOAD, do_reload)
 
 #define ROW(id, f) sint32 f(CONN *c);
 FUNCTIONS(ROW)
@@ -176,6 +179,9 @@ void on_second(LOG_QUEUE *q, void *arg);
 
 /* death.c: another, which dies if it is told to. */
 void die_on_second(LOG_QUEUE *q, void *arg);
+
+/* share.c: on the master, what TEST_RELOAD asks for. */
+void reload_if_asked(void);
 
 /* packet.c: what the packet says, 0 if it is too short. */
 uint32 number_in(const CONN *c);

@@ -131,6 +131,7 @@ void on_second(LOG_QUEUE *q, void *arg)
     if (own_accept_step == 0 && accepted - before >= 32)
         own_accept_step = accepted - before;
     before = accepted;
+    reload_if_asked();
     uint32 ms = stall_ms;
     (void) q;
     (void) arg;

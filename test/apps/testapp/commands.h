@@ -49,6 +49,7 @@ enum testapp_cmd {
                                   last has a cleanup that closes; -> uint8 found */
     TEST_MAY_WAIT = 0x7062,  /* makes its socket a blocking one, echoes */
     TEST_OWN_EVENT = 0x7063, /* an event of its own on the worker's loop, always ready; echoes. Inline only */
+    TEST_RELOAD = 0x7033,    /* test_reload; echoes; soon after the master has the server use it, so often */
     TEST_OFFLOADED = 0x100,  /* to be added to a command */
     TEST_CONCURRENT = 0x200  /* to be added instead */
 };
@@ -101,6 +102,11 @@ struct test_sched {
 struct test_end {
     uint16_t reason_id;
     int32_t value; /* what the function returns */
+} __attribute__((packed));
+
+struct test_reload {
+    uint32_t timeout, packet_timeout, output_high; /* as in mario_options */
+    uint32_t times;                                /* every other time these, else those of the start */
 } __attribute__((packed));
 
 struct test_who {

@@ -57,6 +57,7 @@ int main(int argc, char **argv)
     char both[512];
     snprintf(both, sizeof both, "%s,%s", o.listen, app.listen2);
     o.listen = app.listen2 != NULL ? both : o.listen;
+    app.options = o;
     app.server = mario_init_server(&o);
     if (app.server == NULL)
         return 2;

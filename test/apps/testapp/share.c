@@ -62,3 +62,35 @@ sint32 do_peer(CONN *c)
         own_wrong_state++;
     return answer(c, text, n);
 }
+
+/* ---- New settings ---- */
+
+static struct test_reload wanted;
+static _Atomic bool is_wanted; /* a function (w) -> master (r, takes it) */
+
+sint32 do_reload(CONN *c)
+{
+    if (c->in_buf_len != SIZE_OF_HEAD + sizeof wanted || is_wanted)
+        return -1;
+    memcpy(&wanted, c->in_buf + SIZE_OF_HEAD, sizeof wanted);
+    is_wanted = true;
+    if (mario_reload_server(app.server, &app.options) != -1) /* this is not the master */
+        own_wrong_state++;
+    return do_echo(c);
+}
+
+void reload_if_asked(void)
+{
+    struct mario_options o = app.options, wrong = app.options;
+    if (!is_wanted)
+        return;
+    o.timeout = wanted.timeout;
+    o.packet_timeout = wanted.packet_timeout;
+    o.output_high = wanted.output_high;
+    wrong.output_high = wrong.output_max + 1;
+    if (mario_reload_server(app.server, &wrong) != -1)
+        own_wrong_state++;
+    for (uint32 i = 1; i <= wanted.times; i++)
+        own_reloads += mario_reload_server(app.server, i % 2 == wanted.times % 2 ? &o : &app.options) == 0;
+    is_wanted = false;
+}
