@@ -485,14 +485,16 @@ static void finish_all(void)
         }
         if (jobs_out() > 0)
             let_return();
+        if (stalled > 0 && worker.shard.linger_first != 0)
+            pass_time(1); /* their ends are the clock's */
         settle();
         for (unsigned i = 0; i < CLIENTS; i++)
             part(&business.clients[i]);
         now = progress() + bytes_sent + bytes_got;
         stalled = now == before ? stalled + 1 : 0;
         before = now;
-        MUST(stalled < STALLED);
-    } while (left > 0 || jobs_out() > 0 || stopping);
+        MUST(stalled < STALLED + settings.linger);
+    } while (left > 0 || jobs_out() > 0 || stopping || worker.shard.linger_first != 0);
 }
 
 /* ---- Accounts ---- */
