@@ -25,6 +25,7 @@
     ROW(function_died, g_akg_error_id, MARIO_LOG_WARN) /* a function ended its thread */                   \
     ROW(no_memory, g_akg_error_id, MARIO_LOG_WARN)     /* an allocation for this connection failed */      \
     ROW(poll_failed, g_akg_error_id, MARIO_LOG_WARN)   /* epoll would not watch it */                      \
+    ROW(fd_closed, g_akg_error_id, MARIO_LOG_WARN)     /* the application closed its descriptor */         \
     ROW(stop, g_akg_closed_id, MARIO_LOG_DEBUG)        /* the server stops */
 
 enum reason {

@@ -40,6 +40,7 @@
     ROW(writes_outside)    /* writes to a connection outside its own functions: dropped */                 \
     ROW(lingered)          /* connections whose socket stayed behind their end for what was on its way */  \
     ROW(linger_reset)      /* of these, those that an RST ended */                                         \
+    ROW(fd_lost)           /* descriptors that were not closed: the application had done that */           \
     ROW(offload_jobs)      /* packets handed to the threads for offloaded functions */                     \
     ROW(offload_full)      /* times a connection waited since offload.queue of them were out */            \
     ROW(offload_dropped)   /* replies whose connection had ended */                                        \

@@ -16,6 +16,7 @@
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
+#include "mario/net/descriptor.h"
 #include "mario/net/stream.h"
 
 #undef MARIO_LOG_SUBSYSTEM
@@ -67,6 +68,12 @@ void conn_pool_fini(struct shard *s)
     s->ext = NULL;
 }
 
+/* Its name in the table of descriptors. */
+static uint32_t owner_of(const struct conn *c)
+{
+    return c->pub.owner->ind << 24 | (c->pub.ind + 1);
+}
+
 static struct conn *take_slot(struct shard *s)
 {
     uint32_t slot;
@@ -110,6 +117,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
+    descriptor_note(a->fd, owner_of(c));
     if (event_assign(&c->event, executor_here->pub.base, a->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
         event_add(&c->event, NULL) != 0) {
         conn_end(c, REASON_poll_failed);
@@ -254,10 +262,10 @@ void conn_move(struct conn *c)
 void conn_orphan(struct conn *c, enum reason reason)
 {
     c->refs++;
-    if (c->state == CONN_CLOSING)
-        stream_finish(c->pub.fd); /* it was in its end hook */
-    else
+    if (c->state != CONN_CLOSING)
         conn_end(c, reason);
+    else if (conn_has_socket(c))
+        stream_finish(c->pub.fd); /* it was in its end hook */
 }
 
 void conn_end_orphan(struct conn *c)
@@ -279,6 +287,7 @@ bool conn_is_beyond_sending(enum reason r)
     case REASON_output_limit:
     case REASON_no_memory:
     case REASON_poll_failed:
+    case REASON_fd_closed:
     case REASON_function_stuck:
     case REASON_function_died:
         return true;
@@ -317,7 +326,7 @@ void conn_end(struct conn *c, enum reason reason)
     take_back(s, c);
     if (c->refs == 0)
         conn_line_push(s, &s->closing, c); /* end hooks run in the order of the ends */
-    else
+    else if (conn_has_socket(c))
         stream_finish(c->pub.fd); /* the peer learns it now; the number stays until nobody uses it */
 }
 
@@ -347,6 +356,23 @@ void conn_close(struct conn *c, enum reason reason)
     conn_carry_drop(c);
     take_back(conn_shard(c), c);
     conn_poll(c);
+}
+
+bool conn_has_socket(const struct conn *c)
+{
+    return descriptor_is_of(c->pub.fd, owner_of(c));
+}
+
+/* It may have ended meanwhile. An orphan's public part is another thread's, but nobody changes its number. */
+void conn_lose_socket(struct shard *s, uint32_t slot, int fd)
+{
+    struct conn *c = &s->conns[slot];
+    if (c->magic != CONN_MAGIC || c->pub.fd != fd)
+        return;
+    if (c->state == CONN_LINGER)
+        linger_end(c);
+    else if (c->state != CONN_CLOSING)
+        conn_end(c, REASON_fd_closed);
 }
 
 /* ---- The last things ---- */
@@ -389,10 +415,39 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
     }
 }
 
-void conn_give_back(struct conn *c)
+/* Whether the socket's peer is c's: the number may be a descriptor of the application's own by now. */
+static bool has_its_peer(const struct conn *c)
+{
+    struct sockaddr_storage from = {0};
+    socklen_t len = sizeof from;
+    const unsigned char *v6 = conn_address6(c);
+    if (getpeername(c->pub.fd, (struct sockaddr *) &from, &len) != 0)
+        return errno != EBADF && errno != ENOTSOCK;
+    struct peer is = peer_of(&from);
+    struct peer was = v6 != NULL ? peer_of_v6(v6, c->pub.cport) : peer_of_v4(c->pub.cip, c->pub.cport);
+    return is.port == was.port && memcmp(is.address, was.address, sizeof is.address) == 0;
+}
+
+/* Forget whose the descriptor is. Whether it is to be closed: who ends because reading said so needs no look. */
+static bool give_up_descriptor(const struct conn *c)
+{
+    bool known = descriptor_is_known(c->pub.fd);
+    if (!descriptor_forget(c->pub.fd, owner_of(c)))
+        return false;
+    return !known || c->reason == REASON_peer_closed || c->reason == REASON_reset ||
+           c->reason == REASON_peer_dead || has_its_peer(c);
+}
+
+void conn_give_back(struct conn *c, bool reset)
 {
     struct shard *s = conn_shard(c);
-    stream_close(c->pub.fd);
+    if (give_up_descriptor(c)) {
+        if (reset)
+            stream_reset_on_close(c->pub.fd);
+        stream_close(c->pub.fd);
+    } else {
+        stats_add(s->stats, STAT_fd_lost, 1);
+    }
     c->pub.fd = -1;
     c->state = CONN_FREE;
     c->magic = 0;
@@ -411,9 +466,7 @@ static void finish(struct conn *c)
     log_end(c, r);
     if (linger_begin(c))
         return;
-    if (r == REASON_write_timeout || r == REASON_output_limit)
-        stream_reset_on_close(c->pub.fd);
-    conn_give_back(c);
+    conn_give_back(c, r == REASON_write_timeout || r == REASON_output_limit);
 }
 
 void conn_pass(struct shard *s)

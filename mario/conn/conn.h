@@ -133,8 +133,14 @@ void conn_carry_drop(struct conn *c);
 
 /* Once after each pass of the loop: end hooks run, those that are CLOSING become free, or linger. */
 void conn_pass(struct shard *s);
-/* Nothing of c is left but its socket: that is closed, the slot is free. */
-void conn_give_back(struct conn *c);
+/* Nothing of c is left but its socket: that is closed, with an RST if `reset`, and the slot is free. */
+void conn_give_back(struct conn *c, bool reset);
+
+/* Whether the descriptor is c's own still, and not somebody else's since the application closed it. Nothing may be done
+ * to one that is not. */
+bool conn_has_socket(const struct conn *c);
+/* The master found that the number of the connection at this slot, which was fd, is not its own any more. */
+void conn_lose_socket(struct shard *s, uint32_t slot, int fd);
 
 /* Names this connection and none before or after it: worker, slot, generation. */
 uint64_t conn_id(const struct conn *c);

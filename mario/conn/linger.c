@@ -48,14 +48,19 @@ static void take_out(struct shard *s, struct conn *c)
 
 /* ---- Ending ---- */
 
-static void end(struct conn *c)
+static void end(struct conn *c, bool reset)
 {
     struct shard *s = conn_shard(c);
     CHECK(c->state == CONN_LINGER);
     take_out(s, c);
     wheel_clear(&s->wheel, c->pub.ind);
     event_del(&c->event);
-    conn_give_back(c);
+    conn_give_back(c, reset);
+}
+
+void linger_end(struct conn *c)
+{
+    end(c, false);
 }
 
 /* What is not acknowledged by now is given up. */
@@ -68,8 +73,7 @@ static void give_up(struct conn *c)
         log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, MARIO_LOG_DEBUG, &who,
                   "reset: %u bytes were not acknowledged", c->unacked);
     }
-    stream_reset_on_close(c->pub.fd);
-    end(c);
+    end(c, true);
 }
 
 void linger_end_oldest(struct shard *s)
@@ -121,13 +125,17 @@ static uint32_t patience(const struct conn *c)
 void linger_look(struct conn *c)
 {
     const struct shard *s = conn_shard(c);
+    if (!conn_has_socket(c)) {
+        end(c, false);
+        return;
+    }
     uint32_t unacked = stream_unacked(c->pub.fd);
     bool quiet = c->fin || s->tick - c->last_rx > 1;
     if (unacked < c->unacked)
         c->last_tx = s->tick;
     c->unacked = unacked;
     if ((unacked == 0 && quiet) || stream_is_over(c->pub.fd))
-        end(c);
+        end(c, false);
     else if (s->tick - c->last_tx > patience(c))
         give_up(c);
     else
@@ -149,7 +157,7 @@ void linger_read(struct conn *c)
         linger_look(c);
         return;
     case INPUT_GONE:
-        end(c);
+        end(c, false);
         return;
     }
 }
@@ -163,6 +171,7 @@ static bool is_worth_it(const struct conn *c)
     case REASON_reset:
     case REASON_peer_dead:
     case REASON_poll_failed:
+    case REASON_fd_closed:
     case REASON_write_timeout: /* it had its time */
     case REASON_output_limit:
         return false;
@@ -184,7 +193,7 @@ static bool watch(struct conn *c)
 bool linger_begin(struct conn *c)
 {
     struct shard *s = conn_shard(c);
-    if (!is_worth_it(c))
+    if (!is_worth_it(c) || !conn_has_socket(c))
         return false;
     bool fin = c->fin || c->reason == REASON_peer_closed;
     enum input input = fin ? INPUT_FIN : discard(c);

@@ -21,6 +21,8 @@ __attribute__((warn_unused_result)) bool linger_begin(struct conn *c);
 void linger_read(struct conn *c);
 void linger_look(struct conn *c);
 
+/* Its descriptor is somebody else's. */
+void linger_end(struct conn *c);
 /* A slot is needed: end the one that lingers for longest. There is one. */
 void linger_end_oldest(struct shard *s);
 /* The time is up for all. */

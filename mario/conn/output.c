@@ -39,7 +39,7 @@ static ssize_t send_once(const struct conn *c, struct iovec *vec, size_t n, size
 /* Which failure errno is, right after send_once(). */
 static enum output broken(void)
 {
-    return stream_is_silence(errno) ? OUTPUT_SILENCE : OUTPUT_BROKEN;
+    return stream_is_gone(errno) ? OUTPUT_NOBODY : stream_is_silence(errno) ? OUTPUT_SILENCE : OUTPUT_BROKEN;
 }
 
 /* ---- What waits ---- */
@@ -131,6 +131,8 @@ enum output output_send(struct conn *c)
 {
     struct executor *t = conn_executor(c);
     struct rest r = {.reply_buf = t->reply_buf, .left = reply_wanted(t)};
+    if (r.left > 0 && !conn_has_socket(c))
+        return OUTPUT_NOBODY; /* its function closed it, and its number is somebody else's */
     if (c->outbox == NULL && !rest_send(c, &r))
         return broken();
     if (r.left > 0)
@@ -163,6 +165,7 @@ enum reason output_reason(enum output o)
 {
     return o == OUTPUT_BROKEN      ? REASON_reset
            : o == OUTPUT_SILENCE   ? REASON_peer_dead
+           : o == OUTPUT_NOBODY    ? REASON_fd_closed
            : o == OUTPUT_LIMIT     ? REASON_output_limit
            : o == OUTPUT_NO_MEMORY ? REASON_no_memory
                                    : REASON_NONE;

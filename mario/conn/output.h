@@ -14,6 +14,7 @@ enum output {
     OUTPUT_LIMIT,   /* more than output.max would be pending */
     OUTPUT_BROKEN,  /* the socket failed */
     OUTPUT_SILENCE, /* the same: the peer does not answer any more */
+    OUTPUT_NOBODY,  /* there is no socket: the application closed it */
     OUTPUT_NO_MEMORY
 };
 

@@ -110,6 +110,12 @@ static inline void stream_reset_on_close(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+/* Whether this errno says that the descriptor is no socket, or none at all: somebody closed it. */
+static inline bool stream_is_gone(int err)
+{
+    return err == EBADF || err == ENOTSOCK;
+}
+
 /* Whether this errno of the two above says that the kernel gave the peer up, and not that the peer ended the
  * connection: it answered neither data nor probes. Routers on the way may have said why, hence the many names. */
 static inline bool stream_is_silence(int err)

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mario/net/descriptor.h"
 #include "mario/process/supervise.h"
 
 enum {
@@ -198,12 +199,27 @@ static bool accept_failed(struct acceptor *a, int err, int errors)
     return passing && errors < ERRORS_A_BATCH;
 }
 
+/* The kernel gave out the number of a connection's socket: the application has closed that. Its worker has to know before
+ * anybody gets a connection with this number. False if it cannot be told. */
+static bool take_from_former(struct acceptor *a, int fd)
+{
+    uint32_t owner = descriptor_take(fd), i = owner >> 24;
+    if (owner == 0 || i >= a->workernum)
+        return true;
+    a->to_wake[i] = true;
+    return worker_tell(&a->workers[i],
+                       &(struct message){.kind = MESSAGE_LOST, .slot = (owner & 0xffffff) - 1, .lost = fd});
+}
+
 static void accept_one(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
     struct acceptor *a = l->acceptor;
     struct accepted_socket s = {.fd = fd, .listener = (uint8_t) (l - a->listeners), .peer = peer_of(from)};
     stats_add(a->stats, STAT_accepted, 1);
-    assign(a, &s);
+    if (take_from_former(a, fd))
+        assign(a, &s);
+    else
+        refuse(a, fd, STAT_refused_ring);
 }
 
 enum accepted {

@@ -21,6 +21,7 @@
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
 #include "mario/frame/head.h"
+#include "mario/net/descriptor.h"
 #include "mario/mario_util.h"
 #include "mario/process/crash.h"
 #include "mario/process/limit.h"
@@ -108,6 +109,8 @@ static bool settle_descriptors(SERVER *s, const struct mario_options *o)
                        FDS_LOG + FDS_TRIM + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
     if (!fit_limits(s, o, besides))
         return false;
+    if (!descriptor_setup((uint32_t) (besides + (uint64_t) s->workernum * s->connnum)))
+        return complain("no memory to start");
     limit_reserve(besides + (uint64_t) s->workernum * s->connnum);
     return true;
 }

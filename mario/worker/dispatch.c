@@ -359,7 +359,9 @@ bool dispatch_receive(struct executor *t, struct conn *c)
     } else if (n == 0)
         conn_close(c, REASON_peer_closed);
     else if (errno != EAGAIN && errno != EINTR)
-        conn_close(c, stream_is_silence(errno) ? REASON_peer_dead : REASON_reset);
+        conn_close(c, stream_is_gone(errno)      ? REASON_fd_closed
+                      : stream_is_silence(errno) ? REASON_peer_dead
+                                                 : REASON_reset);
     return false;
 }
 

@@ -19,7 +19,8 @@ enum inbox_sender { SENDER_MASTER, SENDERS };
 enum message_kind {
     MESSAGE_ACCEPTED, /* a connection: the worker's from now on */
     MESSAGE_STOP,     /* nobody comes any more: answer what has arrived, then end */
-    MESSAGE_RELEASE   /* the thread that was stuck with the connection at `slot` has ended */
+    MESSAGE_RELEASE,  /* the thread that was stuck with the connection at `slot` has ended */
+    MESSAGE_LOST      /* the descriptor of the one at `slot`, which was `lost`, is somebody else's by now */
 };
 
 struct message {
@@ -28,9 +29,12 @@ struct message {
     uint16_t port;    /* ACCEPTED: the peer's, as in struct peer */
     union {
         int fd;        /* ACCEPTED: its socket */
-        uint32_t slot; /* RELEASE */
+        uint32_t slot; /* RELEASE, LOST */
     };
-    uint32_t ip; /* ACCEPTED: the peer's IPv4 address, network order; 0: see struct address */
+    union {
+        uint32_t ip; /* ACCEPTED: the peer's IPv4 address, network order; 0: see struct address */
+        int lost;    /* LOST */
+    };
 };
 _Static_assert(sizeof(struct message) == 12, "a ring is no larger than it has to be");
 

@@ -67,6 +67,9 @@ static void obey(struct worker *w, const struct message *m, const struct accepte
     case MESSAGE_RELEASE:
         conn_end_orphan(&w->shard.conns[m->slot]);
         break;
+    case MESSAGE_LOST:
+        conn_lose_socket(&w->shard, m->slot, m->lost);
+        break;
     }
 }
 
@@ -179,6 +182,10 @@ static void on_due(void *arg, uint32_t index)
     CHECK(c->magic == CONN_MAGIC);
     if (c->state == CONN_LINGER) {
         linger_look(c);
+        return;
+    }
+    if (!conn_has_socket(c)) {
+        conn_close(c, REASON_fd_closed);
         return;
     }
     enum reason late = conn_overdue(c);

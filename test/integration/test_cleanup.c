@@ -311,6 +311,67 @@ START_TEST(an_event_that_is_always_ready)
 }
 END_TEST
 
+/* ---- Descriptors ---- */
+
+/* Goal: functions and end hooks close the descriptors of their connections, as old programs may. Their clients see the
+ * end, newcomers get the numbers at once, on the same worker and on others: none of them is closed in their stead, or
+ * starves, or gets another's bytes. */
+START_TEST(descriptors_of_others_stay_open)
+{
+    enum { ROUNDS = 60, STAY = 10 };
+    struct server s;
+    int fds[STAY] = {0};
+    size_t extra;
+    server_start(&s, "testapp", "server.workernum=2", "server.timeout=2", NULL);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        int fd = client_open(&s);
+        client_echo(fd, 10);
+        send_number(fd, TEST_CLOSE_FD, i % 3); /* only, and writes, at the end */
+        ck_assert_int_eq(client_ending(fd, &extra, 5000), END_FIN);
+        ck_assert_uint_eq(extra, 0);
+        close(fd);
+        if (fds[i % STAY] > 0)
+            close(fds[i % STAY]);
+        fds[i % STAY] = client_open(&s);
+        for (int k = 0; k < STAY; k++) {
+            if (fds[k] > 0)
+                client_echo(fds[k], 100);
+        }
+    }
+    server_wait_counter(&s, "fd_lost", ROUNDS, 6000); /* the last ones are found when they are overdue */
+    for (int k = 0; k < STAY; k++)
+        close(fds[k]);
+    server_finish(&s);
+    expect_sound(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_fd_closed"), ROUNDS / 3 * 2);
+    ck_assert_uint_eq(server_counter(&s, "closed_idle_timeout"), 0);
+    ck_assert_uint_eq(server_counter(&s, "fd_lost"), ROUNDS);
+}
+END_TEST
+
+/* Goal: a file of the application's has the number of a connection that ends: it stays open. */
+START_TEST(files_of_the_application_stay_open)
+{
+    struct server s;
+    uint32_t check = CLOSE_FD_CHECK, open;
+    server_start(&s, "testapp", "server.workernum=1", "server.timeout=1", NULL);
+    for (int i = 0; i < 2; i++) {
+        int fd = client_open(&s);
+        send_number(fd, TEST_CLOSE_FD, CLOSE_FD_REPLACE); /* what it answers finds no socket */
+        server_wait_counter(&s, "closed_fd_closed", (uint64_t) i + 1, 6000);
+        close(fd);
+        fd = client_open(&s);
+        ck_assert_uint_eq(client_ask(fd, TEST_CLOSE_FD, &check, sizeof check, &open, sizeof open),
+                          sizeof open);
+        ck_assert_uint_eq(open, 1);
+        close(fd);
+    }
+    server_finish(&s);
+    expect_sound(&s);
+    ck_assert_uint_eq(server_counter(&s, "fd_lost"), 2);
+}
+END_TEST
+
 Suite *cleanup_suite(void)
 {
     Suite *s = suite_create("cleanup");
@@ -328,5 +389,8 @@ Suite *cleanup_suite(void)
     c = itest_case(s, "socket and loop", 20);
     tcase_add_test(c, a_blocking_socket);
     tcase_add_test(c, an_event_that_is_always_ready);
+    c = itest_case(s, "descriptors", 20);
+    tcase_add_test(c, descriptors_of_others_stay_open);
+    tcase_add_test(c, files_of_the_application_stay_open);
     return s;
 }

@@ -81,7 +81,7 @@ OWN(ROW)
 
 /* ---- State: of each connection, and of each worker; whose function or hook runs may touch it ---- */
 
-enum at_end { END_QUIET, END_STICKS, END_DIES };
+enum at_end { END_QUIET, END_STICKS, END_DIES, END_CLOSES_FD };
 
 /* In c->user, from the connected hook to the end hook. */
 struct track {
@@ -127,6 +127,7 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_WRITE_OTHER, do_write_other) \
     ROW(TEST_MAY_WAIT, do_may_wait)       \
     ROW(TEST_OWN_EVENT, do_own_event)     \
+    ROW(TEST_CLOSE_FD, do_close_fd)       \
     /* block.c */                         \
     ROW(TEST_SLEEP, do_sleep)             \
     ROW(TEST_NAP, do_nap)                 \

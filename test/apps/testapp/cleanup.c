@@ -6,6 +6,7 @@
 #include "app.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
@@ -122,4 +123,32 @@ sint32 do_own_event(CONN *c)
         return -1;
     own_events[own_event_count++ % 16] = e;
     return do_echo(c);
+}
+
+/* ---- Descriptors ---- */
+
+static _Atomic int replaced = -1; /* a descriptor of a connection that is a file by now */
+
+sint32 do_close_fd(CONN *c)
+{
+    uint32 answered = 0;
+    switch ((enum test_close_fd) number_in(c)) {
+    case CLOSE_FD_AT_END:
+        return close_to(c, END_CLOSES_FD);
+    case CLOSE_FD_CHECK:
+        answered = fcntl(replaced, F_GETFD) >= 0 && close(replaced) == 0;
+        return answer(c, &answered, sizeof answered);
+    case CLOSE_FD_REPLACE:
+        do_echo(c);
+        replaced = c->fd;
+        int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return file < 0 || dup2(file, c->fd) < 0 || close(file) != 0;
+    case CLOSE_FD_AND_WRITE:
+        close(c->fd);
+        return do_echo(c);
+    default:
+        close(c->fd);
+        own_functions++;
+        return 0;
+    }
 }

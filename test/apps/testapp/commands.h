@@ -50,6 +50,7 @@ enum testapp_cmd {
     TEST_MAY_WAIT = 0x7062,  /* makes its socket a blocking one, echoes */
     TEST_OWN_EVENT = 0x7063, /* an event of its own on the worker's loop, always ready; echoes. Inline only */
     TEST_RELOAD = 0x7033,    /* test_reload; echoes; soon after the master has the server use it, so often */
+    TEST_CLOSE_FD = 0x7064,  /* uint32 test_close_fd: closes its own descriptor; see there */
     TEST_OFFLOADED = 0x100,  /* to be added to a command */
     TEST_CONCURRENT = 0x200  /* to be added instead */
 };
@@ -69,6 +70,14 @@ enum test_place {
 };
 
 enum test_cleanup { CLEANUP_COUNTS, CLEANUP_CLOSES, CLEANUP_WRITES, CLEANUP_STICKS, CLEANUP_ENDS_THREAD };
+
+enum test_close_fd {
+    CLOSE_FD_ONLY,      /* and answers nothing */
+    CLOSE_FD_AND_WRITE, /* and echoes */
+    CLOSE_FD_AT_END,    /* closes its connection, and in the end hook the descriptor */
+    CLOSE_FD_REPLACE,   /* opens a file in its place; echoes */
+    CLOSE_FD_CHECK      /* -> uint32: whether that file is open still; closes it */
+};
 
 struct test_reference {
     uint32_t packets; /* of the answer: each a HEAD, and data all 'r' by reference */

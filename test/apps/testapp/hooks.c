@@ -103,6 +103,8 @@ static sint32 on_end(CONN *c, _Atomic uint64 *counter)
     free(t);
     if (at_end == END_STICKS)
         stick(1);
+    else if (at_end == END_CLOSES_FD)
+        close(c->fd);
     else if (at_end == END_DIES)
         pthread_exit(NULL);
     return 0;
