@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 
 #include "business.h"
+#include "mario/base/clock.h"
 #include "mario/base/loop.h"
 #include "mario/exec/registry.h"
 
@@ -133,6 +134,27 @@ static void end_thread(bool behind)
     succeed(setjmp(business.death) != 0 || behind);
 }
 
+static uint32_t jobs_out(void)
+{
+    uint32_t n = JOBS;
+    for (const struct job *j = worker.shard.offload->idle; j != NULL; j = j->next)
+        n--;
+    return n;
+}
+
+static bool bell_says_done(void)
+{
+    return atomic_load(&worker.bell.word) & UINT64_C(1) << BELL_DONE;
+}
+
+/* The thread of the pool comes to rest: at the gate, without a job, or with one that is done. Else chance would say
+ * whether a job that is taken back had been taken. */
+static void let_pool_rest(void)
+{
+    while (jobs_out() > 0 && business.at_gate == 0 && !bell_says_done())
+        sched_yield();
+}
+
 static void turn(void)
 {
     if (setjmp(business.death) != 0) {
@@ -143,6 +165,7 @@ static void turn(void)
     event_base_loop(executor_here->pub.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     if (worker.shard.line.first != 0)
         dispatch_line(executor_here);
+    let_pool_rest();
     if (has_work_left(&worker))
         return;
     MUST(stopping && worker.shard.in_use == 0); /* here its thread would end; it gets another life */
@@ -157,14 +180,6 @@ static uint64_t progress(void)
     for (unsigned i = 0; i < STAT_COUNT; i++)
         sum += stats_get(&stats, (enum counter) i);
     return sum;
-}
-
-static uint32_t jobs_out(void)
-{
-    uint32_t n = JOBS;
-    for (const struct job *j = worker.shard.offload->idle; j != NULL; j = j->next)
-        n--;
-    return n;
 }
 
 /* Turn the loop until nothing more happens. */
@@ -221,6 +236,7 @@ static void setup(void)
     MUST(offload_start(pool) == 0);
     registry_freeze();
     worker_begin_thread(worker.executor);
+    clock_cycles_ms = UINT64_C(1) << 60; /* no share of time is ever used up: time passes in the script */
     atexit(teardown);
 }
 
@@ -253,11 +269,6 @@ static void stop(bool at_once)
 static void pass_time(uint64_t ticks)
 {
     MUST(write(worker.tick_fd, &ticks, sizeof ticks) == (ssize_t) sizeof ticks);
-}
-
-static bool bell_says_done(void)
-{
-    return atomic_load(&worker.bell.word) & UINT64_C(1) << BELL_DONE;
 }
 
 /* A connection that the worker cannot watch: nobody hears of it but the counters. */
