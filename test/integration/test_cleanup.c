@@ -254,6 +254,27 @@ START_TEST(to_another_connection)
 }
 END_TEST
 
+/* Goal: who keeps the bufev that a function had, and writes to it when that has returned, writes to nobody either: not to
+ * the client whose function is the next one. */
+START_TEST(to_what_a_function_had)
+{
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=1", NULL);
+    int keeper = client_open(&s), next = client_open(&s);
+    for (int i = 0; i < 20; i++) {
+        client_ask(keeper, TEST_KEEP_BUFEV, NULL, 0, NULL, 0);
+        itest_sleep(3); /* so that it has written: nothing tells us */
+        client_echo(next, 10);
+        client_echo(keeper, 10);
+    }
+    close(keeper);
+    close(next);
+    server_finish(&s);
+    expect_sound(&s);
+    ck_assert_uint_ge(server_counter(&s, "writes_outside"), 1);
+}
+END_TEST
+
 /* Goal: the same in an end hook. */
 START_TEST(in_an_end_hook)
 {
@@ -385,6 +406,7 @@ Suite *cleanup_suite(void)
     tcase_add_test(c, end_their_thread);
     c = itest_case(s, "outside", 20);
     tcase_add_test(c, to_another_connection);
+    tcase_add_test(c, to_what_a_function_had);
     tcase_add_test(c, in_an_end_hook);
     c = itest_case(s, "socket and loop", 20);
     tcase_add_test(c, a_blocking_socket);

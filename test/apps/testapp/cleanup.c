@@ -125,6 +125,22 @@ sint32 do_own_event(CONN *c)
     return do_echo(c);
 }
 
+static void write_late(evutil_socket_t fd, short what, void *bufev)
+{
+    static const char text[] = "too late for anybody";
+    (void) fd;
+    (void) what;
+    bufferevent_write(bufev, text, sizeof text);
+}
+
+sint32 do_keep_bufev(CONN *c)
+{
+    const struct timeval soon = {.tv_usec = 1000};
+    return event_base_once(c->owner->base, -1, EV_TIMEOUT, write_late, c->bufev, &soon) == 0
+               ? answer(c, NULL, 0)
+               : -1;
+}
+
 /* ---- Descriptors ---- */
 
 static _Atomic int replaced = -1; /* a descriptor of a connection that is a file by now */

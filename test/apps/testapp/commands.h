@@ -35,6 +35,8 @@ enum testapp_cmd {
     TEST_SIGPIPE = 0x7015,  /* SIGPIPE kills from here on; echoes into a connection that it has shut down */
     /* A path; blocks until there is such a file, then echoes. */
     TEST_WAIT_FILE = 0x7070,
+    /* A bare head comes back; a millisecond later the c->bufev that its function had is written to. Inline only. */
+    TEST_KEEP_BUFEV = 0x7071,
     TEST_STICK = 0x7020,   /* uint32 test_place; blocks there until TEST_UNSTICK comes; the function echoes */
     TEST_UNSTICK = 0x7021, /* all that block return; then echoes */
     TEST_END_THREAD = 0x7022, /* uint32 test_place; ends its thread there with pthread_exit() */
