@@ -298,14 +298,17 @@ size_t symbol_name(uintptr_t pc, char *out, size_t size)
 
 #if HAS_BACKTRACE
 
-/* Where the call of backtrace() was not the last thing done, our own frame comes first. */
+/* Our own frame comes first, unless calling backtrace() was the last thing done; and a sanitizer's, which is between. */
 __attribute__((noinline)) int symbol_frames(void **frames, int max)
 {
-    int n = backtrace(frames, max);
-    if (n < 2 || frames[0] == __builtin_return_address(0))
+    enum { OWN_MAX = 3 };
+    int n = backtrace(frames, max), own = 0;
+    while (own < OWN_MAX && own < n && frames[own] != __builtin_return_address(0))
+        own++;
+    if (own == OWN_MAX || own >= n)
         return n;
-    memmove(frames, frames + 1, (size_t) (n - 1) * sizeof *frames);
-    return n - 1;
+    memmove(frames, frames + own, (size_t) (n - own) * sizeof *frames);
+    return n - own;
 }
 
 #else

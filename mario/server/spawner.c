@@ -134,6 +134,8 @@ void spawner_fini(struct spawner *p)
     while (p->dying != NULL) {
         struct executor *t = p->dying;
         p->dying = t->behind;
+        if (!atomic_load_explicit(&t->joined, memory_order_relaxed))
+            pthread_join(t->thread, NULL); /* it found its worker alive, and is about to end */
         executor_destroy(&t);
     }
     spsc_fini(&p->orders);
