@@ -308,9 +308,9 @@ START_TEST(several_at_once)
     pthread_t threads[STARTERS];
     make_place();
     ck_assert_int_eq(pthread_barrier_init(&together, NULL, STARTERS + 1), 0);
+    close(listen_open(&at, &plain));
     for (int i = 0; i < STARTERS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, start_over_and_over, NULL), 0);
-    close(listen_open(&at, &plain));
     for (int i = 0; i < ROUNDS; i++) {
         winners = 0;
         pthread_barrier_wait(&together);
