@@ -5,7 +5,6 @@
 #include "mario/conn/conn.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -380,17 +379,14 @@ void conn_lose_socket(struct shard *s, uint32_t slot, int fd)
 static void log_end(const struct conn *c, enum reason r)
 {
     struct log_who who;
-    char more[48] = "";
     uint32_t held_back = 0;
     if (!log_wants(reasons[r].level))
         return;
     if (reasons[r].level == MARIO_LOG_WARN && !log_limit_pass(&warnings, WARNINGS_A_SECOND, &held_back))
         return;
-    if (held_back > 0)
-        snprintf(more, sizeof more, " (%u more were not shown)", held_back);
     executor_who(&c->pub, conn_address6(c), conn_id(c), &who);
     log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s",
-              reasons[r].name, more);
+              reasons[r].name, log_more(held_back).text);
 }
 
 static void run_end_hook(struct executor *t, struct conn *c, enum reason r)

@@ -5,7 +5,6 @@
 #include "mario/conn/output.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #include <event2/buffer.h>
 
@@ -175,14 +174,11 @@ enum reason output_reason(enum output o)
 
 void output_report_outside(struct shard *s, uint16_t akg_id, uint32_t writes)
 {
-    uint32_t held_back = 0;
-    char more[48] = "";
+    uint32_t held_back;
     stats_add(s->stats, STAT_writes_outside, writes);
     if (!log_limit_pass(&outside_warnings, 1, &held_back))
         return;
-    if (held_back > 0)
-        snprintf(more, sizeof more, " (%u more since the last line)", held_back);
     slog_warn_t(executor_here->pub.qlog,
                 "0x%04x wrote to a connection outside that one's own functions: dropped, %u writes%s", akg_id,
-                writes, more);
+                writes, log_more(held_back).text);
 }
