@@ -26,8 +26,9 @@ _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in t
 
 const struct row conf_rows[] = {
     {"server", "listen", ROW_LISTEN, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
-     "Where to listen. Port 0 takes any free one. [::] takes IPv6 alone: 0.0.0.0 beside it takes IPv4. A unix path has at most 107 bytes. A long list goes on in "
-     "the next line, if that one is indented and this one ends with a comma."},
+     "Where to listen. Port 0 takes any free one. [::] takes IPv6 alone: 0.0.0.0 beside it takes IPv4. A unix "
+     "path has at most 107 bytes. A long list goes on in the next line, if that one is indented and this one ends "
+     "with a comma."},
     {"server", "port", ROW_PORT, "8082", 1, 65535, NULL, AT(listen),
      "A shorthand for listen = 0.0.0.0:port. Of listen and port, the one that is set last counts."},
     {"server", "unix_mode", ROW_OCTAL, "0666", 0, MARIO_UNIX_MODE_MAX, NULL, AT(server.unix_mode),

@@ -1,7 +1,7 @@
 /*
  * reload.c: reading the configuration file again at HUP. Setting up runs on the main thread; reading on the log
- * thread, which may wait for a disk: nobody else does then. It asks nobody else, neither who server.user is. In a process that was started again after a death the
- * main thread reads too, before there is anybody to hear a HUP.
+ * thread, which may wait for a disk: nobody else does then. It asks nobody else, neither who server.user is. In a
+ * process that was started again after a death the main thread reads too, before there is anybody to hear a HUP.
  *
  * Only log.level is taken over. The rest of the file is checked too, since a file with a mistake in it is not
  * the one that was meant.

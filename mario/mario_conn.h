@@ -50,10 +50,10 @@ typedef struct _CONN {
 
 struct sockaddr_storage;
 
-/* The name of c's peer: "10.1.2.3:4567", "[2001:db8::1]:4567", or "unix" for one on a unix socket; what came over IPv6
- * from an IPv4 address has that. In c's own functions and hooks, offloaded ones too, with the CONN they were given, also
- * when the peer has gone. 0, or -1 where c's function does not run, or if it does not fit: 56 bytes are enough, the
- * NUL included. */
+/* The name of c's peer: "10.1.2.3:4567", "[2001:db8::1]:4567", or "unix" for one on a unix socket; what came over
+ * IPv6 from an IPv4 address has that. In c's own functions and hooks, offloaded ones too, with the CONN they were
+ * given, also when the peer has gone. 0, or -1 where c's function does not run, or if it does not fit: 56 bytes are
+ * enough, the NUL included. */
 sint32 mario_peer(const CONN *c, char *buf, uint32 size);
 /* The same as an address: sockaddr_in, sockaddr_in6, or the family AF_UNIX alone. 0 or -1. */
 sint32 mario_peer_addr(const CONN *c, struct sockaddr_storage *out);

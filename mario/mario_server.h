@@ -71,8 +71,8 @@ struct mario_options {
     uint32 watch_replace_max; /* replaced within a minute, .. MARIO_REPLACE_MAX */
     uint32
         watch_master_ms; /* milliseconds in which the master does not go on, as in a timer function that does not
-                               * return, until the parent of mario_supervise() ends it and starts the next one; 0 = never.
-                               * Without such a parent nobody looks */
+                               * return, until the parent of mario_supervise() ends it and starts the next one; 0 =
+                               * never. Without such a parent nobody looks */
     uint32
         offload_threads;  /* threads for offloaded functions, .. MARIO_OFFLOAD_THREADS_MAX; made at start, and
                                 only if there are such functions: then 0 is refused */
@@ -102,9 +102,9 @@ void mario_options_init(struct mario_options *o);
 
 /* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to
  * o->death_log and fork again within a second. The parent opens the listeners, keeps them, becomes o->user and
- * stays so, reads nothing from clients, and passes TERM, INT, HUP, USR1 and USR2 on. Of *o it uses listen,
- * backlog, keepalive, unix_mode, unix_group, connnum and workernum (for the descriptor limit), drain_timeout, watch_master_ms, user,
- * death_log and death_format.
+ * stays so, reads nothing from clients, and passes TERM, INT, HUP, USR1 and USR2 on. Of *o it uses listen, backlog,
+ * keepalive, unix_mode, unix_group, connnum and workernum (for the descriptor limit), drain_timeout,
+ * watch_master_ms, user, death_log and death_format.
  *
  * Returns -1 in each child, which goes on as it would have without: init (takes over listeners of the same
  * address instead of opening them), registering, start. TERM, INT and HUP are blocked there until then. In the
@@ -145,9 +145,10 @@ void *start_server(void *server);
  * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
-/* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger, output_high, output_max;
- * the others are checked, but need a new server. All connections keep to them soon, each worker from its next pass on. On
- * the master thread: in a timer function. 0, or -1 after one clear line on standard error; nothing is changed then. */
+/* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger,
+ * output_high, output_max; the others are checked, but need a new server. All connections keep to them soon, each
+ * worker from its next pass on. On the master thread: in a timer function. 0, or -1 after one clear line on
+ * standard error; nothing is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
 
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A

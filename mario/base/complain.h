@@ -12,7 +12,8 @@
 enum { COMPLAIN_MAX = 4096 }; /* bytes of a line at most: what a pipe takes whole or not at all */
 
 /* Write "mario: ", the text and a newline to standard error; what does not fit into COMPLAIN_MAX is cut. Nothing is
- * written if that would have to wait. Leaves errno alone. Returns false, so that a check can end with it. Any thread. */
+ * written if that would have to wait. Leaves errno alone. Returns false, so that a check can end with it. Any
+ * thread. */
 bool complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Write these bytes, COMPLAIN_MAX of them at most, whole. False, and nothing of them is there, if that would have to

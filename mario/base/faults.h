@@ -13,8 +13,9 @@ extern const int faults[FAULTS]; /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT */
 /* Take them out of a set, which is to be blocked. Any thread. */
 void faults_leave_out(sigset_t *set);
 
-/* What every thread of the library does first: let them through, and give their handler a stack of its own, so that it
- * can say that the thread's overflowed. The stack is taken back when the thread ends. A thread that has one keeps it. */
+/* What every thread of the library does first: let them through, and give their handler a stack of its own, so that
+ * it can say that the thread's overflowed. The stack is taken back when the thread ends. A thread that has one
+ * keeps it. */
 void faults_thread(void);
 
 #endif

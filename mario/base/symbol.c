@@ -298,7 +298,8 @@ size_t symbol_name(uintptr_t pc, char *out, size_t size)
 
 #if HAS_BACKTRACE
 
-/* Our own frame comes first, unless calling backtrace() was the last thing done; and a sanitizer's, which is between. */
+/* Our own frame comes first, unless calling backtrace() was the last thing done; and a sanitizer's, which is
+ * between. */
 __attribute__((noinline)) int symbol_frames(void **frames, int max)
 {
     enum { OWN_MAX = 3 };

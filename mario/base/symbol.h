@@ -27,8 +27,8 @@ bool symbol_find(uintptr_t pc, struct symbol *s);
  * handlers. */
 size_t symbol_name(uintptr_t pc, char *out, size_t size);
 
-/* The return addresses of who calls, innermost first, the caller's own first; at most max. How many: 0 where they cannot
- * be found. Any thread, signal handlers; after symbol_setup(). */
+/* The return addresses of who calls, innermost first, the caller's own first; at most max. How many: 0 where they
+ * cannot be found. Any thread, signal handlers; after symbol_setup(). */
 int symbol_frames(void **frames, int max);
 
 #endif

@@ -4,9 +4,9 @@
  *     any thread  freed, then the bell  ->  the thread
  *
  * malloc_trim() holds the lock of one arena after the other while the kernel takes the pages, some milliseconds for
- * a hundred megabytes. A worker that calls malloc() in that time waits; that is why the thread waits for calm, and why it
- * is neither a worker nor the master. It runs as all threads do, not with less right to a core: it holds a lock that
- * others may want.
+ * a hundred megabytes. A worker that calls malloc() in that time waits; that is why the thread waits for calm, and
+ * why it is neither a worker nor the master. It runs as all threads do, not with less right to a core: it holds a
+ * lock that others may want.
  */
 #include "mario/base/trim.h"
 

@@ -1,9 +1,9 @@
 /*
- * linger.h: after the end: a connection whose end hook has run, whose client may still have something coming. What the
- * kernel took is not yet what the client got: close() makes an RST of unread input, which destroys answers on their
- * way, and leaves a peer that does not read what it holds for it in the kernel for minutes. So the socket is half-closed
- * and stays: what comes is read and dropped, until all is acknowledged and the peer has nothing more to say. If nothing
- * of it was acknowledged for server.linger seconds an RST ends it.
+ * linger.h: after the end: a connection whose end hook has run, whose client may still have something coming. What
+ * the kernel took is not yet what the client got: close() makes an RST of unread input, which destroys answers on
+ * their way, and leaves a peer that does not read what it holds for it in the kernel for minutes. So the socket is
+ * half-closed and stays: what comes is read and dropped, until all is acknowledged and the peer has nothing more to
+ * say. If nothing of it was acknowledged for server.linger seconds an RST ends it.
  *
  * Who lingers has given its place up, as far as the master counts, and its slot when somebody needs it. Everything here
  * is for the worker that owns the shard.

@@ -117,7 +117,8 @@ static inline void executor_note_again(struct executor *t)
     atomic_store_explicit(&t->activity->what, before + (UINT64_C(1) << 24), memory_order_relaxed);
 }
 
-/* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was taken over. */
+/* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was taken
+ * over. */
 static inline const struct activity *executor_runs(const struct executor *t)
 {
     return fence_state(fence_look(&t->fence)) == FENCE_TAKEN ? &t->last : t->activity;

@@ -3,10 +3,10 @@
  * a discard, which c->bufev is everywhere else: outside functions, in end hooks, of other connections. Everything here
  * is for the executor's thread; setup and teardown for who makes it.
  *
- * What a reply is made of may be the application's: evbuffer_add_reference() brings a cleanup with it, evbuffer_add_cb()
- * a callback. libevent calls them when bytes are taken out. So taking out is running user code: it happens with the
- * fence open, on the thread that ran the function, right behind it, while c->bufev is the discard. The library only
- * looks at the bytes.
+ * What a reply is made of may be the application's: evbuffer_add_reference() brings a cleanup with it,
+ * evbuffer_add_cb() a callback. libevent calls them when bytes are taken out. So taking out is running user code:
+ * it happens with the fence open, on the thread that ran the function, right behind it, while c->bufev is the
+ * discard. The library only looks at the bytes.
  */
 #ifndef MARIO_EXEC_REPLY_H
 #define MARIO_EXEC_REPLY_H

@@ -51,8 +51,8 @@ struct logger {
 
 extern struct logger logger;
 
-/* Take the lock and give it back. Who has it cannot be cancelled: a function's thread that ended here would take the log,
- * and all who make queues, with it. Any thread. */
+/* Take the lock and give it back. Who has it cannot be cancelled: a function's thread that ended here would take
+ * the log, and all who make queues, with it. Any thread. */
 int logger_lock(void);
 void logger_unlock(int cancel);
 

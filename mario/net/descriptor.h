@@ -4,8 +4,8 @@
  * to somebody else. So a worker notes its connections here, and the master asks when it accepts: a number that is noted
  * was closed by the application.
  *
- * An owner is a number that is not 0. Beyond the table, which is as large as the descriptor limit was, nothing is known:
- * all are owners of all. 4 bytes a descriptor, touched when used.
+ * An owner is a number that is not 0. Beyond the table, which is as large as the descriptor limit was, nothing is
+ * known: all are owners of all. 4 bytes a descriptor, touched when used.
  */
 #ifndef MARIO_NET_DESCRIPTOR_H
 #define MARIO_NET_DESCRIPTOR_H

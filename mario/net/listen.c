@@ -323,7 +323,8 @@ static const char *hint_unix(int err)
     case EROFS:
         return "; its file system cannot be written to: choose another path";
     case EPERM:
-        return "; its group can be one of who starts the server, or any for root, and not every file system has sockets";
+        return "; its group can be one of who starts the server, or any for root, and not every file system has "
+               "sockets";
     case EAGAIN:
         return "; somebody holds the lock of its directory (lslocks)";
     default:

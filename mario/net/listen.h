@@ -36,8 +36,8 @@ int listen_parse(const char *list, struct listen_address *out, char *why, size_t
 __attribute__((warn_unused_result)) bool listen_settings(struct listen_options *set,
                                                          const struct mario_options *o);
 
-/* Bind and listen, non-blocking. Port 0 becomes the port the kernel gave. A unix socket's file that nobody listens on is
- * replaced (unix_socket.h). The descriptor, or -1 with errno. */
+/* Bind and listen, non-blocking. Port 0 becomes the port the kernel gave. A unix socket's file that nobody listens
+ * on is replaced (unix_socket.h). The descriptor, or -1 with errno. */
 int listen_open(struct listen_address *a, const struct listen_options *o);
 
 /* Have connections that arrive from now on probed after `seconds` of silence, .. MARIO_KEEPALIVE_MAX, and given

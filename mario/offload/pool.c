@@ -152,8 +152,8 @@ static void run(struct thread *p, struct job *j)
 
 static void *thread_main(void *arg);
 
-/* This thread ends in its function, or in a cleanup of what that wrote. Its last act is to start its successor, to whom all it has belongs from then
- * on: until one can be started nobody else can do that, so it goes on trying. */
+/* This thread ends in its function, or in a cleanup of what that wrote. Its last act is to start its successor, to
+ * whom all it has belongs from then on: until one can be started nobody else can do that, so it goes on trying. */
 static void on_death(void *arg)
 {
     struct thread *p = arg;

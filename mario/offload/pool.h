@@ -15,11 +15,11 @@
  * mutex of its own, so that the many are one producer. Both are held for some instructions, by threads of the
  * pool alone: a worker takes no mutex and waits for nobody.
  *
- * A packet whose connection has ended before a thread took it does not run. Whether it does is decided by the job's state:
- * the worker sets SENT before it pushes; a thread swaps that for TAKEN, the worker, when the connection ends, for
- * CANCELLED, and one of them succeeds. Who runs it uses the packet and counts in the connection's references; a job that
- * was cancelled has neither any more, and only its place in the ring: the thread that finds it there passes it back. A
- * thread that has taken it asks the socket, too, whether the peer is gone.
+ * A packet whose connection has ended before a thread took it does not run. Whether it does is decided by the job's
+ * state: the worker sets SENT before it pushes; a thread swaps that for TAKEN, the worker, when the connection
+ * ends, for CANCELLED, and one of them succeeds. Who runs it uses the packet and counts in the connection's
+ * references; a job that was cancelled has neither any more, and only its place in the ring: the thread that finds
+ * it there passes it back. A thread that has taken it asks the socket, too, whether the peer is gone.
  * test/model/job.pml checks this by exhaustion.
  *
  * A thread that ends in a function leaves its job and its executor to a successor, which it starts last of all and

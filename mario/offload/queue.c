@@ -3,8 +3,8 @@
  * elsewhere.
  *
  * There are as many jobs as offload.queue says. A connection whose packet finds none stands in line, linked by
- * c->next and slots[].before, and is not read. When a connection ends it leaves the line, and of its packets those that no
- * thread has taken are cancelled: see pool.h.
+ * c->next and slots[].before, and is not read. When a connection ends it leaves the line, and of its packets those
+ * that no thread has taken are cancelled: see pool.h.
  */
 #include "mario/offload/queue.h"
 

@@ -70,10 +70,10 @@ void crash_where(struct crash_where *w);
 /* What worker number `worker` runs, by its activity. Any thread or process, safe in a handler. */
 void crash_where_of(struct crash_where *w, uint32_t worker, const struct activity *b);
 
-/* One line with its newline: the time, "ERROR died: ", head, and what the record says; if it says nothing of
- * what ran, or not of a worker, then what each worker of activities[0 .. count-1] runs. As JSON the object that the log would write of
- * it, without a thread. Returns its length; size is at least CRASH_LINE_MIN. Allocates nothing and is safe in a
- * handler. */
+/* One line with its newline: the time, "ERROR died: ", head, and what the record says; if it says nothing of what
+ * ran, or not of a worker, then what each worker of activities[0 .. count-1] runs. As JSON the object that the log
+ * would write of it, without a thread. Returns its length; size is at least CRASH_LINE_MIN. Allocates nothing and
+ * is safe in a handler. */
 size_t crash_line(char *out, size_t size, enum mario_log_format format, const char *head,
                   const struct crash_record *r, const struct activity *activities, uint32_t count);
 

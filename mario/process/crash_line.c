@@ -1,6 +1,6 @@
 /*
- * crash_line.c: the lines about a death, and where they go. All of it is async-signal-safe but crash_localtime(): no lock,
- * no heap, no stdio. Runs on whichever thread dies, and in the supervising parent.
+ * crash_line.c: the lines about a death, and where they go. All of it is async-signal-safe but crash_localtime():
+ * no lock, no heap, no stdio. Runs on whichever thread dies, and in the supervising parent.
  */
 #include "mario/process/crash.h"
 

@@ -199,8 +199,8 @@ static bool accept_failed(struct acceptor *a, int err, int errors)
     return passing && errors < ERRORS_A_BATCH;
 }
 
-/* The kernel gave out the number of a connection's socket: the application has closed that. Its worker has to know before
- * anybody gets a connection with this number. False if it cannot be told. */
+/* The kernel gave out the number of a connection's socket: the application has closed that. Its worker has to know
+ * before anybody gets a connection with this number. False if it cannot be told. */
 static bool take_from_former(struct acceptor *a, int fd)
 {
     uint32_t owner = descriptor_take(fd), i = owner >> 24;

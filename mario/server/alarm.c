@@ -1,5 +1,6 @@
 /*
- * alarm.c: saying that a function blocks, a thread died. Runs on the master, but for regist_alarm_func(). No lock, no heap.
+ * alarm.c: saying that a function blocks, a thread died. Runs on the master, but for regist_alarm_func(). No lock,
+ * no heap.
  */
 #include "mario/server/alarm.h"
 

@@ -1,6 +1,6 @@
 /*
- * dump.c: what the server does at this moment, as lines of the log. Runs on the master, which asks no worker: it reads what
- * they write anyway, and so it tells of those too that do not answer any more.
+ * dump.c: what the server does at this moment, as lines of the log. Runs on the master, which asks no worker: it
+ * reads what they write anyway, and so it tells of those too that do not answer any more.
  */
 #include "mario/server/dump.h"
 

@@ -10,7 +10,8 @@
 
 struct master;
 
-/* The counters that are not 0, summed over blocks[0 .. count-1], in as many lines as they need: "WHAT: name=value ...". */
+/* The counters that are not 0, summed over blocks[0 .. count-1], in as many lines as they need: "WHAT: name=value
+ * ...". */
 void dump_counters(LOG_QUEUE *q, const char *what, const struct stats *blocks, uint32_t count);
 
 /* All that is known: counters, what each worker has and runs, which threads of the pool are busy. Waits for nobody.

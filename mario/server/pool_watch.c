@@ -1,9 +1,9 @@
 /*
- * pool_watch.c: the watch over the threads for offloaded functions. Runs on the master, with the watch over the workers; no
- * lock, no heap. Costs the threads what they store anyway.
+ * pool_watch.c: the watch over the threads for offloaded functions. Runs on the master, with the watch over the
+ * workers; no lock, no heap. Costs the threads what they store anyway.
  *
- * An offloaded function may take its time, so warn_ms is not for it: it is reported after replace_ms. But when no thread
- * has become free for warn_ms, and packets wait, their clients do too.
+ * An offloaded function may take its time, so warn_ms is not for it: it is reported after replace_ms. But when no
+ * thread has become free for warn_ms, and packets wait, their clients do too.
  */
 #include "mario/server/pool_watch.h"
 

@@ -1,7 +1,7 @@
 /*
- * pool_watch.h: the watch over the threads for offloaded functions: who runs one for very long, and whether all do while
- * packets wait. They are not replaced: who else would take their time. Everything here is for the master; setup and
- * teardown for the thread that runs the server.
+ * pool_watch.h: the watch over the threads for offloaded functions: who runs one for very long, and whether all do
+ * while packets wait. They are not replaced: who else would take their time. Everything here is for the master;
+ * setup and teardown for the thread that runs the server.
  */
 #ifndef MARIO_SERVER_POOL_WATCH_H
 #define MARIO_SERVER_POOL_WATCH_H

@@ -1,8 +1,8 @@
 /*
- * spawner.h: a thread that does for the master what may have to wait: it makes the executors that take workers over and
- * starts their threads, and frees those that were taken over. All that needs the heap, the log's lock or a thread's end,
- * and another thread may hold those up, for ever if its function does not return. The master only gives orders and looks
- * what became of them.
+ * spawner.h: a thread that does for the master what may have to wait: it makes the executors that take workers over
+ * and starts their threads, and frees those that were taken over. All that needs the heap, the log's lock or a
+ * thread's end, and another thread may hold those up, for ever if its function does not return. The master only
+ * gives orders and looks what became of them.
  */
 #ifndef MARIO_SERVER_SPAWNER_H
 #define MARIO_SERVER_SPAWNER_H

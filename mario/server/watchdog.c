@@ -1,6 +1,7 @@
 /*
- * watchdog.c: the watch over the workers. Runs on the master, some forty times a second while there are connections; the handler of
- * THREAD_WHERE on the thread that was asked. Costs the workers what executor.h stores anyway.
+ * watchdog.c: the watch over the workers. Runs on the master, some forty times a second while there are
+ * connections; the handler of THREAD_WHERE on the thread that was asked. Costs the workers what executor.h stores
+ * anyway.
  *
  * On the master nothing is done that another thread could hold up: no lock, no heap, no dladdr(). Making and freeing
  * executors, which need all that, is the spawner's (spawner.h).
@@ -324,8 +325,9 @@ static bool set_pace(struct watchdog *w)
     return event_add(w->event, &every) == 0;
 }
 
-/* The master looks while somebody is there whose function could be stuck, if that is watched; and in any case from when a
- * thread has ended until nothing waits any more: a dead worker for its successor, a former executor for its end. */
+/* The master looks while somebody is there whose function could be stuck, if that is watched; and in any case from
+ * when a thread has ended until nothing waits any more: a dead worker for its successor, a former executor for its
+ * end. */
 static void look_while_needed(struct watchdog *w)
 {
     bool waits = w->former != NULL || (w->limits.warn_ms != 0 && w->anyone(w->anyone_arg));

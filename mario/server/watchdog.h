@@ -58,7 +58,8 @@ struct watchdog {
 /* workers, workernum, limits, anyone and alarms are set; the spawner rings bell. False without memory. */
 __attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, struct event_base *base,
                                                         struct doorbell *bell);
-/* Start its thread, the spawner, before the workers', and watch this pool too, which may be NULL. 0 or an errno value. */
+/* Start its thread, the spawner, before the workers', and watch this pool too, which may be NULL. 0 or an errno
+ * value. */
 __attribute__((warn_unused_result)) int watchdog_start(struct watchdog *w, const struct offload_pool *pool);
 /* Frees what is left; all threads of workers have ended. */
 void watchdog_teardown(struct watchdog *w);

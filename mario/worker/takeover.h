@@ -8,8 +8,8 @@
 
 /* Master: whether w's thread has died or still runs the function of this activity; *fence is its fence then. */
 bool takeover_is_needed(const struct worker *w, uint64_t what, uint64_t *fence);
-/* Spawner, while no other is on its way to w: start a thread that takes w's shard over from w->executor, if its fence is still this one by then. Returns
- * its executor, or NULL when it cannot be made. */
+/* Spawner, while no other is on its way to w: start a thread that takes w's shard over from w->executor, if its
+ * fence is still this one by then. Returns its executor, or NULL when it cannot be made. */
 struct executor *takeover_begin(struct worker *w, uint64_t fence);
 /* Master: what became of it. When it sits it becomes w->executor. */
 enum successor takeover_state(struct executor *t);

@@ -221,8 +221,9 @@ static void sweep(struct worker *w)
     wheel_advance(&w->shard.wheel, w->shard.tick, on_due, w);
 }
 
-/* Time stands still while nobody waits for it: a worker without connections sleeps. It is stopped at a tick and goes on
- * as soon as somebody is in the wheel, so it is as exact as ever, and who comes and goes costs a call a tick at most. */
+/* Time stands still while nobody waits for it: a worker without connections sleeps. It is stopped at a tick and
+ * goes on as soon as somebody is in the wheel, so it is as exact as ever, and who comes and goes costs a call a
+ * tick at most. */
 static void keep_time(struct worker *w, bool at_tick)
 {
     bool wanted = w->shard.wheel.population > 0;

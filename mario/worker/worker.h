@@ -68,8 +68,8 @@ __attribute__((warn_unused_result)) bool worker_hand(struct worker *w, const str
 bool worker_has_room(struct worker *w);
 void worker_wake(struct worker *w);
 
-/* Master: have it use these from its next pass on; then it rings the master's bell. They stay until it has taken others,
- * or its thread and those of its former executors have ended. */
+/* Master: have it use these from its next pass on; then it rings the master's bell. They stay until it has taken
+ * others, or its thread and those of its former executors have ended. */
 void worker_publish(struct worker *w, const struct settings *set);
 /* Master: the version of those it has taken. */
 uint64_t worker_settings(const struct worker *w);

@@ -283,8 +283,8 @@ static void hand_over_unwatchable(void)
     hand_over(fd, 0, 0);
 }
 
-/* One offloaded function returns. Packets that do not run, as their client has gone, come back by themselves before. What
- * hangs here is found by the fuzzer's own clock. */
+/* One offloaded function returns. Packets that do not run, as their client has gone, come back by themselves
+ * before. What hangs here is found by the fuzzer's own clock. */
 static void let_return(void)
 {
     settle(); /* so that its reply is the next thing that happens */

@@ -254,8 +254,8 @@ START_TEST(to_another_connection)
 }
 END_TEST
 
-/* Goal: who keeps the bufev that a function had, and writes to it when that has returned, writes to nobody either: not to
- * the client whose function is the next one. */
+/* Goal: who keeps the bufev that a function had, and writes to it when that has returned, writes to nobody either:
+ * not to the client whose function is the next one. */
 START_TEST(to_what_a_function_had)
 {
     struct server s;

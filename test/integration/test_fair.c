@@ -38,8 +38,8 @@ static uint64_t median_us(int fd, size_t count, size_t bytes)
 
 /* ---- Beside who sends without a pause ---- */
 
-/* Goal: one client that is 64 KB of 8-byte packets ahead, each for a function of 50 us, costs its neighbour no more than
- * a few milliseconds an answer; and gets all of its own when it has closed its side. */
+/* Goal: one client that is 64 KB of 8-byte packets ahead, each for a function of 50 us, costs its neighbour no more
+ * than a few milliseconds an answer; and gets all of its own when it has closed its side. */
 START_TEST(beside_one)
 {
     static struct greedy g;
@@ -310,8 +310,8 @@ END_TEST
 
 /* ---- How many are let in at a time ---- */
 
-/* Goal: however many wait to be accepted, the master does its other work after 64 of them: here a timer function, which is
- * due just as long. */
+/* Goal: however many wait to be accepted, the master does its other work after 64 of them: here a timer function,
+ * which is due just as long. */
 START_TEST(a_bounded_number_at_a_time)
 {
     enum { CLIENTS = 2000 };

@@ -37,7 +37,8 @@ static uint64_t switches(const struct server *s)
     return sum;
 }
 
-/* Goal: with eight workers, before the first connection and after the last one, at most 20 context switches a second. */
+/* Goal: with eight workers, before the first connection and after the last one, at most 20 context switches a
+ * second. */
 START_TEST(nobody_there)
 {
     enum { SECONDS = 3 };

@@ -1,6 +1,6 @@
 /*
- * test_linger.c: after the end: what the kernel took before a connection ended reaches its client, also one that goes on
- * sending; and who never takes it keeps no memory of the kernel, no place and no stop.
+ * test_linger.c: after the end: what the kernel took before a connection ended reaches its client, also one that
+ * goes on sending; and who never takes it keeps no memory of the kernel, no place and no stop.
  */
 #include <errno.h>
 #include <inttypes.h>

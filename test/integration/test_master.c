@@ -78,8 +78,8 @@ START_TEST(cancelled_inside_the_library)
 }
 END_TEST
 
-/* Goal: a function cancels its thread and returns: what the library does then is not cut off, neither its answer nor the
- * closing of its connection; the thread ends where all is in order, and is replaced. */
+/* Goal: a function cancels its thread and returns: what the library does then is not cut off, neither its answer
+ * nor the closing of its connection; the thread ends where all is in order, and is replaced. */
 START_TEST(cancelled_between_two_functions)
 {
 #ifdef __SANITIZE_ADDRESS__
@@ -166,8 +166,9 @@ END_TEST
 
 /* ---- The threads for offloaded functions ---- */
 
-/* Goal: all threads for offloaded functions hang, and packets wait: that is said, and the alarm function hears it; and
- * each function that has been running for replace_ms is named. Nobody is replaced; when they return all is as before. */
+/* Goal: all threads for offloaded functions hang, and packets wait: that is said, and the alarm function hears it;
+ * and each function that has been running for replace_ms is named. Nobody is replaced; when they return all is as
+ * before. */
 START_TEST(all_threads_of_the_pool_hang)
 {
     struct server s;
@@ -208,8 +209,8 @@ static bool has_died(void *arg)
     return server_log_count(arg, "died: ") > 0;
 }
 
-/* Goal: a timer function never returns, on the master: its parent notices, says so in one line that names the place, and
- * the next child serves within two seconds. A child that is stopped does not hang. */
+/* Goal: a timer function never returns, on the master: its parent notices, says so in one line that names the
+ * place, and the next child serves within two seconds. A child that is stopped does not hang. */
 START_TEST(a_master_that_hangs)
 {
     enum { MASTER_MS = 1000 * ITEST_SLOW, TIMER_MS = 1000 };

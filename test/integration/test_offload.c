@@ -277,8 +277,8 @@ END_TEST
 
 /* ---- Concurrent ones ---- */
 
-/* Goal: more come back at once than a worker takes in one go, and nothing happens afterwards that would wake it: all are
- * answered. */
+/* Goal: more come back at once than a worker takes in one go, and nothing happens afterwards that would wake it:
+ * all are answered. */
 START_TEST(many_come_back_at_once)
 {
     enum { CLIENTS = 6, EACH = 150, BUSY_MS = 300 * ITEST_SLOW };

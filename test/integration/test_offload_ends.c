@@ -111,9 +111,9 @@ END_TEST
 
 /* ---- Clients that go before a thread has taken their packets ---- */
 
-/* Goal: while the one thread is busy, clients send and go: by a reset, closed by another's function, by a reset while in
- * line for a job, which shows only when they are first. What no thread has taken never runs, is counted, and holds
- * nothing up: end hooks run, descriptors go. */
+/* Goal: while the one thread is busy, clients send and go: by a reset, closed by another's function, by a reset
+ * while in line for a job, which shows only when they are first. What no thread has taken never runs, is counted,
+ * and holds nothing up: end hooks run, descriptors go. */
 START_TEST(who_has_gone_is_not_run_for)
 {
     enum { EACH = 5 };

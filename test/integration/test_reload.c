@@ -1,6 +1,6 @@
 /*
- * test_reload.c: settings that change while the server runs: workers take them between two passes, all connections keep to
- * them, also those that were there before; nothing is lost meanwhile.
+ * test_reload.c: settings that change while the server runs: workers take them between two passes, all connections
+ * keep to them, also those that were there before; nothing is lost meanwhile.
  */
 #include <string.h>
 #include <unistd.h>
@@ -17,8 +17,8 @@ static void ask_reload(const struct server *s, struct test_reload r)
     close(fd);
 }
 
-/* Goal: with a timeout that was never, all who are there already end when the new one is over, whatever worker they have;
- * with one that is longer again nobody does. */
+/* Goal: with a timeout that was never, all who are there already end when the new one is over, whatever worker they
+ * have; with one that is longer again nobody does. */
 START_TEST(a_timeout_for_who_was_there)
 {
     enum { CLIENTS = 600 }; /* more than a worker arms in a pass */

@@ -371,8 +371,8 @@ START_TEST(a_reader_pauses)
 }
 END_TEST
 
-/* Goal: silence counts from when the server listens again: neither for who was not read because he did not read, nor for
- * who waited for a function that was offloaded, concurrent or not. */
+/* Goal: silence counts from when the server listens again: neither for who was not read because he did not read,
+ * nor for who waited for a function that was offloaded, concurrent or not. */
 START_TEST(who_is_not_heard_is_not_silent)
 {
     enum { TIMEOUT_S = 2, ASKS = 12 };

@@ -169,8 +169,8 @@ START_TEST(a_second_term_stops_at_once)
 }
 END_TEST
 
-/* Goal: a second TERM while end hooks take their time, some seconds in all: as long as one after the other ends they are
- * waited for, nobody is blamed, exit code 0. The same when drain_timeout is over. */
+/* Goal: a second TERM while end hooks take their time, some seconds in all: as long as one after the other ends
+ * they are waited for, nobody is blamed, exit code 0. The same when drain_timeout is over. */
 START_TEST(a_sudden_stop_waits_for_progress)
 {
     enum { CLIENTS = 1200, HOOK_MS = 2 };

@@ -116,8 +116,8 @@ START_TEST(the_process_dies_of_it)
 }
 END_TEST
 
-/* It got stuck with the first of many newcomers, who had all been announced with one ring of the bell: its successor looks
- * for the others by itself. */
+/* It got stuck with the first of many newcomers, who had all been announced with one ring of the bell: its
+ * successor looks for the others by itself. */
 START_TEST(newcomers_behind_the_stuck_one)
 {
     enum { CLIENTS = 20 };

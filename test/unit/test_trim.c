@@ -1,6 +1,6 @@
 /*
- * test_trim.c: the thread that gives freed memory back: it does so once it is calm, and ends at once when it is told to,
- * whatever it waits for.
+ * test_trim.c: the thread that gives freed memory back: it does so once it is calm, and ends at once when it is
+ * told to, whatever it waits for.
  */
 #include "mario/base/trim.h"
 #include "mario/base/clock.h"
