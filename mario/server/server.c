@@ -110,7 +110,7 @@ static bool settle_descriptors(SERVER *s, const struct mario_options *o)
     if (!fit_limits(s, o, besides))
         return false;
     if (!descriptor_setup((uint32_t) (besides + (uint64_t) s->workernum * s->connnum)))
-        return complain("no memory to start");
+        return complain("cannot start: %s", strerror(errno));
     limit_reserve(besides + (uint64_t) s->workernum * s->connnum);
     return true;
 }
