@@ -1,6 +1,6 @@
 /*
- * test_listen.c: the listen list, listening sockets, what they hand on to the connections they accept; the files of unix
- * sockets.
+ * test_listen.c: the listen list, listening sockets, what they hand on to the connections they accept; the files of
+ * unix sockets.
  */
 #include "mario/net/listen.h"
 #include "unit.h"
