@@ -26,7 +26,7 @@ static void reload_levels(LOG_QUEUE *q, void *arg)
     static struct conf_error err;
     (void) arg;
     if (reload.once) {
-        slog_info_t(q, "%s is no regular file and not read again; log.level stays %s", reload.file,
+        slog_warn_t(q, "%s is no regular file and not read again; log.level stays %s", reload.file,
                     reload.level);
         return;
     }
