@@ -107,7 +107,7 @@ void server_start(struct server *s, const char *program, ...) __attribute__((sen
  * standard error are `dir`/log and `dir`/err. */
 void server_adopt(struct server *s, const char *dir);
 
-/* Run a program to its end, within 20 s. Its output and standard error go to out and err (cut to size,
+/* Run a program to its end, within 40 s. Its output and standard error go to out and err (cut to size,
  * with a NUL). Returns the exit code, 128 + n after signal n. For client programs and for servers that
  * must not start. */
 int itest_run(const struct launch *l, char *out, size_t out_size, char *err, size_t err_size);

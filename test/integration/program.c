@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 64, RUN_MS = 20000 };
+enum { ARGS_MAX = 64, RUN_MS = 40000 };
 
 /* ---- Where they are ---- */
 

