@@ -28,6 +28,19 @@
 #define HAS_BACKTRACE 0
 #endif
 
+/* What <link.h> calls ElfW(...): the kind of this machine. */
+#if UINTPTR_MAX > 0xffffffff
+typedef Elf64_Addr elf_addr;
+typedef Elf64_Dyn elf_dyn;
+typedef Elf64_Phdr elf_phdr;
+typedef Elf64_Sym elf_sym;
+#else
+typedef Elf32_Addr elf_addr;
+typedef Elf32_Dyn elf_dyn;
+typedef Elf32_Phdr elf_phdr;
+typedef Elf32_Sym elf_sym;
+#endif
+
 enum { SYMBOLS_MAX = 1 << 18, NAME_MAX_OWN = 64 };
 
 struct entry {
@@ -54,7 +67,7 @@ static struct object *_Atomic objects; /* main thread (w) -> any (r) */
 
 /* What the dynamic section says of the symbols. */
 struct tables {
-    const ElfW(Sym) * symbols;
+    const elf_sym *symbols;
     const char *strings;
     size_t strings_size;
     size_t count;
@@ -64,7 +77,7 @@ struct tables {
 static size_t count_gnu(const uint32_t *hash)
 {
     uint32_t buckets = hash[0], first = hash[1], bloom = hash[2], last = 0;
-    const uint32_t *bucket = hash + 4 + bloom * (sizeof(ElfW(Addr)) / sizeof(uint32_t)),
+    const uint32_t *bucket = hash + 4 + bloom * (sizeof(elf_addr) / sizeof(uint32_t)),
                    *chain = bucket + buckets;
     for (uint32_t i = 0; i < buckets; i++)
         last = bucket[i] > last ? bucket[i] : last;
@@ -76,18 +89,18 @@ static size_t count_gnu(const uint32_t *hash)
 }
 
 /* The loader has made these pointers absolute, in most files; in the kernel's own, vdso, it has not. */
-static const void *absolute(ElfW(Addr) base, ElfW(Addr) p)
+static const void *absolute(elf_addr base, elf_addr p)
 {
     return (const void *) (p < base ? base + p : p);
 }
 
 static bool read_dynamic(const struct dl_phdr_info *info, struct tables *t)
 {
-    const ElfW(Dyn) *d = NULL;
+    const elf_dyn *d = NULL;
     *t = (struct tables){.count = 0};
     for (int i = 0; i < info->dlpi_phnum; i++) {
         if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
-            d = (const ElfW(Dyn) *) (info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+            d = (const elf_dyn *) (info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
     }
     for (; d != NULL && d->d_tag != DT_NULL; d++) {
         const void *p = absolute(info->dlpi_addr, d->d_un.d_ptr);
@@ -105,7 +118,7 @@ static bool read_dynamic(const struct dl_phdr_info *info, struct tables *t)
     return t->symbols != NULL && t->strings != NULL && t->count > 0 && t->count <= SYMBOLS_MAX;
 }
 
-static bool is_function(const ElfW(Sym) * s)
+static bool is_function(const elf_sym *s)
 {
     unsigned type = ELF64_ST_TYPE(s->st_info); /* the same bits in a 32-bit file */
     return (type == STT_FUNC || type == STT_GNU_IFUNC) && s->st_shndx != SHN_UNDEF && s->st_value != 0;
@@ -135,7 +148,7 @@ static void copy_symbols(struct object *o, const struct tables *t)
     }
     struct entry *e = o->entries;
     for (size_t i = 0; i < t->count; i++) {
-        const ElfW(Sym) *s = &t->symbols[i];
+        const elf_sym *s = &t->symbols[i];
         if (!is_function(s) || s->st_name >= t->strings_size)
             continue;
         size_t n = strlen(t->strings + s->st_name) + 1;
@@ -167,7 +180,7 @@ static void set_range(struct object *o, const struct dl_phdr_info *info)
     o->base = info->dlpi_addr;
     o->from = UINTPTR_MAX;
     for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        const elf_phdr *p = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + p->p_vaddr;
         if (p->p_type != PT_LOAD)
             continue;
