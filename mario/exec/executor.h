@@ -43,8 +43,8 @@ struct executor {
     struct bufferevent *reply;     /* c->bufev while a function runs; empty between connections */
     struct bufferevent *discard;   /* c->bufev everywhere else; what it gets is dropped */
     struct evbuffer *reply_buf;    /* the reply's output */
-    struct evbuffer *spent;        /* empty; what was in the reply, while its cleanups run */
     uint32_t outside;              /* writes that were dropped, since they were last reported */
+    bool draining;                 /* cleanups of what is in the reply run */
     size_t reply_keep;         /* bytes of it written before the function closed; SIZE_MAX if it did not */
     enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
     char *out_buf;             /* c->out_buf of all connections */

@@ -48,8 +48,7 @@ bool reply_setup(struct executor *t)
 {
     t->reply = reply_create(t->pub.base);
     t->discard = reply_create(t->pub.base);
-    t->spent = evbuffer_new();
-    if (t->reply == NULL || t->discard == NULL || t->spent == NULL)
+    if (t->reply == NULL || t->discard == NULL)
         return false;
     t->reply_buf = bufferevent_get_output(t->reply);
     t->reply_keep = SIZE_MAX;
@@ -58,14 +57,12 @@ bool reply_setup(struct executor *t)
 
 void reply_teardown(struct executor *t)
 {
-    if (t->reply != NULL)
+    if (t->reply != NULL && !t->draining) /* else its buffer is half freed, and lost */
         bufferevent_free(t->reply);
     if (t->discard != NULL)
         bufferevent_free(t->discard);
-    if (t->spent != NULL)
-        evbuffer_free(t->spent);
     t->reply = t->discard = NULL;
-    t->reply_buf = t->spent = NULL;
+    t->reply_buf = NULL;
 }
 
 void reply_cut(struct executor *t)
@@ -75,34 +72,20 @@ void reply_cut(struct executor *t)
         t->reply_keep = n;
 }
 
-/* All that is in the reply goes into *gone, which is empty. The application may have frozen it. */
-static void move_out(struct executor *t, struct evbuffer *gone)
-{
-    if (evbuffer_add_buffer(gone, t->reply_buf) == 0)
-        return;
-    evbuffer_unfreeze(t->reply_buf, 0);
-    evbuffer_unfreeze(t->reply_buf, 1);
-    evbuffer_add_buffer(gone, t->reply_buf);
-    CHECK(reply_length(t) == 0);
-}
-
-/* By way of a buffer that nobody else knows: while libevent calls cleanups it is half freed, and one may write again
- * or end the thread. In that case it is lost, for t->spent was nulled before. */
+/* While libevent calls cleanups it is half freed: nobody may write into it by a pointer that was kept. */
 void reply_drain(struct executor *t)
 {
-    for (bool again = false; reply_length(t) > 0; again = true) {
-        struct evbuffer *gone = t->spent != NULL ? t->spent : evbuffer_new();
-        t->spent = NULL;
-        t->outside += again;
-        if (gone == NULL) { /* no memory for another one */
-            evbuffer_unfreeze(t->reply_buf, 1);
-            evbuffer_drain(t->reply_buf, reply_length(t));
-            continue;
-        }
-        move_out(t, gone);
-        evbuffer_drain(gone, evbuffer_get_length(gone));
-        t->spent = gone;
+    size_t n = reply_length(t);
+    if (n == 0)
+        return;
+    evbuffer_freeze(t->reply_buf, 0);
+    t->draining = true;
+    if (evbuffer_drain(t->reply_buf, n) != 0) { /* the application has frozen it */
+        evbuffer_unfreeze(t->reply_buf, 1);
+        evbuffer_drain(t->reply_buf, n);
     }
+    t->draining = false;
+    evbuffer_unfreeze(t->reply_buf, 0);
 }
 
 void reply_abandon(void *executor)
@@ -110,10 +93,22 @@ void reply_abandon(void *executor)
     struct executor *t = executor;
     if (t->conn != NULL)
         t->conn->bufev = t->discard;
-    reply_drain(t);
+    if (!t->draining)
+        reply_drain(t);
+    evbuffer_freeze(t->reply_buf, 0); /* destructors of thread-specific data come yet */
 }
 
-void reply_close(struct executor *t)
+bool reply_renew(struct executor *t)
 {
-    evbuffer_freeze(t->reply_buf, 0);
+    if (!t->draining) {
+        evbuffer_unfreeze(t->reply_buf, 0);
+        return true;
+    }
+    struct bufferevent *b = reply_create(bufferevent_get_base(t->discard));
+    if (b == NULL)
+        return false;
+    t->reply = b;
+    t->reply_buf = bufferevent_get_output(b);
+    t->draining = false;
+    return true;
 }

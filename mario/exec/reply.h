@@ -36,15 +36,15 @@ static inline size_t reply_wanted(const struct executor *t)
 }
 
 /* Empty the reply: user code runs. The fence is open, c->bufev of the connection whose function ran, if there is one,
- * is the discard. What cleanups write into the reply, by a pointer they kept, is dropped as well and counts as written
- * outside. */
+ * is the discard. Meanwhile who kept a pointer to the reply is refused. */
 void reply_drain(struct executor *t);
 
 /* The thread ends in user code or was fenced off: what is in the reply is given back here, by the thread that ran
- * its function. For pthread_cleanup_push(). */
+ * its function; not what it was giving back when it ended. Nobody can write into it any more. For
+ * pthread_cleanup_push(). */
 void reply_abandon(void *executor);
-/* Nothing can be written into it any more: who frees it finds it empty, whatever destructors of thread-specific data
- * still try. */
-void reply_close(struct executor *t);
+/* Another thread goes on with this executor, and its reply. If the former one ended while it drained that, libevent has
+ * half freed it: it is lost, and there is a new one. False without memory. */
+__attribute__((warn_unused_result)) bool reply_renew(struct executor *t);
 
 #endif

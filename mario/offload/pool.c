@@ -167,6 +167,8 @@ static void on_death(void *arg)
     j->outside = t->outside;
     t->outside = 0;
     slog_err_t(t->pub.qlog, "the thread that ran function 0x%04x ended in it: replaced", j->akg_id);
+    while (!reply_renew(t))
+        nsleep(AGAIN_NS);
     executor_here = NULL;
     mem_thread_fini();
     pthread_detach(pthread_self());

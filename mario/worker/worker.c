@@ -284,7 +284,6 @@ void worker_on_thread_end(void *arg)
 {
     struct worker *w = arg;
     struct executor *t = executor_here;
-    reply_close(t);
     fence_die(&t->fence);
     mem_thread_fini();
     atomic_store_explicit(&t->gone, true, memory_order_release);
