@@ -314,12 +314,15 @@ START_TEST(the_line_is_served_in_order)
 {
     enum { MANY = 300 };
     struct server s;
+    unsigned char packets[MANY * 12]; /* sent at once, so that they are read at once */
+    size_t len = 0;
     START(&s, "server.workernum=1", "offload.threads=1", "offload.queue=1");
     int greedy = client_open(&s), modest = client_open(&s), first = client_open(&s);
     send_number(first, AWAY(TEST_STICK), TEST_IN_FUNCTION);
     server_wait_counter(&s, "offload_jobs", 1, 3000);
     for (uint32_t i = 0; i < MANY; i++)
-        send_number(greedy, AWAY(TEST_NAP), i);
+        len += client_packet(packets + len, AWAY(TEST_NAP), &i, sizeof i);
+    client_send(greedy, packets, len);
     server_wait_counter(&s, "offload_full", 1, 3000);
     send_number(modest, AWAY(TEST_NAP), 7);
     server_wait_counter(&s, "offload_full", 2, 3000);
