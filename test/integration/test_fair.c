@@ -323,14 +323,15 @@ START_TEST(a_bounded_number_at_a_time)
     enum { CLIENTS = 2000 };
     static int fds[CLIENTS];
     struct server s;
-    server_start(&s, "testapp", "server.workernum=2", "server.connnum=2000", NULL);
-    server_signal(&s, SIGSTOP);
-    uint64_t began = mono_ns();
+    server_start(&s, "testapp", "server.workernum=2", "server.connnum=2000", "watch.warn_ms=0", NULL);
+    int fd = client_open(&s);
+    uint32_t ms = 1500 * ITEST_SLOW;
+    client_ask(fd, TEST_STALL, &ms, sizeof ms, &ms, sizeof ms);
+    wait_counter(fd, "master_stalls", 1); /* behind it the timer is due again */
     for (int i = 0; i < CLIENTS; i++)
         fds[i] = client_open(&s);
-    sleep_until(began + 1200 * NS_PER_MS); /* the timer is due */
-    server_signal(&s, SIGCONT);
-    client_echo(fds[CLIENTS - 1], 10);
+    wait_counter(fd, "accept_step", 1);
+    close(fd);
     for (int i = 0; i < CLIENTS; i++)
         close(fds[i]);
     server_finish(&s);
