@@ -32,6 +32,12 @@ static struct log_limit signal_notes, dumps;
 /* The last two an application may want for itself. */
 static const int master_signals[MASTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
+/* Not libevent's: it has one base for signals in the process, and takes the last that an event was added to. An
+ * application that waits for a signal on its worker's base would get the server's as well. */
+static _Atomic uint32_t signals_came[MASTER_SIGNALS];   /* handlers (w) -> master (swaps for 0) */
+static struct sigaction signals_before[MASTER_SIGNALS]; /* while the master has its own: what was there */
+static struct doorbell *_Atomic signals_bell;           /* the master's; NULL when it does not run */
+
 static struct timer {
     uint32_t seconds;
     MARIO_TIMER_FUNC f;
@@ -155,6 +161,8 @@ static uint32_t count_finished(const struct master *m)
     return n;
 }
 
+static void look_at_signals(struct master *m);
+
 static void on_bell(evutil_socket_t fd, short what, void *arg)
 {
     struct master *m = arg;
@@ -163,6 +171,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     doorbell_answer(&m->bell);
     watchdog_look(&m->watchdog);
     publish_settled(m->settings);
+    look_at_signals(m);
     look_at_stop_requests(m);
     uint32_t finished = count_finished(m);
     if (finished > 0 && m->stage == STAGE_ACCEPTING) {
@@ -194,22 +203,43 @@ static const char *meaning(int sig)
     }
 }
 
-static void on_signal(evutil_socket_t sig, short what, void *arg)
+/* Any thread that has not blocked it: those that the application started before the server. */
+static void on_signal(int sig)
 {
-    struct master *m = arg;
-    (void) what;
+    int saved = errno;
+    struct doorbell *bell = atomic_load_explicit(&signals_bell, memory_order_acquire);
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        if (master_signals[i] == sig)
+            atomic_fetch_add_explicit(&signals_came[i], 1, memory_order_release);
+    }
+    if (bell != NULL)
+        doorbell_ring(bell, BELL_STOP_BIT);
+    errno = saved;
+}
+
+static void obey(struct master *m, int sig)
+{
     uint32_t held_back;
     bool stops = sig == SIGTERM || sig == SIGINT;
     if (stops && supervise_is_echo())
         return;
     if (log_limit_pass(&signal_notes, 2, &held_back))
-        slog_info_t(m->qlog, "signal %d: %s%s", (int) sig, meaning((int) sig), log_more(held_back).text);
+        slog_info_t(m->qlog, "signal %d: %s%s", sig, meaning(sig), log_more(held_back).text);
     if (stops)
         master_stop(m);
     else if (sig == SIGHUP)
         log_reopen();
     else if (sig == SIGUSR1 && log_limit_pass(&dumps, 1, &held_back))
         dump_all(m);
+}
+
+static void look_at_signals(struct master *m)
+{
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        uint32_t n = atomic_exchange_explicit(&signals_came[i], 0, memory_order_acquire);
+        while (n-- > 0)
+            obey(m, master_signals[i]);
+    }
 }
 
 /* ---- Timers of the application ---- */
@@ -289,16 +319,30 @@ static bool timers_setup(struct master *m)
     return true;
 }
 
-static bool signals_setup(struct master *m)
+static void signals_setup(struct master *m)
 {
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigfillset(&sa.sa_mask);
+    atomic_store_explicit(&signals_bell, &m->bell, memory_order_release);
     for (int i = 0; i < MASTER_SIGNALS; i++) {
-        if (!m->takes[i] || !is_ours(master_signals[i]))
-            continue;
-        m->signal_events[i] = evsignal_new(m->base, master_signals[i], on_signal, m);
-        if (m->signal_events[i] == NULL || event_add(m->signal_events[i], NULL) != 0)
-            return false;
+        m->handles[i] = m->takes[i] && is_ours(master_signals[i]) &&
+                        sigaction(master_signals[i], &sa, &signals_before[i]) == 0;
     }
-    return true;
+}
+
+/* What came too late for this server is for nobody. */
+static void signals_teardown(struct master *m)
+{
+    struct doorbell *mine = &m->bell;
+    if (!atomic_compare_exchange_strong(&signals_bell, &mine, NULL))
+        return;
+    for (int i = 0; i < MASTER_SIGNALS; i++) {
+        struct sigaction sa;
+        if (m->handles[i] && sigaction(master_signals[i], NULL, &sa) == 0 && sa.sa_handler == on_signal)
+            sigaction(master_signals[i], &signals_before[i], NULL);
+        m->handles[i] = false;
+        atomic_store_explicit(&signals_came[i], 0, memory_order_relaxed);
+    }
 }
 
 bool master_setup(struct master *m)
@@ -341,10 +385,7 @@ void master_teardown(struct master *m)
         if (events[i] != NULL)
             event_free(events[i]);
     }
-    for (int i = 0; i < MASTER_SIGNALS; i++) {
-        if (m->signal_events[i] != NULL)
-            event_free(m->signal_events[i]);
-    }
+    signals_teardown(m);
     for (int i = 0; i < MASTER_TIMERS; i++) {
         if (m->timer_events[i] != NULL)
             event_free(m->timer_events[i]);
@@ -373,8 +414,9 @@ static bool set_policy(int from, int to)
 bool master_run(struct master *m)
 {
     sigset_t mine, old;
-    if (!signals_setup(m) || !timers_setup(m) || !heart_setup(m))
+    if (!timers_setup(m) || !heart_setup(m))
         return false;
+    signals_setup(m);
     sigemptyset(&mine);
     for (int i = 0; i < MASTER_SIGNALS; i++) {
         if (m->takes[i])

@@ -30,11 +30,11 @@ struct master {
     LOG_QUEUE *qlog;
     struct doorbell bell; /* workers, mario_stop_server() -> master; the server's to make and end */
     struct event *bell_event;
-    struct event *retry_event; /* the next step of a stop */
-    struct event *drain_event; /* time is up */
-    struct event *beat_event;  /* a parent wants to see that the loop goes on; NULL if not */
-    struct event *signal_events[MASTER_SIGNALS];
-    bool takes[MASTER_SIGNALS]; /* the signal is not the application's */
+    struct event *retry_event;    /* the next step of a stop */
+    struct event *drain_event;    /* time is up */
+    struct event *beat_event;     /* a parent wants to see that the loop goes on; NULL if not */
+    bool takes[MASTER_SIGNALS];   /* the signal is not the application's */
+    bool handles[MASTER_SIGNALS]; /* and the handler is the master's own */
     struct event *timer_events[MASTER_TIMERS];
 
     struct worker *workers;

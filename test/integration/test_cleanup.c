@@ -4,6 +4,7 @@
  * functions that write where nobody reads, or that treat socket and loop badly: others are unharmed.
  */
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,6 +334,23 @@ START_TEST(an_event_that_is_always_ready)
 }
 END_TEST
 
+/* Goal: a function waits for a signal on its worker's loop, for which libevent has one loop in the process: the master
+ * hears its own signals all the same. */
+START_TEST(a_signal_of_its_own)
+{
+    struct server s;
+    server_start(&s, "testapp", "server.workernum=2", NULL);
+    int fd = client_open(&s);
+    ck_assert_uint_eq(client_ask(fd, TEST_OWN_SIGNAL, NULL, 0, NULL, 0), 0);
+    server_signal(&s, SIGUSR1);
+    server_wait_log(&s, " signal 10: what the server does follows", 3000);
+    server_signal(&s, SIGUSR2);
+    client_echo(fd, 100);
+    close(fd);
+    server_stop(&s);
+}
+END_TEST
+
 /* ---- Descriptors ---- */
 
 /* Goal: functions and end hooks close the descriptors of their connections, as old programs may. Their clients see the
@@ -412,6 +430,7 @@ Suite *cleanup_suite(void)
     c = itest_case(s, "socket and loop", 20);
     tcase_add_test(c, a_blocking_socket);
     tcase_add_test(c, an_event_that_is_always_ready);
+    tcase_add_test(c, a_signal_of_its_own);
     c = itest_case(s, "descriptors", 20);
     tcase_add_test(c, descriptors_of_others_stay_open);
     tcase_add_test(c, files_of_the_application_stay_open);

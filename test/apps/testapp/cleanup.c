@@ -125,6 +125,22 @@ sint32 do_own_event(CONN *c)
     return do_echo(c);
 }
 
+static void on_own_signal(evutil_socket_t sig, short what, void *arg)
+{
+    (void) sig;
+    (void) what;
+    (void) arg;
+}
+
+sint32 do_own_signal(CONN *c)
+{
+    struct event *e = evsignal_new(c->owner->base, SIGUSR2, on_own_signal, NULL);
+    if (e == NULL || event_add(e, NULL) != 0)
+        return -1;
+    own_events[own_event_count++ % 16] = e;
+    return do_echo(c);
+}
+
 static void write_late(evutil_socket_t fd, short what, void *bufev)
 {
     static const char text[] = "too late for anybody";

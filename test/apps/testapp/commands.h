@@ -51,10 +51,11 @@ enum testapp_cmd {
                                   last has a cleanup that closes; -> uint8 found */
     TEST_MAY_WAIT = 0x7062,  /* makes its socket a blocking one, echoes */
     TEST_OWN_EVENT = 0x7063, /* an event of its own on the worker's loop, always ready; echoes. Inline only */
-    TEST_RELOAD = 0x7033,    /* test_reload; echoes; soon after the master has the server use it, so often */
-    TEST_CLOSE_FD = 0x7064,  /* uint32 test_close_fd: closes its own descriptor; see there */
-    TEST_OFFLOADED = 0x100,  /* to be added to a command */
-    TEST_CONCURRENT = 0x200  /* to be added instead */
+    TEST_OWN_SIGNAL = 0x7065, /* waits for USR2 on the worker's loop; echoes. Inline only */
+    TEST_RELOAD = 0x7033,     /* test_reload; echoes; soon after the master has the server use it, so often */
+    TEST_CLOSE_FD = 0x7064,   /* uint32 test_close_fd: closes its own descriptor; see there */
+    TEST_OFFLOADED = 0x100,   /* to be added to a command */
+    TEST_CONCURRENT = 0x200   /* to be added instead */
 };
 
 enum test_place {
