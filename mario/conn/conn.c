@@ -366,7 +366,7 @@ bool conn_has_socket(const struct conn *c)
 void conn_lose_socket(struct shard *s, uint32_t slot, int fd)
 {
     struct conn *c = &s->conns[slot];
-    if (c->magic != CONN_MAGIC || c->pub.fd != fd)
+    if (slot >= s->fresh || c->magic != CONN_MAGIC || c->pub.fd != fd)
         return;
     if (c->state == CONN_LINGER)
         linger_end(c);
