@@ -353,10 +353,10 @@ END_TEST
 
 /* ---- Descriptors ---- */
 
-/* Goal: functions and end hooks close the descriptors of their connections, as old programs may. Their clients see the
- * end, newcomers get the numbers at once, on the same worker and on others: none of them is closed in their stead, or
- * starves, or gets another's bytes. Two threads use the same number, which is the matter here: ThreadSanitizer is not to
- * say so. */
+/* Goal: functions and end hooks close the descriptors of their connections, as old programs may. Their clients see
+ * the end, newcomers get the numbers at once, on the same worker and on others: none of them is closed in their
+ * stead, or starves, or gets another's bytes. Two threads use the same number, which is the matter here:
+ * ThreadSanitizer is not to say so. */
 START_TEST(descriptors_of_others_stay_open)
 {
     enum { ROUNDS = 60, STAY = 10 };
