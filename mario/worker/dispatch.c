@@ -180,52 +180,80 @@ static inline void step(struct batch *b)
     b->seen = 0;
 }
 
-/* The packet in front to its function. True to go on with the next one. Read as text it ends where it ends: behind it
- * may stand what others have sent. */
-static bool call(struct executor *t, struct conn *c, FUNC_PTR f, const struct batch *b)
+/* A packet to its function; `rest` bytes stand behind it. True to go on with the next one. Read as text it ends where it
+ * ends: behind it may stand what others have sent. Where that is long enough it is put back in one piece: the next
+ * head is read from it at once, for which a processor need not wait if one store wrote all of it. */
+static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned char *packet, uint32_t len,
+                        uint16_t id, size_t rest)
 {
-    unsigned char *packet = b->data + b->frame.at, *end = packet + b->frame.len, behind = *end;
+    unsigned char *end = packet + len;
+    uint64_t behind;
+    if (rest >= sizeof behind)
+        memcpy(&behind, end, sizeof behind);
+    else
+        behind = *end;
     *end = 0;
     c->pub.in_buf = (char *) packet;
-    c->pub.in_buf_len = (uint16) b->frame.len;
-    executor_note(t, ACTIVITY_PACKET, b->frame.id);
+    c->pub.in_buf_len = (uint16) len;
+    executor_note(t, ACTIVITY_PACKET, id);
     sint32 rc = f(&c->pub);
-    *end = behind;
+    if (rest >= sizeof behind)
+        memcpy(end, &behind, sizeof behind);
+    else
+        *end = (unsigned char) behind;
     if (rc != 0 && t->end_reason == REASON_NONE)
         note_close(t, REASON_function_error);
     return t->end_reason == REASON_NONE;
+}
+
+/* The work of hand_out(), compiled twice: once for HEAD+Data alone, of which it is known that a packet is the whole of
+ * its bytes. */
+static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t, struct conn *c,
+                                                              struct batch *b, const bool is_head)
+{
+    const struct mario_framing *framing = framing_of(c);
+    const FUNC_PTR *funcs = t->shard->service->funcs;
+    const size_t high = t->shard->set->output_high;
+    unsigned char *at = b->data, *const limit = at + b->n;
+    uint64_t packets = 0;
+    bool more = true, away = false;
+    while (more && at < limit) {
+        uint32_t n = (uint32_t) (limit - at);
+        enum mario_frame_answer answer =
+            is_head ? head_look(framing, at, n, &b->frame) : ask(framing, at, n, b->seen, &b->frame);
+        FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
+        away = f == registry_offloaded;
+        if (f == NULL) {
+            if (answer != MARIO_FRAME_MORE)
+                note_close(t, answer == MARIO_FRAME_BAD ? (enum reason) b->frame.fault : REASON_unknown_akg);
+            b->seen = n;
+        }
+        if (f == NULL || away)
+            break;
+        packets++;
+        unsigned char *packet = is_head ? at : at + b->frame.at;
+        uint32_t len = b->frame.len;
+        at += b->frame.need;
+        b->seen = 0;
+        more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len) &&
+               !fence_is_lost(&t->fence) && room_for_more(t, c, high);
+        if (pace_step(&t->pace) && at < limit) {
+            b->late = pace_look(&t->pace);
+            more = more && !b->late;
+        }
+    }
+    b->n = (uint32_t) (limit - at);
+    b->data = at;
+    bool open = finish_functions(t, c);
+    stats_add(t->shard->stats, STAT_packets_in, packets);
+    return open && away;
 }
 
 /* Call the inline functions for the whole packets in front; step behind them. True if the packet that then stands in
  * front, which is whole, is for an offloaded function. */
 static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
 {
-    const struct mario_framing *framing = framing_of(c);
-    const FUNC_PTR *funcs = t->shard->service->funcs;
-    size_t high = t->shard->set->output_high;
-    uint64_t packets = 0;
-    bool more = true, away = false;
-    while (more && b->n > 0) {
-        enum mario_frame_answer answer = ask(framing, b->data, b->n, b->seen, &b->frame);
-        FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
-        away = f == registry_offloaded;
-        if (f == NULL) {
-            if (answer != MARIO_FRAME_MORE)
-                note_close(t, answer == MARIO_FRAME_BAD ? (enum reason) b->frame.fault : REASON_unknown_akg);
-            b->seen = b->n;
-        }
-        if (f == NULL || away)
-            break;
-        packets++;
-        more = call(t, c, f, b) && !fence_is_lost(&t->fence) && room_for_more(t, c, high);
-        step(b);
-        if (pace_step(&t->pace) && b->n > 0)
-            b->late = pace_look(&t->pace);
-        more = more && !b->late;
-    }
-    bool open = finish_functions(t, c);
-    stats_add(t->shard->stats, STAT_packets_in, packets);
-    return open && away;
+    return framing_of(c)->next == head_next ? hand_out_as(t, c, b, true) : hand_out_as(t, c, b, false);
 }
 
 /* The packet in front goes to its offloaded function. True to go on with the next one. */
