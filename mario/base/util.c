@@ -32,14 +32,14 @@ void signal_handler(int sig, void (*h)(int))
     sigaction(sig, &sa, NULL);
 }
 
-void nsleep(uint32 ns)
+void nsleep(uint32_t ns)
 {
     struct timespec t = {.tv_sec = ns / 1000000000u, .tv_nsec = ns % 1000000000u};
     while (nanosleep(&t, &t) != 0 && errno == EINTR) {
     }
 }
 
-void susleep(uint32 s, uint32 us)
+void susleep(uint32_t s, uint32_t us)
 {
     struct timespec t = {.tv_sec = (time_t) s + us / 1000000u, .tv_nsec = (long) (us % 1000000u) * 1000};
     while (nanosleep(&t, &t) != 0 && errno == EINTR) {

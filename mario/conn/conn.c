@@ -28,7 +28,7 @@ enum {
 
 static const struct {
     const char *name;
-    uint16 hook;
+    uint16_t hook;
     enum mario_log_level level;
 } reasons[REASON_COUNT] = {
 #define ROW(name, hook, level) [REASON_##name] = {#name, hook, level},
@@ -393,13 +393,13 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
 {
     if (c->pub.err_type == 0)
         c->pub.err_type = reasons[r].hook;
-    uint16 hook = reasons[r].hook;
+    uint16_t hook = reasons[r].hook;
     if (r == REASON_function_closed && c->pub.err_type == g_akg_timeout_id)
         hook = g_akg_timeout_id;
     c->greeted = false; /* it is said once, whatever becomes of it */
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
-    c->pub.out_buf_len = (uint16) t->shard->service->max_pkglen;
+    c->pub.out_buf_len = (uint16_t) t->shard->service->max_pkglen;
     c->pub.bufev = t->discard;
     executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
     executor_note(t, ACTIVITY_END, hook);
@@ -478,7 +478,7 @@ void conn_pass(struct shard *s)
 /* ---- Public ---- */
 
 /* A function or hook of c closes it: only noted, it ends when its function has returned. */
-static void close_own(struct executor *t, CONN *pub, uint16 reason_id, enum reason reason)
+static void close_own(struct executor *t, CONN *pub, uint16_t reason_id, enum reason reason)
 {
     if (t->end_reason != REASON_NONE)
         return;
@@ -488,7 +488,7 @@ static void close_own(struct executor *t, CONN *pub, uint16 reason_id, enum reas
 }
 
 /* Another connection, outside the fence: before that not even its owner may be looked at. */
-static void close_other(struct executor *t, struct conn *c, uint16 reason_id, enum reason reason)
+static void close_other(struct executor *t, struct conn *c, uint16_t reason_id, enum reason reason)
 {
     if (c->pub.owner != &t->pub) {
         slog_err_t(t->pub.qlog, "close_conn: not this worker's connection, nothing done");
@@ -500,7 +500,7 @@ static void close_other(struct executor *t, struct conn *c, uint16 reason_id, en
         conn_close(c, reason);
 }
 
-static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
+static void close_by_function(CONN *pub, uint16_t reason_id, enum reason reason)
 {
     struct executor *t = executor_here;
     if (t == NULL) {
@@ -519,7 +519,7 @@ static void close_by_function(CONN *pub, uint16 reason_id, enum reason reason)
         fence_open(&t->fence);
 }
 
-void close_conn(CONN *c, uint16 reason_id)
+void close_conn(CONN *c, uint16_t reason_id)
 {
     close_by_function(c, reason_id,
                       reason_id == g_akg_error_id ? REASON_function_error : REASON_function_closed);

@@ -17,7 +17,7 @@
 
 _Thread_local struct executor *executor_here;
 
-LOG_QUEUE *executor_log_queue(const char *kind, uint32 number)
+LOG_QUEUE *executor_log_queue(const char *kind, uint32_t number)
 {
     char name[16];
     LOG_QUEUE *q = create_log_queue();
@@ -26,7 +26,7 @@ LOG_QUEUE *executor_log_queue(const char *kind, uint32 number)
     return q;
 }
 
-bool executor_setup(struct executor *t, uint32 ind, struct activity *activity)
+bool executor_setup(struct executor *t, uint32_t ind, struct activity *activity)
 {
     t->pub.ind = ind;
     t->activity = activity;
@@ -94,13 +94,13 @@ static bool find_peer(const CONN *c, struct peer *p)
     return true;
 }
 
-sint32 mario_peer(const CONN *c, char *buf, uint32 size)
+int32_t mario_peer(const CONN *c, char *buf, uint32_t size)
 {
     struct peer p;
     return find_peer(c, &p) && peer_print(&p, buf, size) < size ? 0 : -1;
 }
 
-sint32 mario_peer_addr(const CONN *c, struct sockaddr_storage *out)
+int32_t mario_peer_addr(const CONN *c, struct sockaddr_storage *out)
 {
     struct peer p;
     if (!find_peer(c, &p))

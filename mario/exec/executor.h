@@ -82,10 +82,10 @@ struct executor {
 extern _Thread_local struct executor *executor_here;
 
 /* Give it queue, base, buffer, reply and discard. False with errno; then teardown. */
-__attribute__((warn_unused_result)) bool executor_setup(struct executor *t, uint32 ind,
+__attribute__((warn_unused_result)) bool executor_setup(struct executor *t, uint32_t ind,
                                                         struct activity *activity);
 /* A log queue with the thread's name in the log: kind-number. NULL without memory. */
-LOG_QUEUE *executor_log_queue(const char *kind, uint32 number);
+LOG_QUEUE *executor_log_queue(const char *kind, uint32_t number);
 /* Once its thread has ended, or none was started: free it with all it has, and null the pointer. */
 void executor_destroy(struct executor **t);
 

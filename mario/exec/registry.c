@@ -16,7 +16,7 @@
 #include "mario/mario_compat.h"
 
 FUNC_PTR AKG_FUNC[AKG_IDS];
-uint32 g_stx = DEFAULT_STX;
+uint32_t g_stx = DEFAULT_STX;
 
 static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
@@ -29,14 +29,14 @@ const FUNC_PTR *registry_functions(void)
     return functions;
 }
 
-uint32 registry_stx(void)
+uint32_t registry_stx(void)
 {
     return g_stx;
 }
 
 /* What an application has written into the table counts as if it had been registered. A page of ours that nothing
  * stands in stays untouched. */
-static void take_written(uint32 id)
+static void take_written(uint32_t id)
 {
     FUNC_PTR f = AKG_FUNC[id];
     if (id >= AKG_FIRST_RESERVED) {
@@ -50,7 +50,7 @@ static void take_written(uint32 id)
 
 void registry_freeze(void)
 {
-    for (uint32 id = 0; id < AKG_IDS; id++)
+    for (uint32_t id = 0; id < AKG_IDS; id++)
         take_written(id);
     atomic_store(&frozen, true);
 }
@@ -65,13 +65,13 @@ bool registry_is_frozen(void)
     return atomic_load(&frozen);
 }
 
-sint32 registry_run_hook(uint16 reserved_id, CONN *c)
+int32_t registry_run_hook(uint16_t reserved_id, CONN *c)
 {
     FUNC_PTR f = hooks[reserved_id - AKG_FIRST_RESERVED];
     return f == NULL ? 0 : f(c);
 }
 
-static sint32 set(uint16 id, FUNC_PTR *place, FUNC_PTR f)
+static int32_t set(uint16_t id, FUNC_PTR *place, FUNC_PTR f)
 {
     if (registry_is_frozen())
         return -1;
@@ -79,52 +79,52 @@ static sint32 set(uint16 id, FUNC_PTR *place, FUNC_PTR f)
     return 0;
 }
 
-static sint32 set_hook(uint16 id, FUNC_PTR f)
+static int32_t set_hook(uint16_t id, FUNC_PTR f)
 {
     return set(id, &hooks[id - AKG_FIRST_RESERVED], f);
 }
 
 /* ---- Offloaded functions ---- */
 
-sint32 registry_offloaded(CONN *c)
+int32_t registry_offloaded(CONN *c)
 {
     CHECK(c == NULL); /* whoever calls it should have handed the packet over */
     return -1;
 }
 
-FUNC_PTR registry_offload_function(uint16 id)
+FUNC_PTR registry_offload_function(uint16_t id)
 {
     return away[id];
 }
 
-bool registry_offload_is_concurrent(uint16 id)
+bool registry_offload_is_concurrent(uint16_t id)
 {
     return concurrent[id];
 }
 
-uint32 registry_offload_count(void)
+uint32_t registry_offload_count(void)
 {
-    uint32 n = 0;
-    for (uint32 i = 0; i < AKG_IDS; i++)
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < AKG_IDS; i++)
         n += away[i] != NULL;
     return n;
 }
 
-uint16 registry_offload_first(void)
+uint16_t registry_offload_first(void)
 {
-    uint16 id = 0;
+    uint16_t id = 0;
     while (id < AKG_FIRST_RESERVED && away[id] == NULL)
         id++;
     return id;
 }
 
-static sint32 refuse(uint16 id, const char *why)
+static int32_t refuse(uint16_t id, const char *why)
 {
     complain("function 0x%04x cannot be registered: %s", id, why);
     return -1;
 }
 
-static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
+static int32_t set_away(uint16_t id, FUNC_PTR f, bool is_concurrent)
 {
     if (registry_is_frozen())
         return refuse(id, "the server runs");
@@ -140,19 +140,19 @@ static sint32 set_away(uint16 id, FUNC_PTR f, bool is_concurrent)
     return 0;
 }
 
-sint32 regist_akg_func_offload(uint16 id, FUNC_PTR f)
+int32_t regist_akg_func_offload(uint16_t id, FUNC_PTR f)
 {
     return set_away(id, f, false);
 }
 
-sint32 regist_akg_func_offload_concurrent(uint16 id, FUNC_PTR f)
+int32_t regist_akg_func_offload_concurrent(uint16_t id, FUNC_PTR f)
 {
     return set_away(id, f, true);
 }
 
 /* ---- Registering ---- */
 
-sint32 regist_akg_func(uint16 id, FUNC_PTR f)
+int32_t regist_akg_func(uint16_t id, FUNC_PTR f)
 {
     if (id >= AKG_FIRST_RESERVED || registry_is_frozen())
         return -1;
@@ -162,33 +162,33 @@ sint32 regist_akg_func(uint16 id, FUNC_PTR f)
     return set(id, &functions[id], f);
 }
 
-sint32 regist_connected_func(FUNC_PTR f)
+int32_t regist_connected_func(FUNC_PTR f)
 {
     return set_hook(g_akg_connected_id, f);
 }
 
-sint32 regist_timeout_func(FUNC_PTR f)
+int32_t regist_timeout_func(FUNC_PTR f)
 {
     return set_hook(g_akg_timeout_id, f);
 }
 
-sint32 regist_closed_func(FUNC_PTR f)
+int32_t regist_closed_func(FUNC_PTR f)
 {
     return set_hook(g_akg_closed_id, f);
 }
 
-sint32 regist_error_func(FUNC_PTR f)
+int32_t regist_error_func(FUNC_PTR f)
 {
     return set_hook(g_akg_error_id, f);
 }
 
-sint32 regist_disconnected_func(FUNC_PTR f)
+int32_t regist_disconnected_func(FUNC_PTR f)
 {
-    sint32 a = regist_closed_func(f), b = regist_timeout_func(f), c = regist_error_func(f);
+    int32_t a = regist_closed_func(f), b = regist_timeout_func(f), c = regist_error_func(f);
     return a == 0 && b == 0 && c == 0 ? 0 : -1;
 }
 
-sint32 regist_stx(uint32 stx)
+int32_t regist_stx(uint32_t stx)
 {
     if (registry_is_frozen())
         return -1;

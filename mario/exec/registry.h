@@ -15,19 +15,19 @@
 /* All functions by id; the reserved ids are always NULL here, so they are unknown on the wire. Those that are
  * offloaded stand here as registry_offloaded, which is never called. */
 const FUNC_PTR *registry_functions(void);
-sint32 registry_offloaded(CONN *c);
+int32_t registry_offloaded(CONN *c);
 
 /* The function of an id that is offloaded. How many there are; one of them. */
-FUNC_PTR registry_offload_function(uint16 id);
-bool registry_offload_is_concurrent(uint16 id);
-uint32 registry_offload_count(void);
-uint16 registry_offload_first(void);
+FUNC_PTR registry_offload_function(uint16_t id);
+bool registry_offload_is_concurrent(uint16_t id);
+uint32_t registry_offload_count(void);
+uint16_t registry_offload_first(void);
 
-uint32 registry_stx(void);
+uint32_t registry_stx(void);
 
 /* Run the hook of a reserved id, if there is one. Returns its answer, 0 without a hook. The connection's
  * worker. */
-sint32 registry_run_hook(uint16 reserved_id, CONN *c);
+int32_t registry_run_hook(uint16_t reserved_id, CONN *c);
 
 /* Take what the application has written into AKG_FUNC; from now on registering is refused, until registry_thaw(). The
  * master, while no worker runs. */

@@ -101,13 +101,13 @@ static bool read_levels(const char *text, int level[SAID], char *why, size_t siz
     return true;
 }
 
-sint32 mario_log_levels_check(const char *text, char *why, uint32 size)
+int32_t mario_log_levels_check(const char *text, char *why, uint32_t size)
 {
     int level[SAID];
     return read_levels(text, level, why, size) ? 0 : -1;
 }
 
-sint32 mario_log_levels(const char *text, char *why, uint32 size)
+int32_t mario_log_levels(const char *text, char *why, uint32_t size)
 {
     int level[SAID];
     if (!read_levels(text, level, why, size))

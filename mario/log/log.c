@@ -57,7 +57,7 @@ static struct log_record *record_begin(LOG_QUEUE *q, int fd)
 }
 
 /* The text is in r->text as far as it fits; `wanted` is what vsnprintf() said. */
-static sint32 record_end(LOG_QUEUE *q, struct log_record *r, int wanted)
+static int32_t record_end(LOG_QUEUE *q, struct log_record *r, int wanted)
 {
     size_t len = wanted < 0 ? 0 : (size_t) wanted;
     if (len >= LOG_TEXT_SIZE) {
@@ -75,10 +75,10 @@ static sint32 record_end(LOG_QUEUE *q, struct log_record *r, int wanted)
         q->unseen = 0;
         doorbell_insist(&logger.bell, q->number);
     }
-    return (sint32) len;
+    return (int32_t) len;
 }
 
-sint32 record_log(LOG_QUEUE *q, int fd, const char *fmt, ...)
+int32_t record_log(LOG_QUEUE *q, int fd, const char *fmt, ...)
 {
     struct log_record *r = q != NULL && fd >= 0 ? record_begin(q, fd) : NULL;
     if (r == NULL)
@@ -263,7 +263,7 @@ void mario_log_options_init(struct mario_log_options *o)
     *o = (struct mario_log_options){.target = "-", .format = MARIO_LOG_TEXT, .keep = 7};
 }
 
-sint32 mario_log_target_check(const char *target, char *why, uint32 size)
+int32_t mario_log_target_check(const char *target, char *why, uint32_t size)
 {
     struct log_target t;
     return log_target_parse(&t, target, why, size) ? 0 : -1;
@@ -271,7 +271,7 @@ sint32 mario_log_target_check(const char *target, char *why, uint32 size)
 
 /* Open a target and hand it to the log thread, with new settings unless they are NULL. One that may be gone is
  * handed over unopened: the log thread tries again with each line. */
-static sint32 take_target(const char *text, bool may_be_gone, const struct log_settings *set)
+static int32_t take_target(const char *text, bool may_be_gone, const struct log_settings *set)
 {
     struct log_target t;
     char why[64];
@@ -297,21 +297,21 @@ static sint32 take_target(const char *text, bool may_be_gone, const struct log_s
 }
 
 /* The same; a thread that is cancelled here ends behind it, not with a file that nobody closes. */
-static sint32 use_target(const char *text, bool may_be_gone, const struct log_settings *set)
+static int32_t use_target(const char *text, bool may_be_gone, const struct log_settings *set)
 {
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    sint32 rc = take_target(text, may_be_gone, set);
+    int32_t rc = take_target(text, may_be_gone, set);
     pthread_setcancelstate(cancel, &cancel);
     return rc;
 }
 
-sint32 mario_log_open(const char *target)
+int32_t mario_log_open(const char *target)
 {
     return use_target(target, false, NULL);
 }
 
-sint32 mario_log_setup(const struct mario_log_options *o)
+int32_t mario_log_setup(const struct mario_log_options *o)
 {
     struct log_settings set = {.format = o->format,
                                .rotate_size = o->rotate_size,
@@ -355,7 +355,7 @@ void log_reopen(void)
     log_wake();
 }
 
-uint64 mario_log_dropped(void)
+uint64_t mario_log_dropped(void)
 {
     int cancel = logger_lock();
     uint64_t sum = logger.queue_dropped + atomic_load_explicit(&logger.write_dropped, memory_order_relaxed);
@@ -381,7 +381,7 @@ static bool lock_until(const struct timespec *until, int *cancel)
     return true;
 }
 
-sint32 mario_log_flush(uint32 timeout_ms)
+int32_t mario_log_flush(uint32_t timeout_ms)
 {
     struct timespec until;
     int cancel;

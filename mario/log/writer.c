@@ -74,8 +74,8 @@ static bool sink_takes(struct writer *w, const struct log_record *r, uint64_t re
 {
     char conn[LOG_CONN_SIZE], peer[LOG_PEER_SIZE];
     log_format_who(r, conn, peer);
-    MARIO_LOG_RECORD record = {.seconds = (sint64) (r->when / 1000000000u),
-                               .microseconds = (uint32) (r->when % 1000000000u / 1000),
+    MARIO_LOG_RECORD record = {.seconds = (int64_t) (r->when / 1000000000u),
+                               .microseconds = (uint32_t) (r->when % 1000000000u / 1000),
                                .level = (enum mario_log_level) r->level,
                                .subsystem = (enum mario_log_subsystem) r->subsystem,
                                .thread = r->thread,
@@ -85,7 +85,7 @@ static bool sink_takes(struct writer *w, const struct log_record *r, uint64_t re
                                .text = r->text,
                                .line = w->line,
                                .text_len = r->len,
-                               .line_len = (uint32) len,
+                               .line_len = (uint32_t) len,
                                .repeated = repeated};
     return w->sink(&record, w->sink_arg) != 0;
 }
@@ -433,7 +433,7 @@ static bool start(LOG_QUEUE *own)
     return logger.running;
 }
 
-sint32 start_log_thread(void)
+int32_t start_log_thread(void)
 {
     int cancel = logger_lock();
     bool running = logger.running;

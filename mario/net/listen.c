@@ -22,13 +22,13 @@
 enum { PROBES = 3 }; /* a peer that answers none of them is dead: one or two may get lost */
 
 /* Digits only, 0 .. 65535. */
-static bool parse_port(const char *text, uint16 *port)
+static bool parse_port(const char *text, uint16_t *port)
 {
     size_t n = strlen(text);
     if (n == 0 || n > 5 || strspn(text, "0123456789") != n)
         return false;
     long value = strtol(text, NULL, 10);
-    *port = (uint16) value;
+    *port = (uint16_t) value;
     return value <= 65535;
 }
 
@@ -45,7 +45,7 @@ static const char *parse_unix(const char *path, struct listen_address *a)
     return NULL;
 }
 
-static const char *parse_v6(char *host, uint16 port, struct listen_address *a)
+static const char *parse_v6(char *host, uint16_t port, struct listen_address *a)
 {
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) &a->addr;
     v6->sin6_family = AF_INET6;
@@ -57,7 +57,7 @@ static const char *parse_v6(char *host, uint16 port, struct listen_address *a)
                                                 : NULL;
 }
 
-static const char *parse_v4(const char *host, uint16 port, struct listen_address *a)
+static const char *parse_v4(const char *host, uint16_t port, struct listen_address *a)
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *) &a->addr;
     v4->sin_family = AF_INET;
@@ -69,7 +69,7 @@ static const char *parse_v4(const char *host, uint16 port, struct listen_address
 /* One entry, which is written to. NULL, or what is wrong with it. */
 static const char *parse_entry(char *entry, struct listen_address *a)
 {
-    uint16 port;
+    uint16_t port;
     *a = (struct listen_address){0};
     if (entry[0] == '\0')
         return "an empty entry";
@@ -167,7 +167,7 @@ int listen_parse(const char *list, struct listen_address *out, char *why, size_t
     return ok ? n : -1;
 }
 
-sint32 mario_listen_check(const char *list, char *why, uint32 size)
+int32_t mario_listen_check(const char *list, char *why, uint32_t size)
 {
     struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
     if (all == NULL) {
@@ -179,7 +179,7 @@ sint32 mario_listen_check(const char *list, char *why, uint32 size)
     return n < 0 ? -1 : 0;
 }
 
-sint32 mario_group_check(const char *group, char *why, uint32 size)
+int32_t mario_group_check(const char *group, char *why, uint32_t size)
 {
     gid_t gid;
     if (group == NULL || group[0] == '\0' || strcmp(group, "-") == 0 || account_group(group, &gid))
@@ -202,7 +202,7 @@ bool listen_settings(struct listen_options *set, const struct mario_options *o)
     return true;
 }
 
-uint16 listen_port(const struct listen_address *a)
+uint16_t listen_port(const struct listen_address *a)
 {
     if (a->addr.ss_family == AF_INET)
         return ntohs(((const struct sockaddr_in *) &a->addr)->sin_port);
@@ -231,7 +231,7 @@ static bool set_options(int fd, int family)
  *
  * On Linux accepted sockets inherit all of this from the listener, so it costs no system call a connection.
  */
-bool listen_keepalive(int fd, int family, uint32 seconds)
+bool listen_keepalive(int fd, int family, uint32_t seconds)
 {
     int on = seconds != 0, idle = (int) seconds;
     int count = idle < PROBES ? idle : PROBES;
@@ -249,7 +249,7 @@ bool listen_keepalive(int fd, int family, uint32 seconds)
 
 static void learn_port(struct listen_address *a, int fd)
 {
-    uint16 before = listen_port(a);
+    uint16_t before = listen_port(a);
     socklen_t len = sizeof a->addr;
     if (a->addr.ss_family == AF_UNIX || before != 0 ||
         getsockname(fd, (struct sockaddr *) &a->addr, &len) != 0)

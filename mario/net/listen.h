@@ -42,7 +42,7 @@ int listen_open(struct listen_address *a, const struct listen_options *o);
 
 /* Have connections that arrive from now on probed after `seconds` of silence, .. MARIO_KEEPALIVE_MAX, and given
  * up after at most as long again; 0: never. Nothing to do for a unix socket. False with errno. */
-bool listen_keepalive(int fd, int family, uint32 seconds);
+bool listen_keepalive(int fd, int family, uint32_t seconds);
 
 /* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. Leaves
  * errno alone. */
@@ -55,6 +55,6 @@ void listen_remove(const struct listen_address *a);
 void listen_close(const struct listen_address *a, int fd);
 
 /* The port in host order, 0 for a unix socket. */
-uint16 listen_port(const struct listen_address *a);
+uint16_t listen_port(const struct listen_address *a);
 
 #endif

@@ -129,12 +129,12 @@ static void run(struct thread *p, struct job *j)
     j->pub.owner = &t->pub;
     j->pub.bufev = t->reply;
     j->pub.out_buf = t->out_buf;
-    j->pub.out_buf_len = (uint16) p->pool->set.max_pkglen;
+    j->pub.out_buf_len = (uint16_t) p->pool->set.max_pkglen;
     mem_take_failure();
     executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-    sint32 rc = j->f(&j->pub);
+    int32_t rc = j->f(&j->pub);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (rc != 0 && t->end_reason == REASON_NONE)
         t->end_reason = REASON_function_error;
@@ -228,7 +228,7 @@ static struct executor *make_executor(struct offload_pool *o, struct activity *a
     memset(t, 0, sizeof *t);
     t->activity = activity;
     t->pub.base = o->base;
-    t->pub.qlog = executor_log_queue("pool", (uint32) (activity - o->set.activities));
+    t->pub.qlog = executor_log_queue("pool", (uint32_t) (activity - o->set.activities));
     t->out_buf = malloc(OUT_BUF_SIZE);
     bool ok = t->pub.qlog != NULL && t->out_buf != NULL && reply_setup(t);
     t->pub.base = NULL; /* functions find no loop here */

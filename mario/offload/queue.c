@@ -111,7 +111,7 @@ static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned 
 {
     j->pub = c->pub;
     j->pub.in_buf = (char *) packet;
-    j->pub.in_buf_len = (uint16) len;
+    j->pub.in_buf_len = (uint16_t) len;
     j->f = registry_offload_function(akg_id);
     j->conn = conn_id(c);
     j->address6 = conn_address6(c);
@@ -175,7 +175,7 @@ static void recycle(struct offload_queue *d, struct job *j)
 static bool settle(struct executor *t, struct conn *c, struct job *j)
 {
     enum reason r = j->end_reason;
-    uint16 err_type = j->pub.err_type;
+    uint16_t err_type = j->pub.err_type;
     bool open = c->state == CONN_OPEN;
     stats_add(t->shard->stats, STAT_offload_cancelled, j->skipped);
     if (!j->concurrent)

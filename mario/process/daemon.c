@@ -58,7 +58,7 @@ static pid_t fork_to_wait(void)
     return pid;
 }
 
-sint32 run_daemon(void)
+int32_t run_daemon(void)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -72,7 +72,7 @@ sint32 run_daemon(void)
     return 0;
 }
 
-sint32 mario_daemon(void)
+int32_t mario_daemon(void)
 {
     int fds[2];
     util_fill_standard();

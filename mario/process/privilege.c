@@ -63,7 +63,7 @@ static bool parse(const char *text, struct who *w, char *why, size_t size)
     return wrong == NULL;
 }
 
-sint32 mario_user_check(const char *user, char *why, uint32 size)
+int32_t mario_user_check(const char *user, char *why, uint32_t size)
 {
     struct who w;
     return parse(user, &w, why, size) ? 0 : -1;

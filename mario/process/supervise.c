@@ -491,7 +491,7 @@ static int code_of(int status)
 
 /* The child is gone: IN_CHILD (never a code) to start the next one after *pause_ms, else the code to exit
  * with. */
-static sint32 judge(pid_t pid, unsigned *pause_ms)
+static int32_t judge(pid_t pid, unsigned *pause_ms)
 {
     char next[96];
     int code = code_of(sup.status);
@@ -540,7 +540,7 @@ static void rest(unsigned ms)
 }
 
 /* IN_CHILD in a child, in the parent the code to exit with. */
-static sint32 run(void)
+static int32_t run(void)
 {
     unsigned pause_ms = 0;
     for (;;) {
@@ -554,7 +554,7 @@ static sint32 run(void)
         if (side == 0) {
             pid_t pid = sup.pid;
             await_death();
-            sint32 code = judge(pid, &pause_ms);
+            int32_t code = judge(pid, &pause_ms);
             if (code != IN_CHILD)
                 return code;
         } else {
@@ -567,9 +567,9 @@ static sint32 run(void)
     }
 }
 
-sint32 mario_supervise(const struct mario_options *o)
+int32_t mario_supervise(const struct mario_options *o)
 {
-    sint32 code = setup(o) ? run() : START_FAILED;
+    int32_t code = setup(o) ? run() : START_FAILED;
     if (code != IN_CHILD)
         teardown();
     return code;

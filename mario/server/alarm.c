@@ -20,7 +20,7 @@ static struct log_limit lines;
 
 static void (*alarm_func)(const struct mario_alarm *); /* written before start, then constant */
 
-sint32 regist_alarm_func(void (*f)(const struct mario_alarm *))
+int32_t regist_alarm_func(void (*f)(const struct mario_alarm *))
 {
     if (registry_is_frozen())
         return -1;

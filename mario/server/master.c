@@ -46,7 +46,7 @@ static struct timer {
 } timers[MASTER_TIMERS]; /* written before start, then constant */
 static uint32_t timer_count;
 
-sint32 regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg)
+int32_t regist_timer_func(uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)
 {
     if (registry_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
         f == NULL)

@@ -332,7 +332,7 @@ SERVER *mario_init_server(const struct mario_options *o)
     return s;
 }
 
-SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout, int write_timeout)
+SERVER *init_server(int port, uint16_t workernum, uint32_t connnum, int read_timeout, int write_timeout)
 {
     char listen[32];
     struct mario_options o;
@@ -349,8 +349,8 @@ SERVER *init_server(int port, uint16 workernum, uint32 connnum, int read_timeout
     o.listen = listen;
     o.workernum = workernum;
     o.connnum = connnum;
-    o.timeout = (uint32) read_timeout;
-    o.write_timeout = (uint32) write_timeout;
+    o.timeout = (uint32_t) read_timeout;
+    o.write_timeout = (uint32_t) write_timeout;
     return mario_init_server(&o);
 }
 
@@ -481,7 +481,7 @@ void *start_server(void *server)
     return ok ? NULL : server;
 }
 
-sint32 mario_reload_server(SERVER *s, const struct mario_options *o)
+int32_t mario_reload_server(SERVER *s, const struct mario_options *o)
 {
     struct settings set;
     if (!options_check(o))
@@ -528,22 +528,22 @@ void mario_free_server(SERVER **sp)
 
 /* ---- Asking ---- */
 
-uint16 mario_server_port(const SERVER *s, uint32 which)
+uint16_t mario_server_port(const SERVER *s, uint32_t which)
 {
     return which < s->master.acceptor.listener_count ? listen_port(&s->listeners[which].address) : 0;
 }
 
-uint32 mario_cores(void)
+uint32_t mario_cores(void)
 {
     return limit_cores("");
 }
 
-uint32 mario_server_workernum(const SERVER *s)
+uint32_t mario_server_workernum(const SERVER *s)
 {
     return s->workernum;
 }
 
-uint32 mario_server_connnum(const SERVER *s)
+uint32_t mario_server_connnum(const SERVER *s)
 {
     return s->connnum;
 }
@@ -553,17 +553,17 @@ int mario_server_exit_code(const SERVER *s)
     return s->exit_code;
 }
 
-uint32 mario_stat_count(void)
+uint32_t mario_stat_count(void)
 {
     return STAT_COUNT;
 }
 
-const char *mario_stat_name(uint32 index)
+const char *mario_stat_name(uint32_t index)
 {
     return stats_name((enum counter) index);
 }
 
-uint64 mario_stat_value(const SERVER *s, uint32 index)
+uint64_t mario_stat_value(const SERVER *s, uint32_t index)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; index < STAT_COUNT && i <= s->workernum; i++)
@@ -571,7 +571,7 @@ uint64 mario_stat_value(const SERVER *s, uint32 index)
     return sum;
 }
 
-uint64 mario_stat(const SERVER *s, const char *name)
+uint64_t mario_stat(const SERVER *s, const char *name)
 {
     for (uint32_t i = 0; i < STAT_COUNT; i++) {
         if (strcmp(stats_name((enum counter) i), name) == 0)

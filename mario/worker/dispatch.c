@@ -25,7 +25,7 @@
 static void begin_functions(struct executor *t, struct conn *c)
 {
     mem_take_failure();
-    c->pub.out_buf_len = (uint16) t->shard->service->max_pkglen;
+    c->pub.out_buf_len = (uint16_t) t->shard->service->max_pkglen;
     executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
     if (reply_length(t) > 0) { /* who kept a pointer to it wrote when it was nobody's */
         t->outside++;
@@ -180,8 +180,8 @@ static inline void step(struct batch *b)
     b->seen = 0;
 }
 
-/* A packet to its function; `rest` bytes stand behind it. True to go on with the next one. Read as text it ends where it
- * ends: behind it may stand what others have sent. Where that is long enough it is put back in one piece: the next
+/* A packet to its function; `rest` bytes stand behind it. True to go on with the next one. Read as text it ends where
+ * it ends: behind it may stand what others have sent. Where that is long enough it is put back in one piece: the next
  * head is read from it at once, for which a processor need not wait if one store wrote all of it. */
 static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned char *packet, uint32_t len,
                         uint16_t id, size_t rest)
@@ -194,9 +194,9 @@ static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned
         behind = *end;
     *end = 0;
     c->pub.in_buf = (char *) packet;
-    c->pub.in_buf_len = (uint16) len;
+    c->pub.in_buf_len = (uint16_t) len;
     executor_note(t, ACTIVITY_PACKET, id);
-    sint32 rc = f(&c->pub);
+    int32_t rc = f(&c->pub);
     if (rest >= sizeof behind)
         memcpy(end, &behind, sizeof behind);
     else
@@ -439,7 +439,7 @@ void dispatch_greet(struct executor *t, struct conn *c)
     c->greeted = true;
     begin_functions(t, c);
     executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
-    sint32 rc = registry_run_hook(g_akg_connected_id, &c->pub);
+    int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
     if (rc != 0 && t->end_reason == REASON_NONE)
         note_close(t, REASON_function_error);
     if (finish_functions(t, c) && c->outbox != NULL) {
