@@ -6,21 +6,24 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
 #include "mario/exec/executor.h"
 
-enum deed { ECHO, SILENT, FLOOD, CLOSE, FAIL, KICK, DIE };
+enum deed { ECHO, SILENT, FLOOD, CLOSE, FAIL, KICK, DIE, REFER, CLOSE_FD };
 
 static const struct {
     enum place place;
     enum deed deed;
 } rows[] = {
-    {INLINE, ECHO},      {INLINE, SILENT},    {INLINE, FLOOD},    {INLINE, CLOSE},     {INLINE, FAIL},
-    {INLINE, KICK},      {INLINE, DIE},       {OFFLOADED, ECHO},  {OFFLOADED, SILENT}, {OFFLOADED, FLOOD},
-    {OFFLOADED, CLOSE},  {OFFLOADED, FAIL},   {OFFLOADED, DIE},   {OFFLOADED, KICK},   {CONCURRENT, ECHO},
-    {CONCURRENT, FLOOD}, {CONCURRENT, CLOSE}, {CONCURRENT, FAIL},
+    {INLINE, ECHO},      {INLINE, SILENT},      {INLINE, FLOOD},    {INLINE, CLOSE},     {INLINE, FAIL},
+    {INLINE, KICK},      {INLINE, DIE},         {OFFLOADED, ECHO},  {OFFLOADED, SILENT}, {OFFLOADED, FLOOD},
+    {OFFLOADED, CLOSE},  {OFFLOADED, FAIL},     {OFFLOADED, DIE},   {OFFLOADED, KICK},   {CONCURRENT, ECHO},
+    {CONCURRENT, FLOOD}, {CONCURRENT, CLOSE},   {CONCURRENT, FAIL}, {INLINE, REFER},     {OFFLOADED, REFER},
+    {INLINE, CLOSE_FD},  {OFFLOADED, CLOSE_FD},
 };
 
 struct business business;
@@ -54,7 +57,7 @@ static void say(struct client *a, CONN *c, const void *data, size_t n)
         peer_owes(&a->peer, data, n);
     if (!is_open(
             c)) /* who has only said that it will send no more still gets its answers; so does who is there at a stop */
-        MUST(a->peer.dropped || a->peer.at_once ||
+        MUST(a->peer.dropped || a->peer.lost || a->peer.at_once ||
              !(reason_of(c) == REASON_peer_closed || reason_of(c) == REASON_stop));
 }
 
@@ -123,6 +126,71 @@ _Noreturn static void die(struct client *a, const CONN *c)
     longjmp(business.death, 1);
 }
 
+/* ---- What is the application's ---- */
+
+struct reference {
+    struct client *a;
+    CONN *c;
+    const struct executor *executor;
+    uint8_t how;
+};
+
+enum { REFERENCE_WRITES = 1, REFERENCE_CLOSES = 2 };
+
+/* libevent gives it back: on the thread that wrote it, while its connection's function counts as running. */
+static void on_reference(const void *data, size_t n, void *arg)
+{
+    struct reference r = *(struct reference *) arg;
+    (void) n;
+    free((void *) (uintptr_t) data);
+    free(arg);
+    business.cleanups++;
+    MUST(executor_here == r.executor && executor_here->conn == r.c);
+    if (r.how & REFERENCE_WRITES)
+        bufferevent_write(r.c->bufev, "out of turn", 11);
+    if (r.how & REFERENCE_CLOSES) {
+        close_conn(r.c, 1);
+        if (!r.a->peer.died)
+            decide(r.a, r.c, REASON_function_closed, 1);
+    }
+}
+
+static sint32 refer(struct client *a, CONN *c, uint8_t how)
+{
+    size_t n = 1 + (size_t) (how >> 2) * 128;
+    struct reference *r = calloc(1, sizeof *r);
+    unsigned char *data = calloc(1, n);
+    MUST(r != NULL && data != NULL);
+    memset(data, how, n);
+    *r = (struct reference){.a = a, .c = c, .executor = executor_here, .how = how};
+    say(a, c, "<", 1);
+    if (evbuffer_add_reference(bufferevent_get_output(c->bufev), data, n, on_reference, r) != 0) {
+        MUST(rules.starved);
+        free(data);
+        free(r);
+        return 0;
+    }
+    business.references++;
+    if (is_open(c))
+        peer_owes(&a->peer, data, n);
+    say(a, c, ">", 1);
+    return 0;
+}
+
+/* What it must not: the number is somebody else's soon. */
+static sint32 close_descriptor(struct client *a, CONN *c, uint8_t how)
+{
+    if (how & 1)
+        say(a, c, "lost", 4);
+    if (is_open(c) && !a->peer.lost) {
+        MUST(close(c->fd) == 0);
+        business.on_closed_fd(c->fd);
+        business.closed_fds++;
+        a->peer.lost = true;
+    }
+    return how & 2 ? close_and_go_on(a, c, how >> 2) : 0;
+}
+
 static sint32 behave(struct client *a, CONN *c, enum deed deed)
 {
     uint8_t parameter = c->in_buf_len > SIZE_OF_HEAD ? (uint8_t) c->in_buf[SIZE_OF_HEAD] : 0;
@@ -144,8 +212,19 @@ static sint32 behave(struct client *a, CONN *c, enum deed deed)
     case DIE:
         say(a, c, "I", 1);
         die(a, c);
+    case REFER:
+        return refer(a, c, parameter);
+    case CLOSE_FD:
+        return close_descriptor(a, c, parameter);
     }
     abort();
+}
+
+/* Who it is, it can ask wherever it runs. */
+static void check_address(const struct client *a, const CONN *c)
+{
+    char text[64];
+    MUST(mario_peer(c, text, sizeof text) == 0 && strcmp(text, a->address) == 0);
 }
 
 static void wait_at_gate(void)
@@ -166,8 +245,13 @@ static sint32 answer(CONN *c)
     MUST(place != INLINE || c->out_buf_len == rules.framing->max);
     if (place == INLINE)
         MUST(a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE && !a->peer.kicked);
+    check_address(a, c);
     peer_take(&a->peer, place, c->in_buf, c->in_buf_len);
     business.calls++;
+    if (place == INLINE) {
+        a->turn_calls++;
+        business.kept = c->bufev;
+    }
     return behave(a, c, rows[id - FIRST_ID].deed);
 }
 
@@ -182,6 +266,7 @@ static sint32 on_connected(CONN *c)
             a = one;
     }
     MUST(a != NULL && c->user == NULL && c->in_buf_len == 0 && c->err_type == 0);
+    check_address(a, c);
     a->peer.state = PEER_SERVED;
     a->conn = c;
     c->user = a;
@@ -208,10 +293,14 @@ static sint32 on_end(CONN *c, uint16 hook)
     struct client *a = c->user;
     enum reason r = reason_of(c);
     MUST(a != NULL && a->conn == c && a->server_fd == c->fd);
+    check_address(a, c);
     peer_end(&a->peer, r, hook, c->err_type);
     business.ends[r]++;
     a->conn = NULL;
+    business.lost_fds += a->peer.lost && r != REASON_peer_closed && r != REASON_reset;
     bufferevent_write(c->bufev, "too late", 8);
+    if (business.kept != NULL)
+        bufferevent_write(business.kept, "nobody's", 8);
     close_conn(c, 1);
     if (a->mode & MODE_DIE_AT_END)
         die(a, c);

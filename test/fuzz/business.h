@@ -15,7 +15,19 @@
 enum { CLIENTS = 4, FIRST_ID = 0x10 };
 
 /* What the connected hook does for a client; and bits beside it. */
-enum { MODE_SILENT, MODE_GREET, MODE_CLOSE, MODE_FAIL, MODE_FLOOD, MODE_DIE, MODES, MODE_DIE_AT_END = 8 };
+enum {
+    MODE_SILENT,
+    MODE_GREET,
+    MODE_CLOSE,
+    MODE_FAIL,
+    MODE_FLOOD,
+    MODE_DIE,
+    MODES,
+    MODE_DIE_AT_END = 8,
+    MODE_IPV6 = 16,         /* its address is one */
+    MODE_UNIX = 32,         /* it has none */
+    MODE_OTHER_FRAMING = 64 /* it comes by a listener whose framing the worker does not know */
+};
 
 struct client {
     struct remote peer;
@@ -23,6 +35,8 @@ struct client {
     int server_fd; /* the worker's end */
     bool eof;      /* it has read all there was */
     uint8_t mode;
+    char address[64];    /* what mario_peer() is to say */
+    uint32_t turn_calls; /* inline functions in this pass of the loop */
     CONN *conn;          /* from the connected hook to the end hook */
     struct bytes outbox; /* what it wants to send; outbox.data[0 .. pushed-1] has gone */
     size_t pushed;
@@ -34,7 +48,14 @@ struct business {
     sem_t gate;               /* an offloaded function waits here until the script lets it go on */
     _Atomic unsigned at_gate; /* functions that wait there */
     jmp_buf death;            /* the worker's thread ends in a function: on with a successor */
+    struct bufferevent *kept; /* what an inline function wrote with, and nobody may any more */
     uint64_t calls, deaths, ends[REASON_COUNT];
+    uint64_t references, cleanups; /* pieces of replies that were the application's, and those it got back */
+    uint64_t closed_fds,
+        lost_fds; /* descriptors that functions closed; those the worker had to find out about */
+    void (*on_closed_fd)(int fd);
+    uint64_t bytes_sent, bytes_got; /* by clients */
+    bool any_dropped;               /* one of them has closed its socket with answers unread */
 };
 extern struct business business;
 

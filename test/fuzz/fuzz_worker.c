@@ -6,7 +6,8 @@
  * The fuzzer's thread is the worker: it turns the loop once whenever the script says so, and in between it is the
  * master and the clients. So an input always does the same, and the target knows when nothing more can happen. For
  * that worker.c and takeover.c are included, not linked. Time passes only in the script: the tick's descriptor
- * is an eventfd. One thread of the pool runs offloaded functions; each waits at a gate that the script opens.
+ * is an eventfd. One thread of the pool runs offloaded functions; each waits at a gate that the script opens. What
+ * else comes from outside is in outside.c, what the clients do in client.c.
  * The worker lives on from one input to the next.
  *
  * A thread of the worker that ends in a function jumps out of it, and a successor is put in its place as
@@ -25,19 +26,14 @@
 #include <sys/socket.h>
 
 #include "business.h"
+#include "client.h"
 #include "mario/base/clock.h"
 #include "mario/base/loop.h"
 #include "mario/exec/registry.h"
+#include "mario/net/descriptor.h"
+#include "outside.h"
 
-enum {
-    STX = 0x20304050,
-    PLACES = 3,
-    JOBS = 3,
-    FDS = 128,
-    CLIENT_BUFFER = 16384,
-    STALLED = 4,
-    TURNS_MAX = 10000
-};
+enum { PLACES = 3, JOBS = 3, CLIENT_BUFFER = 16384, STALLED = 4, TURNS_MAX = 10000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
@@ -56,51 +52,27 @@ enum step {
     STEP_DIE,
     STEP_STARVE, /* n: the n-th allocation from now on fails */
     STEP_UNWATCHABLE,
+    STEP_SETTINGS, /* two bytes, as at the beginning: they are published */
+    STEP_BUDGET,   /* n: a share of time lasts for so many looks; 0: for ever */
     STEPS,
     STEP_CLIENT = 0x30, /* which client */
     STEP_HOLD = 0x40,   /* what it wants to send is held back */
     STEP_QUIET = 0x80   /* the loop does not turn */
 };
 
-struct script {
-    const uint8_t *data;
-    size_t n;
-};
-
 static struct worker worker;
 static struct offload_pool *pool;
-static struct settings settings;
+static struct settings settings[2]; /* those that hold, and those that did or will */
+static unsigned current;
 static struct service service;
-static struct mario_framing framing;
+static struct mario_framing framing, other_framing;
 static struct head_rules head_rules;
 static struct stats stats;
 static struct activity activities[2];
 static struct doorbell master_bell;
 static uint32_t handed; /* connections given to the worker, mod 2^32 */
 static bool small_buffers, stopping;
-static uint64_t bytes_sent, bytes_got;
-static bool any_dropped;
-static _Atomic uint32_t allocations_left; /* until one fails; 0: none will */
-
-/* What the library allocates comes from here: linked with --wrap=malloc. */
-void *__real_malloc(size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_malloc(size_t n)
-{
-    uint32_t left = atomic_load_explicit(&allocations_left, memory_order_relaxed);
-    if (left > 0)
-        atomic_store_explicit(&allocations_left, left - 1, memory_order_relaxed);
-    return left == 1 ? NULL : __real_malloc(n);
-}
-
-static uint8_t next_byte(struct script *s)
-{
-    if (s->n == 0)
-        return 0;
-    s->n--;
-    return *s->data++;
-}
-
+static uint32_t looks; /* of a share of time; 0: it is never over */
 /* ---- The worker ---- */
 
 /* The worker's thread is gone: what successor_main() does, and then what the master does about the former one. This
@@ -109,7 +81,9 @@ static void succeed(bool behind)
 {
     struct executor *old = worker.executor;
     uint64_t fence;
-    allocations_left = 0; /* the master would try again */
+    outside_starve(0); /* the master would try again */
+    business.kept = NULL;
+    reply_abandon(old);
     worker_on_thread_end(&worker);
     MUST(takeover_is_needed(&worker, 0, &fence));
     struct executor *t = worker_executor_create(&worker, old->activity);
@@ -155,16 +129,28 @@ static void let_pool_rest(void)
         sched_yield();
 }
 
+/* Nobody had much more than a share: of what it sent, of what had waited in line, of what waited for a function. Only
+ * without memory to wait in it cannot wait. */
+static void check_shares(void)
+{
+    for (unsigned i = 0; i < CLIENTS; i++)
+        MUST(looks == 0 || rules.starved ||
+             business.clients[i].turn_calls <= 3 * (PACE_STRIDE_MAX + looks + 1));
+}
+
 static void turn(void)
 {
     if (setjmp(business.death) != 0) {
         succeed(true);
         return;
     }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        business.clients[i].turn_calls = 0;
     dispatch_begin_pass(executor_here);
     event_base_loop(executor_here->pub.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     if (worker.shard.line.first != 0)
         dispatch_line(executor_here);
+    check_shares();
     let_pool_rest();
     if (has_work_left(&worker))
         return;
@@ -187,16 +173,20 @@ static void settle(void)
 {
     uint64_t before;
     unsigned turns = 0;
+    bool in_line;
     do {
         before = progress();
+        in_line = worker.shard.line.first != 0; /* who leaves it is read only in the pass behind that */
         turn();
         MUST(++turns < TURNS_MAX);
-    } while (progress() != before || worker.shard.line.first != 0);
+    } while (progress() != before || in_line || worker.shard.line.first != 0);
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *a = &business.clients[i];
         if (peer_is_lost(&a->peer)) /* nobody else will say so */
             business.ends[REASON_poll_failed]++;
         peer_look(&a->peer, a->conn != NULL && ((struct conn *) (void *) a->conn)->refs > 0);
+        if (a->fd >= 0)
+            peer_look_behind(&a->peer, client_is_hung_up(a));
     }
 }
 
@@ -206,6 +196,13 @@ static void teardown(void)
     offload_destroy(&pool);
     worker_teardown(&worker);
     doorbell_fini(&master_bell);
+}
+
+/* HEAD+Data as a framing of the application's own, so that the worker does not look at it in place. */
+static enum mario_frame_answer other_next(const struct mario_framing *f, unsigned char *data, uint32_t n,
+                                          uint32_t seen, struct mario_frame *frame)
+{
+    return head_next(f, data, n, seen, frame);
 }
 
 static void setup(void)
@@ -218,14 +215,22 @@ static void setup(void)
                                       .activities = &activities[1]};
     loop_setup(&(struct loop_hooks){.message = executor_libevent_says, .is_running = registry_is_frozen});
     business_setup(&worker.shard);
+    business.on_closed_fd = outside_forget;
+    MUST(descriptor_setup(FDS));
     head_rules = (struct head_rules){.stx = STX, .funcs = registry_functions()};
     framing = (struct mario_framing){.name = "head", .next = head_next, .max = 8192, .arg = &head_rules};
-    service = (struct service){.funcs = registry_functions(), .max_pkglen = 8192, .framing = {&framing}};
+    other_framing =
+        (struct mario_framing){.name = "other", .next = other_next, .max = 8192, .arg = &head_rules};
+    service = (struct service){
+        .funcs = registry_functions(), .max_pkglen = 8192, .framing = {&framing, &other_framing}};
     rules = (struct rules){
-        .set = &settings, .framing = &framing, .where = business_where, .now = &worker.shard.tick};
+        .set = &settings[0], .framing = &framing, .where = business_where, .now = &worker.shard.tick};
     MUST(doorbell_init(&master_bell));
-    struct worker_options w = {
-        .connnum = PLACES, .service = &service, .set = &settings, .master_bell = &master_bell};
+    struct worker_options w = {.connnum = PLACES,
+                               .has_ipv6 = true,
+                               .service = &service,
+                               .set = &settings[0],
+                               .master_bell = &master_bell};
     MUST(worker_setup(&worker, 0, &w, &stats, &activities[0]));
     int clock = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     MUST(clock >= 0 && event_del(worker.executor->tick_event) == 0 && dup2(clock, worker.tick_fd) >= 0);
@@ -236,7 +241,6 @@ static void setup(void)
     MUST(offload_start(pool) == 0);
     registry_freeze();
     worker_begin_thread(worker.executor);
-    clock_cycles_ms = UINT64_C(1) << 60; /* no share of time is ever used up: time passes in the script */
     atexit(teardown);
 }
 
@@ -248,9 +252,44 @@ static void tell(const struct message *m)
     worker_wake(&worker);
 }
 
-static void hand_over(int fd, uint32_t cip, uint16_t cport)
+/* A number that was a connection's: its worker has to know, before it gets somebody else with it. */
+static void take_from_former(int fd)
 {
-    struct accepted_socket s = {.fd = fd, .peer = peer_of_v4(cip, cport)};
+    uint32_t owner = descriptor_take(fd);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct client *a = &business.clients[i];
+        if (!a->peer.lost || a->server_fd != fd || a->peer.state != PEER_SERVED || a->peer.found)
+            continue;
+        MUST(owner != 0);
+        a->peer.found = true;
+    }
+    if (owner != 0)
+        tell(&(struct message){.kind = MESSAGE_LOST, .slot = (owner & 0xffffff) - 1, .lost = fd});
+}
+
+/* A slot may be needed: then who has ended first has to give up its own. */
+static void expect_eviction(void)
+{
+    struct client *oldest = NULL;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct client *a = &business.clients[i];
+        if (a->peer.state != PEER_ENDED || a->fd < 0 || a->peer.evicted ||
+            (!a->peer.fin && client_is_hung_up(a)))
+            continue;
+        if (oldest == NULL || (int32_t) (a->peer.end_order - oldest->peer.end_order) < 0)
+            oldest = a;
+    }
+    if (oldest != NULL)
+        oldest->peer.evicted = true;
+}
+
+static void hand_over(int fd, const struct peer *peer, uint8_t listener)
+{
+    struct accepted_socket s = {
+        .fd = fd, .listener = listener, .peer = peer != NULL ? *peer : (struct peer){.port = 0}};
+    take_from_former(fd);
+    expect_eviction();
+    outside_handed(fd, peer);
     MUST(worker_hand(&worker, &s));
     worker_wake(&worker);
 }
@@ -280,7 +319,7 @@ static void hand_over_unwatchable(void)
         return (void) (fd >= 0 && close(fd));
     handed++;
     business.ends[REASON_poll_failed]++;
-    hand_over(fd, 0, 0);
+    hand_over(fd, NULL, 0);
 }
 
 /* One offloaded function returns. Packets that do not run, as their client has gone, come back by themselves
@@ -304,48 +343,14 @@ static void let_return(void)
 
 /* ---- The clients ---- */
 
-static void leave(struct client *a)
-{
-    if (a->fd >= 0)
-        close(a->fd);
-    a->fd = -1;
-}
-
-/* Over for both sides: judge it. */
-static void part(struct client *a)
-{
-    if (a->peer.state != PEER_ENDED || !(a->eof || a->peer.dropped))
-        return;
-    peer_settle(&a->peer);
-    leave(a);
-    a->peer.state = PEER_NONE;
-}
-
-static void read_some(struct client *a, size_t limit)
-{
-    static unsigned char data[65536];
-    ssize_t n = 1;
-    while (a->fd >= 0 && limit > 0 && n > 0) {
-        n = recv(a->fd, data, limit < sizeof data ? limit : sizeof data, 0);
-        if (n > 0) {
-            peer_got(&a->peer, data, (size_t) n);
-            bytes_got += (size_t) n;
-            limit -= (size_t) n;
-        } else if (n == 0 || errno != EAGAIN) {
-            a->eof = true;
-        }
-    }
-    part(a);
-}
-
 static void connect_client(struct client *a, uint8_t mode)
 {
     int pair[2], tiny = 1, size = CLIENT_BUFFER;
     if (a->peer.state == PEER_ENDED)
-        read_some(a, SIZE_MAX);
+        client_read(a, SIZE_MAX);
     if (a->peer.state != PEER_NONE || stopping || handed - atomic_load(&worker.shard.released) >= PLACES)
         return;
-    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+    outside_pair(pair);
     setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size); /* less than one receive buffer */
     if (small_buffers)
         setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &tiny, sizeof tiny);
@@ -356,73 +361,45 @@ static void connect_client(struct client *a, uint8_t mode)
     a->outbox.len = a->pushed = 0;
     peer_begin(&a->peer);
     handed++;
-    hand_over(pair[1], 0x0100007f, 0x1234);
-}
-
-static void push(struct client *a, size_t limit)
-{
-    while (a->fd >= 0 && !a->peer.fin && limit > 0 && a->pushed < a->outbox.len) {
-        const unsigned char *data = a->outbox.data + a->pushed;
-        size_t n = a->outbox.len - a->pushed;
-        ssize_t sent = send(a->fd, data, n < limit ? n : limit, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EAGAIN)
-            return;
-        if (sent < 0) { /* nobody is there to take it */
-            a->pushed = a->outbox.len;
-            return;
-        }
-        peer_sent(&a->peer, data, (size_t) sent);
-        bytes_sent += (size_t) sent;
-        a->pushed += (size_t) sent;
-        limit -= (size_t) sent;
-    }
-}
-
-static void finish_sending(struct client *a)
-{
-    if (a->fd < 0 || a->peer.fin)
-        return;
-    a->peer.fin = true;
-    shutdown(a->fd, SHUT_WR);
-}
-
-static void drop(struct client *a)
-{
-    if (a->fd < 0 || a->peer.state == PEER_ENDED)
-        return;
-    a->peer.dropped = any_dropped = true;
-    leave(a);
-}
-
-static void want_raw(struct client *a, struct script *s)
-{
-    size_t n = next_byte(s);
-    n = n < s->n ? n : s->n;
-    bytes_add(&a->outbox, s->data, n);
-    s->data += n;
-    s->n -= n;
-}
-
-/* A good packet, mostly: the id may be one beyond those that are known, or the length one that is not allowed. */
-static void want_packet(struct client *a, struct script *s)
-{
-    unsigned char packet[65536] = {STX & 255, STX >> 8 & 255, STX >> 16 & 255, STX >> 24};
-    size_t id = next_byte(s) % (business_count() + 1) + FIRST_ID, len = next_byte(s);
-    uint8_t first = next_byte(s);
-    len = SIZE_OF_HEAD + (len < 200 ? len : (len - 199) * 300);
-    packet[4] = (unsigned char) len;
-    packet[5] = (unsigned char) (len >> 8);
-    packet[6] = (unsigned char) id;
-    for (size_t i = SIZE_OF_HEAD; i < len; i++)
-        packet[i] = (unsigned char) (first + (i - SIZE_OF_HEAD) * 13);
-    bytes_add(&a->outbox, packet, len);
+    struct peer peer = client_identify(a);
+    hand_over(pair[1], &peer, mode & MODE_OTHER_FRAMING ? 1 : 0);
 }
 
 /* ---- The script ---- */
 
+static void fill_settings(struct settings *set, uint8_t a, uint8_t b)
+{
+    set->output_high = a & 4 ? 1024 : 16384;
+    set->output_max = a & 8 ? 16384 : 65536;
+    set->timeout = b & 1 ? 10 : 0;
+    set->packet_timeout = b & 2 ? 6 : 0;
+    set->write_timeout = b & 4 ? 8 : 0;
+    set->drain_timeout = b & 8 ? 3 : 0;
+    set->linger = b & 32 ? 5 : 0;
+    rules.linger_least = set->linger < rules.linger_least ? set->linger : rules.linger_least;
+    rules.linger_most = set->linger > rules.linger_most ? set->linger : rules.linger_most;
+}
+
+/* From the next pass on they hold; the former ones are not looked at any more, so they may be anything. */
+static void publish(uint8_t a, uint8_t b)
+{
+    struct settings *next = &settings[1 - current];
+    settle();
+    fill_settings(next, a, b);
+    next->version = settings[current].version + 1;
+    worker_publish(&worker, next);
+    turn();
+    MUST(worker_settings(&worker) == next->version);
+    memset(&settings[current], 0, sizeof settings[current]);
+    settings[current].version = next->version;
+    current = 1 - current;
+    rules.set = next;
+    rules.changed = *rules.now;
+}
+
 static void step(struct script *s)
 {
-    uint8_t what = next_byte(s);
+    uint8_t what = script_byte(s);
     struct client *a = &business.clients[(what & STEP_CLIENT) >> 4];
     enum step kind = what % 16 % STEPS;
     uint8_t n;
@@ -430,30 +407,30 @@ static void step(struct script *s)
         connect_client(a, MODE_SILENT); /* unless it is */
     switch (kind) {
     case STEP_CONNECT:
-        connect_client(a, next_byte(s));
+        connect_client(a, script_byte(s));
         break;
     case STEP_RAW:
-        want_raw(a, s);
+        client_want_raw(a, s);
         break;
     case STEP_PACKET:
-        want_packet(a, s);
+        client_want_packet(a, s);
         break;
     case STEP_PUSH:
-        n = next_byte(s);
-        push(a, n == 255 ? SIZE_MAX : n);
+        n = script_byte(s);
+        client_push(a, n == 255 ? SIZE_MAX : n);
         break;
     case STEP_READ:
-        n = next_byte(s);
-        read_some(a, n == 255 ? SIZE_MAX : (size_t) n * 64);
+        n = script_byte(s);
+        client_read(a, n == 255 ? SIZE_MAX : (size_t) n * 64);
         break;
     case STEP_FIN:
-        finish_sending(a);
+        client_finish(a);
         break;
     case STEP_DROP:
-        drop(a);
+        client_drop(a);
         break;
     case STEP_TICK:
-        pass_time(1 + next_byte(s) % 16u);
+        pass_time(1 + script_byte(s) % 16u);
         break;
     case STEP_RETURN:
         let_return();
@@ -464,17 +441,25 @@ static void step(struct script *s)
         break;
     case STEP_STARVE:
         rules.starved = true;
-        allocations_left = 1 + next_byte(s) % 16u;
+        outside_starve(1 + script_byte(s) % 16u);
         break;
     case STEP_UNWATCHABLE:
         hand_over_unwatchable();
+        break;
+    case STEP_SETTINGS:
+        n = script_byte(s);
+        publish(n, script_byte(s));
+        break;
+    case STEP_BUDGET:
+        looks = script_byte(s) % 8u;
+        outside_share(looks);
         break;
     default:
         end_thread(what & STEP_HOLD);
         break;
     }
     if ((kind == STEP_RAW || kind == STEP_PACKET) && !(what & STEP_HOLD))
-        push(a, SIZE_MAX);
+        client_push(a, SIZE_MAX);
     if (!(what & STEP_QUIET))
         settle();
 }
@@ -488,39 +473,33 @@ static void finish_all(void)
         left = 0;
         for (unsigned i = 0; i < CLIENTS; i++) {
             struct client *a = &business.clients[i];
-            push(a, SIZE_MAX);
+            client_push(a, SIZE_MAX);
             if (a->pushed == a->outbox.len)
-                finish_sending(a);
-            read_some(a, SIZE_MAX);
+                client_finish(a);
+            client_read(a, SIZE_MAX);
             left += a->peer.state != PEER_NONE;
         }
         if (jobs_out() > 0)
             let_return();
+        for (unsigned i = 0; stalled > 0 && i < CLIENTS; i++) {
+            struct client *a = &business.clients[i];
+            if (a->peer.lost &&
+                a->peer.state == PEER_SERVED) /* somebody came with that number, and was refused */
+                take_from_former(a->server_fd);
+        }
         if (stalled > 0 && worker.shard.linger_first != 0)
             pass_time(1); /* their ends are the clock's */
         settle();
         for (unsigned i = 0; i < CLIENTS; i++)
-            part(&business.clients[i]);
-        now = progress() + bytes_sent + bytes_got;
+            client_part(&business.clients[i]);
+        now = progress() + business.bytes_sent + business.bytes_got;
         stalled = now == before ? stalled + 1 : 0;
         before = now;
-        MUST(stalled < STALLED + settings.linger);
+        MUST(stalled < STALLED + 2 * rules.linger_most);
     } while (left > 0 || jobs_out() > 0 || stopping || worker.shard.linger_first != 0);
 }
 
 /* ---- Accounts ---- */
-
-static unsigned descriptors(void)
-{
-    struct pollfd all[FDS];
-    unsigned n = 0;
-    for (int i = 0; i < FDS; i++)
-        all[i] = (struct pollfd){.fd = i};
-    MUST(poll(all, FDS, 0) >= 0);
-    for (int i = 0; i < FDS; i++)
-        n += (all[i].revents & POLLNVAL) == 0;
-    return n;
-}
 
 static uint64_t since(const uint64_t *before, enum counter i)
 {
@@ -536,13 +515,18 @@ static void account(const uint64_t *before, uint32_t handed_before)
         ended += business.ends[r];
     }
     MUST(since(before, STAT_opened) == handed - handed_before && since(before, STAT_closed) == ended);
+    MUST(since(before, STAT_fd_lost) >= business.lost_fds &&
+         since(before, STAT_fd_lost) <= business.closed_fds);
+    MUST(since(before, STAT_linger_reset) <= since(before, STAT_lingered));
+    MUST(business.references == business.cleanups);
     MUST(ended == handed - handed_before && handed == atomic_load(&worker.shard.released));
     uint64_t taken_back =
         since(before, STAT_offload_cancelled); /* some of them had not been counted as come in */
     MUST(since(before, STAT_packets_in) <= business.calls + taken_back);
     MUST(business.deaths > 0 || since(before, STAT_packets_in) >= business.calls);
-    MUST(since(before, STAT_bytes_in) <= bytes_sent && since(before, STAT_bytes_out) >= bytes_got);
-    MUST(any_dropped || since(before, STAT_bytes_out) == bytes_got);
+    MUST(since(before, STAT_bytes_in) <= business.bytes_sent &&
+         since(before, STAT_bytes_out) >= business.bytes_got);
+    MUST(business.any_dropped || since(before, STAT_bytes_out) == business.bytes_got);
     MUST(worker.shard.in_use == 0 && worker.shard.closing.first == 0 && worker.shard.line.first == 0 &&
          worker.shard.offload->waiting == 0);
     for (uint32_t i = 0; i < worker.shard.fresh; i++) {
@@ -554,15 +538,15 @@ static void account(const uint64_t *before, uint32_t handed_before)
 static void choose(uint8_t a, uint8_t b)
 {
     static const uint32_t limits[] = {8192, 64, 1024, 65535};
-    framing.max = service.max_pkglen = limits[a & 3];
-    settings.output_high = a & 4 ? 1024 : 16384;
-    settings.output_max = a & 8 ? 16384 : 65536;
+    framing.max = other_framing.max = service.max_pkglen = limits[a & 3];
     small_buffers = a & 16;
-    settings.timeout = b & 1 ? 10 : 0;
-    settings.packet_timeout = b & 2 ? 6 : 0;
-    settings.write_timeout = b & 4 ? 8 : 0;
-    settings.drain_timeout = b & 8 ? 3 : 0;
-    settings.linger = b & 32 ? 5 : 0;
+    rules.linger_least = UINT32_MAX;
+    rules.linger_most = 0;
+    rules.changed = *rules.now - 1;
+    fill_settings(&settings[current], a, b);
+    looks = 0;
+    outside_share(looks);
+    executor_here->pace = (struct pace){.deadline = 0};
     mario_log_level(b & 16 ? MARIO_LOG_WARN : MARIO_LOG_DEBUG); /* beyond the queues it is dropped */
 }
 
@@ -574,20 +558,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     if (!ready)
         setup();
     ready = true;
-    unsigned open = descriptors();
+    unsigned open = outside_descriptors();
     uint32_t handed_before = handed;
     for (unsigned i = 0; i < STAT_COUNT; i++)
         before[i] = stats_get(&stats, (enum counter) i);
-    business.calls = business.deaths = bytes_sent = bytes_got = 0;
+    business.calls = business.deaths = business.bytes_sent = business.bytes_got = 0;
+    business.references = business.cleanups = business.closed_fds = business.lost_fds = 0;
+    business.kept = NULL;
     memset(business.ends, 0, sizeof business.ends);
-    any_dropped = rules.starved = false;
-    uint8_t first = next_byte(&s);
-    choose(first, next_byte(&s));
+    business.any_dropped = rules.starved = false;
+    uint8_t first = script_byte(&s);
+    choose(first, script_byte(&s));
     while (s.n > 0)
         step(&s);
-    allocations_left = 0;
+    outside_starve(0);
     finish_all();
     account(before, handed_before);
-    MUST(descriptors() == open);
+    MUST(outside_descriptors() == open);
     return 0;
 }

@@ -8,6 +8,8 @@
 
 struct rules rules;
 
+enum { LOOK_SLACK = 6 }; /* ticks that one pass may live through, and one */
+
 void bytes_add(struct bytes *b, const void *data, size_t n)
 {
     if (b->len + n > b->room) {
@@ -105,6 +107,7 @@ void peer_got(struct remote *p, const void *data, size_t n)
 {
     MUST(p->got + n <= p->owed.len && memcmp(p->owed.data + p->got, data, n) == 0);
     p->got += n;
+    p->read_tick = *rules.now;
     if (p->got == p->owed.len)
         p->even_tick = *rules.now;
 }
@@ -201,11 +204,14 @@ static bool is_due_to(const struct remote *p, enum reason r)
     case REASON_function_died:
         return p->died;
     case REASON_no_memory:
-    case REASON_poll_failed:
         return rules.starved;
+    case REASON_poll_failed:
+        return rules.starved || p->lost;
+    case REASON_fd_closed:
+        return p->lost;
     case REASON_stop:
-        return p->stopped &&
-               (p->at_once || ((p->dropped || is_answered(p, p->stop_mark)) && p->fate == REASON_NONE));
+        return p->stopped && (p->at_once || p->lost ||
+                              ((p->dropped || is_answered(p, p->stop_mark)) && p->fate == REASON_NONE));
     default:
         return false;
     }
@@ -230,6 +236,7 @@ static uint16 hook_of(enum reason r, uint16 err_type)
 
 void peer_end(struct remote *p, enum reason r, uint16 hook, uint16 err_type)
 {
+    static uint32_t ends;
     MUST(p->state == PEER_SERVED);
     MUST(is_due_to(p, r));
     MUST(hook == hook_of(r, err_type));
@@ -237,11 +244,14 @@ void peer_end(struct remote *p, enum reason r, uint16 hook, uint16 err_type)
         MUST(err_type == p->err_type);
     p->state = PEER_ENDED;
     p->ended = r;
+    p->end_order = ++ends;
+    p->ended_tick = p->read_tick = *rules.now;
 }
 
-void peer_settle(const struct remote *p)
+/* What was written before such an end was all sent. */
+static bool is_sent_out(enum reason r)
 {
-    switch (p->ended) {
+    switch (r) {
     case REASON_peer_closed:
     case REASON_bad_stx:
     case REASON_bad_length:
@@ -249,11 +259,16 @@ void peer_settle(const struct remote *p)
     case REASON_function_closed:
     case REASON_function_error:
     case REASON_stop:
-        MUST(p->dropped || p->at_once || p->got == p->owed.len);
-        break;
+        return true;
     default:
-        break; /* beyond sending */
+        return false;
     }
+}
+
+void peer_settle(const struct remote *p)
+{
+    if (is_sent_out(p->ended))
+        MUST(p->dropped || p->lost || p->at_once || p->got == p->owed.len);
 }
 
 void peer_look(struct remote *p, bool held)
@@ -267,14 +282,30 @@ void peer_look(struct remote *p, bool held)
     if (p->unseen_tail)
         p->seen_tail = *rules.now;
     p->unseen = p->unseen_tail = false;
-    if (held || (!p->dropped && p->got < p->owed.len)) {
+    MUST(held || !p->found);
+    if (held || p->lost || (!p->dropped && p->got < p->owed.len)) {
         p->uncalm_tick = *rules.now;
         return;
     }
     /* Nothing is in its way: what is due has happened. */
     MUST(!p->dropped && !p->fin && !p->stopped && !is_finished(p));
     MUST(is_answered(p, p->sent.len) && next_at(p, p->at, &k) == MARIO_FRAME_MORE);
+    if (*rules.now == rules.changed)
+        return;
     MUST(!has_waited(later(p->seen_tick, p->uncalm_tick), rules.set->timeout));
     MUST(p->tail == p->sent.len ||
          !has_waited(later(p->seen_tail, p->uncalm_tick), rules.set->packet_timeout));
+}
+
+void peer_look_behind(const struct remote *p, bool closed)
+{
+    uint32_t since_end = *rules.now - p->ended_tick, since_read = *rules.now - p->read_tick;
+    if (p->state != PEER_ENDED || p->fin || p->dropped || p->lost)
+        return;
+    bool at_stake =
+        p->got < p->owed.len && is_sent_out(p->ended) && !p->is_unix && !p->at_once && !rules.starved;
+    if (closed)
+        MUST(!at_stake || p->evicted || since_end > rules.linger_least || rules.linger_least == 0);
+    else
+        MUST(rules.linger_most != 0 && since_read <= 2 * rules.linger_most + LOOK_SLACK);
 }

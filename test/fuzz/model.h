@@ -39,6 +39,10 @@ struct remote {
     bool died;    /* a function of its ended its thread */
     bool at_once; /* the server was told to end everything at once */
     bool stopped; /* the server was told to stop, and had to answer what was there */
+    bool lost;    /* a function of its closed its descriptor */
+    bool found;   /* and the number was given to somebody else */
+    bool evicted; /* it had ended, and its slot may have been needed */
+    bool is_unix; /* nothing of it is at stake behind its end */
     size_t stop_mark;
     enum reason fate;  /* its function ended it, or REASON_NONE */
     enum reason ended; /* what it did end for */
@@ -58,6 +62,8 @@ struct remote {
     size_t tail;              /* where that begins */
     bool unseen, unseen_tail; /* the worker may not have read the last byte, and the first one of the tail */
     uint32_t seen_tick, seen_tail; /* it had by then */
+    uint32_t end_order;
+    uint32_t ended_tick, read_tick; /* its end hook ran; it read last */
 };
 
 /* The rules all peers live under; `where` says where the function of an id runs. */
@@ -67,6 +73,9 @@ struct rules {
     enum place (*where)(uint16 akg_id);
     const uint32_t *now; /* the tick */
     bool starved;        /* allocations may fail: anyone may end because of that */
+    uint32_t
+        changed; /* the tick at which the settings changed: a nearer deadline is kept from the next one on */
+    uint32_t linger_least, linger_most; /* of all settings there were since everybody had gone */
 };
 extern struct rules rules;
 
@@ -92,5 +101,8 @@ void peer_end(struct remote *p, enum reason r, uint16 hook, uint16 err_type);
 void peer_settle(const struct remote *p);
 /* Nothing more will happen until somebody sends, reads, or time passes. `held`: functions of it are out. */
 void peer_look(struct remote *p, bool held);
+/* Likewise, of one that has ended: whether the server's socket is closed. It stays for `linger` ticks while there is
+ * something to read, unless its slot was needed; and not much longer than the client goes on reading. */
+void peer_look_behind(const struct remote *p, bool closed);
 
 #endif
