@@ -16,7 +16,7 @@ enum { IOV_MAX_SEND = 16 };
 static struct log_limit outside_warnings;
 
 /* One system call for vec[0 .. n-1], but at most `len` bytes of it. How many were taken, 0 if none fit, -1 if the
- * socket failed. */
+ * socket failed, or a function closed it and its number is somebody else's. */
 static ssize_t send_once(const struct conn *c, struct iovec *vec, size_t n, size_t len)
 {
     size_t offered = 0;
@@ -24,6 +24,10 @@ static ssize_t send_once(const struct conn *c, struct iovec *vec, size_t n, size
         if (vec[i].iov_len > len - offered)
             vec[i].iov_len = len - offered; /* of a reply's last piece not all may be wanted */
         offered += vec[i].iov_len;
+    }
+    if (!conn_has_socket(c)) {
+        errno = EBADF;
+        return -1;
     }
     ssize_t sent;
     do {
@@ -130,8 +134,6 @@ enum output output_send(struct conn *c)
 {
     struct executor *t = conn_executor(c);
     struct rest r = {.reply_buf = t->reply_buf, .left = reply_wanted(t)};
-    if (r.left > 0 && !conn_has_socket(c))
-        return OUTPUT_NOBODY; /* its function closed it, and its number is somebody else's */
     if (c->outbox == NULL && !rest_send(c, &r))
         return broken();
     if (r.left > 0)

@@ -376,6 +376,10 @@ static void received(struct executor *t, struct conn *c, uint32_t n)
 
 bool dispatch_receive(struct executor *t, struct conn *c)
 {
+    if (!conn_has_socket(c)) {
+        conn_close(c, REASON_fd_closed);
+        return false;
+    }
     ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, t->pace.is_up ? RX_LATE : RX_SIZE);
     if (n > 0) {
         received(t, c, (uint32_t) n);

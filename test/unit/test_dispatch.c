@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "mario/conn/output.h"
 #include "mario/exec/registry.h"
+#include "mario/net/descriptor.h"
 #include "mario/worker/dispatch.h"
 #include "pool_lab.h"
 
@@ -196,6 +198,30 @@ START_TEST(a_trickle_is_only_appended)
 }
 END_TEST
 
+/* The application closed the socket, and the kernel gave its number to somebody: nothing of either's goes to the other. */
+START_TEST(a_number_that_is_anothers)
+{
+    char bytes[8] = "secret\n";
+    ck_assert(descriptor_setup(1024));
+    struct conn *c = begin(next_line);
+    int fd = c->pub.fd, peer = pool.peers[c->pub.ind];
+    ck_assert_uint_ne(descriptor_take(fd), 0);
+    ck_assert_int_eq(output_send_bytes(c, bytes, sizeof bytes), OUTPUT_NOBODY);
+    ck_assert(outbox_add(&c->outbox, bytes, sizeof bytes));
+    ck_assert_int_eq(output_flush(c), OUTPUT_NOBODY);
+    ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), -1);
+    outbox_drop(&c->outbox);
+    UNIT_ASSERT(send(peer, bytes, sizeof bytes, 0) == sizeof bytes);
+    dispatch_begin_pass(pool.executor);
+    dispatch_receive(pool.executor, c);
+    ck_assert_int_ne(c->state, CONN_OPEN);
+    ck_assert_int_eq(c->reason, REASON_fd_closed);
+    ck_assert_uint_eq(seen.len, 0);
+    ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_DONTWAIT), sizeof bytes);
+    end(c);
+}
+END_TEST
+
 START_TEST(other_listeners_have_their_own)
 {
     unsigned char bare[8] = {1, 0, 0, 0, 8, 0, 2, 0x70};
@@ -220,5 +246,6 @@ Suite *dispatch_suite(void)
     tcase_add_loop_test(c, what_cannot_be_a_packet, 0, 3);
     tcase_add_test(c, a_trickle_is_only_appended);
     tcase_add_test(c, other_listeners_have_their_own);
+    tcase_add_test(c, a_number_that_is_anothers);
     return s;
 }
