@@ -45,7 +45,7 @@ enum step {
     STEP_READ,    /* n: read up to n * 64 bytes; 255: all */
     STEP_FIN,
     STEP_DROP,
-    STEP_TICK, /* n */
+    STEP_TICK, /* n; a pass of the loop lives through five at most */
     STEP_RETURN,
     STEP_STOP,
     STEP_STOP_AT_ONCE,
@@ -267,9 +267,12 @@ static void take_from_former(int fd)
         tell(&(struct message){.kind = MESSAGE_LOST, .slot = (owner & 0xffffff) - 1, .lost = fd});
 }
 
-/* A slot may be needed: then who has ended first has to give up its own. */
+/* If a slot is needed for the one that is handed over, who has ended first has to give up its own. */
 static void expect_eviction(void)
 {
+    uint32_t on_its_way = handed - (uint32_t) stats_get(&stats, STAT_opened);
+    if (worker.shard.in_use + on_its_way <= PLACES)
+        return;
     struct client *oldest = NULL;
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *a = &business.clients[i];
