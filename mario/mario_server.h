@@ -156,7 +156,8 @@ sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
  * Any thread, also from a signal handler, until s is freed. */
 void mario_stop_server(SERVER *s);
 
-/* Free a server that is not running and null the caller's pointer. *s may be NULL. One that was never started takes
+/* Free a server that is not running and null the caller's pointer; one that runs stays, and the pointer, after a line
+ * on standard error. *s may be NULL. One that was never started takes
  * the timer functions with it that were registered for it. The thread that made it. */
 void mario_free_server(SERVER **s);
 

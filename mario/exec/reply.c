@@ -76,8 +76,10 @@ void reply_cut(struct executor *t)
 void reply_drain(struct executor *t)
 {
     size_t n = reply_length(t);
-    if (n == 0)
+    if (n == 0) { /* or nothing could be written, since the application has frozen it */
+        evbuffer_unfreeze(t->reply_buf, 0);
         return;
+    }
     evbuffer_freeze(t->reply_buf, 0);
     t->draining = true;
     if (evbuffer_drain(t->reply_buf, n) != 0) { /* the application has frozen it */

@@ -108,6 +108,33 @@ static size_t line_end(struct text *t, const char *out)
     return (size_t) (t->at - out);
 }
 
+/* "[fe80::1]", as inet_ntop() has it: the longest run of zeros, of two words at least, is left out. */
+static void put_ipv6(struct text *t, const unsigned char *address)
+{
+    unsigned word[8], from = 8, run = 1;
+    for (unsigned i = 0; i < 8; i++)
+        word[i] = (unsigned) (address[2 * i] << 8 | address[2 * i + 1]);
+    for (unsigned i = 0, n; i < 8; i += n + 1) {
+        for (n = 0; i + n < 8 && word[i + n] == 0;)
+            n++;
+        if (n > run) {
+            from = i;
+            run = n;
+        }
+    }
+    put(t, "[");
+    for (unsigned i = 0; i < 8; i++) {
+        if (i == from)
+            put(t, "::");
+        if (i >= from && i < from + run)
+            continue;
+        if (i > 0 && i != from + run)
+            put(t, ":");
+        put_number(t, word[i], 16, 1);
+    }
+    put(t, "]");
+}
+
 static void put_peer(struct text *t, const struct crash_where *w)
 {
     if (w->family == 0)
@@ -118,16 +145,12 @@ static void put_peer(struct text *t, const struct crash_where *w)
         return;
     }
     if (w->family == AF_INET6)
-        put(t, "[");
-    for (int i = 0; w->family == AF_INET6 && i < 16; i += 2) {
-        put(t, i > 0 ? ":" : "");
-        put_number(t, (uint64_t) (w->address[i] << 8 | w->address[i + 1]), 16, 1);
-    }
+        put_ipv6(t, w->address);
     for (int i = 0; w->family == AF_INET && i < 4; i++) {
         put(t, i > 0 ? "." : "");
         put_number(t, w->address[i], 10, 1);
     }
-    put(t, w->family == AF_INET6 ? "]:" : ":");
+    put(t, ":");
     put_number(t, w->port, 10, 1);
 }
 

@@ -509,14 +509,14 @@ void mario_stop_server(SERVER *s)
 void mario_free_server(SERVER **sp)
 {
     SERVER *s = *sp;
-    *sp = NULL;
-    if (s == NULL)
-        return;
-    int state = atomic_load(&s->state);
+    int state = s == NULL ? SERVER_STOPPED : atomic_load(&s->state);
     if (state == SERVER_RUNNING || state == SERVER_LOST) {
         complain("mario_free_server: the server runs");
         return;
     }
+    *sp = NULL;
+    if (s == NULL)
+        return;
     if (state == SERVER_READY) {
         master_forget_timers();
         take_down(s);

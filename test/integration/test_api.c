@@ -407,6 +407,10 @@ START_TEST(registering)
     ck_assert_int_eq(regist_disconnected_func(echo), -1);
     ck_assert_ptr_nonnull(start_server(s)); /* twice */
     ck_assert_uint_eq(lines_in(heard(err)), 1);
+    SERVER *running = s;
+    mario_free_server(&s); /* refused: it is still the caller's */
+    ck_assert_ptr_eq(s, running);
+    ck_assert_uint_eq(lines_in(heard(err)), 1);
     client_echo(fd, 0);
     client_send_packet(fd, 0xfffb, NULL, 0); /* taken out again before the start */
     client_expect_fin(fd);

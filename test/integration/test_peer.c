@@ -125,7 +125,7 @@ START_TEST(deaths)
         int fd = client_open(&s);
         client_echo(fd, 10);
         const char *port = strrchr(own_name(fd), ':');
-        snprintf(words, sizeof words, " from [0:0:0:0:0:0:0:1]%s", port);
+        snprintf(words, sizeof words, " from [::1]%s", port);
         client_send_packet(fd, TEST_DIE, &how[i], sizeof how[i]);
         server_wait_log(&s, words, 5000);
         mortal_last_line(&s, words, line);

@@ -43,7 +43,7 @@ START_TEST(a_whole_record)
     line[n] = '\0';
     ck_assert_msg(strstr(line,
                          " ERROR died: HEAD; thread 77, worker 3, akg_id 0x6101, connection 3.17.5 from "
-                         "[fe80:0:0:0:0:0:0:1]:4000, at address 0x10; backtrace: ") != NULL,
+                         "[fe80::1]:4000, at address 0x10; backtrace: ") != NULL,
                   "%s", line);
     ck_assert_msg(strstr(line, "; backtrace: 0x8") == NULL, "the handler's frames are in: %s", line);
     ck_assert(strchr(line, '\n') == line + n - 1);
