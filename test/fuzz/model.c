@@ -238,7 +238,7 @@ void peer_end(struct remote *p, enum reason r, uint16 hook, uint16 err_type)
 {
     static uint32_t ends;
     MUST(p->state == PEER_SERVED);
-    MUST(is_due_to(p, r));
+    MUST(is_due_to(p, r) || (p->was_due & 1u << r) != 0);
     MUST(hook == hook_of(r, err_type));
     if (p->fate == r && r == REASON_function_closed && !p->kicked)
         MUST(err_type == p->err_type);
@@ -283,6 +283,9 @@ void peer_look(struct remote *p, bool held)
         p->seen_tail = *rules.now;
     p->unseen = p->unseen_tail = false;
     MUST(held || !p->found);
+    for (unsigned r = REASON_NONE + 1; held && r < REASON_COUNT; r++)
+        if (r == REASON_packet_timeout || r == REASON_write_timeout || r == REASON_output_limit)
+            p->was_due |= is_due_to(p, (enum reason) r) ? 1u << r : 0;
     if (held || p->lost || (!p->dropped && p->got < p->owed.len)) {
         p->uncalm_tick = *rules.now;
         return;

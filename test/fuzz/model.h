@@ -62,6 +62,9 @@ struct remote {
     size_t tail;              /* where that begins */
     bool unseen, unseen_tail; /* the worker may not have read the last byte, and the first one of the tail */
     uint32_t seen_tick, seen_tail; /* it had by then */
+    uint32_t
+        was_due; /* a bit for each reason there was cause for at rest, while functions were out: then its end hook waits
+                         for them, and meanwhile it may send and read */
     uint32_t end_order;
     uint32_t ended_tick, read_tick; /* its end hook ran; it read last */
 };
