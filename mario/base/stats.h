@@ -35,6 +35,7 @@
     ROW(watch_replaced)    /* workers whose thread was replaced because of that */                         \
     ROW(watch_died)        /* threads that ended in a function */                                          \
     ROW(watch_limited)     /* times a worker was not replaced: too many within a minute, or no memory */   \
+    ROW(watch_silent)      /* times a worker did not come round, though no function of a connection ran */ \
     ROW(watch_pool)        /* times all threads for offloaded functions were stuck, and packets waited */  \
     ROW(output_paused)     /* times a connection was not read because of output.high */                    \
     ROW(writes_outside)    /* writes to a connection outside its own functions: dropped */                 \

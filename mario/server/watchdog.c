@@ -38,7 +38,9 @@ enum {
     TRACE_WAITS = 10,
     RETRY_MS = 1000,
     MINUTE_MS = 60000,
-    END_WAITS = 2000 /* ms that threads on their way and former ones have to end, once the workers have */
+    CALL_MS = 1000,    /* between two rings of a worker's bell, only to see that it is answered */
+    SILENT_WARNS = 10, /* times warn_ms, and at least CALL_MS, until it is said that it is not */
+    END_WAITS = 2000   /* ms that threads on their way and former ones have to end, once the workers have */
 };
 
 /* ---- Asking a thread where it is ---- */
@@ -291,6 +293,38 @@ static void look_at_death(struct watchdog *w, uint32_t i, uint64_t now)
     replace(w, i, now);
 }
 
+/* No function runs that could be stuck, but what the application has put on the worker's loop itself, an event or a
+ * timer, may not return either. That nobody can take over: what libevent is in the middle of is not in order. So it is
+ * only said. A worker that comes round answers its bell, which is rung now and then for that. */
+static void look_at_bell(struct watchdog *w, uint32_t i, uint32_t passed)
+{
+    struct watched *o = &w->of[i];
+    struct executor *t = w->workers[i].executor;
+    uint32_t limit = w->limits.warn_ms * SILENT_WARNS;
+    char trace[640];
+    bool answered = !worker_is_called(&w->workers[i]);
+    if (answered && o->silent)
+        slog_warn_t(w->alarms.qlog, "worker %u: it comes round again, after %u ms", i, o->silent_ms);
+    o->silent = o->silent && !answered;
+    o->silent_ms = answered ? 0 : o->silent_ms + passed;
+    o->called_ms += passed;
+    if (answered && o->called_ms >= CALL_MS) {
+        o->called_ms = 0;
+        worker_call(&w->workers[i]);
+    }
+    if (o->silent || o->silent_ms < (limit < CALL_MS ? CALL_MS : limit))
+        return;
+    o->silent = true;
+    stats_add(w->alarms.stats, STAT_watch_silent, 1);
+    if (w->traces)
+        ask(t);
+    write_trace(t, trace, sizeof trace);
+    slog_err_t(w->alarms.qlog,
+               "worker %u: it has not come round for %u ms, and it is no function: does an event of the "
+               "application on its base not return? At %s",
+               i, o->silent_ms, trace[0] != '\0' ? trace : "unknown");
+}
+
 static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passed)
 {
     struct watched *o = &w->of[i];
@@ -314,9 +348,13 @@ static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passe
         alarm_tell(&w->alarms, &o->seen, MARIO_ALARM_BACK);
     }
     o->warned = o->asked = o->limited = false;
+    if (what != o->what)
+        o->silent_ms = 0;
     o->what = what;
     o->seen = alarm_of(t->activity, what, i, 0);
     o->ms = 0;
+    if (w->limits.warn_ms != 0)
+        look_at_bell(w, i, passed);
 }
 
 static bool set_pace(struct watchdog *w)

@@ -29,6 +29,9 @@ struct watched {
     bool warned;                  /* said, and not yet that it is back */
     bool asked;                   /* its thread was asked where it is */
     bool limited;                 /* said that it is not replaced */
+    uint32_t silent_ms;           /* for how long its bell has not been answered, though no function ran */
+    uint32_t called_ms;           /* since its bell was rung to see that it is answered */
+    bool silent;                  /* said, and not yet that it has answered */
     uint64_t at_stop;             /* its activity when a stop asked for progress last */
     uint64_t try_ms;              /* not before this time again */
     struct succession succession; /* another thread is on its way; it takes over or finds the worker alive */
@@ -69,10 +72,11 @@ void watchdog_look(struct watchdog *w);
 /* There is a connection: look at them from time to time, if they are to be watched at all. */
 void watchdog_wake(struct watchdog *w);
 
-/* Whether worker i must not be given new connections: its function is stuck, or its thread died. */
+/* Whether worker i must not be given new connections: its function is stuck, it does not come round, or its thread
+ * died. */
 static inline bool watchdog_avoids(const struct watchdog *w, uint32_t i)
 {
-    return w->of != NULL && w->of[i].warned;
+    return w->of != NULL && (w->of[i].warned || w->of[i].silent);
 }
 
 /* The workers have finished: wait for successors that came too late. False if threads of former executors still

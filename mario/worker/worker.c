@@ -478,6 +478,16 @@ uint64_t worker_settings(const struct worker *w)
     return atomic_load_explicit(&w->taken, memory_order_acquire);
 }
 
+void worker_call(struct worker *w)
+{
+    doorbell_ring(&w->bell, BELL_WATCH);
+}
+
+bool worker_is_called(const struct worker *w)
+{
+    return atomic_load_explicit(&w->bell.word, memory_order_relaxed) != 0;
+}
+
 void worker_stop_now(struct worker *w)
 {
     atomic_store_explicit(&w->stop_now, true, memory_order_release);

@@ -15,7 +15,14 @@
 #include "mario/worker/inbox.h"
 
 /* Bits of the worker's doorbell: one for each ring of its inbox, and others. */
-enum worker_bell { BELL_INBOX, BELL_STOP = BELL_INBOX + SENDERS, BELL_DONE, BELL_SETTINGS, BELLS };
+enum worker_bell {
+    BELL_INBOX,
+    BELL_STOP = BELL_INBOX + SENDERS,
+    BELL_DONE,
+    BELL_SETTINGS,
+    BELL_WATCH,
+    BELLS
+};
 
 struct worker {
     struct shard shard;         /* first: worker_of() */
@@ -73,6 +80,10 @@ void worker_wake(struct worker *w);
 void worker_publish(struct worker *w, const struct settings *set);
 /* Master: the version of those it has taken. */
 uint64_t worker_settings(const struct worker *w);
+
+/* Master: ring its bell, only to see that it answers; whether something has been rung that it has not answered yet. */
+void worker_call(struct worker *w);
+bool worker_is_called(const struct worker *w);
 
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);

@@ -195,6 +195,7 @@ static void set_signals(const struct launch *l)
     if (l->stop_waits)
         raise(SIGTERM); /* it waits through exec */
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL); /* a shell ignores it in what runs in its background */
     for (int sig = 1; l->deaf && sig < SIGRTMAX; sig++)
         signal(sig, SIG_IGN);
 }

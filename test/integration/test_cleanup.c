@@ -334,6 +334,31 @@ START_TEST(an_event_that_is_always_ready)
 }
 END_TEST
 
+/* Goal: an event of the application's that does not return is said, with where it is; its worker gets nobody new
+ * meanwhile, and serves those it has when it is back. */
+START_TEST(an_event_that_does_not_return)
+{
+    struct server s;
+    uint32_t ms = 3000 * ITEST_SLOW, got;
+    server_start(&s, "testapp", "server.workernum=2", NULL);
+    int fd = client_open(&s);
+    ck_assert_uint_eq(client_ask(fd, TEST_OWN_TIMER, &ms, sizeof ms, &got, sizeof got), sizeof got);
+    server_wait_log(&s, "has not come round for ", 3000);
+    for (int i = 0; i < 4; i++) {
+        int other = client_open(&s);
+        client_echo(other, 10);
+        close(other);
+    }
+    ck_assert_uint_eq(server_log_count(&s, "comes round again"), 0); /* all four were served meanwhile */
+    server_wait_log(&s, "comes round again", 6000);
+    client_echo(fd, 10);
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "watch_silent"), 1);
+    expect_sound(&s);
+}
+END_TEST
+
 /* Goal: a function waits for a signal on its worker's loop, for which libevent has one loop in the process: the master
  * hears its own signals all the same. */
 START_TEST(a_signal_of_its_own)
@@ -433,6 +458,7 @@ Suite *cleanup_suite(void)
     c = itest_case(s, "socket and loop", 20);
     tcase_add_test(c, a_blocking_socket);
     tcase_add_test(c, an_event_that_is_always_ready);
+    tcase_add_test(c, an_event_that_does_not_return);
     tcase_add_test(c, a_signal_of_its_own);
     c = itest_case(s, "descriptors", 20);
     tcase_add_test(c, descriptors_of_others_stay_open);

@@ -370,7 +370,7 @@ START_TEST(the_child_is_killed)
     struct other_child next = {.parent = s.pid, .than = mortal_child(s.pid)};
     ck_assert(next.than != 0);
     ck_assert(kill(next.than, _i == 0 ? SIGKILL : SIGQUIT) == 0);
-    ck_assert(itest_wait(has_other_child, &next, 5000));
+    ck_assert(itest_wait(has_other_child, &next, 2000));
     mortal_served_again(&s);
     mortal_last_line(&s, "died: ", line);
     ck_assert_msg(strstr(line, _i == 0 ? "signal 9 (SIGKILL)" : "signal 3 (SIGQUIT)") != NULL, "%s", line);

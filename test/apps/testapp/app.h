@@ -128,6 +128,7 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_MAY_WAIT, do_may_wait)       \
     ROW(TEST_OWN_EVENT, do_own_event)     \
     ROW(TEST_OWN_SIGNAL, do_own_signal)   \
+    ROW(TEST_OWN_TIMER, do_own_timer)     \
     ROW(TEST_CLOSE_FD, do_close_fd)       \
     ROW(TEST_KEEP_BUFEV, do_keep_bufev)   \
     /* block.c */                         \

@@ -141,6 +141,26 @@ sint32 do_own_signal(CONN *c)
     return do_echo(c);
 }
 
+static void on_own_timer(evutil_socket_t fd, short what, void *ms)
+{
+    uint32 left = (uint32) (size_t) ms;
+    (void) fd;
+    (void) what;
+    susleep(left / 1000, left % 1000 * 1000);
+}
+
+sint32 do_own_timer(CONN *c)
+{
+    const struct timeval soon = {.tv_usec = 1000};
+    uint32 ms;
+    if (c->in_buf_len != SIZE_OF_HEAD + sizeof ms)
+        return -1;
+    memcpy(&ms, c->in_buf + SIZE_OF_HEAD, sizeof ms);
+    return event_base_once(c->owner->base, -1, EV_TIMEOUT, on_own_timer, (void *) (size_t) ms, &soon) == 0
+               ? do_echo(c)
+               : -1;
+}
+
 static void write_late(evutil_socket_t fd, short what, void *bufev)
 {
     static const char text[] = "too late for anybody";

@@ -49,7 +49,9 @@ enum testapp_cmd {
     TEST_WRITE_OTHER =
         0x7061, /* uint16 port; writes to the worker's connection with that cport, and what it writes
                                   last has a cleanup that closes; -> uint8 found */
-    TEST_MAY_WAIT = 0x7062,  /* makes its socket a blocking one, echoes */
+    TEST_MAY_WAIT = 0x7062, /* makes its socket a blocking one, echoes */
+    TEST_OWN_TIMER =
+        0x7069, /* uint32 ms: a timer of its own on the worker's loop blocks so long. Inline only */
     TEST_OWN_EVENT = 0x7063, /* an event of its own on the worker's loop, always ready; echoes. Inline only */
     TEST_OWN_SIGNAL = 0x7065, /* waits for USR2 on the worker's loop; echoes. Inline only */
     TEST_RELOAD = 0x7033,     /* test_reload; echoes; soon after the master has the server use it, so often */

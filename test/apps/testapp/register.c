@@ -23,7 +23,8 @@ bool register_all(void)
     for (size_t i = 0; app.with_offload && i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && (rows[i].id == TEST_CLOSE_OTHER || /* these look at what belongs to the worker */
                     rows[i].id == TEST_WRITE_OTHER || rows[i].id == TEST_OWN_EVENT ||
-                    rows[i].id == TEST_OWN_SIGNAL || rows[i].id == TEST_KEEP_BUFEV ||
+                    rows[i].id == TEST_OWN_SIGNAL || rows[i].id == TEST_OWN_TIMER ||
+                    rows[i].id == TEST_KEEP_BUFEV ||
                     (regist_akg_func_offload(rows[i].id + TEST_OFFLOADED, rows[i].f) == 0 &&
                      regist_akg_func_offload_concurrent(rows[i].id + TEST_CONCURRENT, rows[i].f) == 0));
     if (app.with_hooks)
