@@ -198,7 +198,8 @@ START_TEST(a_trickle_is_only_appended)
 }
 END_TEST
 
-/* The application closed the socket, and the kernel gave its number to somebody: nothing of either's goes to the other. */
+/* The application closed the socket, and the kernel gave its number to somebody: nothing of either goes to the
+ * other. */
 START_TEST(a_number_that_is_anothers)
 {
     char bytes[8] = "secret\n";
