@@ -25,7 +25,8 @@ enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
     STOP_BATCH = 256,  /* connections a stop looks at before others are served */
     ARM_BATCH = 256,   /* connections whose deadlines a pass sets anew */
-    INBOX_BATCH = 256  /* messages of a ring that a pass obeys */
+    INBOX_BATCH = 256, /* messages of a ring that a pass obeys */
+    PAGE = 4096        /* bytes, at least, of the machine's pages */
 };
 
 /* ---- The inbox ---- */
@@ -364,8 +365,12 @@ static bool tick_setup(struct worker *w)
 static bool inbox_setup(struct worker *w, bool has_ipv6)
 {
     bool ok = !has_ipv6 || (w->addresses = calloc(INBOX_RING, sizeof *w->addresses)) != NULL;
-    for (unsigned i = 0; i < SENDERS; i++)
-        ok = ok && spsc_init(&w->inbox[i], INBOX_RING, sizeof(struct message));
+    for (unsigned i = 0; i < SENDERS && ok; i++) {
+        ok = spsc_init(&w->inbox[i], INBOX_RING, sizeof(struct message));
+        for (size_t at = 0; ok && at < INBOX_RING * sizeof(struct message); at += PAGE)
+            ((volatile unsigned char *) w->inbox[i].slots)[at] =
+                0; /* there now, not while somebody is accepted */
+    }
     return ok;
 }
 
