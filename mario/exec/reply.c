@@ -13,6 +13,8 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
+#include "mario/base/thread.h"
+
 static struct bufferevent *reply_create(struct event_base *base)
 {
     struct bufferevent *b = bufferevent_socket_new(base, -1, 0);
@@ -93,6 +95,7 @@ void reply_drain(struct executor *t)
 void reply_abandon(void *executor)
 {
     struct executor *t = executor;
+    thread_unwound();
     if (t->conn != NULL)
         t->conn->bufev = t->discard;
     if (!t->draining)

@@ -160,6 +160,7 @@ static void on_death(void *arg)
     struct executor *t = p->executor;
     struct job *j = p->job;
     pthread_t successor;
+    thread_unwound();
     CHECK(j != NULL); /* it ends in user code, nowhere else */
     executor_end(t);
     job_drop_reply(j);

@@ -285,6 +285,7 @@ void worker_on_thread_end(void *arg)
 {
     struct worker *w = arg;
     struct executor *t = executor_here;
+    thread_unwound();
     fence_die(&t->fence);
     mem_thread_fini();
     atomic_store_explicit(&t->gone, true, memory_order_release);
