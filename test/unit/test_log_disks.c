@@ -493,7 +493,10 @@ START_TEST(syslogd_hangs_or_is_not_there)
     ck_assert_uint_lt(unit_ms() - began, 1000 * UNIT_SLOW);
     ck_assert_int_eq(mario_log_flush(50), -1);
     ck_assert_uint_gt(mario_log_dropped(), 0);
-    lab_must_have(datagram(fd), "tester 0");
+    const char *first = datagram(fd);
+    if (strstr(first, " records dropped") != NULL) /* said by a round that began before the first line */
+        first = datagram(fd);
+    lab_must_have(first, "tester 0");
 }
 END_TEST
 
