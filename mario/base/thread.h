@@ -17,8 +17,8 @@
  * the policy too: the master, whose own is special, starts none. 0 or an errno value. */
 int thread_start(pthread_t *thread, size_t stack, void *(*main)(void *), void *arg);
 
-/* In the cleanup handler of a thread that was cancelled or has called pthread_exit(): AddressSanitizer does not see that
- * its frames are gone. Does nothing in other builds. */
+/* In the cleanup handler of a thread that was cancelled or has called pthread_exit(): AddressSanitizer does not see
+ * that its frames are gone. Does nothing in other builds. */
 void thread_unwound(void);
 
 #endif
