@@ -4,6 +4,7 @@
  */
 #include "offloaded.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,7 +328,10 @@ START_TEST(the_line_is_served_in_order)
     send_number(modest, AWAY(TEST_NAP), 7);
     server_wait_counter(&s, "offload_full", 2, 3000);
     int waker = client_open(&s);
-    client_ask(waker, TEST_UNSTICK, NULL, 0, NULL, 0);
+    struct pollfd answer = {.fd = modest, .events = POLLIN};
+    do /* again, if its thread has begun to wait for it only now */
+        client_ask(waker, TEST_UNSTICK, NULL, 0, NULL, 0);
+    while (poll(&answer, 1, 200) == 0);
     ck_assert_uint_eq(recv_number(modest, AWAY(TEST_NAP)), 7);
     int have = 0;
     ck_assert(ioctl(greedy, FIONREAD, &have) == 0);
