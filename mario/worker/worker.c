@@ -340,7 +340,7 @@ static void *worker_main(void *arg)
 
 /* ---- Before and after the thread ---- */
 
-/* A executor of w: what its thread alone touches. No thread runs there yet. */
+/* An executor of w: what its thread alone touches. No thread runs there yet. */
 struct executor *worker_executor_create(struct worker *w, struct activity *activity)
 {
     struct executor *t;
