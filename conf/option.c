@@ -19,9 +19,15 @@
 static const char *const full_names[] = {"refuse", "wait", NULL};
 static const char *const assign_names[] = {"round_robin", "least", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
+static const char *const slow_names[] = {"close", "drop_oldest", "drop_newest", "coalesce", NULL};
+static const char *const uring_names[] = {"off", "auto", NULL};
 _Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
 _Static_assert(MARIO_ASSIGN_ROUND_ROBIN == 0 && MARIO_ASSIGN_LEAST == 1,
                "assign_names is in the order of the enum");
+_Static_assert(MARIO_SLOW_CLOSE == 0 && MARIO_SLOW_DROP_OLDEST == 1 && MARIO_SLOW_DROP_NEWEST == 2 &&
+                   MARIO_SLOW_COALESCE == 3,
+               "slow_names is in the order of the enum");
+_Static_assert(MARIO_URING_OFF == 0 && MARIO_URING_AUTO == 1, "uring_names is in the order of the enum");
 _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in the order of the enum");
 
 const struct row conf_rows[] = {
@@ -91,6 +97,26 @@ const struct row conf_rows[] = {
     {"offload", "queue", ROW_NUMBER, "1024", 1, MARIO_OFFLOAD_QUEUE_MAX, NULL, AT(server.offload_queue),
      "Packets of each worker that may be with these threads or wait for one. Beyond, their connections are "
      "not read until there is room."},
+    {"push", "queue", ROW_NUMBER, "64", 0, MARIO_PUSH_QUEUE_MAX, NULL, AT(server.push_queue),
+     "Messages pushed to a connection that may wait for it because it reads too slowly. 0 is any number."},
+    {"push", "bytes", ROW_SIZE, "1m", 0, MARIO_PUSH_BYTES_MAX, NULL, AT(server.push_bytes),
+     "Bytes of them. 0 is any number, if push.queue is not 0 as well."},
+    {"push", "slow", ROW_ENUM, "close", 0, 3, slow_names, AT(server.push_slow),
+     "What becomes of a message for a connection that has that much waiting. close closes the connection, drop_oldest "
+     "makes room, drop_newest drops the message itself, coalesce drops the one that it makes out of date, and otherwise "
+     "makes room."},
+    {"push", "memory", ROW_SIZE, "256m", 0, MARIO_PUSH_MEMORY_MAX, NULL, AT(server.push_memory),
+     "Bytes that messages and what waits of them for all connections may take. Beyond, those that have not taken "
+     "anything for longest lose what waits, then their connection. 0 is any number."},
+    {"push", "lowat", ROW_SIZE, "16k", 0, MARIO_PUSH_LOWAT_MAX, NULL, AT(server.push_lowat),
+     "Bytes that the kernel takes for a client that does not read, beyond what is on its way: what comes then waits in "
+     "the server, where push.queue counts it. 0 is as many as the kernel likes, some megabytes."},
+    {"push", "ring", ROW_NUMBER, "4096", MARIO_PUSH_RING_MIN, MARIO_PUSH_RING_MAX, NULL, AT(server.push_ring),
+     "Orders to send, join and the like that may wait between a thread and a worker, 32 bytes each; when it is full, "
+     "more are refused. A power of two."},
+    {"push", "uring", ROW_ENUM, "off", 0, 1, uring_names, AT(server.push_uring),
+     "auto has messages for many connections sent by io_uring, if maritcp was built with it and the kernel allows; "
+     "off by a call for each connection."},
     {"watch", "warn_ms", ROW_NUMBER, "100", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_warn_ms),
      "Milliseconds that a function may run until it is reported, with a backtrace; its worker gets no new "
      "connections meanwhile. 0 is no watch at all."},
@@ -347,6 +373,25 @@ static sint32 check_watch(const struct check *c)
     return blame(c, "watch", "replace_ms", range, "%u is below watch.warn_ms", o->watch_replace_ms);
 }
 
+static sint32 check_push(const struct check *c)
+{
+    char range[RANGE_SIZE], limit[16];
+    const struct mario_options *o = &c->conf->server;
+    if ((o->push_ring & (o->push_ring - 1)) != 0) {
+        snprintf(range, sizeof range, "a power of two, %u .. %u", MARIO_PUSH_RING_MIN, MARIO_PUSH_RING_MAX);
+        return blame(c, "push", "ring", range, "%u is no power of two", o->push_ring);
+    }
+    if (o->push_queue != 0 || o->push_bytes != 0)
+        return 0;
+    if (is_blamed(c, "push", "queue", "bytes")) {
+        snprintf(range, sizeof range, "1 .. %u", MARIO_PUSH_QUEUE_MAX);
+        return blame(c, "push", "queue", range, "0 is no limit, and push.bytes has none either");
+    }
+    size_print(MARIO_PUSH_BYTES_MAX, limit, sizeof limit);
+    snprintf(range, sizeof range, "1 .. %s", limit);
+    return blame(c, "push", "bytes", range, "0 is no limit, and push.queue has none either");
+}
+
 static sint32 check_places(const struct check *c)
 {
     char range[RANGE_SIZE];
@@ -362,7 +407,7 @@ static sint32 check_places(const struct check *c)
 /* What belongs together. The line names the option that was set last. */
 static sint32 check_all(const struct check *c)
 {
-    return check_output(c) != 0 || check_watch(c) != 0 || check_places(c) != 0 ? -1 : 0;
+    return check_output(c) != 0 || check_watch(c) != 0 || check_push(c) != 0 || check_places(c) != 0 ? -1 : 0;
 }
 
 static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)

@@ -8,6 +8,8 @@
 
 _Static_assert(sizeof(enum mario_when_full) == sizeof(uint32) && sizeof(enum mario_assign) == sizeof(uint32),
                "enums are stored as uint32");
+_Static_assert(sizeof(enum mario_slow) == sizeof(uint32) && sizeof(enum mario_uring) == sizeof(uint32),
+               "enums are stored as uint32");
 _Static_assert(sizeof(enum mario_log_format) == sizeof(uint32), "enums are stored as uint32");
 _Static_assert(sizeof(int) == sizeof(uint32), "a bool is an int and is stored as uint32");
 

@@ -24,6 +24,21 @@ enum mario_assign {
     MARIO_ASSIGN_LEAST        /* the one with the fewest connections; of several the next one in turn */
 };
 
+/* What becomes of a message for a connection where `messages` messages or `bytes` bytes of them wait already (options
+ * push_queue and push_bytes, mario_slow_policy()). Replies are not counted, and never dropped. */
+enum mario_slow {
+    MARIO_SLOW_CLOSE,       /* the connection closes (slow_consumer) */
+    MARIO_SLOW_DROP_OLDEST, /* those that wait longest go, until there is room (push_dropped_oldest) */
+    MARIO_SLOW_DROP_NEWEST, /* the new one is dropped (push_dropped_newest) */
+    MARIO_SLOW_COALESCE /* one with the same key that waits goes at once (push_coalesced), full or not; if there is
+                             * still no room, as DROP_OLDEST */
+};
+
+enum mario_uring {
+    MARIO_URING_OFF, /* a send for each connection */
+    MARIO_URING_AUTO /* many sends in one call of the kernel's io_uring, where the build has it and the kernel allows */
+};
+
 /* The ranges that mario_init_server() accepts; conf/ shows the same numbers to operators. */
 #define MARIO_WORKERNUM_MAX       256u
 #define MARIO_CONNNUM_MAX         16777215u
@@ -42,6 +57,12 @@ enum mario_assign {
 #define MARIO_REPLACE_MAX         1000u
 #define MARIO_OFFLOAD_THREADS_MAX 1024u
 #define MARIO_OFFLOAD_QUEUE_MAX   65536u
+#define MARIO_PUSH_QUEUE_MAX      1048576u
+#define MARIO_PUSH_BYTES_MAX      1073741824u
+#define MARIO_PUSH_MEMORY_MAX     4293918720u /* 4095 MB */
+#define MARIO_PUSH_LOWAT_MAX      1073741824u
+#define MARIO_PUSH_RING_MIN       16u
+#define MARIO_PUSH_RING_MAX       65536u
 
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. Where no other range is
  * said, seconds go up to MARIO_TIMEOUT_MAX, exact to about 0.1, milliseconds up to MARIO_WATCH_MAX, bytes of output are
@@ -83,6 +104,16 @@ struct mario_options {
     const char *death_log; /* what gets the line about a death: a file, "syslog" or "syslog:FACILITY"; NULL or
                               "-": standard error */
     enum mario_log_format death_format; /* of that line */
+    uint32 push_queue;  /* messages that may wait for a connection, .. MARIO_PUSH_QUEUE_MAX; 0 = any number */
+    uint32 push_bytes;  /* bytes of them, .. MARIO_PUSH_BYTES_MAX; 0 = any number. Not both 0 */
+    uint32 push_memory; /* bytes that all messages may take, .. MARIO_PUSH_MEMORY_MAX; 0 = any number */
+    enum mario_slow push_slow; /* what becomes of a message that finds no room */
+    uint32 push_lowat; /* bytes not sent that the kernel may hold for a connection that is pushed to, ..
+                                * MARIO_PUSH_LOWAT_MAX; 0 = as many as it likes */
+    uint32
+        push_ring; /* orders that may wait between a sending thread and a worker, a power of two, MARIO_PUSH_RING_MIN
+                       * .. MARIO_PUSH_RING_MAX; 32 bytes each */
+    enum mario_uring push_uring; /* how many sends are done at once */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
@@ -146,7 +177,7 @@ void *start_server(void *server);
 int mario_server_exit_code(const SERVER *s);
 
 /* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger,
- * output_high, output_max; the others are checked, but need a new server. All connections keep to them soon, each
+ * output_high, output_max, push_queue, push_bytes, push_slow; the others are checked, but need a new server. All connections keep to them soon, each
  * worker from its next pass on. On the master thread: in a timer function. 0, or -1 after one clear line on
  * standard error; nothing is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);

@@ -16,6 +16,7 @@
 #include "mario/exec/executor.h"
 #include "mario/frame/frame.h"
 #include "mario/mario_akg.h"
+#include "mario/mario_server.h"
 #include "mario/net/listen.h"
 
 #define TICK_MS 100 /* the wheel's step: how exact timeouts are */
@@ -25,6 +26,10 @@ struct service {
     const FUNC_PTR *funcs;                           /* 65,536 entries; NULL = unknown akg_id */
     uint32_t max_pkglen;                             /* c->out_buf_len */
     const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
+    size_t push_memory;                              /* bytes that all messages may take, 0 = any number */
+    uint32_t push_lowat;                             /* bytes, 0 = the kernel's own */
+    uint32_t push_ring;                              /* orders, a power of two */
+    enum mario_uring push_uring;
 };
 
 /* What was configured and may change while the server runs, in the units of the loop. Never written to: a worker takes
@@ -39,6 +44,10 @@ struct settings {
     uint32_t linger;         /* ticks, 0 = not at all */
     size_t output_high;      /* bytes */
     size_t output_max;       /* bytes */
+    enum mario_slow
+        push_slow; /* what becomes of a message without room, where mario_slow_policy() says nothing else */
+    uint32_t push_queue; /* messages, 0 = any number */
+    uint32_t push_bytes; /* bytes, 0 = any number */
 };
 
 struct conn;

@@ -30,7 +30,14 @@ void mario_options_init(struct mario_options *o)
                                 .watch_replace_max = 10,
                                 .watch_master_ms = 10000,
                                 .offload_threads = 16,
-                                .offload_queue = 1024};
+                                .offload_queue = 1024,
+                                .push_queue = 64,
+                                .push_bytes = 1024 * 1024,
+                                .push_memory = 256 * 1024 * 1024,
+                                .push_slow = MARIO_SLOW_CLOSE,
+                                .push_lowat = 16 * 1024,
+                                .push_ring = 4096,
+                                .push_uring = MARIO_URING_OFF};
 }
 
 void options_init_old(struct mario_options *o)
@@ -46,6 +53,21 @@ static bool in_range(const char *name, uint64_t value, uint64_t least, uint64_t 
         return true;
     return complain("%s = %llu is out of range (allowed: %llu..%llu)", name, (unsigned long long) value,
                     (unsigned long long) least, (unsigned long long) most);
+}
+
+static bool push_check(const struct mario_options *o)
+{
+    if (o->push_queue == 0 && o->push_bytes == 0)
+        return complain("push_queue and push_bytes are both 0: a slow reader would have no limit");
+    if ((o->push_ring & (o->push_ring - 1)) != 0)
+        return complain("push_ring = %u is no power of two", o->push_ring);
+    return in_range("push_queue", o->push_queue, 0, MARIO_PUSH_QUEUE_MAX) &&
+           in_range("push_bytes", o->push_bytes, 0, MARIO_PUSH_BYTES_MAX) &&
+           in_range("push_memory", o->push_memory, 0, MARIO_PUSH_MEMORY_MAX) &&
+           in_range("push_slow", (unsigned) o->push_slow, 0, MARIO_SLOW_COALESCE) &&
+           in_range("push_lowat", o->push_lowat, 0, MARIO_PUSH_LOWAT_MAX) &&
+           in_range("push_ring", o->push_ring, MARIO_PUSH_RING_MIN, MARIO_PUSH_RING_MAX) &&
+           in_range("push_uring", (unsigned) o->push_uring, 0, MARIO_URING_AUTO);
 }
 
 bool options_check(const struct mario_options *o)
@@ -75,5 +97,5 @@ bool options_check(const struct mario_options *o)
            in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
            in_range("watch_master_ms", o->watch_master_ms, 0, MARIO_WATCH_MAX) &&
            in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
-           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX);
+           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX) && push_check(o);
 }

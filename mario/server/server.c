@@ -130,7 +130,10 @@ static struct settings settings_of(const struct mario_options *o)
                              .drain_timeout = ticks(o->drain_timeout),
                              .linger = ticks(o->linger),
                              .output_high = o->output_high,
-                             .output_max = o->output_max};
+                             .output_max = o->output_max,
+                             .push_slow = o->push_slow,
+                             .push_queue = o->push_queue,
+                             .push_bytes = o->push_bytes};
 }
 
 static void settle(SERVER *s, const struct mario_options *o)
@@ -138,7 +141,12 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->head_rules = (struct head_rules){.funcs = registry_functions()};
     s->head = (struct mario_framing){
         .name = "head", .next = head_next, .max = o->max_pkglen, .arg = &s->head_rules};
-    s->service = (struct service){.funcs = registry_functions(), .max_pkglen = o->max_pkglen};
+    s->service = (struct service){.funcs = registry_functions(),
+                                  .max_pkglen = o->max_pkglen,
+                                  .push_memory = o->push_memory,
+                                  .push_lowat = o->push_lowat,
+                                  .push_ring = o->push_ring,
+                                  .push_uring = o->push_uring};
     for (uint32_t i = 0; i < LISTEN_MAX; i++)
         s->service.framing[i] = &s->head;
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");

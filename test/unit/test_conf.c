@@ -216,7 +216,8 @@ START_TEST(test_fields)
         "[server]\nlisten=127.0.0.1:7\nworkernum=1\nconnnum=2\nstrict_limits=off\nwhen_full=wait\ntimeout=3\n"
         "write_timeout=4\npacket_timeout=5\nkeepalive=6\nmax_pkglen=60\nstx=7\nbacklog=8\ndrain_timeout=9\nlinger=15\n"
         "prefault=on\nunix_mode=0640\nunix_group=0\n"
-        "[output]\nhigh=10k\nmax=11k\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
+        "[output]\nhigh=10k\nmax=11k\n[push]\nqueue=16\nbytes=17k\nmemory=18m\nslow=drop_newest\n"
+        "lowat=19k\nring=32\nuring=auto\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
         "rotate_size=13k\nrotate_daily=on\nkeep=14\n[collect]\ninterval=12\n";
     ck_assert_msg(load_text(&conf, text, sizeof(text) - 1) == 0, "%s", err.text);
     const struct mario_options *o = &conf.server;
@@ -239,6 +240,13 @@ START_TEST(test_fields)
     ck_assert_str_eq(o->unix_group, "0");
     ck_assert_uint_eq(o->output_high, 10 * 1024);
     ck_assert_uint_eq(o->output_max, 11 * 1024);
+    ck_assert_uint_eq(o->push_queue, 16);
+    ck_assert_uint_eq(o->push_bytes, 17 * 1024);
+    ck_assert_uint_eq(o->push_memory, 18 * 1024 * 1024);
+    ck_assert_int_eq(o->push_slow, MARIO_SLOW_DROP_NEWEST);
+    ck_assert_uint_eq(o->push_lowat, 19 * 1024);
+    ck_assert_uint_eq(o->push_ring, 32);
+    ck_assert_int_eq(o->push_uring, MARIO_URING_AUTO);
     ck_assert_str_eq(conf.log_file, "x");
     ck_assert_str_eq(conf.log.target, "x");
     ck_assert_str_eq(conf.log_level, "warn,conn=debug");
@@ -272,6 +280,13 @@ START_TEST(test_defaults_are_the_librarys)
     ck_assert_uint_eq(o.linger, conf.server.linger);
     ck_assert_uint_eq(o.output_high, conf.server.output_high);
     ck_assert_uint_eq(o.output_max, conf.server.output_max);
+    ck_assert_uint_eq(o.push_queue, conf.server.push_queue);
+    ck_assert_uint_eq(o.push_bytes, conf.server.push_bytes);
+    ck_assert_uint_eq(o.push_memory, conf.server.push_memory);
+    ck_assert_int_eq(o.push_slow, conf.server.push_slow);
+    ck_assert_uint_eq(o.push_lowat, conf.server.push_lowat);
+    ck_assert_uint_eq(o.push_ring, conf.server.push_ring);
+    ck_assert_int_eq(o.push_uring, conf.server.push_uring);
     ck_assert_int_eq(o.prefault, conf.server.prefault);
     ck_assert_uint_eq(o.unix_mode, conf.server.unix_mode);
     struct mario_log_options log;

@@ -55,6 +55,11 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"watch.master_ms", &o->watch_master_ms},
         {"offload.threads", &o->offload_threads},
         {"offload.queue", &o->offload_queue},
+        {"push.queue", &o->push_queue},
+        {"push.bytes", &o->push_bytes},
+        {"push.memory", &o->push_memory},
+        {"push.lowat", &o->push_lowat},
+        {"push.ring", &o->push_ring},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(numbers[i].key, key) == 0) {
@@ -77,6 +82,18 @@ static bool set_connected(const char *value)
     return false;
 }
 
+static bool set_slow(struct mario_options *o, const char *value)
+{
+    static const char *const names[] = {"close", "drop_oldest", "drop_newest", "coalesce"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], value) == 0) {
+            o->push_slow = (enum mario_slow) i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool set_word(struct mario_options *o, const char *key, const char *value)
 {
     bool on = strcmp(value, "on") == 0;
@@ -88,6 +105,10 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->prefault = on;
     else if (strcmp(key, "server.assign") == 0)
         o->assign = strcmp(value, "least") == 0 ? MARIO_ASSIGN_LEAST : MARIO_ASSIGN_ROUND_ROBIN;
+    else if (strcmp(key, "push.slow") == 0)
+        return set_slow(o, value);
+    else if (strcmp(key, "push.uring") == 0)
+        o->push_uring = strcmp(value, "auto") == 0 ? MARIO_URING_AUTO : MARIO_URING_OFF;
     else if (strcmp(key, "server.when_full") == 0)
         o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
     else if (strcmp(key, "log.file") == 0)
