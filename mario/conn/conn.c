@@ -86,6 +86,8 @@ static struct conn *take_slot(struct shard *s)
     }
     struct conn *c = &s->conns[slot];
     CHECK(c->state == CONN_FREE);
+    if (c->generation == 0)
+        c->generation = 1;
     c->pub.ind = slot;
     s->in_use++;
     return c;
@@ -113,6 +115,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->refs = 0;
     c->wait = WAIT_NONE;
     c->paused = c->fin = c->greeted = c->stopping = false;
+    c->has_member = c->newcomer = c->dirty = c->lowat = false;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
@@ -447,7 +450,8 @@ void conn_give_back(struct conn *c, bool reset)
     c->pub.fd = -1;
     c->state = CONN_FREE;
     c->magic = 0;
-    c->generation++;
+    if (++c->generation == 0)
+        c->generation = 1;
     c->next = s->free_head;
     s->free_head = c->pub.ind + 1;
     s->in_use--;

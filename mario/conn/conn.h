@@ -31,7 +31,7 @@ enum conn_wait {
 
 #define REFS_MAX 254u /* and one for its place in a line: that of the offload queue, or of the shard */
 
-#define CONN_MAGIC 0x4d41u /* cleared when the slot is free: a callback on a free slot stops the process */
+#define CONN_MAGIC 0x4du /* cleared when the slot is free: a callback on a free slot stops the process */
 
 struct outbox;
 
@@ -40,7 +40,11 @@ struct conn {
     CONN pub; /* first: a business function's CONN is this object */
     struct event event;
     struct wheel_node node;
-    uint16_t magic;
+    uint8_t magic;
+    bool has_member : 1; /* it has a record of what it is in, see push */
+    bool newcomer : 1;   /* it came while a walk of all went on, which is not for it */
+    bool dirty : 1;      /* it stands in the list of those to be flushed */
+    bool lowat : 1;      /* it was pushed to: its socket keeps little that is not sent */
     uint16_t seen; /* of the packet that begins in carry, bytes that its framing was asked about */
     unsigned char
         *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
@@ -52,7 +56,7 @@ struct conn {
     };
     uint32_t last_rx;    /* tick of the last byte received */
     uint32_t last_tx;    /* tick when pending output last shrank, or began; LINGER: when unacked did */
-    uint32_t generation; /* changes on each reuse of the slot */
+    uint32_t generation; /* changes on each reuse of the slot, and is never 0 once it was used */
     uint32_t next;       /* 1 + slot behind this one in the free list, in a line or in LINGER */
     union {
         uint32_t stop_bytes; /* stopping: bytes that had arrived when the stop came and are not read yet */

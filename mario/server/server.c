@@ -244,11 +244,19 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
     return true;
 }
 
+/* What the application's threads have counted is the server's from here on. */
+static void keep_shared_counters(SERVER *s)
+{
+    for (uint32_t i = 0; s->stats != NULL && i < STAT_COUNT; i++)
+        stats_add(s->master.stats, (enum counter) i, stats_take_shared((enum counter) i));
+}
+
 /* Threads, pools and sockets. No thread runs any more, or none has run yet. What others may still ask for
  * stays until the server is freed: the counters, the state, and the bell that a late mario_stop_server()
  * rings. */
 static void take_down(SERVER *s)
 {
+    keep_shared_counters(s);
     mario_log_flush(LAST_LINES_MS);
     master_teardown(&s->master);
     offload_destroy(&s->pool);
@@ -576,6 +584,8 @@ uint64_t mario_stat_value(const SERVER *s, uint32_t index)
     uint64_t sum = 0;
     for (uint32_t i = 0; index < STAT_COUNT && i <= s->workernum; i++)
         sum += stats_get(&s->stats[i], (enum counter) index);
+    if (index < STAT_COUNT && s->workers != NULL)
+        sum += stats_get_shared((enum counter) index);
     return sum;
 }
 
