@@ -7,22 +7,12 @@
 #include "unit.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { BLOCKS = 1600, BLOCK = 64 * 1024, FREEING_THREADS = 4 };
-
-static size_t resident(void)
-{
-    unsigned long size = 0, pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    ck_assert(f != NULL && fscanf(f, "%lu %lu", &size, &pages) == 2);
-    fclose(f);
-    return pages * (size_t) sysconf(_SC_PAGESIZE);
-}
 
 static void *note_much(void *arg)
 {
@@ -41,15 +31,17 @@ START_TEST(what_is_free_goes_back)
         blocks[i] = malloc(BLOCK);
         explicit_bzero(blocks[i], BLOCK); /* touched, whatever the compiler thinks of it */
     }
-    size_t least = resident() - (size_t) BLOCKS * BLOCK * 9 / 10;
+    size_t least = unit_resident() - (size_t) BLOCKS * BLOCK * 9 / 10;
     for (int i = 0; i < BLOCKS; i++) {
         free(blocks[i]);
         trim_note(BLOCK);
     }
     uint64_t began = clock_ms(), until = began + 8000;
-    while (UNIT_SLOW == 1 && resident() > least && clock_ms() < until) /* a sanitizer has a heap of its own */
+    while (UNIT_SLOW == 1 && unit_resident() > least &&
+           clock_ms() < until) /* a sanitizer has a heap of its own */
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
-    ck_assert_msg(UNIT_SLOW > 1 || resident() <= least, "%zu bytes stay, not %zu", resident(), least);
+    ck_assert_msg(UNIT_SLOW > 1 || unit_resident() <= least, "%zu bytes stay, not %zu", unit_resident(),
+                  least);
     ck_assert(UNIT_SLOW > 1 || clock_ms() - began >= 900);
     trim_stop();
     free(blocks[BLOCKS]);

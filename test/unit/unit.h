@@ -41,7 +41,11 @@
     ROW(record)     \
     ROW(symbol)     \
     ROW(peer_text)  \
-    ROW(cgroup)
+    ROW(cgroup)     \
+    ROW(table)      \
+    ROW(rooms)      \
+    ROW(users)      \
+    ROW(timers)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
@@ -86,5 +90,15 @@ bool unit_wait(bool (*cond)(void *arg), void *arg, unsigned limit_ms);
 /* `size` bytes that end where a page begins that may not be touched: reading byte [size] is a crash. *base
  * and *mapped are for munmap(). NULL without memory. */
 unsigned char *unit_guarded(size_t size, void **base, size_t *mapped);
+
+/* ---- An allocator that fails, in unit_heap.c ---- */
+
+/* Of this thread's calls of malloc, calloc, realloc and mmap from now on, `good` succeed and all behind them fail, until
+ * unit_heap_heal(), which says how many did. Until then only UNIT_ASSERT(): check allocates with each of its asserts. */
+void unit_heap_fail(size_t good);
+size_t unit_heap_heal(void);
+
+/* Bytes of this process that are in memory. */
+size_t unit_resident(void);
 
 #endif

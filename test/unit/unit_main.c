@@ -28,6 +28,7 @@ enum { SUITE_COUNT = sizeof suites / sizeof suites[0] };
 
 void unit_failed(const char *file, int line, const char *what)
 {
+    unit_heap_heal();
     ck_abort_msg("%s:%d: '%s' failed", file, line, what);
     abort(); /* not reached */
 }
@@ -78,6 +79,15 @@ unsigned char *unit_guarded(size_t size, void **base, size_t *mapped)
     *base = p;
     *mapped = room + page;
     return p + room - size;
+}
+
+size_t unit_resident(void)
+{
+    unsigned long size = 0, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    ck_assert(f != NULL && fscanf(f, "%lu %lu", &size, &pages) == 2);
+    fclose(f);
+    return pages * (size_t) sysconf(_SC_PAGESIZE);
 }
 
 /* The index of a suite, or SUITE_COUNT. */
