@@ -25,6 +25,7 @@
 
 #include "mario_akg.h"
 #include "mario_conn.h"
+#include "mario_server.h"
 #include "mario_types.h"
 
 #ifdef __cplusplus
@@ -134,16 +135,6 @@ struct mario_bound {
 sint32 regist_bound_func(FUNC_PTR f);
 
 /* ---- Slow readers ---- */
-
-/* What becomes of a message for a connection where `messages` messages or `bytes` bytes of them wait already. Replies
- * are not counted, and never dropped. */
-enum mario_slow {
-    MARIO_SLOW_CLOSE,       /* the connection closes (slow_consumer) */
-    MARIO_SLOW_DROP_OLDEST, /* those that wait longest go, until there is room (push_dropped_oldest) */
-    MARIO_SLOW_DROP_NEWEST, /* the new one is dropped (push_dropped_newest) */
-    MARIO_SLOW_COALESCE     /* one with the same key that waits goes at once (push_coalesced), full or not; if
-                             * there is still no room, as DROP_OLDEST */
-};
 
 /* For c from now on, in its own functions and hooks, offloaded ones too; without a call it is push.slow, push.queue,
  * push.bytes. 0 = no such limit; both 0 is refused, so is a policy that is none of the four: -1 with EINVAL. A message
