@@ -51,6 +51,14 @@ struct exchange exchange_text(uint32_t stx, const char *text, uint32_t data_len)
     return x;
 }
 
+struct exchange exchange_group(uint32_t stx, uint16_t akg_id, uint64_t group)
+{
+    struct exchange x = make(EXCHANGE_GROUP, stx, akg_id, sizeof(GROUP_REQ));
+    x.reply_len = WIRE_HEAD_LEN;
+    x.group = group;
+    return x;
+}
+
 struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
 {
     return make(EXCHANGE_OTHER, stx, akg_id, data_len);
@@ -62,6 +70,8 @@ void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsig
     out += WIRE_HEAD_LEN;
     if (x->kind == EXCHANGE_LOGIN)
         wire_put16(out, (uint16_t) (x->uid + conn));
+    else if (x->kind == EXCHANGE_GROUP)
+        wire_put64(out, x->group);
     else if (x->text != NULL)
         memcpy(out, x->text, x->data_len);
     else if (x->data_len > 0)
@@ -71,7 +81,7 @@ void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsig
 void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, uint32_t n, unsigned char *out)
 {
     size_t len = x->request_len, all = n * len, done;
-    bool same = x->kind == EXCHANGE_LOGIN || x->text != NULL || x->data_len == 0;
+    bool same = x->kind == EXCHANGE_LOGIN || x->kind == EXCHANGE_GROUP || x->text != NULL || x->data_len == 0;
     for (uint32_t i = 0; i < (same ? 1 : n) && i < n; i++)
         exchange_build(x, conn, seq + i, out + i * len);
     for (done = len; same && done < all; done += done)
@@ -113,6 +123,7 @@ static int content_right(const struct exchange *x, uint32_t conn, uint32_t seq, 
             return memcmp(data, x->text, x->data_len) == 0;
         return payload_check(data, x->data_len, conn, seq);
     case EXCHANGE_LOGIN:
+    case EXCHANGE_GROUP:
     case EXCHANGE_OTHER:
         break;
     }

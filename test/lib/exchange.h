@@ -14,6 +14,7 @@ enum exchange_kind {
     EXCHANGE_LOGIN, /* uid -> bare HEAD */
     EXCHANGE_HELLO, /* numbered data -> "hello" */
     EXCHANGE_ECHO,  /* numbered data or a text -> the same */
+    EXCHANGE_GROUP, /* a group's number -> bare HEAD */
     EXCHANGE_OTHER  /* numbered data -> any packet with this stx and akg_id */
 };
 
@@ -23,6 +24,7 @@ struct exchange {
     uint32_t stx;
     uint16_t akg_id;
     uint16_t uid;         /* LOGIN: of connection 0; connection k has uid + k modulo 65536 */
+    uint64_t group;       /* GROUP */
     uint32_t data_len;    /* bytes after the request's HEAD */
     uint32_t request_len; /* the request's pkglen */
     uint32_t reply_len;   /* the reply's pkglen; 0 = any */
@@ -37,6 +39,7 @@ struct exchange exchange_login(uint32_t stx, uint16_t uid);
 struct exchange exchange_hello(uint32_t stx, uint32_t data_len);
 struct exchange exchange_echo(uint32_t stx, uint32_t data_len);
 struct exchange exchange_text(uint32_t stx, const char *text, uint32_t data_len);
+struct exchange exchange_group(uint32_t stx, uint16_t akg_id, uint64_t group);
 struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len);
 
 /* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "crier.h"
 #include "holder.h"
 #include "test/lib/clock.h"
 #include "test/lib/net.h"
@@ -63,7 +64,7 @@ static uint32_t number_of(const struct holder *h, const struct held *c)
 
 static const struct exchange *exchange_of(const struct holder *h, const struct held *c)
 {
-    return is_opening(c) ? &h->o->login : &h->o->exchange;
+    return is_opening(c) ? &h->o->login : h->phase == HOLDER_JOIN ? &h->o->join : &h->o->exchange;
 }
 
 /* The one way out: the book is closed for c's request, the socket goes, the counts of states follow. */
@@ -94,7 +95,7 @@ static void held_fault(struct holder *h, struct held *c, enum fault fault)
         h->ledger.refused[fault]++;
     else
         h->ledger.lost[fault]++;
-    h->in_row += is_opening(c) || h->phase == HOLDER_ROLL;
+    h->in_row += is_opening(c) || h->phase >= HOLDER_ROLL;
     held_close(h, c, HELD_GONE);
 }
 
@@ -110,13 +111,6 @@ void held_recycle(struct holder *h, struct held *c)
     h->ledger.churned++;
     held_close(h, c, HELD_REOPEN);
     list_append(h, &h->reopen, c);
-}
-
-void held_end(struct holder *h, struct held *c)
-{
-    h->ledger.ended++;
-    h->ledger.heard += c->heard;
-    held_close(h, c, HELD_GONE);
 }
 
 /* ---- Asking ---- */
@@ -200,19 +194,47 @@ static void held_answered(struct holder *h, struct held *c)
     }
     h->ledger.answered++;
     h->hold_answered += h->phase == HOLDER_HOLD;
-    if (c->state == HELD_LOGIN || h->phase == HOLDER_ROLL)
+    if (c->state == HELD_LOGIN || h->phase >= HOLDER_ROLL)
         h->in_row = 0;
     list_remove(h, &h->waiting, c);
     c->heard = c->heard || (h->start != 0 && c->since >= h->start);
     c->state = HELD_QUIET;
-    c->seq++;
+    c->seq = h->phase == HOLDER_JOIN ? 0 : c->seq + 1;
+    h->ledger.joined += h->phase == HOLDER_JOIN;
     c->put = c->got = 0;
+}
+
+/* n bytes have come to a member that has asked nothing: of a broadcast, and no more than of one, since the next is not
+ * said before all have heard it. */
+static void held_hear(struct holder *h, struct held *c, size_t n)
+{
+    if (n > (size_t) (CRIER_SAID_LEN - c->got)) {
+        held_fault(h, c, FAULT_BAD_CONTENT);
+        return;
+    }
+    crier_said(h->o, c->seq, h->out);
+    enum fault fault = exchange_compare(h->out, h->in, c->got, n);
+    if (fault != FAULT_NONE) {
+        held_fault(h, c, fault);
+        return;
+    }
+    c->got = (uint16_t) (c->got + n);
+    if (c->got < CRIER_SAID_LEN)
+        return;
+    hist_add(&h->told, mono_ns() - atomic_load_explicit(&h->clock->said_at, memory_order_acquire), 1);
+    h->ledger.told++;
+    c->seq++;
+    c->got = 0;
 }
 
 /* n bytes have come. Those beyond one reply, or without a request wholly sent, answer nothing. */
 static void held_take(struct holder *h, struct held *c, size_t n)
 {
     const struct exchange *x = exchange_of(h, c);
+    if (c->state == HELD_QUIET && h->phase == HOLDER_LISTEN) {
+        held_hear(h, c, n);
+        return;
+    }
     if (!is_waiting(c) || n > (size_t) (x->reply_len - c->got)) {
         held_fault(h, c, FAULT_BAD_CONTENT);
         return;
@@ -237,6 +259,17 @@ static void held_read(struct holder *h, struct held *c)
         held_fault(h, c, FAULT_CLOSED);
     else if (errno != EAGAIN && errno != EINTR)
         held_fail(h, c, errno);
+}
+
+void held_end(struct holder *h, struct held *c)
+{
+    if (h->o->broadcasts > 0)
+        held_read(h, c);
+    if (c->state != HELD_QUIET)
+        return;
+    h->ledger.ended++;
+    h->ledger.heard += c->heard;
+    held_close(h, c, HELD_GONE);
 }
 
 /* The reply may be there, and this loop what was late. */

@@ -32,9 +32,10 @@ struct held {
     int32_t fd;        /* -1 = none */
     uint32_t next;     /* in the list it stands in: to be opened again, or waiting, the oldest first */
     uint32_t prev;
-    uint32_t seq; /* number of the request that is asked, or will be next */
+    uint32_t
+        seq; /* number of the request that is asked, or will be next; of a member, of the broadcast that will be */
     uint16_t put; /* its bytes that the kernel has */
-    uint16_t got; /* bytes of its reply that have come and were right */
+    uint16_t got; /* bytes of its reply, or of the broadcast, that have come and were right */
     uint8_t state;
     struct net_watch watch;
     bool heard; /* answered something that was asked during the hold */
@@ -57,7 +58,8 @@ void held_ask(struct holder *h, struct held *c, uint64_t since, uint64_t now);
 /* What epoll reported for c. */
 void held_event(struct holder *h, struct held *c, uint32_t events);
 
-/* Close c, which is quiet, without a fault, to be opened again (it stands in h->reopen then) or for good. */
+/* Close c, which is quiet, without a fault, to be opened again (it stands in h->reopen then) or for good. Who was said
+ * something is looked at once more before that: what comes a second time is a fault. */
 void held_recycle(struct holder *h, struct held *c);
 void held_end(struct holder *h, struct held *c);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "crier.h"
 #include "hold_report.h"
 #include "holder.h"
 #include "test/lib/args.h"
@@ -151,6 +152,50 @@ static void watch(struct hold *hold, uint64_t until, enum holder_phase phase, bo
     }
 }
 
+static uint64_t told_now(const struct hold *hold)
+{
+    uint64_t told = 0;
+    for (uint32_t i = 0; i < hold->o->threads; i++)
+        told += atomic_load_explicit(&hold->holders[i]->live.told, memory_order_relaxed);
+    return told;
+}
+
+/* Wait until broadcasts have been heard so many times in all, as long as it goes on. */
+static bool await_told(struct hold *hold, uint64_t wanted)
+{
+    uint64_t patience = (uint64_t) (hold->o->timeout_s * (double) NS_PER_S);
+    for (uint64_t told = told_now(hold), moved = mono_ns(); told < wanted;) {
+        uint64_t more = told_now(hold), now = mono_ns();
+        if (common_interrupted || (more == told && now - moved > patience))
+            return false;
+        moved = more > told ? now : moved;
+        told = more;
+        common_nap(GLANCE_NS);
+        status(hold);
+    }
+    return true;
+}
+
+/* All are in the group: say what is to be said, one after the other has been heard. */
+static void cry(struct hold *hold)
+{
+    struct hold_result *r = &hold->result;
+    const struct load_options *o = hold->o;
+    struct crier crier;
+    uint64_t members = open_now(hold);
+    r->crier_failed = common_interrupted ? "interrupted" : crier_open(&crier, o);
+    if (r->crier_failed != NULL)
+        return;
+    r->crier_failed = crier_count(&crier, o, &r->who);
+    for (bool all = true; r->crier_failed == NULL && all && r->said < o->broadcasts;) {
+        atomic_store_explicit(&hold->clock.said_at, mono_ns(), memory_order_release);
+        r->crier_failed = crier_say(&crier, o, (uint32_t) r->said);
+        r->said += r->crier_failed == NULL;
+        all = r->crier_failed == NULL && await_told(hold, r->said * members);
+    }
+    crier_close(&crier);
+}
+
 /* From the first connect to the last close. */
 static void conduct(struct hold *hold)
 {
@@ -169,6 +214,10 @@ static void conduct(struct hold *hold)
     }
     hold->result.hold_s = hold->end > start ? (double) (hold->end - start) / (double) NS_PER_S : 0;
     look(hold, LOOK_END);
+    watch(hold, UINT64_MAX, HOLDER_LISTEN, false);
+    if (hold->o->broadcasts > 0)
+        cry(hold);
+    atomic_store_explicit(&hold->clock.said_all, true, memory_order_relaxed);
     watch(hold, UINT64_MAX, HOLDER_QUIET, false);
     atomic_store_explicit(&hold->clock.close, true, memory_order_release);
     watch(hold, UINT64_MAX, HOLDER_DONE, false);

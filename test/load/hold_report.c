@@ -42,6 +42,9 @@ static void add_ledger(struct hold_ledger *into, const struct hold_ledger *from)
     into->beats += from->beats;
     into->actives += from->actives;
     into->roll_calls += from->roll_calls;
+    into->joins += from->joins;
+    into->joined += from->joined;
+    into->told += from->told;
     into->covered += from->covered;
     into->heard += from->heard;
     into->due += from->due;
@@ -64,11 +67,13 @@ void hold_report_sum(struct hold_result *r, struct holder *const *holders)
     uint64_t opened_at = 0;
     hist_clear(&r->hist);
     hist_clear(&r->logins);
+    hist_clear(&r->told);
     for (uint32_t i = 0; i < r->o->threads; i++) {
         const struct holder *h = holders[i];
         add_ledger(&r->ledger, &h->ledger);
         hist_merge(&r->hist, &h->hist);
         hist_merge(&r->logins, &h->logins);
+        hist_merge(&r->told, &h->told);
         r->hold_answered += h->hold_answered;
         r->late_max = h->late_max > r->late_max ? h->late_max : r->late_max;
         opened_at = h->opened_at > opened_at ? h->opened_at : opened_at;
@@ -111,11 +116,24 @@ static bool unheard(const struct hold_result *r)
     return r->ledger.heard != r->ledger.ended;
 }
 
+/* Broadcasts that were not heard by those who joined the group. */
+static uint64_t untold(const struct hold_result *r)
+{
+    uint64_t all = (uint64_t) r->o->broadcasts * r->ledger.joined;
+    return all > r->ledger.told ? all - r->ledger.told : 0;
+}
+
+static bool broadcasts_failed(const struct hold_result *r)
+{
+    return r->o->broadcasts > 0 && (r->crier_failed != NULL || r->said != r->o->broadcasts ||
+                                    r->who != r->ledger.joined || untold(r) > 0);
+}
+
 bool hold_report_failed(const struct hold_result *r)
 {
     return r->refused > 0 || r->lost > 0 || r->ledger.missing > 0 || r->bad_neighbours > 0 || r->gave_up ||
            r->open_first != r->o->connections || unheard(r) || unbalanced(r) || fell_behind(r) ||
-           ramp_missed(r);
+           ramp_missed(r) || broadcasts_failed(r);
 }
 
 static void advise_refused(const struct hold_result *r)
@@ -159,6 +177,16 @@ void hold_report_advise(const struct hold_result *r)
             "mario_load: the rates were not kept, %" PRIu64 " of %" PRIu64
             " things due were not done: raise --heartbeat, lower --churn or --active, or give more threads (-T)\n",
             r->ledger.behind, r->ledger.due);
+    if (broadcasts_failed(r) && r->crier_failed != NULL)
+        fprintf(stderr,
+                "mario_load: of %u broadcasts %" PRIu64 " were said; on the connection for them: %s\n",
+                r->o->broadcasts, r->said, r->crier_failed);
+    else if (broadcasts_failed(r))
+        fprintf(stderr,
+                "mario_load: of %u broadcasts to %" PRIu64 " members (%" PRIu64
+                " as the server counts) %" PRIu64 " were said, and %" PRIu64
+                " times one was not heard; the server's log says why\n",
+                r->o->broadcasts, r->ledger.joined, r->who, r->said, untold(r));
     if (unbalanced(r))
         fputs("mario_load: the ledger does not balance: this is a fault of mario_load\n", stderr);
 }
@@ -222,6 +250,15 @@ static void print_book(const struct hold_result *r, FILE *out)
         print_faults(out, "lost", l->lost);
 }
 
+static void print_broadcasts(const struct hold_result *r, FILE *out)
+{
+    fprintf(out,
+            "broadcasts  %" PRIu64 " said to %" PRIu64 " members, %" PRIu64
+            " as the server counts: heard %" PRIu64 ", not heard %" PRIu64 "\n",
+            r->said, r->ledger.joined, r->who, r->ledger.told, untold(r));
+    print_hist(out, "until heard", &r->told);
+}
+
 static void print_neighbours(const struct hold_result *r, FILE *out)
 {
     const struct neighbour_ledger *n = &r->neighbours;
@@ -276,6 +313,8 @@ void hold_report_print(const struct hold_result *r, FILE *out)
     fprintf(out, "late        at most %.1f ms, %" PRIu64 " of %" PRIu64 " due left undone\n",
             (double) r->late_max / (double) NS_PER_MS, r->ledger.behind, r->ledger.due);
     print_book(r, out);
+    if (o->broadcasts > 0)
+        print_broadcasts(r, out);
     if (o->slow + o->stopped > 0)
         print_neighbours(r, out);
     print_costs(r, out);
@@ -330,6 +369,16 @@ static void json_book(const struct hold_result *r, FILE *out)
             l->roll_calls, l->heard, l->due, l->behind, (double) r->late_max / (double) NS_PER_MS);
 }
 
+static void json_broadcasts(const struct hold_result *r, FILE *out)
+{
+    fprintf(out,
+            ",\"broadcasts\":{\"said\":%" PRIu64 ",\"joins\":%" PRIu64 ",\"joined\":%" PRIu64
+            ",\"who\":%" PRIu64 ",\"told\":%" PRIu64 ",\"untold\":%" PRIu64,
+            r->said, r->ledger.joins, r->ledger.joined, r->who, r->ledger.told, untold(r));
+    json_hist(out, "told_us", &r->told);
+    fputc('}', out);
+}
+
 static void json_neighbours(const struct hold_result *r, FILE *out)
 {
     const struct neighbour_ledger *n = &r->neighbours;
@@ -373,6 +422,8 @@ void hold_report_json(const struct hold_result *r, FILE *out)
     json_book(r, out);
     json_hist(out, "latency_us", &r->hist);
     json_hist(out, "login_us", &r->logins);
+    if (r->o->broadcasts > 0)
+        json_broadcasts(r, out);
     json_neighbours(r, out);
     json_costs(r, out);
     fprintf(out, ",\"ok\":%s}\n", hold_report_failed(r) ? "false" : "true");
@@ -391,7 +442,8 @@ static double time_left(const struct load_options *o, int phase, uint64_t open, 
 
 void hold_report_live(const struct load_options *o, struct holder *const *holders, uint64_t end, int tty)
 {
-    static const char *const names[] = {"opening", "ready", "holding", "roll call", "closing", "done"};
+    static const char *const names[] = {"opening", "ready",     "holding", "roll call",
+                                        "joining", "listening", "closing", "done"};
     static uint64_t last_at, last_answered, last_opened;
     uint64_t answered = 0, opened = 0, open = 0, faults = 0, now = mono_ns();
     int phase = HOLDER_DONE;

@@ -27,7 +27,7 @@ struct hold_result {
     const struct load_options *o;
     struct hold_ledger ledger;
     struct neighbour_ledger neighbours;
-    struct hist hist, logins;
+    struct hist hist, logins, told;
     struct hold_look looks[LOOKS];
     bool server_known;
     bool gave_up;  /* not all connections were tried */
@@ -35,8 +35,11 @@ struct hold_result {
     double hold_s;
     uint64_t open_first; /* connections open when the hold began */
     uint64_t hold_answered, late_max;
-    uint64_t refused, lost;  /* all kinds together */
-    uint64_t bad_neighbours; /* not taken, or sent wrong bytes */
+    uint64_t refused, lost;   /* all kinds together */
+    uint64_t said;            /* broadcasts */
+    uint64_t who;             /* members of the group, as the server counts them, before the first one */
+    const char *crier_failed; /* why not all of them could be said, or NULL */
+    uint64_t bad_neighbours;  /* not taken, or sent wrong bytes */
     int first_errno;
 };
 

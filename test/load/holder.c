@@ -2,7 +2,7 @@
  * holder.c: one thread of mode hold: its loop, its phases, and what falls due in them. holder_main and all it
  * calls run on that thread; create, start, join and destroy are called by the main thread.
  *
- *     OPEN -> READY -> HOLD -> ROLL -> QUIET -> DONE
+ *     OPEN -> READY -> HOLD -> ROLL -> (JOIN -> LISTEN) -> QUIET -> DONE
  *
  * Heartbeats need no timers: the array of connections is the ring. Beat number k falls due at k * T / count
  * and belongs to connection k % count, so each is asked once in T seconds and all are spread evenly.
@@ -59,6 +59,7 @@ struct holder *holder_create(const struct load_options *o, struct hold_clock *cl
     h->random = 0x9e3779b97f4a7c15ull * (index + 1);
     hist_clear(&h->hist);
     hist_clear(&h->logins);
+    hist_clear(&h->told);
     h->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (h->epoll < 0 || !alloc_all(h))
         holder_destroy(&h);
@@ -209,15 +210,16 @@ static uint64_t churn_some(struct holder *h, uint64_t now)
     return pace_due(&h->churn);
 }
 
-/* Ask each once that was not heard during the hold. */
-static void call_roll(struct holder *h, uint64_t now)
+/* Ask each once: in the roll call, who was not heard during the hold; else, to join the group. */
+static void call_each(struct holder *h, uint64_t now)
 {
+    bool roll = h->phase == HOLDER_ROLL;
     for (uint32_t n = 0; h->called < h->count && n < ASK_BATCH && h->asking < ROLL_MAX; h->called++) {
         struct held *c = &h->helds[h->called];
-        if (c->state != HELD_QUIET || c->heard)
+        if (c->state != HELD_QUIET || (roll && c->heard))
             continue;
         held_ask(h, c, now, now);
-        h->ledger.roll_calls++;
+        *(roll ? &h->ledger.roll_calls : &h->ledger.joins) += 1;
         n++;
     }
     if (h->in_row >= HOLDER_GIVE_UP || atomic_load_explicit(&h->clock->hurry, memory_order_relaxed))
@@ -252,6 +254,13 @@ static void end_hold(struct holder *h)
         h->ledger.behind += pace_behind(all[i], h->end);
     }
     h->phase = HOLDER_ROLL;
+}
+
+static void begin_joining(struct holder *h)
+{
+    h->in_row = 0;
+    h->called = 0;
+    h->phase = HOLDER_JOIN;
 }
 
 static bool nothing_awaited(const struct holder *h)
@@ -293,7 +302,13 @@ static void advance(struct holder *h, uint64_t now)
         h->end = now;
     if (h->phase == HOLDER_HOLD && now >= h->end)
         end_hold(h);
-    if (h->phase == HOLDER_ROLL && nothing_awaited(h))
+    if (h->phase == HOLDER_ROLL && nothing_awaited(h) && h->o->broadcasts > 0)
+        begin_joining(h);
+    else if (h->phase == HOLDER_ROLL && nothing_awaited(h))
+        h->phase = HOLDER_QUIET;
+    else if (h->phase == HOLDER_JOIN && nothing_awaited(h))
+        h->phase = HOLDER_LISTEN;
+    if (h->phase == HOLDER_LISTEN && atomic_load_explicit(&h->clock->said_all, memory_order_relaxed))
         h->phase = HOLDER_QUIET;
     if (h->phase == HOLDER_QUIET && atomic_load_explicit(&h->clock->close, memory_order_acquire))
         end_all(h);
@@ -313,8 +328,8 @@ static uint64_t turn(struct holder *h, uint64_t now)
         next = earlier(next, ask_some(h, now));
         next = earlier(next, churn_some(h, now));
     }
-    if (h->phase == HOLDER_ROLL) {
-        call_roll(h, now);
+    if (h->phase == HOLDER_ROLL || h->phase == HOLDER_JOIN) {
+        call_each(h, now);
         next = earlier(next, now + SHORT_NAP_NS);
     }
     next = earlier(next, open_again(h, now));
@@ -332,6 +347,7 @@ static void publish(struct holder *h)
     atomic_store_explicit(&h->live.answered, h->ledger.answered, memory_order_relaxed);
     atomic_store_explicit(&h->live.opened, h->ledger.opened, memory_order_relaxed);
     atomic_store_explicit(&h->live.open, h->open, memory_order_relaxed);
+    atomic_store_explicit(&h->live.told, h->ledger.told, memory_order_relaxed);
     atomic_store_explicit(&h->live.faults, faults, memory_order_relaxed);
     atomic_store_explicit(&h->live.phase, (int) h->phase, memory_order_release);
 }

@@ -23,10 +23,12 @@
 
 /* Set by the main thread, read by all holders. 0 = not yet. Times of mono_ns(). */
 struct hold_clock {
-    _Atomic uint64_t start; /* the hold begins */
-    _Atomic uint64_t end;   /* and ends; with end <= start there is none */
-    _Atomic bool hurry;     /* the user does not want to wait: no roll call */
-    _Atomic bool close;     /* the main thread has looked at everything: connections may be closed */
+    _Atomic uint64_t start;   /* the hold begins */
+    _Atomic uint64_t end;     /* and ends; with end <= start there is none */
+    _Atomic bool hurry;       /* the user does not want to wait: no roll call */
+    _Atomic uint64_t said_at; /* when the last broadcast was said */
+    _Atomic bool said_all;    /* nothing more is said, or waited for */
+    _Atomic bool close;       /* the main thread has looked at everything: connections may be closed */
 };
 
 /* The exact book. When all is over:
@@ -39,7 +41,9 @@ struct hold_ledger {
     uint64_t refused[FAULT_COUNT]; /* ended before the login was answered */
     uint64_t lost[FAULT_COUNT];    /* ended later, not by us */
     uint64_t asked, sent, answered, missing, unsent;
-    uint64_t beats, actives, roll_calls; /* of asked, besides logins */
+    uint64_t beats, actives, roll_calls, joins; /* of asked, besides logins */
+    uint64_t joined;                            /* of joins: answered */
+    uint64_t told;                              /* broadcasts heard, of all connections together */
     uint64_t covered; /* heartbeats that were not sent, because another request was not answered yet */
     uint64_t heard;   /* of ended: answered something that was asked during the hold or in the roll call */
     uint64_t due;     /* what fell due during the hold: heartbeats, requests, connections to be reopened */
@@ -47,17 +51,19 @@ struct hold_ledger {
 };
 
 enum holder_phase {
-    HOLDER_OPEN,  /* connections are opened */
-    HOLDER_READY, /* all have been tried; heartbeats go on */
-    HOLDER_HOLD,  /* the measured time: heartbeats, requests, reopening */
-    HOLDER_ROLL,  /* those not heard during the hold are asked once; what is open is answered or times out */
-    HOLDER_QUIET, /* nothing is awaited */
+    HOLDER_OPEN,   /* connections are opened */
+    HOLDER_READY,  /* all have been tried; heartbeats go on */
+    HOLDER_HOLD,   /* the measured time: heartbeats, requests, reopening */
+    HOLDER_ROLL,   /* those not heard during the hold are asked once; what is open is answered or times out */
+    HOLDER_JOIN,   /* each joins the group to which broadcasts are said */
+    HOLDER_LISTEN, /* broadcasts are said and heard */
+    HOLDER_QUIET,  /* nothing is awaited */
     HOLDER_DONE
 };
 
 /* For the status line; the holder writes, anyone reads. */
 struct hold_live {
-    _Atomic uint64_t answered, opened, open, faults;
+    _Atomic uint64_t answered, opened, open, faults, told;
     _Atomic bool gave_up;
     _Atomic int phase; /* enum holder_phase */
 };
@@ -82,7 +88,7 @@ struct holder {
     uint32_t asking;
     uint32_t open;   /* quiet or asking */
     uint32_t in_row; /* failures to open, or in the roll call, since the last success */
-    uint32_t called; /* the next that the roll call looks at */
+    uint32_t called; /* the next that the roll call, or the taking into the group, looks at */
     struct pace ramp, beats, active, churn;
     uint64_t next_try; /* a unix socket's backlog was full: not before */
     uint64_t random;
@@ -98,6 +104,7 @@ struct holder {
     uint64_t hold_answered; /* requests of all kinds answered during the hold */
     int first_errno;
     struct hist hist;   /* of requests that fell due during the hold, from that moment */
+    struct hist told;   /* from saying a broadcast to having heard it */
     struct hist logins; /* from connect to the login's answer, of the whole run */
 };
 

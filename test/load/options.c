@@ -10,15 +10,25 @@
 #include "mode.h"
 #include "protocol/mario_protocol.h"
 #include "test/lib/args.h"
+#include "test/lib/clock.h"
 
 #define DAY_S           86400.0
 #define CONNECTIONS_MAX 100000000u
 
 /* Options without a letter; in the order of hold_names. */
-enum { OPT_RAMP = 256, OPT_HEARTBEAT, OPT_CHURN, OPT_ACTIVE, OPT_SLOW, OPT_STOPPED, OPT_HISTOGRAM };
+enum {
+    OPT_RAMP = 256,
+    OPT_HEARTBEAT,
+    OPT_CHURN,
+    OPT_ACTIVE,
+    OPT_SLOW,
+    OPT_STOPPED,
+    OPT_BROADCASTS,
+    OPT_HISTOGRAM
+};
 
-static const char *const hold_names[] = {"--ramp",   "--heartbeat", "--churn",
-                                         "--active", "--slow",      "--stopped"};
+static const char *const hold_names[] = {"--ramp", "--heartbeat", "--churn",     "--active",
+                                         "--slow", "--stopped",   "--broadcasts"};
 
 static const char usage[] =
     "usage: mario_load HOST PORTS [options]     PORTS: 8082, or 8082,8090-8097\n"
@@ -50,25 +60,40 @@ static const char usage_rest[] =
     "      --active N        requests a second on random connections, besides (0)\n"
     "      --slow N          more clients that read 16 bytes a second of what they are sent (0)\n"
     "      --stopped N       more clients that never read (0)\n"
+    "      --broadcasts N    at the end all join a group, and hear N things said to it (0)\n"
     "  -h, --help            this text\n"
     "  -V, --version         version\n"
     "Exit code: 0 no error; 1 a reply or a connection was wrong or lost, or a rate of -m hold was not kept;\n"
     "2 bad usage or could not start.\n";
 
 static const struct option longs[] = {
-    {"connections", required_argument, NULL, 'c'}, {"inflight", required_argument, NULL, 'p'},
-    {"size", required_argument, NULL, 's'},        {"akg", required_argument, NULL, 'a'},
-    {"time", required_argument, NULL, 't'},        {"warmup", required_argument, NULL, 'w'},
-    {"mode", required_argument, NULL, 'm'},        {"rate", required_argument, NULL, 'r'},
-    {"idle", required_argument, NULL, 'i'},        {"threads", required_argument, NULL, 'T'},
-    {"stx", required_argument, NULL, 'x'},         {"uid", required_argument, NULL, 'u'},
-    {"deadline", required_argument, NULL, 'D'},    {"pid", required_argument, NULL, 'P'},
-    {"json", required_argument, NULL, 'j'},        {"histogram", required_argument, NULL, OPT_HISTOGRAM},
-    {"ramp", required_argument, NULL, OPT_RAMP},   {"heartbeat", required_argument, NULL, OPT_HEARTBEAT},
-    {"churn", required_argument, NULL, OPT_CHURN}, {"active", required_argument, NULL, OPT_ACTIVE},
-    {"slow", required_argument, NULL, OPT_SLOW},   {"stopped", required_argument, NULL, OPT_STOPPED},
-    {"verbose", no_argument, NULL, 'v'},           {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},           {NULL, 0, NULL, 0},
+    {"connections", required_argument, NULL, 'c'},
+    {"inflight", required_argument, NULL, 'p'},
+    {"size", required_argument, NULL, 's'},
+    {"akg", required_argument, NULL, 'a'},
+    {"time", required_argument, NULL, 't'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"mode", required_argument, NULL, 'm'},
+    {"rate", required_argument, NULL, 'r'},
+    {"idle", required_argument, NULL, 'i'},
+    {"threads", required_argument, NULL, 'T'},
+    {"stx", required_argument, NULL, 'x'},
+    {"uid", required_argument, NULL, 'u'},
+    {"deadline", required_argument, NULL, 'D'},
+    {"pid", required_argument, NULL, 'P'},
+    {"json", required_argument, NULL, 'j'},
+    {"histogram", required_argument, NULL, OPT_HISTOGRAM},
+    {"ramp", required_argument, NULL, OPT_RAMP},
+    {"heartbeat", required_argument, NULL, OPT_HEARTBEAT},
+    {"churn", required_argument, NULL, OPT_CHURN},
+    {"active", required_argument, NULL, OPT_ACTIVE},
+    {"slow", required_argument, NULL, OPT_SLOW},
+    {"stopped", required_argument, NULL, OPT_STOPPED},
+    {"broadcasts", required_argument, NULL, OPT_BROADCASTS},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 /* What is given on the command line and must wait for the rest before it can be judged. */
@@ -110,7 +135,7 @@ static int read_hold_option(int opt, const char *arg, struct load_options *o, st
     r->hold_option = name;
     if (opt == OPT_HEARTBEAT)
         return args_seconds(name, arg, 0.001, DAY_S, &o->heartbeat_s);
-    if (args_number(name, arg, 0, opt == OPT_SLOW || opt == OPT_STOPPED ? 100000 : 100000000, &n) != 0)
+    if (args_number(name, arg, 0, opt >= OPT_SLOW ? 100000 : 100000000, &n) != 0)
         return -1;
     if (opt == OPT_RAMP)
         o->ramp = (double) n;
@@ -119,7 +144,7 @@ static int read_hold_option(int opt, const char *arg, struct load_options *o, st
     else if (opt == OPT_ACTIVE)
         o->active = (double) n;
     else
-        *(opt == OPT_SLOW ? &o->slow : &o->stopped) = (uint32_t) n;
+        *(opt == OPT_SLOW ? &o->slow : opt == OPT_STOPPED ? &o->stopped : &o->broadcasts) = (uint32_t) n;
     return 0;
 }
 
@@ -187,6 +212,7 @@ static int make_exchange(struct load_options *o, const struct raw *r)
     else if (args_number("-a", o->akg_name, 0, 0xffff, &id) != 0)
         return -1;
     o->login = exchange_login(r->stx, (uint16_t) r->uid);
+    o->join = exchange_group(r->stx, CMD_FUNCTION_JOIN, real_ns()); /* no other run's */
     if (id == CMD_FUNCTION_LOGIN)
         o->exchange = o->login;
     else if (id == CMD_FUNCTION_SAY_HELLO)

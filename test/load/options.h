@@ -30,6 +30,8 @@ struct load_options {
     double active;         /* hold: requests a second on connections chosen by chance */
     uint32_t slow;         /* hold: clients that read a few bytes a second, besides */
     uint32_t stopped;      /* hold: and that do not read */
+    uint32_t broadcasts;   /* hold: said to all at the end */
+    struct exchange join;  /* hold: what takes a connection into the group to which they are said */
     pid_t server;          /* whose CPU is measured; 0 = nobody's */
     const char *json;      /* a path, "-" for standard output, or NULL */
     const char *histogram; /* the same */

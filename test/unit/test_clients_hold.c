@@ -6,7 +6,6 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -15,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bad_server.h"
 #include "clients.h"
 #include "protocol/mario_protocol.h"
 #include "test/lib/clock.h"
@@ -203,151 +202,7 @@ START_TEST(proc_reads_kernel)
 }
 END_TEST
 
-/* ---- A server that misbehaves ---- */
-
-enum misdeed {
-    DEED_NONE,
-    DEED_TWICE,   /* an echo is answered twice */
-    DEED_WRONG,   /* a byte of an echo is changed */
-    DEED_STX,     /* the stx of an echo is */
-    DEED_PART,    /* half an echo, then the end */
-    DEED_SILENT,  /* no echo */
-    DEED_CLOSE,   /* closed instead of an echo */
-    DEED_RESET,   /* reset instead of an echo */
-    DEED_UNASKED, /* a second login reply, to no request */
-    DEED_FULL     /* the connections beyond 10 are closed at once */
-};
-
-#define CLIENTS   20
-#define CULPRIT   3 /* the connection, counted from 0, on which it happens */
-#define FULL      10
-#define PEERS_MAX 64
-
-struct peer {
-    unsigned char in[256];
-    uint32_t have;
-    bool ended; /* our side of the stream; what still comes is thrown away */
-};
-
-static void say(int fd, const unsigned char *p, size_t n)
-{
-    if (send(fd, p, n, MSG_NOSIGNAL) != (ssize_t) n)
-        return; /* the client may have closed; its ledger is what is judged */
-}
-
-/* Answer one packet, well or badly. Returns false when that was the last one. */
-static bool serve(enum misdeed deed, bool culprit, int fd, unsigned char *p, size_t n)
-{
-    struct wire_head h = wire_get_head(p);
-    if (h.akg_id == CMD_FUNCTION_LOGIN) {
-        wire_put_head(p, (struct wire_head){h.stx, WIRE_HEAD_LEN, h.akg_id});
-        say(fd, p, WIRE_HEAD_LEN);
-        if (culprit && deed == DEED_UNASKED)
-            say(fd, p, WIRE_HEAD_LEN);
-        return true;
-    }
-    if (!culprit) {
-        say(fd, p, n);
-        return true;
-    }
-    switch (deed) {
-    case DEED_TWICE:
-        say(fd, p, n);
-        break;
-    case DEED_WRONG:
-        p[n - 1] ^= 1;
-        break;
-    case DEED_STX:
-        p[0] ^= 1;
-        break;
-    case DEED_PART:
-        say(fd, p, n / 2);
-        return false;
-    case DEED_SILENT:
-        return true;
-    case DEED_RESET:
-    case DEED_CLOSE:
-        return false;
-    default:
-        break;
-    }
-    say(fd, p, n);
-    return true;
-}
-
-/* End the stream to fd, with a reset or in order. In order means not to close yet: the kernel resets what is closed
- * while requests lie unread. False when fd is to be closed. */
-static bool end(enum misdeed deed, int fd, struct peer *c)
-{
-    struct linger reset = {.l_onoff = 1};
-    if (deed == DEED_RESET)
-        return setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) != 0;
-    c->ended = true;
-    c->have = 0;
-    return shutdown(fd, SHUT_WR) == 0;
-}
-
-/* What has come on fd. False when it is to be closed. */
-static bool take(enum misdeed deed, bool culprit, int fd, struct peer *c)
-{
-    ssize_t n = recv(fd, c->in + c->have, sizeof c->in - c->have, MSG_DONTWAIT);
-    if (n <= 0)
-        return n < 0 && errno == EAGAIN;
-    if (c->ended)
-        return true;
-    c->have += (uint32_t) n;
-    while (c->have >= WIRE_HEAD_LEN && c->have >= wire_get_head(c->in).pkglen) {
-        uint32_t len = wire_get_head(c->in).pkglen;
-        unsigned char packet[256];
-        memcpy(packet, c->in, len);
-        c->have -= len;
-        memmove(c->in, c->in + len, c->have);
-        if (!serve(deed, culprit, fd, packet, len))
-            return end(deed, fd, c);
-    }
-    return true;
-}
-
-/* Serve for ever, dying with the test. */
-_Noreturn static void misbehave(enum misdeed deed, int listener)
-{
-    static struct peer peers[PEERS_MAX];
-    struct pollfd p[PEERS_MAX + 1] = {{.fd = listener, .events = POLLIN}};
-    nfds_t count = 1;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;) {
-        poll(p, count, -1);
-        for (nfds_t i = 1; i < count; i++)
-            if (p[i].fd >= 0 && p[i].revents != 0 && !take(deed, i == CULPRIT + 1, p[i].fd, &peers[i - 1])) {
-                close(p[i].fd);
-                p[i].fd = -1;
-            }
-        if ((p[0].revents & POLLIN) == 0)
-            continue;
-        int fd = accept(listener, NULL, NULL);
-        if (fd >= 0 && (count > PEERS_MAX || (deed == DEED_FULL && count > FULL)))
-            close(fd);
-        else if (fd >= 0)
-            p[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-    }
-}
-
-static pid_t start_server(enum misdeed deed, uint16_t *port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *) (void *) &a, n), 0);
-    ck_assert_int_eq(listen(fd, 128), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *) (void *) &a, &n), 0);
-    *port = ntohs(a.sin_port);
-    pid_t pid = fork();
-    ck_assert_int_ge(pid, 0);
-    if (pid == 0)
-        misbehave(deed, fd);
-    close(fd);
-    return pid;
-}
+/* ---- Against a server that misbehaves ---- */
 
 /* Run mario_load, asking echoes on CLIENTS connections, and read its JSON. Returns its exit code. */
 static int run_load(uint16_t port, const char *options, char *json, size_t size)
@@ -407,7 +262,7 @@ START_TEST(hold_finds_misdeeds)
 {
     char json[8192];
     uint16_t port;
-    pid_t pid = start_server(deeds[_i].deed, &port);
+    pid_t pid = bad_server_start(deeds[_i].deed, &port);
     int code = run_hold(port, "", json, sizeof json);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -434,7 +289,7 @@ START_TEST(load_finds_misdeeds)
     char json[8192];
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         uint16_t port;
-        pid_t pid = start_server(deeds[_i].deed, &port);
+        pid_t pid = bad_server_start(deeds[_i].deed, &port);
         int code = run_load(port, options[i], json, sizeof json);
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
@@ -484,7 +339,7 @@ START_TEST(hold_finds_unasked)
 {
     char json[8192];
     uint16_t port;
-    pid_t pid = start_server(DEED_UNASKED, &port);
+    pid_t pid = bad_server_start(DEED_UNASKED, &port);
     int code = run_hold(port, "", json, sizeof json);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -499,7 +354,7 @@ START_TEST(hold_counts_refused)
 {
     char json[8192];
     uint16_t port;
-    pid_t pid = start_server(DEED_FULL, &port);
+    pid_t pid = bad_server_start(DEED_FULL, &port);
     int code = run_hold(port, "", json, sizeof json);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -512,12 +367,52 @@ START_TEST(hold_counts_refused)
 }
 END_TEST
 
+/* What may be wrong with a broadcast: where it is counted. */
+static const struct {
+    enum misdeed deed;
+    int code;
+    long said, joined, who, told, untold;
+    const char *fault;
+} cries[] = {
+    {DEED_NONE, 0, 2, CLIENTS, CLIENTS, 2 * CLIENTS, 0, NULL},
+    {DEED_SAID_NOT, 1, 2, CLIENTS, CLIENTS, 2 * CLIENTS - 1, 1, NULL},
+    {DEED_SAID_TWICE, 1, 2, CLIENTS, CLIENTS, 2 * CLIENTS, 0, "bad_content"},
+    {DEED_SAID_WRONG, 1, 1, CLIENTS, CLIENTS, CLIENTS - 1, CLIENTS + 1, "bad_content"},
+    {DEED_WHO_FEWER, 1, 2, CLIENTS, CLIENTS - 1, 2 * CLIENTS, 0, NULL},
+    {DEED_NO_SAY, 1, 1, CLIENTS, CLIENTS, 0, 2 * CLIENTS, NULL},
+};
+
+/* Goal: broadcasts are heard by each member once; each that is missing, doubled or wrong is found, and what the server
+ * counts is compared. */
+START_TEST(hold_hears_broadcasts)
+{
+    char json[8192];
+    uint16_t port;
+    pid_t pid = bad_server_start(cries[_i].deed, &port);
+    int code = run_hold(port, "--broadcasts 2 -T 2 -t 0.2", json, sizeof json);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    ck_assert_msg(code == cries[_i].code, "exit code %d: %s", code, json);
+    ck_assert_int_eq(number_in(json, "broadcasts", "said"), cries[_i].said);
+    ck_assert_int_eq(number_in(json, "broadcasts", "joined"), cries[_i].joined);
+    ck_assert_int_eq(number_in(json, "broadcasts", "who"), cries[_i].who);
+    ck_assert_int_eq(number_in(json, "told_us", "count"), number_in(json, "broadcasts", "told"));
+    /* What came twice may have come in one piece: then the first is not taken either. */
+    long told = number_in(json, "broadcasts", "told"), twice = cries[_i].deed == DEED_SAID_TWICE;
+    ck_assert_msg(told == cries[_i].told || (twice && told == cries[_i].told - 1), "%s", json);
+    ck_assert_int_eq(number_in(json, "broadcasts", "untold"), cries[_i].untold + cries[_i].told - told);
+    ck_assert_int_eq(number_in(json, "", "closed_by_us"), CLIENTS - (cries[_i].fault != NULL));
+    if (cries[_i].fault != NULL)
+        ck_assert_int_eq(number_in(json, "lost_connections", cries[_i].fault), 1);
+}
+END_TEST
+
 /* Goal: reopened connections balance, and heartbeats alone do not hide that each is heard. */
 START_TEST(hold_reopens)
 {
     char json[8192];
     uint16_t port;
-    pid_t pid = start_server(DEED_NONE, &port);
+    pid_t pid = bad_server_start(DEED_NONE, &port);
     int code = run_hold(port, "--churn 20 --active 500 -T 3 --heartbeat 60", json, sizeof json);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
@@ -534,9 +429,9 @@ END_TEST
 /* Goal: what cannot go well is refused before anything is opened: exit code 2. */
 START_TEST(hold_refuses)
 {
-    static const char *const bad[] = {"-c 0",  "-w 1",          "-i 1",           "-p 2",
-                                      "-a 99", "--heartbeat 0", "--churn x",      "--ramp -1",
-                                      "-r 5",  "-c 99999999",   "--slow 1000000", "--active"};
+    static const char *const bad[] = {
+        "-c 0",      "-w 1", "-i 1",        "-p 2",           "-a 99",    "--heartbeat 0",      "--churn x",
+        "--ramp -1", "-r 5", "-c 99999999", "--slow 1000000", "--active", "--broadcasts 100001"};
     char json[8192];
     struct net_target t;
     char port[8];
@@ -570,6 +465,7 @@ void clients_hold_cases(Suite *s)
     tcase_add_test(parts, proc_reads_kernel);
     tcase_add_loop_test(hold, hold_finds_misdeeds, 0, (int) (sizeof deeds / sizeof deeds[0]));
     tcase_add_loop_test(hold, load_finds_misdeeds, 0, (int) (sizeof deeds / sizeof deeds[0]));
+    tcase_add_loop_test(hold, hold_hears_broadcasts, 0, (int) (sizeof cries / sizeof cries[0]));
     tcase_add_test(hold, hold_finds_unasked);
     tcase_add_test(hold, hold_counts_refused);
     tcase_add_test(hold, hold_reopens);
