@@ -106,15 +106,30 @@ static bool read_log_start(struct server *s)
     return whole && s->address_count > 0;
 }
 
+/* Fail, with what is known of a server that does not listen: its end if `over`, the last of what it said. */
+static _Noreturn void fail_start(const struct server *s, bool over, int status)
+{
+    char how[80];
+    char *err = program_slurp(s->err), *log = program_slurp(s->log);
+    size_t errs = strlen(err), logs = strlen(log);
+    if (over && WIFSIGNALED(status))
+        snprintf(how, sizeof how, "ended by signal %d before it listened", WTERMSIG(status));
+    else if (over)
+        snprintf(how, sizeof how, "ended with exit code %d before it listened", WEXITSTATUS(status));
+    else
+        snprintf(how, sizeof how, "does not listen after %d ms", START_MS * ITEST_SLOW);
+    ck_abort_msg("the server %s; see %s; stderr: \"%s\", log: \"%s\"", how, s->dir,
+                 err + (errs > 600 ? errs - 600 : 0), log + (logs > 600 ? logs - 600 : 0));
+}
+
 static void wait_until_it_listens(struct server *s)
 {
     uint64_t deadline = itest_deadline(START_MS);
     while (!read_log_start(s)) {
-        int status;
-        if (waitpid(s->pid, &status, WNOHANG) == s->pid || mono_ns() >= deadline) {
-            char *err = program_slurp(s->err);
-            ck_abort_msg("the server does not start; see %s: %s", s->dir, err);
-        }
+        int status = 0;
+        bool over = waitpid(s->pid, &status, WNOHANG) == s->pid;
+        if (over || mono_ns() >= deadline)
+            fail_start(s, over, status);
         itest_sleep(1);
     }
 }

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 64, RUN_MS = 40000 };
+enum { ARGS_MAX = 64, ENV_MAX = 256, RUN_MS = 40000 };
 
 /* ---- Where they are ---- */
 
@@ -123,10 +123,12 @@ static int code_of(int status)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* All that is said to a program, made before the fork: the child of a process with threads may call nothing that takes
+ * a lock, which another thread may have held at that moment. malloc() does, and so does each assert of check. */
 struct command {
-    const char *argv[ARGS_MAX];
+    const char *argv[ARGS_MAX], *env[ENV_MAX];
     size_t count;
-    char path[640], preload[640], listen[256], log[256];
+    char path[640], preload[660], listen[256], log[256], asan[512];
 };
 
 static void add(struct command *c, const char *word)
@@ -145,12 +147,36 @@ static void add_args(struct command *c, const char *const *args)
     }
 }
 
+/* "NAME=value", in the place of what that name had. */
+static void add_env(struct command *c, const char *text)
+{
+    size_t n = strcspn(text, "=") + 1, i = 0;
+    while (c->env[i] != NULL && strncmp(c->env[i], text, n) != 0)
+        i++;
+    ck_assert_msg(i < ENV_MAX - 1, "the environment is too large");
+    c->env[i] = text;
+}
+
+/* The preloaded library comes before ASan's own, which ASan must be told. */
+static void make_env(struct command *c, const struct launch *l)
+{
+    const char *asan = getenv("ASAN_OPTIONS");
+    for (char **e = environ; *e != NULL; e++)
+        add_env(c, *e);
+    snprintf(c->asan, sizeof c->asan, "ASAN_OPTIONS=%s:verify_asan_link_order=0", asan != NULL ? asan : "");
+    add_env(c, c->asan);
+    if (l->preload != NULL) {
+        snprintf(c->preload, sizeof c->preload, "LD_PRELOAD=%s", preload_path(l->preload));
+        add_env(c, c->preload);
+    }
+    for (size_t i = 0; l->env != NULL && l->env[i] != NULL; i++)
+        add_env(c, l->env[i]);
+}
+
 static void make_command(struct command *c, const struct launch *l, const char *log)
 {
     memset(c, 0, sizeof *c);
     snprintf(c->path, sizeof c->path, "%s", itest_program(l->program));
-    if (l->preload != NULL)
-        snprintf(c->preload, sizeof c->preload, "%s", preload_path(l->preload));
     add(c, c->path);
     if (!l->bare) {
         snprintf(c->listen, sizeof c->listen, "server.listen=%s",
@@ -160,19 +186,7 @@ static void make_command(struct command *c, const struct launch *l, const char *
         add_args(c, first);
     }
     add_args(c, l->args);
-}
-
-/* The preloaded library comes before ASan's own, which ASan must be told. */
-static void child_env(const struct launch *l, const char *preload)
-{
-    char options[512];
-    const char *given = getenv("ASAN_OPTIONS");
-    snprintf(options, sizeof options, "%s:verify_asan_link_order=0", given != NULL ? given : "");
-    setenv("ASAN_OPTIONS", options, 1);
-    if (preload[0] != '\0')
-        setenv("LD_PRELOAD", preload, 1);
-    for (size_t i = 0; l->env != NULL && l->env[i] != NULL; i++)
-        putenv((char *) (uintptr_t) l->env[i]);
+    make_env(c, l);
 }
 
 static void limit_to(int resource, uint64_t most)
@@ -246,8 +260,7 @@ static _Noreturn void become(const struct launch *l, const struct command *c, co
     if (l->first)
         become_first();
     set_signals(l);
-    child_env(l, c->preload);
-    execv(c->argv[0], (char *const *) (uintptr_t) c->argv);
+    execve(c->argv[0], (char *const *) (uintptr_t) c->argv, (char *const *) (uintptr_t) c->env);
     dprintf(STDERR_FILENO, "%s: %s\n", c->argv[0], strerror(errno));
     _exit(127);
 }
@@ -259,9 +272,9 @@ pid_t program_start(const struct launch *l, const char *log, const char *out, co
     make_command(&c, l, log);
     fflush(NULL);
     pid_t pid = fork();
-    ck_assert_msg(pid >= 0, "fork: %s", strerror(errno));
     if (pid == 0)
         become(l, &c, out, err, parent);
+    ck_assert_msg(pid > 0, "fork: %s", strerror(errno));
     return pid;
 }
 
