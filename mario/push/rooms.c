@@ -4,12 +4,11 @@
 #include "mario/push/rooms.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "mario/base/check.h"
 #include "mario/base/mem.h"
 
-#define HOLE UINT32_MAX
+#define HOLE UINT32_MAX /* no slot: a seat that nobody has any more */
 
 enum {
     FILL_LEAST = 4096, /* places looked at when a walk has ended, or one in FILL_SHARE of them */
@@ -17,39 +16,59 @@ enum {
     FILL_STEP = 64 /* the same when somebody comes or goes */
 };
 
-/* A member's place in a room. */
-struct seat {
-    uint32_t slot;  /* HOLE: nobody's any more */
-    uint32_t entry; /* index in that one's memberships */
-};
-
 struct room {
     uint64_t group;
-    struct seat *seat; /* [size] */
-    uint32_t count;    /* members */
-    uint32_t end;      /* seats taken, holes included; of an unused room 1 + index of the next unused one */
-    uint32_t size;
-    uint32_t walks;     /* that go on */
+    struct memberships
+        seats;      /* members and holes; of an unused room the count is 1 + index of the next unused one */
+    uint32_t count; /* members */
+    uint32_t walks; /* that go on */
     uint32_t looked_at; /* where the search for holes goes on, round and round */
 };
-
-/* Let the array that *pp points to have room for `wanted` elements of `each` bytes. False without memory. */
-static bool resize(void *pp, uint32_t *size, uint32_t wanted, size_t each)
-{
-    void *p;
-    memcpy(&p, pp, sizeof p);
-    p = realloc(p, wanted * each);
-    if (p == NULL)
-        return false;
-    memcpy(pp, &p, sizeof p);
-    *size = wanted;
-    return true;
-}
 
 /* A quarter more than that, so that growing is cheap and little is wasted; of 8 bytes each, what malloc() gives anyway. */
 static uint32_t with_spare(uint32_t n)
 {
     return (n + n / 4) | 3;
+}
+
+/* ---- One side's memberships ---- */
+
+static struct membership *at(struct memberships *m, uint32_t i)
+{
+    return m->size == 0 ? &m->first : &m->many[i];
+}
+
+static bool resize(struct memberships *m, uint32_t size)
+{
+    struct membership *many = realloc(m->size == 0 ? NULL : m->many, size * sizeof *many);
+    if (many == NULL)
+        return false;
+    if (m->size == 0)
+        many[0] = m->first;
+    m->many = many;
+    m->size = size;
+    return true;
+}
+
+/* There is a place for one more. False without memory. */
+static bool have_place(struct memberships *m)
+{
+    return m->count < m->size || m->count == 0 || resize(m, with_spare(m->count + 1));
+}
+
+/* Some have gone: give back what is too much. */
+static void fit(struct memberships *m)
+{
+    if (m->size == 0)
+        return;
+    if (m->count <= 1) {
+        struct membership *many = m->many;
+        m->first = many[0];
+        m->size = 0;
+        mem_free(many);
+    } else if (with_spare(m->count) <= m->size / 2) {
+        (void) resize(m, with_spare(m->count));
+    }
 }
 
 bool rooms_init(struct rooms *r, struct memberships *(*member)(void *arg, uint32_t slot), void *arg)
@@ -62,7 +81,9 @@ static void free_seats(void *all, uint64_t group, uint64_t room, uint32_t count)
 {
     (void) group;
     (void) count;
-    mem_free(((struct room *) all)[room].seat);
+    struct memberships *seats = &((struct room *) all)[room].seats;
+    seats->count = 0;
+    fit(seats);
 }
 
 void rooms_fini(struct rooms *r)
@@ -74,33 +95,44 @@ void rooms_fini(struct rooms *r)
 
 /* ---- Rooms come and go ---- */
 
+/* There is an unused room. False without memory. */
+static bool have_room(struct rooms *r)
+{
+    if (r->free != 0)
+        return true;
+    uint32_t size = with_spare(r->size + 1);
+    struct room *all = realloc(r->all, size * sizeof *all);
+    if (all == NULL)
+        return false;
+    for (uint32_t i = size; i-- > r->size;) {
+        all[i].seats.count = r->free;
+        r->free = i + 1;
+    }
+    r->all = all;
+    r->size = size;
+    return true;
+}
+
 /* A new room for the group. False without memory. */
 static bool open_room(struct rooms *r, uint64_t group, uint32_t *i)
 {
-    if (r->free == 0) {
-        uint32_t n = r->size;
-        if (!resize(&r->all, &r->size, with_spare(n + 1), sizeof *r->all))
-            return false;
-        for (uint32_t k = r->size; k-- > n;) {
-            r->all[k].end = r->free;
-            r->free = k + 1;
-        }
-    }
-    *i = r->free - 1;
-    if (!table_put(&r->index, group, *i, 0))
+    if (!have_room(r) || !table_put(&r->index, group, r->free - 1, 0))
         return false;
-    r->free = r->all[*i].end;
+    *i = r->free - 1;
+    r->free = r->all[*i].seats.count;
     r->all[*i] = (struct room){.group = group};
     r->used++;
     return true;
 }
 
+/* Nobody is in it. */
 static void close_room(struct rooms *r, uint32_t i)
 {
     struct room *room = &r->all[i];
     table_remove(&r->index, room->group);
-    mem_free(room->seat);
-    *room = (struct room){.end = r->free};
+    room->seats.count = 0;
+    fit(&room->seats);
+    *room = (struct room){.seats.count = r->free};
     r->free = i + 1;
     if (--r->used > 0)
         return;
@@ -115,46 +147,46 @@ static void publish_count(struct rooms *r, uint32_t i)
     CHECK(table_put(&r->index, r->all[i].group, i, r->all[i].count)); /* it only replaces */
 }
 
-/* ---- Seats ---- */
+/* ---- Joining and leaving ---- */
 
 /* Look at so many places of a room that nobody walks: fill holes from the end, and shorten it. */
 static void fill_holes(struct rooms *r, struct room *room, uint32_t places)
 {
-    for (; places > 0 && room->end > room->count; places--) {
-        struct seat *last = &room->seat[room->end - 1];
-        if (last->slot == HOLE) {
-            room->end--;
+    struct memberships *seats = &room->seats;
+    for (; places > 0 && seats->count > room->count; places--) {
+        const struct membership *last = at(seats, seats->count - 1);
+        if (last->other == HOLE) {
+            seats->count--;
             continue;
         }
-        if (room->looked_at >= room->end)
+        if (room->looked_at >= seats->count)
             room->looked_at = 0;
-        struct seat *seat = &room->seat[room->looked_at];
-        if (seat->slot == HOLE) {
+        struct membership *seat = at(seats, room->looked_at);
+        if (seat->other == HOLE) {
             *seat = *last;
-            r->member(r->arg, seat->slot)->at[seat->entry].place = room->looked_at;
-            room->end--;
+            at(r->member(r->arg, seat->other), seat->place)->place = room->looked_at;
+            seats->count--;
         }
         room->looked_at++;
     }
-    if (with_spare(room->end) <= room->size / 2)
-        (void) resize(&room->seat, &room->size, with_spare(room->end), sizeof *room->seat);
+    fit(seats);
 }
 
-/* The membership in that room, or NULL. */
-static struct membership *find(const struct rooms *r, uint32_t i, const struct memberships *m)
+/* The membership in room i, or NULL. */
+static struct membership *find(struct rooms *r, uint32_t i, struct memberships *m)
 {
-    const struct room *room = &r->all[i];
-    if (m->count <= room->end) {
+    struct memberships *seats = &r->all[i].seats;
+    if (m->count <= seats->count) {
         for (uint32_t k = 0; k < m->count; k++) {
-            if (m->at[k].room == i)
-                return &m->at[k];
+            if (at(m, k)->other == i)
+                return at(m, k);
         }
         return NULL;
     }
-    uint32_t slot = r->all[m->at[0].room].seat[m->at[0].place].slot;
-    for (uint32_t place = 0; place < room->end; place++) {
-        if (room->seat[place].slot == slot)
-            return &m->at[room->seat[place].entry];
+    uint32_t slot = at(&r->all[at(m, 0)->other].seats, at(m, 0)->place)->other;
+    for (uint32_t k = 0; k < seats->count; k++) {
+        if (at(seats, k)->other == slot)
+            return at(m, at(seats, k)->place);
     }
     return NULL;
 }
@@ -162,13 +194,16 @@ static struct membership *find(const struct rooms *r, uint32_t i, const struct m
 /* Take a membership away; the last one of its connection takes its place. */
 static void give_up(struct rooms *r, struct memberships *m, struct membership *gone)
 {
-    uint32_t i = gone->room, place = gone->place;
+    uint32_t i = gone->other, place = gone->place;
     struct room *room = &r->all[i];
-    *gone = m->at[--m->count];
-    if (gone != &m->at[m->count])
-        r->all[gone->room].seat[gone->place].entry = (uint32_t) (gone - m->at);
-    room->seat[place].slot = HOLE;
-    if (room->end == room->count) /* the only one: it is filled first */
+    const struct membership *last = at(m, m->count - 1);
+    if (gone != last) {
+        *gone = *last;
+        at(&r->all[gone->other].seats, gone->place)->place = (uint32_t) (gone - at(m, 0));
+    }
+    m->count--;
+    at(&room->seats, place)->other = HOLE;
+    if (room->seats.count == room->count) /* the only one: it is filled first */
         room->looked_at = place;
     room->count--;
     publish_count(r, i);
@@ -180,27 +215,6 @@ static void give_up(struct rooms *r, struct memberships *m, struct membership *g
         fill_holes(r, room, FILL_STEP);
 }
 
-/* ---- Joining and leaving ---- */
-
-static bool have_entry(struct memberships *m)
-{
-    return m->count < m->size || resize(&m->at, &m->size, with_spare(m->count + 1), sizeof *m->at);
-}
-
-static bool have_seat(struct room *room)
-{
-    return room->end < room->size ||
-           resize(&room->seat, &room->size, with_spare(room->end + 1), sizeof *room->seat);
-}
-
-static void free_if_none(struct memberships *m)
-{
-    if (m->count > 0)
-        return;
-    mem_free(m->at);
-    *m = (struct memberships){.at = NULL};
-}
-
 enum joined rooms_join(struct rooms *r, uint64_t group, uint32_t slot, struct memberships *m)
 {
     uint64_t known;
@@ -210,21 +224,16 @@ enum joined rooms_join(struct rooms *r, uint64_t group, uint32_t slot, struct me
         return JOINED_ALREADY;
     if (is_there)
         i = (uint32_t) known;
-    if (!have_entry(m) || (!is_there && !open_room(r, group, &i))) {
-        free_if_none(m);
+    if (!have_place(m) || (!is_there && !open_room(r, group, &i)))
         return JOINED_NOT;
-    }
     struct room *room = &r->all[i];
     if (room->walks == 0)
         fill_holes(r, room, FILL_STEP);
-    if (!have_seat(room)) {
-        free_if_none(m);
-        if (!is_there)
-            close_room(r, i);
+    if (!have_place(&room->seats)) /* not one that is new */
         return JOINED_NOT;
-    }
-    m->at[m->count] = (struct membership){.room = i, .place = room->end};
-    room->seat[room->end++] = (struct seat){.slot = slot, .entry = m->count++};
+    uint32_t entry = m->count++, seat = room->seats.count++;
+    *at(m, entry) = (struct membership){.other = i, .place = seat};
+    *at(&room->seats, seat) = (struct membership){.other = slot, .place = entry};
     room->count++;
     publish_count(r, i);
     return JOINED;
@@ -240,21 +249,19 @@ bool rooms_leave(struct rooms *r, uint64_t group, struct memberships *m)
     if (found == NULL)
         return false;
     give_up(r, m, found);
-    if (m->count > 0 && with_spare(m->count) <= m->size / 2)
-        (void) resize(&m->at, &m->size, with_spare(m->count), sizeof *m->at);
-    free_if_none(m);
+    fit(m);
     return true;
 }
 
 uint64_t rooms_leave_any(struct rooms *r, struct memberships *m)
 {
-    if (m->count == 0) {
-        free_if_none(m);
+    if (m->count == 0)
         return 0;
-    }
-    struct membership *last = &m->at[m->count - 1];
-    uint64_t group = r->all[last->room].group;
+    struct membership *last = at(m, m->count - 1);
+    uint64_t group = r->all[last->other].group;
     give_up(r, m, last);
+    if (m->count == 0)
+        fit(m);
     return group;
 }
 
@@ -273,17 +280,17 @@ bool rooms_walk_begin(struct rooms *r, uint64_t group, struct room_walk *w)
         return false;
     struct room *room = &r->all[known];
     room->walks++;
-    *w = (struct room_walk){.room = (uint32_t) known, .end = room->end};
+    *w = (struct room_walk){.room = (uint32_t) known, .end = room->seats.count};
     return true;
 }
 
 uint32_t rooms_walk_next(struct rooms *r, struct room_walk *w, uint32_t *slots, uint32_t n)
 {
-    const struct room *room = &r->all[w->room];
+    struct memberships *seats = &r->all[w->room].seats;
     uint32_t found = 0;
     for (; w->at < w->end && found < n; w->at++) {
-        if (room->seat[w->at].slot != HOLE)
-            slots[found++] = room->seat[w->at].slot;
+        if (at(seats, w->at)->other != HOLE)
+            slots[found++] = at(seats, w->at)->other;
     }
     return found;
 }
@@ -294,7 +301,7 @@ void rooms_walk_end(struct rooms *r, struct room_walk *w)
     CHECK(room->walks > 0);
     if (--room->walks > 0)
         return;
-    uint32_t share = room->end / FILL_SHARE;
+    uint32_t share = room->seats.count / FILL_SHARE;
     if (room->count == 0)
         close_room(r, w->room);
     else

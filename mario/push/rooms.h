@@ -1,8 +1,7 @@
 /*
  * rooms.h: which connections of this worker are in which groups. A room is a group's members here; it exists while it
- * has some. 16 bytes a membership: the room has the member's slot and where that one's entry is, the member has the room
- * and its place there. So leaving costs the same however many members there are, but for finding the entry: the shorter
- * of both lists is searched. The shard's thread; rooms_count() any.
+ * has some. 16 bytes a membership: a list on both sides, each entry with its place in the other side's. So leaving costs
+ * the same however many members there are, but for finding the entry: the shorter of both lists is searched. The shard's thread; rooms_count() any.
  *
  * A walk sees the members that were there when it began and have not left when their turn comes, each exactly once:
  * while one goes on who leaves leaves a hole, and who joins is behind its end. Afterwards the holes are filled, many at
@@ -13,13 +12,19 @@
 
 #include "mario/push/table.h"
 
-/* What one connection is in. All zero: nothing. Room mates that leave change it. */
+/* A membership as one side has it: who is on the other side (of a member the room's index, of a room the member's slot),
+ * and which one of that one's it is. */
 struct membership {
-    uint32_t room;  /* index */
-    uint32_t place; /* there */
+    uint32_t other, place;
 };
+
+/* What one connection is in, or who is in one room. All zero: nothing. The first one takes no memory of its own. Room
+ * mates that leave change it. */
 struct memberships {
-    struct membership *at; /* [size] */
+    union {
+        struct membership first;
+        struct membership *many; /* [size], if that is not 0 */
+    };
     uint32_t count, size;
 };
 
@@ -44,7 +49,7 @@ enum joined { JOINED, JOINED_ALREADY, JOINED_NOT /* no memory: nothing has chang
 enum joined rooms_join(struct rooms *r, uint64_t group, uint32_t slot, struct memberships *m);
 /* Whether it was in. Who has left the last one holds no memory. */
 bool rooms_leave(struct rooms *r, uint64_t group, struct memberships *m);
-/* Leave one of the groups that it is in, whichever; its number, 0 if it is in none (then m's memory is freed, too). */
+/* Leave one of the groups that it is in, whichever; its number, 0 if it is in none. */
 uint64_t rooms_leave_any(struct rooms *r, struct memberships *m);
 
 /* Any thread: members of a group here. */

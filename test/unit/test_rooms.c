@@ -71,7 +71,7 @@ static void leave_all(struct model *m, uint32_t slot)
         UNIT_ASSERT(group == number(g) && m->in[g][slot]);
         left(m, g, slot);
     }
-    UNIT_ASSERT(m->of[slot].at == NULL);
+    UNIT_ASSERT(m->of[slot].size == 0);
     look(m, slot);
 }
 
@@ -221,7 +221,7 @@ START_TEST(little_memory_and_none_when_all_leave)
     for (uint32_t slot = 0; slot < CONNS; slot++) {
         while (rooms_leave_any(&r, &of[slot]) != 0)
             ;
-        UNIT_ASSERT(of[slot].at == NULL);
+        UNIT_ASSERT(of[slot].size == 0);
     }
     ck_assert_uint_eq(r.used, 0);
     ck_assert_ptr_null(r.all);
