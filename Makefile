@@ -44,7 +44,7 @@ $(P)maritcp: $(call obj,$(MARITCP_SRC)) $(LIB)
 	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
-$(P)test/mario_test: $(call obj,test/mario_test.c $(CLIENT_LIB_SRC))
+$(P)test/mario_test: $(call obj,test/mario_test.c test/talk.c $(CLIENT_LIB_SRC))
 	@mkdir -p $(@D)
 	@$(CC) -o $@ $^ $(LDFLAGS_ALL) -lm
 	@echo "  LD   $@"

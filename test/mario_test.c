@@ -1,7 +1,7 @@
 /*
  * mario_test.c: the LOGIN client. One thread: it opens connections, on each asks a script (LOGINs, say_hello,
- * echo) one request at a time, holds all of them open, and says what came back. Nothing here may be called
- * from elsewhere.
+ * echo) one request at a time, holds all of them open, and says what came back. Joining, pushing and listening is
+ * talk.c's. Nothing here may be called from elsewhere.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,7 +21,9 @@
 #include "test/lib/exchange.h"
 #include "test/lib/hist.h"
 #include "test/lib/net.h"
+#include "test/lib/show.h"
 #include "test/lib/wire.h"
+#include "test/talk.h"
 
 #define EVENTS 256
 #define PENDING_MAX \
@@ -40,6 +42,7 @@ struct options {
     double hold_s, timeout_s;
     const char *echo_text; /* NULL = numbered data */
     bool hello, echo, quiet, help, version;
+    struct talk talk;
 };
 
 enum state { NONE, CONNECTING, ASKING, HOLDING, FAILED };
@@ -89,13 +92,20 @@ static const char usage[] =
     "  -l, --logins N       LOGINs on each connection (1)\n"
     "      --hello          also send a say_hello on each\n"
     "      --echo[=TEXT]    also send an echo on each, of TEXT or of numbered data\n"
+    "One connection can do these besides, in the order given, and print what others push and say to it:\n"
+    "      --join GROUP       be in a group: any number but 0\n"
+    "      --leave GROUP      be no more\n"
+    "      --say GROUP:TEXT   to all others in the group\n"
+    "      --push-to UID:TEXT to all connections of a user\n"
+    "      --who GROUP        how many are in it\n"
+    "      --listen[=S]       print what comes, for S seconds or until ^C\n"
     "  -t, --timeout S      time for a connection and for each reply (5)\n"
     "  -q, --quiet          print errors only\n"
     "  -h, --help           this text\n"
     "  -V, --version        version\n"
     "Exit code: 0 all is well, 1 refused, wrong, missing or lost, 2 bad usage or could not start.\n";
 
-enum { OPT_HOLD = 256, OPT_HELLO, OPT_ECHO };
+enum { OPT_HOLD = 256, OPT_HELLO, OPT_ECHO, OPT_JOIN, OPT_LEAVE, OPT_SAY, OPT_PUSH_TO, OPT_WHO, OPT_LISTEN };
 
 static const struct option longs[] = {
     {"connections", required_argument, NULL, 'n'},
@@ -105,6 +115,12 @@ static const struct option longs[] = {
     {"logins", required_argument, NULL, 'l'},
     {"hello", no_argument, NULL, OPT_HELLO},
     {"echo", optional_argument, NULL, OPT_ECHO},
+    {"join", required_argument, NULL, OPT_JOIN},
+    {"leave", required_argument, NULL, OPT_LEAVE},
+    {"say", required_argument, NULL, OPT_SAY},
+    {"push-to", required_argument, NULL, OPT_PUSH_TO},
+    {"who", required_argument, NULL, OPT_WHO},
+    {"listen", optional_argument, NULL, OPT_LISTEN},
     {"timeout", required_argument, NULL, 't'},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
@@ -120,6 +136,28 @@ static int read_echo(const char *text, struct options *o)
         return 0;
     args_complain("--echo: the text is longer than %u bytes", EXCHANGE_DATA_MAX);
     return -1;
+}
+
+/* An option of one who talks; likewise. */
+static int read_talk(int opt, const char *arg, struct options *o)
+{
+    switch (opt) {
+    case OPT_JOIN:
+        return talk_add(&o->talk, TALK_JOIN, "--join", arg);
+    case OPT_LEAVE:
+        return talk_add(&o->talk, TALK_LEAVE, "--leave", arg);
+    case OPT_SAY:
+        return talk_add(&o->talk, TALK_SAY, "--say", arg);
+    case OPT_PUSH_TO:
+        return talk_add(&o->talk, TALK_PUSH_TO, "--push-to", arg);
+    case OPT_WHO:
+        return talk_add(&o->talk, TALK_WHO, "--who", arg);
+    case OPT_LISTEN:
+        o->talk.listens = true;
+        return arg == NULL ? 0 : args_seconds("--listen", arg, 0.001, 365 * 86400.0, &o->talk.listen_s);
+    default:
+        return -1; /* getopt has said what is wrong */
+    }
 }
 
 /* One option; 0, or -1 after a complaint. Numbers go through *n. */
@@ -157,7 +195,7 @@ static int read_option(int opt, const char *arg, struct options *o)
     case 'V':
         return o->version = true, 0;
     default:
-        return -1; /* getopt has said what is wrong */
+        return read_talk(opt, arg, o);
     }
 }
 
@@ -176,6 +214,10 @@ static int read_options(int argc, char **argv, struct options *o)
         puts("mario_test " CLIENT_VERSION);
         return 0;
     }
+    bool many = o->connections != 1 || o->logins != 1 || o->hello || o->echo || o->hold_s > 0;
+    if (talk_wanted(&o->talk) && many)
+        return args_complain(
+            "--join, --leave, --say, --push-to, --who and --listen go with -u, -x, -t and -q alone");
     return args_target(argc - optind, argv + optind, &o->target);
 }
 
@@ -212,13 +254,6 @@ static void complain(const struct conn *c, const char *what, const char *why)
     fprintf(stderr, ": %s: %s\n", what, why);
 }
 
-/* Text from the wire must not reach a terminal as it is. */
-static void print_text(const unsigned char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        putchar(p[i] >= ' ' && p[i] < 127 ? p[i] : '.');
-}
-
 static void show_reply(const struct conn *c, const struct exchange *x, const char *name,
                        const unsigned char *in, size_t n, uint64_t took)
 {
@@ -232,7 +267,7 @@ static void show_reply(const struct conn *c, const struct exchange *x, const cha
     printf(": reply stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", h.stx, h.akg_id, h.pkglen);
     if (x == &run.hello || x->text != NULL) {
         printf(" \"");
-        print_text(in + WIRE_HEAD_LEN, n - WIRE_HEAD_LEN);
+        show_text(stdout, in + WIRE_HEAD_LEN, n - WIRE_HEAD_LEN);
         putchar('"');
     }
     printf(" in %.3f ms\n", (double) took / (double) NS_PER_MS);
@@ -287,7 +322,7 @@ static void count_failure(const struct conn *c, enum fault fault)
 {
     if (c->state == HOLDING)
         run.lost++;
-    else if (c->state == CONNECTING)
+    else if (c->state == CONNECTING || fault == FAULT_REFUSED)
         run.refused++;
     else if (fault == FAULT_CLOSED || fault == FAULT_RESET || fault == FAULT_TIMEOUT)
         run.missing++;
@@ -365,7 +400,11 @@ static void fail_reply(struct conn *c, enum fault fault, size_t n)
 {
     char why[160];
     struct wire_head h = n >= WIRE_HEAD_LEN ? wire_get_head(run.buf) : (struct wire_head){0};
-    if (n >= WIRE_HEAD_LEN && !run.complained) {
+    const char *name;
+    if (fault == FAULT_BAD_LENGTH && h.pkglen == WIRE_HEAD_LEN + sizeof(REFUSED) &&
+        script(c->step, &name) == &run.login) {
+        fail_because(c, FAULT_REFUSED, "refused: this uid is logged in elsewhere, or the server is busy");
+    } else if (n >= WIRE_HEAD_LEN && !run.complained) {
         snprintf(why, sizeof why, "%s: stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", fault_text(fault), h.stx,
                  h.akg_id, h.pkglen);
         fail_because(c, fault, why);
@@ -529,16 +568,30 @@ static int prepare(void)
     return 0;
 }
 
+static int talk(void)
+{
+    const struct options *o = &run.o;
+    const struct talk_as as = {.target = &o->target,
+                               .stx = o->stx,
+                               .uid = o->uid,
+                               .timeout_s = o->timeout_s,
+                               .quiet = o->quiet,
+                               .stop = &interrupted};
+    return talk_run(&o->talk, &as);
+}
+
 int main(int argc, char **argv)
 {
     args_program("mario_test");
     int code = read_options(argc, argv, &run.o);
     if (code >= 0)
         return code;
-    if ((code = prepare()) != 0)
-        return code;
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
+    if (talk_wanted(&run.o.talk))
+        return talk();
+    if ((code = prepare()) != 0)
+        return code;
     bool all = connect_and_ask();
     hold();
     print_summary();
