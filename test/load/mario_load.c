@@ -15,6 +15,7 @@
 #include "hold.h"
 #include "mode.h"
 #include "options.h"
+#include "push.h"
 #include "report.h"
 #include "test/lib/args.h"
 #include "test/lib/clock.h"
@@ -198,6 +199,8 @@ int main(int argc, char **argv)
         return code;
     if (run.o.mode->holds)
         return hold_run(&run.o, run.tty);
+    if (run.o.mode->pushes)
+        return push_run(&run.o, run.tty);
     if ((code = prepare(&run)) != 0)
         return code;
     common_catch_signals();

@@ -173,6 +173,11 @@ const struct mode modes[] = {
      .help = "open -c connections, keep them for -t seconds with heartbeat, churn and requests",
      .inflight = 1,
      .holds = true},
+    {.name = "push",
+     .help = "publishers say -r messages a second to groups that -c subscribers have joined",
+     .inflight = 1,
+     .needs_rate = true,
+     .pushes = true},
 };
 const size_t mode_count = sizeof modes / sizeof modes[0];
 

@@ -21,6 +21,7 @@ struct mode {
     bool counts_conns; /* connections are what is measured */
     bool stamps;       /* a reply's time is that of its arrival in the kernel, not that of being read */
     bool holds;        /* holder.c does it, the rest of this row is not used */
+    bool pushes;       /* pusher.c does it, likewise */
 
     /* The clock has started: for each connection that is open, or for all without connect_first. */
     void (*begin)(struct worker *w, struct conn *c, uint64_t now);

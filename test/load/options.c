@@ -6,16 +6,18 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mode.h"
 #include "protocol/mario_protocol.h"
+#include "push_book.h"
 #include "test/lib/args.h"
 #include "test/lib/clock.h"
 
 #define DAY_S           86400.0
 #define CONNECTIONS_MAX 100000000u
 
-/* Options without a letter; in the order of hold_names. */
+/* Options without a letter; in the order of mode_names. */
 enum {
     OPT_RAMP = 256,
     OPT_HEARTBEAT,
@@ -24,11 +26,15 @@ enum {
     OPT_SLOW,
     OPT_STOPPED,
     OPT_BROADCASTS,
+    OPT_PUBLISHERS,
+    OPT_GROUPS,
+    OPT_JOINS,
     OPT_HISTOGRAM
 };
 
-static const char *const hold_names[] = {"--ramp", "--heartbeat", "--churn",     "--active",
-                                         "--slow", "--stopped",   "--broadcasts"};
+/* Those of one mode. */
+static const char *const mode_names[] = {"--ramp",    "--heartbeat",  "--churn",      "--active", "--slow",
+                                         "--stopped", "--broadcasts", "--publishers", "--groups", "--joins"};
 
 static const char usage[] =
     "usage: mario_load HOST PORTS [options]     PORTS: 8082, or 8082,8090-8097\n"
@@ -36,14 +42,14 @@ static const char usage[] =
     "Load a MarioTCP server, check every reply, and report speed, latency and errors.\n"
     "  -c, --connections N   working connections, spread over the threads (50)\n"
     "  -p, --inflight N      requests in flight on each connection (1; open: 64)\n"
-    "  -s, --size BYTES      data after the HEAD of a request (login 2, hello 0, echo 64, a number 0)\n"
+    "  -s, --size BYTES      data after the HEAD of a request (login 2, hello 0, echo and push 64, a number 0)\n"
     "  -a, --akg ID          login, hello, echo or a number (login)\n"
     "  -t, --time S          seconds that are measured (10)\n"
     "  -w, --warmup S        seconds before that, not counted (1)\n"
-    "  -m, --mode MODE       closed, churn, open or hold (closed):\n";
+    "  -m, --mode MODE       closed, churn, open, hold or push (closed):\n";
 
 static const char usage_rest[] =
-    "  -r, --rate N          requests a second in all, for -m open\n"
+    "  -r, --rate N          requests or messages a second in all, for -m open and push\n"
     "  -i, --idle N          more connections, which log in once and stay (0)\n"
     "  -T, --threads N       epoll threads (1)\n"
     "  -x, --stx HEX         protocol magic (0x8eb69af7)\n"
@@ -61,9 +67,13 @@ static const char usage_rest[] =
     "      --slow N          more clients that read 16 bytes a second of what they are sent (0)\n"
     "      --stopped N       more clients that never read (0)\n"
     "      --broadcasts N    at the end all join a group, and hear N things said to it (0)\n"
+    "For -m push, where -c subscribers each hear the groups that they have joined:\n"
+    "      --publishers N    more connections, which speak to all groups in turn (1)\n"
+    "      --groups N        groups (1)\n"
+    "      --joins N         groups that each subscriber joins (1)\n"
     "  -h, --help            this text\n"
     "  -V, --version         version\n"
-    "Exit code: 0 no error; 1 a reply or a connection was wrong or lost, or a rate of -m hold was not kept;\n"
+    "Exit code: 0 no error; 1 a reply, a message or a connection was wrong or lost, or a rate of -m hold was not kept;\n"
     "2 bad usage or could not start.\n";
 
 static const struct option longs[] = {
@@ -90,6 +100,9 @@ static const struct option longs[] = {
     {"slow", required_argument, NULL, OPT_SLOW},
     {"stopped", required_argument, NULL, OPT_STOPPED},
     {"broadcasts", required_argument, NULL, OPT_BROADCASTS},
+    {"publishers", required_argument, NULL, OPT_PUBLISHERS},
+    {"groups", required_argument, NULL, OPT_GROUPS},
+    {"joins", required_argument, NULL, OPT_JOINS},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -100,8 +113,8 @@ static const struct option longs[] = {
 struct raw {
     uint32_t stx;
     uint64_t connections, idle, inflight, threads, rate, size, uid, pid;
-    bool sized, warmed, help, version;
-    const char *hold_option; /* the last that was given */
+    bool sized, warmed, asks, help, version;
+    const char *hold_option, *push_option; /* the last that was given */
 };
 
 static void print_usage(void)
@@ -117,7 +130,7 @@ static int read_mode(const char *text, struct load_options *o)
     o->mode = mode_find(text);
     if (o->mode != NULL)
         return 0;
-    args_complain("-m: '%s' is not closed, churn, open or hold", text);
+    args_complain("-m: '%s' is not closed, churn, open, hold or push", text);
     return -1;
 }
 
@@ -130,7 +143,7 @@ static int read_size(const char *text, struct raw *r)
 /* An option of mode hold; 0, or -1 after a complaint. */
 static int read_hold_option(int opt, const char *arg, struct load_options *o, struct raw *r)
 {
-    const char *name = hold_names[opt - OPT_RAMP];
+    const char *name = mode_names[opt - OPT_RAMP];
     uint64_t n;
     r->hold_option = name;
     if (opt == OPT_HEARTBEAT)
@@ -148,6 +161,18 @@ static int read_hold_option(int opt, const char *arg, struct load_options *o, st
     return 0;
 }
 
+/* One of mode push; likewise. */
+static int read_push_option(int opt, const char *arg, struct load_options *o, struct raw *r)
+{
+    const char *name = mode_names[opt - OPT_RAMP];
+    uint64_t n;
+    r->push_option = name;
+    if (args_number(name, arg, 1, opt == OPT_PUBLISHERS ? 10000 : 1000000, &n) != 0)
+        return -1;
+    *(opt == OPT_PUBLISHERS ? &o->publishers : opt == OPT_GROUPS ? &o->groups : &o->joins) = (uint32_t) n;
+    return 0;
+}
+
 /* One option; 0, or -1 after a complaint. */
 static int read_option(int opt, const char *arg, struct load_options *o, struct raw *r)
 {
@@ -159,6 +184,7 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
     case 's':
         return read_size(arg, r);
     case 'a':
+        r->asks = true;
         return o->akg_name = arg, 0;
     case 't':
         return args_seconds("-t", arg, 0.001, DAY_S * 365, &o->measure_s);
@@ -193,6 +219,10 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
         return r->version = true, 0;
     case '?':
         return -1; /* getopt has said what is wrong */
+    case OPT_PUBLISHERS:
+    case OPT_GROUPS:
+    case OPT_JOINS:
+        return read_push_option(opt, arg, o, r);
     default:
         return read_hold_option(opt, arg, o, r);
     }
@@ -221,7 +251,7 @@ static int make_exchange(struct load_options *o, const struct raw *r)
         o->exchange = exchange_echo(r->stx, r->sized ? size : 64);
     else
         o->exchange = exchange_other(r->stx, (uint16_t) id, size);
-    if (r->sized && size != o->exchange.data_len) {
+    if (r->sized && !o->mode->pushes && size != o->exchange.data_len) {
         args_complain("-s: a login carries %u bytes", o->exchange.data_len);
         return -1;
     }
@@ -246,6 +276,23 @@ static int judge_hold(struct load_options *o, const struct raw *r)
     return 0;
 }
 
+/* What goes with mode push, and what with the others. 0, or -1 after a complaint. */
+static int judge_push(struct load_options *o, const struct raw *r)
+{
+    if (!o->mode->pushes)
+        return r->push_option != NULL ? (args_complain("%s needs -m push", r->push_option), -1) : 0;
+    if (r->idle != 0 || r->asks)
+        return args_complain("%s does not go with -m push", r->asks ? "-a" : "-i"), -1;
+    if (o->joins > o->groups)
+        return args_complain("--joins %u: there are only %u groups", o->joins, o->groups), -1;
+    o->size = r->sized ? (uint32_t) r->size : 64;
+    if (o->size < PUSH_TEXT_MIN || o->size > SAY_MAX)
+        return args_complain("-s: a message has %u .. %u bytes", PUSH_TEXT_MIN, SAY_MAX), -1;
+    /* Two runs at a time must not hear each other. */
+    o->first_group = ((uint64_t) getpid() << 32) + (mono_ns() & 0x3fffffff) + 1;
+    return 0;
+}
+
 /* What only makes sense together. 0, or -1 after a complaint. */
 static int combine(struct load_options *o, const struct raw *r)
 {
@@ -256,7 +303,7 @@ static int combine(struct load_options *o, const struct raw *r)
     o->server = (pid_t) r->pid;
     uint32_t all = o->connections + o->idle;
     o->threads = r->threads < all ? (uint32_t) r->threads : all;
-    if (o->mode->holds && o->connections == 0)
+    if ((o->mode->holds || o->mode->pushes) && o->connections == 0)
         return args_complain("-c 0: there is no connection to make"), -1;
     if (all == 0)
         return args_complain("-c 0 needs -i: there is no connection to make"), -1;
@@ -264,9 +311,11 @@ static int combine(struct load_options *o, const struct raw *r)
         return args_complain(o->mode->needs_rate ? "-m %s needs -r" : "-r does not go with -m %s",
                              o->mode->name),
                -1;
-    if ((o->mode->counts_conns || o->mode->holds) && o->inflight != 1)
+    if ((o->mode->counts_conns || o->mode->holds || o->mode->pushes) && o->inflight != 1)
         return args_complain("-p does not go with -m %s: a connection asks one at a time", o->mode->name), -1;
-    return make_exchange(o, r) != 0 ? -1 : judge_hold(o, r);
+    if (make_exchange(o, r) != 0 || judge_hold(o, r) != 0)
+        return -1;
+    return judge_push(o, r);
 }
 
 int options_read(int argc, char **argv, struct load_options *o)
@@ -277,6 +326,9 @@ int options_read(int argc, char **argv, struct load_options *o)
                                .measure_s = 10,
                                .timeout_s = 5,
                                .heartbeat_s = 60,
+                               .publishers = 1,
+                               .groups = 1,
+                               .joins = 1,
                                .akg_name = "login"};
     for (int opt; (opt = getopt_long(argc, argv, "c:p:s:a:t:w:m:r:i:T:x:u:D:P:j:vhV", longs, NULL)) != -1;)
         if (read_option(opt, optarg, o, &r) != 0)

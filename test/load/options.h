@@ -32,6 +32,11 @@ struct load_options {
     uint32_t stopped;      /* hold: and that do not read */
     uint32_t broadcasts;   /* hold: said to all at the end */
     struct exchange join;  /* hold: what takes a connection into the group to which they are said */
+    uint32_t publishers;   /* push: connections that say something, besides */
+    uint32_t groups;       /* push: that they speak to */
+    uint32_t joins;        /* push: how many of these each of the others is in */
+    uint32_t size;         /* push: bytes of a message */
+    uint64_t first_group;  /* push: its number; the others follow */
     pid_t server;          /* whose CPU is measured; 0 = nobody's */
     const char *json;      /* a path, "-" for standard output, or NULL */
     const char *histogram; /* the same */

@@ -9,4 +9,7 @@
 /* Mode hold of mario_load and what it is built of, in test_clients_hold.c. */
 void clients_hold_cases(Suite *s);
 
+/* Mode push of mario_load, in test_clients_push.c. */
+void clients_push_cases(Suite *s);
+
 #endif
