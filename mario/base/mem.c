@@ -81,10 +81,8 @@ void mem_thread_fini(void)
 static void *plain_alloc(size_t n)
 {
     void *p = malloc(n);
-    if (p == NULL) {
+    if (p == NULL)
         errno = ENOMEM;
-        failed = true;
-    }
     return p;
 }
 
@@ -95,7 +93,12 @@ bool mem_take_failure(void)
     return answer;
 }
 
-void *mem_alloc(size_t n)
+void *mem_exact(size_t n)
+{
+    return plain_alloc(n);
+}
+
+void *mem_try(size_t n)
 {
     if (lists == NULL || n < (size_t) 1 << CLASS_MIN_SHIFT || n > (size_t) 1 << CLASS_MAX_SHIFT) {
         return plain_alloc(n);
@@ -109,6 +112,14 @@ void *mem_alloc(size_t n)
         return b;
     }
     return plain_alloc((size_t) 1 << shift);
+}
+
+void *mem_alloc(size_t n)
+{
+    void *p = mem_try(n);
+    if (p == NULL)
+        failed = true;
+    return p;
 }
 
 void mem_free(void *p)

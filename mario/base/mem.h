@@ -27,6 +27,11 @@ void *mem_realloc(void *p, size_t n);
 void mem_free(void *p);
 size_t mem_room(void *p);
 
+/* As mem_alloc(), for who looks at the answer: mem_take_failure() does not tell of it. The second is for what stays a
+ * while: no larger than asked for, but never from the thread's lists. Both are given back with mem_free(). */
+void *mem_try(size_t n);
+void *mem_exact(size_t n);
+
 /* Whether an allocation of this thread has failed since the last call. What a function writes goes through
  * libevent, whose error it may not look at: an answer that is missing must not go unnoticed. */
 bool mem_take_failure(void);
