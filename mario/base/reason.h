@@ -26,6 +26,10 @@
     ROW(no_memory, g_akg_error_id, MARIO_LOG_WARN)     /* an allocation for this connection failed */      \
     ROW(poll_failed, g_akg_error_id, MARIO_LOG_WARN)   /* epoll would not watch it */                      \
     ROW(fd_closed, g_akg_error_id, MARIO_LOG_WARN)     /* the application closed its descriptor */         \
+    ROW(kicked, g_akg_closed_id, MARIO_LOG_DEBUG)      /* mario_kick() */                                  \
+    ROW(replaced, g_akg_closed_id, MARIO_LOG_DEBUG)    /* another login took its place */                  \
+    ROW(slow_consumer, g_akg_error_id, MARIO_LOG_WARN) /* a message found no room */                       \
+    ROW(push_memory, g_akg_error_id, MARIO_LOG_WARN)   /* it read least while messages took too much */    \
     ROW(stop, g_akg_closed_id, MARIO_LOG_DEBUG)        /* the server stops */
 
 enum reason {

@@ -54,10 +54,22 @@
     ROW(died_sigfpe)                                                                                       \
     ROW(died_sigill)                                                                                       \
     ROW(died_sigkill)                                                                                      \
-    ROW(died_signal) /* any other signal */                                                                \
-    ROW(died_hung)   /* ended by its parent, since its master did not go on */                             \
-    ROW(died_exit)   /* an exit code that is not 0 */                                                      \
-    ROW(closed)      /* connections that ended, all reasons; the rows below say why */
+    ROW(died_signal)         /* any other signal */                                                        \
+    ROW(died_hung)           /* ended by its parent, since its master did not go on */                     \
+    ROW(died_exit)           /* an exit code that is not 0 */                                              \
+    ROW(push_targets)        /* messages for a connection: each becomes one of the six below */            \
+    ROW(push_sent)           /* the kernel took all of it */                                               \
+    ROW(push_dropped_oldest) /* it waited, and had to make room */                                         \
+    ROW(push_dropped_newest) /* it found no room */                                                        \
+    ROW(push_coalesced)      /* it waited, and a later one with its key took its place */                  \
+    ROW(push_dropped_closed) /* its connection ended before */                                             \
+    ROW(push_pending)        /* it waits: the only counter that goes down, too */                          \
+    ROW(push_gone)           /* for a connection that had ended: nobody's */                               \
+    ROW(push_refused_ring)   /* orders that were not accepted: a ring was full */                          \
+    ROW(push_refused_memory) /* messages not made: no memory, or over push.memory */                       \
+    ROW(push_victims)        /* times a connection gave way because of push.memory */                      \
+    ROW(unacked)             /* bytes that those pushed to had not acknowledged at their end */            \
+    ROW(closed)              /* connections that ended, all reasons; the rows below say why */
 
 enum counter {
 #define ROW(name) STAT_##name,

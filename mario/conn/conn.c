@@ -11,6 +11,7 @@
 #include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
+#include "mario/conn/delivery.h"
 #include "mario/conn/linger.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
@@ -52,7 +53,7 @@ bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, bool with_ex
     s->conns = map((size_t) count * sizeof *s->conns, prefault);
     s->ext = with_ext ? map((size_t) count * sizeof *s->ext, prefault) : NULL;
     s->count = count;
-    return s->conns != NULL && (s->ext != NULL || !with_ext) &&
+    return s->conns != NULL && (s->ext != NULL || !with_ext) && delivery_setup(s) &&
            wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
 }
 
@@ -63,6 +64,7 @@ void conn_pool_fini(struct shard *s)
         munmap(s->conns, (size_t) s->count * sizeof *s->conns);
     if (s->ext != NULL)
         munmap(s->ext, (size_t) s->count * sizeof *s->ext);
+    delivery_teardown(s);
     s->conns = NULL;
     s->ext = NULL;
 }
@@ -115,7 +117,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->refs = 0;
     c->wait = WAIT_NONE;
     c->paused = c->fin = c->greeted = c->stopping = false;
-    c->has_member = c->newcomer = c->dirty = c->lowat = false;
+    c->has_member = c->newcomer = c->lowat = c->finished = false;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
@@ -225,7 +227,7 @@ void conn_poll(struct conn *c)
         wanted |= EV_READ;
     else if (c->wait == WAIT_LINE) /* for a moment only: as it is, which costs no system call */
         wanted |= event_get_events(&c->event) & EV_READ;
-    if (c->outbox != NULL)
+    if ((c->outbox != NULL && !c->dirty) || c->paused)
         wanted |= EV_WRITE;
     if (event_get_events(&c->event) != wanted) {
         struct event_base *base = event_get_base(&c->event);
@@ -267,7 +269,7 @@ void conn_orphan(struct conn *c, enum reason reason)
     if (c->state != CONN_CLOSING)
         conn_end(c, reason);
     else if (conn_has_socket(c))
-        stream_finish(c->pub.fd); /* it was in its end hook */
+        conn_finish(c); /* it was in its end hook */
 }
 
 void conn_end_orphan(struct conn *c)
@@ -292,6 +294,8 @@ bool conn_is_beyond_sending(enum reason r)
     case REASON_fd_closed:
     case REASON_function_stuck:
     case REASON_function_died:
+    case REASON_slow_consumer:
+    case REASON_push_memory:
         return true;
     default:
         return false;
@@ -322,14 +326,14 @@ void conn_end(struct conn *c, enum reason reason)
     wheel_clear(&s->wheel, c->pub.ind);
     event_del(&c->event); /* before close(): another thread may get this descriptor at once */
     conn_carry_drop(c);
-    outbox_drop(&c->outbox);
+    delivery_drop(c);
     stats_add(s->stats, STAT_closed, 1);
     stats_add(s->stats, stats_of_reason(reason), 1);
     take_back(s, c);
     if (c->refs == 0)
         conn_line_push(s, &s->closing, c); /* end hooks run in the order of the ends */
     else if (conn_has_socket(c))
-        stream_finish(c->pub.fd); /* the peer learns it now; the number stays until nobody uses it */
+        conn_finish(c); /* the peer learns it now; the number stays until nobody uses it */
 }
 
 void conn_release(struct conn *c)
@@ -348,6 +352,10 @@ void conn_close(struct conn *c, enum reason reason)
         return;
     if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
         c->reason = (uint8_t) reason;
+    if (c->dirty && c->outbox != NULL && !conn_is_beyond_sending(reason)) {
+        enum reason broken = delivery_try(c);
+        reason = broken != REASON_NONE ? broken : reason;
+    }
     if (c->outbox == NULL || conn_is_beyond_sending(reason)) {
         conn_end(c, reason);
         return;
@@ -358,6 +366,12 @@ void conn_close(struct conn *c, enum reason reason)
     conn_carry_drop(c);
     take_back(conn_shard(c), c);
     conn_poll(c);
+}
+
+void conn_finish(struct conn *c)
+{
+    stream_finish(c->pub.fd);
+    c->finished = true;
 }
 
 bool conn_has_socket(const struct conn *c)
@@ -392,13 +406,21 @@ static void log_end(const struct conn *c, enum reason r)
               reasons[r].name, log_more(held_back).text);
 }
 
+/* Who closed it may have chosen the hook. */
+static uint16_t hook_of(const struct conn *c, enum reason r)
+{
+    uint16_t id = c->pub.err_type;
+    bool kicked = r == REASON_kicked || r == REASON_replaced;
+    bool chosen = (id == g_akg_timeout_id && (kicked || r == REASON_function_closed)) ||
+                  (id == g_akg_error_id && kicked);
+    return chosen ? id : reasons[r].hook;
+}
+
 static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
 {
     if (c->pub.err_type == 0)
         c->pub.err_type = reasons[r].hook;
-    uint16_t hook = reasons[r].hook;
-    if (r == REASON_function_closed && c->pub.err_type == g_akg_timeout_id)
-        hook = g_akg_timeout_id;
+    uint16_t hook = hook_of(c, r);
     c->greeted = false; /* it is said once, whatever becomes of it */
     c->pub.in_buf = NULL;
     c->pub.in_buf_len = 0;
@@ -437,10 +459,20 @@ static bool give_up_descriptor(const struct conn *c)
            c->reason == REASON_peer_dead || has_its_peer(c);
 }
 
+/* What the peer of one that was pushed to has not acknowledged, and never will as far as we know. */
+static void count_unacked(const struct shard *s, const struct conn *c)
+{
+    if (!c->lowat || c->pub.cport == 0)
+        return;
+    uint32_t n = stream_unacked(c->pub.fd);
+    stats_add(s->stats, STAT_unacked, n > 0 && c->finished ? n - 1 : n);
+}
+
 void conn_give_back(struct conn *c, bool reset)
 {
     struct shard *s = conn_shard(c);
     if (give_up_descriptor(c)) {
+        count_unacked(s, c);
         if (reset)
             stream_reset_on_close(c->pub.fd);
         stream_close(c->pub.fd);
@@ -466,7 +498,8 @@ static void finish(struct conn *c)
     log_end(c, r);
     if (linger_begin(c))
         return;
-    conn_give_back(c, r == REASON_write_timeout || r == REASON_output_limit);
+    conn_give_back(c, r == REASON_write_timeout || r == REASON_output_limit || r == REASON_slow_consumer ||
+                          r == REASON_push_memory);
 }
 
 void conn_pass(struct shard *s)
@@ -477,6 +510,7 @@ void conn_pass(struct shard *s)
         uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
         atomic_store_explicit(&s->released, released + 1, memory_order_release);
     }
+    delivery_settle(s);
 }
 
 /* ---- Public ---- */

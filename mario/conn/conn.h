@@ -33,8 +33,6 @@ enum conn_wait {
 
 #define CONN_MAGIC 0x4du /* cleared when the slot is free: a callback on a free slot stops the process */
 
-struct outbox;
-
 /* 256 bytes: four cache lines, and the budget of memory per connection. */
 struct conn {
     CONN pub; /* first: a business function's CONN is this object */
@@ -43,9 +41,10 @@ struct conn {
     uint8_t magic;
     bool has_member : 1; /* it has a record of what it is in, see push */
     bool newcomer : 1;   /* it came while a walk of all went on, which is not for it */
-    bool dirty : 1;      /* it stands in the list of those to be flushed */
+    bool dirty : 1;      /* its slot stands in the list of those to be flushed, whoever is there by then */
     bool lowat : 1;      /* it was pushed to: its socket keeps little that is not sent */
-    uint16_t seen; /* of the packet that begins in carry, bytes that its framing was asked about */
+    bool finished : 1;   /* its socket was half-closed: a FIN has gone out behind what the kernel has */
+    uint16_t seen;       /* of the packet that begins in carry, bytes that its framing was asked about */
     unsigned char
         *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
     struct outbox *outbox; /* output the kernel did not take yet; NULL when there is none */
@@ -143,6 +142,8 @@ void conn_give_back(struct conn *c, bool reset);
 /* Whether the descriptor is c's own still, and not somebody else's since the application closed it. Nothing may be done
  * to one that is not. */
 bool conn_has_socket(const struct conn *c);
+/* Half-close it. */
+void conn_finish(struct conn *c);
 /* The master found that the number of the connection at this slot, which was fd, is not its own any more. */
 void conn_lose_socket(struct shard *s, uint32_t slot, int fd);
 

@@ -174,6 +174,8 @@ static bool is_worth_it(const struct conn *c)
     case REASON_fd_closed:
     case REASON_write_timeout: /* it had its time */
     case REASON_output_limit:
+    case REASON_slow_consumer:
+    case REASON_push_memory:
         return false;
     default:
         return true;
@@ -202,7 +204,7 @@ bool linger_begin(struct conn *c)
     c->unacked = stream_unacked(c->pub.fd);
     if (c->unacked == 0 ? input != INPUT_SOME : stream_is_over(c->pub.fd))
         return false;
-    stream_finish(c->pub.fd);
+    conn_finish(c);
     c->unacked++; /* the FIN */
     c->fin = input == INPUT_FIN;
     c->last_rx = c->last_tx = s->tick;

@@ -8,10 +8,14 @@
 
 #include <event2/buffer.h>
 
+#include "mario/conn/delivery.h"
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 
-enum { IOV_MAX_SEND = 16 };
+enum {
+    IOV_MAX_SEND = 16,
+    IOV_MAX_FLUSH = 64 /* as many messages as wait for most */
+};
 
 static struct log_limit outside_warnings;
 
@@ -56,11 +60,17 @@ static enum output may_wait(struct conn *c, size_t n)
     return output_pending(c) + n > s->set->output_max ? OUTPUT_LIMIT : OUTPUT_PENDING;
 }
 
+/* n bytes more wait. False without memory. */
+static bool wait_behind(struct conn *c, const void *data, size_t n)
+{
+    return outbox_add(&c->outbox, data, n, &conn_shard(c)->delivery.all);
+}
+
 enum output output_flush(struct conn *c)
 {
-    struct iovec vec[IOV_MAX_SEND];
+    struct iovec vec[IOV_MAX_FLUSH];
     while (c->outbox != NULL) {
-        size_t len = 0, n = outbox_peek(c->outbox, vec, IOV_MAX_SEND);
+        size_t len = 0, n = outbox_peek(c->outbox, vec, IOV_MAX_FLUSH);
         for (size_t i = 0; i < n; i++)
             len += vec[i].iov_len;
         ssize_t sent = send_once(c, vec, n, len);
@@ -69,9 +79,18 @@ enum output output_flush(struct conn *c)
         if (sent == 0)
             return OUTPUT_PENDING;
         c->last_tx = conn_shard(c)->tick;
-        outbox_sent(&c->outbox, (size_t) sent);
+        if (!delivery_progress(c, (size_t) sent))
+            return OUTPUT_NO_MEMORY;
+        if ((size_t) sent < len)
+            return OUTPUT_PENDING;
     }
     return OUTPUT_CLEAN;
+}
+
+/* What was pushed and not offered yet goes out before a reply. */
+static enum output flush_due(struct conn *c)
+{
+    return c->dirty && c->outbox != NULL ? output_flush(c) : OUTPUT_CLEAN;
 }
 
 /* ---- Replies ---- */
@@ -121,7 +140,7 @@ static enum output rest_keep(struct conn *c, struct rest *r)
         size_t n = rest_peek(r, vec, IOV_MAX_SEND), len = 0;
         for (size_t i = 0; i < n && answer == OUTPUT_PENDING; i++) {
             size_t part = vec[i].iov_len < r->left - len ? vec[i].iov_len : r->left - len;
-            if (part > 0 && !outbox_add(&c->outbox, vec[i].iov_base, part))
+            if (part > 0 && !wait_behind(c, vec[i].iov_base, part))
                 answer = OUTPUT_NO_MEMORY;
             len += part;
         }
@@ -134,6 +153,9 @@ enum output output_send(struct conn *c)
 {
     struct executor *t = conn_executor(c);
     struct rest r = {.reply_buf = t->reply_buf, .left = reply_wanted(t)};
+    enum output due = flush_due(c);
+    if (due != OUTPUT_CLEAN && due != OUTPUT_PENDING)
+        return due;
     if (c->outbox == NULL && !rest_send(c, &r))
         return broken();
     if (r.left > 0)
@@ -144,6 +166,9 @@ enum output output_send(struct conn *c)
 enum output output_send_bytes(struct conn *c, void *data, size_t n)
 {
     ssize_t sent = 0;
+    enum output due = flush_due(c);
+    if (due != OUTPUT_CLEAN && due != OUTPUT_PENDING)
+        return due;
     while (c->outbox == NULL && n > 0) {
         struct iovec whole = {.iov_base = data, .iov_len = n};
         sent = send_once(c, &whole, 1, n);
@@ -157,7 +182,7 @@ enum output output_send_bytes(struct conn *c, void *data, size_t n)
     if (n == 0)
         return c->outbox == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
     enum output answer = may_wait(c, n);
-    if (answer == OUTPUT_PENDING && !outbox_add(&c->outbox, data, n))
+    if (answer == OUTPUT_PENDING && !wait_behind(c, data, n))
         answer = OUTPUT_NO_MEMORY;
     return answer;
 }

@@ -11,7 +11,7 @@
 enum output {
     OUTPUT_CLEAN,   /* nothing is pending */
     OUTPUT_PENDING, /* the kernel took only some; the rest waits in the outbox */
-    OUTPUT_LIMIT,   /* more than output.max would be pending */
+    OUTPUT_LIMIT,   /* more than output.max of replies would be pending */
     OUTPUT_BROKEN,  /* the socket failed */
     OUTPUT_SILENCE, /* the same: the peer does not answer any more */
     OUTPUT_NOBODY,  /* there is no socket: the application closed it */
@@ -25,13 +25,13 @@ enum output output_send(struct conn *c);
 /* The same for the n bytes at data. */
 enum output output_send_bytes(struct conn *c, void *data, size_t n);
 
-/* The socket is writable: send from the outbox. */
+/* Send from the outbox until the kernel takes no more. */
 enum output output_flush(struct conn *c);
 
 /* What an attempt to send means for the connection: why it has to end, or REASON_NONE. */
 enum reason output_reason(enum output o);
 
-/* Bytes in the outbox. */
+/* Bytes of replies in the outbox. */
 static inline size_t output_pending(const struct conn *c)
 {
     return outbox_bytes(c->outbox);

@@ -13,6 +13,7 @@
 
 #include "mario/base/stats.h"
 #include "mario/base/timer_wheel.h"
+#include "mario/conn/outbox.h"
 #include "mario/exec/executor.h"
 #include "mario/frame/frame.h"
 #include "mario/mario_akg.h"
@@ -64,6 +65,16 @@ struct conn_line {
     uint32_t first, last;
 };
 
+/* Messages on their way to the shard's connections, see delivery.h. */
+struct delivery {
+    uint32_t *list;       /* slots of those that have got something and were not flushed; room for all */
+    uint32_t due;         /* how many stand there */
+    uint32_t first, last; /* 1 + slot of those for whom messages wait: without progress for longest; last */
+    struct outboxes all;  /* what all outboxes share */
+    size_t told_memory;   /* of what they count, that which the process knows of */
+    uint64_t told_messages;
+};
+
 struct shard {
     uint32_t ind; /* of the worker */
     const struct service *service;
@@ -81,6 +92,7 @@ struct shard {
     uint32_t in_use;          /* not free */
     bool ends_at_once;        /* the time of a stop is up: nobody lingers */
     struct wheel wheel;
+    struct delivery delivery;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
     shard_take_back_fn take_back;  /* likewise */
     struct stats *stats;           /* worker (w) -> any thread (r); the server's, which outlives the worker */

@@ -110,6 +110,15 @@ static inline void stream_reset_on_close(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+/* The kernel takes nothing more while it holds `bytes` that it has not sent. Sockets that cannot do that stay as they
+ * are. */
+static inline void stream_hold_back(int fd, uint32_t bytes)
+{
+#ifdef TCP_NOTSENT_LOWAT
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+#endif
+}
+
 /* Whether this errno says that the descriptor is no socket, or none at all: somebody closed it. */
 static inline bool stream_is_gone(int err)
 {

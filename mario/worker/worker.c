@@ -130,7 +130,7 @@ static void end_all(struct worker *w)
         struct conn *c = &s->conns[i];
         if (c->state != CONN_OPEN && c->state != CONN_DRAINING)
             continue;
-        if (output_pending(c) > 0)
+        if (c->outbox != NULL)
             stream_reset_on_close(
                 c->pub.fd); /* it is cut off anyway, and a reader of nothing keeps no memory */
         conn_end(c, REASON_stop);

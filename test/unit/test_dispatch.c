@@ -208,10 +208,10 @@ START_TEST(a_number_that_is_anothers)
     int fd = c->pub.fd, peer = pool.peers[c->pub.ind];
     ck_assert_uint_ne(descriptor_take(fd), 0);
     ck_assert_int_eq(output_send_bytes(c, bytes, sizeof bytes), OUTPUT_NOBODY);
-    ck_assert(outbox_add(&c->outbox, bytes, sizeof bytes));
+    ck_assert(outbox_add(&c->outbox, bytes, sizeof bytes, &pool.shard.delivery.all));
     ck_assert_int_eq(output_flush(c), OUTPUT_NOBODY);
     ck_assert_int_eq(recv(peer, bytes, sizeof bytes, MSG_DONTWAIT), -1);
-    outbox_drop(&c->outbox);
+    outbox_drop(&c->outbox, &pool.shard.delivery.all);
     UNIT_ASSERT(send(peer, bytes, sizeof bytes, 0) == sizeof bytes);
     dispatch_begin_pass(pool.executor);
     dispatch_receive(pool.executor, c);

@@ -23,15 +23,20 @@
 /* The hook that is to run for a reason. */
 static uint16 hook_of(int reason)
 {
-    static const enum reason closed[] = {REASON_peer_closed, REASON_function_closed, REASON_stop};
-    static const enum reason timeout[] = {REASON_idle_timeout, REASON_packet_timeout, REASON_write_timeout};
-    for (int i = 0; i < 3; i++) {
-        if ((int) closed[i] == reason)
-            return g_akg_closed_id;
-        if ((int) timeout[i] == reason)
-            return g_akg_timeout_id;
+    switch ((enum reason) reason) {
+    case REASON_peer_closed:
+    case REASON_function_closed:
+    case REASON_kicked:
+    case REASON_replaced:
+    case REASON_stop:
+        return g_akg_closed_id;
+    case REASON_idle_timeout:
+    case REASON_packet_timeout:
+    case REASON_write_timeout:
+        return g_akg_timeout_id;
+    default:
+        return g_akg_error_id;
     }
-    return g_akg_error_id;
 }
 
 /* How often a hook has run. */
@@ -68,6 +73,22 @@ START_TEST(each_reason_has_its_hook)
     conn_pass(&pool.shard);
     ck_assert_uint_eq(pool_ends_seen(), 1);
     ck_assert_uint_eq(pool_stat(STAT_closed), 1);
+}
+END_TEST
+
+/* Goal: who kicks chooses the hook, as who closes does. */
+START_TEST(a_kick_chooses_its_hook)
+{
+    static const uint16 ids[] = {5, g_akg_closed_id, g_akg_timeout_id, g_akg_error_id};
+    struct conn *c = pool_open();
+    c->greeted = true;
+    c->pub.err_type = ids[_i / 2];
+    conn_close(c, _i % 2 == 0 ? REASON_kicked : REASON_replaced);
+    conn_pass(&pool.shard);
+    ck_assert_uint_eq(pool.seen.closed, _i < 4);
+    ck_assert_uint_eq(pool.seen.timeout, ids[_i / 2] == g_akg_timeout_id);
+    ck_assert_uint_eq(pool.seen.error, ids[_i / 2] == g_akg_error_id);
+    ck_assert_uint_eq(pool.seen.err_type, ids[_i / 2]);
 }
 END_TEST
 
@@ -240,6 +261,7 @@ Suite *pool_ends_suite(void)
     Suite *s = suite_create("pool_ends");
     TCase *c = pool_case(s, "ends", 5);
     tcase_add_loop_test(c, each_reason_has_its_hook, REASON_NONE + 1, REASON_COUNT);
+    tcase_add_loop_test(c, a_kick_chooses_its_hook, 0, 8);
     tcase_add_loop_test(c, a_functions_close_is_only_noted, 0, 5);
     tcase_add_test(c, who_is_held_is_not_said_goodbye_to);
     tcase_add_test(c, a_function_closes_another);

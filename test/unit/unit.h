@@ -26,7 +26,9 @@
     ROW(head)       \
     ROW(registry)   \
     ROW(options)    \
+    ROW(message)    \
     ROW(outbox)     \
+    ROW(delivery)   \
     ROW(pool)       \
     ROW(pool_ends)  \
     ROW(dispatch)   \
