@@ -117,7 +117,8 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->refs = 0;
     c->wait = WAIT_NONE;
     c->paused = c->fin = c->greeted = c->stopping = false;
-    c->has_member = c->newcomer = c->lowat = c->finished = false;
+    c->has_member = c->lowat = c->finished = false;
+    c->newcomer = c->pub.ind >= s->walk_at && c->pub.ind < s->walk_end;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     stats_add(s->stats, STAT_opened, 1);
@@ -307,6 +308,13 @@ uint64_t conn_id(const struct conn *c)
     return id_of(c->pub.owner->ind, c->pub.ind, c->generation);
 }
 
+/* Nobody is to find it any more. */
+static void leave(struct shard *s, struct conn *c)
+{
+    if (c->has_member)
+        s->leave(s, c);
+}
+
 /* Only what has begun is waited for. */
 static void take_back(struct shard *s, struct conn *c)
 {
@@ -325,6 +333,7 @@ void conn_end(struct conn *c, enum reason reason)
     c->state = CONN_CLOSING;
     wheel_clear(&s->wheel, c->pub.ind);
     event_del(&c->event); /* before close(): another thread may get this descriptor at once */
+    leave(s, c);
     conn_carry_drop(c);
     delivery_drop(c);
     stats_add(s->stats, STAT_closed, 1);
@@ -363,6 +372,7 @@ void conn_close(struct conn *c, enum reason reason)
     if (c->state == CONN_DRAINING)
         return;
     c->state = CONN_DRAINING;
+    leave(conn_shard(c), c);
     conn_carry_drop(c);
     take_back(conn_shard(c), c);
     conn_poll(c);

@@ -54,11 +54,15 @@ struct settings {
 struct conn;
 struct conn_ext;
 struct offload_queue;
+struct push;
 struct shard;
 
 /* A connection is not open any more: take back what is on its way to functions on other threads and has not begun. How
  * many of its references that were. */
 typedef uint32_t (*shard_take_back_fn)(struct shard *s, struct conn *c);
+
+/* A connection that has a record of what it is in is not open any more: it is in nothing. */
+typedef void (*shard_leave_fn)(struct shard *s, struct conn *c);
 
 /* Connections one behind the other: 1 + slot of the first one, 0 = none; of the last one. */
 struct conn_line {
@@ -95,6 +99,9 @@ struct shard {
     struct delivery delivery;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
     shard_take_back_fn take_back;  /* likewise */
+    struct push *push;             /* what it has for push */
+    shard_leave_fn leave;          /* set if some connection has such a record */
+    uint32_t walk_at, walk_end;    /* slots between the two are still to be walked over by a walk of all */
     struct stats *stats;           /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */

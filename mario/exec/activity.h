@@ -17,7 +17,8 @@
 #define ACTIVITIES_OF_POOL MARIO_WORKERNUM_MAX
 #define ACTIVITIES         (MARIO_WORKERNUM_MAX + MARIO_OFFLOAD_THREADS_MAX)
 
-enum activity_kind { ACTIVITY_IDLE, ACTIVITY_PACKET, ACTIVITY_CONNECTED, ACTIVITY_END };
+/* CALL: a function that is for no packet: a timer, mario_run(), a receipt ... */
+enum activity_kind { ACTIVITY_IDLE, ACTIVITY_PACKET, ACTIVITY_CONNECTED, ACTIVITY_END, ACTIVITY_CALL };
 
 struct activity {
     _Alignas(64) _Atomic uint64_t what; /* calls so far << 24 | akg_id or hook << 8 | enum activity_kind */

@@ -47,6 +47,8 @@ void executor_destroy(struct executor **tp)
         event_free(t->bell_event);
     if (t->tick_event != NULL)
         event_free(t->tick_event);
+    if (t->alarm_event != NULL)
+        event_free(t->alarm_event);
     if (t->pub.base != NULL)
         event_base_free(t->pub.base);
     free(t->out_buf);

@@ -52,8 +52,9 @@ struct executor {
     unsigned char
         *rx;          /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
     struct pace pace; /* of a worker: the time that those with many packets share in a pass */
-    struct event *bell_event; /* of a worker */
-    struct event *tick_event; /* of a worker */
+    struct event *bell_event;  /* of a worker */
+    struct event *tick_event;  /* of a worker */
+    struct event *alarm_event; /* of a worker */
     pthread_t thread;
     void *frames
         [EXECUTOR_FRAMES]; /* where it was when it was asked: the handler's while TAKEN, else the master's */
@@ -135,6 +136,16 @@ static inline void executor_begin(struct executor *t, CONN *c, uint64_t id, cons
     t->reply_keep = SIZE_MAX;
     atomic_store_explicit(&t->activity->conn, id, memory_order_relaxed);
     activity_set_peer(t->activity, c->cip, c->cport, address6);
+    fence_open(&t->fence);
+}
+
+/* Its thread: user code begins to run that is no connection's. Then executor_note(). */
+static inline void executor_begin_alone(struct executor *t)
+{
+    CHECK(t->conn == NULL);
+    t->address6 = NULL;
+    atomic_store_explicit(&t->activity->conn, 0, memory_order_relaxed);
+    activity_set_peer(t->activity, 0, 0, NULL);
     fence_open(&t->fence);
 }
 

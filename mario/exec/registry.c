@@ -22,6 +22,8 @@ static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
 static FUNC_PTR away[AKG_IDS]; /* of those that are offloaded */
 static bool concurrent[AKG_IDS];
+static FUNC_PTR bound;
+static registry_receipt_func receipt;
 static _Atomic bool frozen;
 
 const FUNC_PTR *registry_functions(void)
@@ -32,6 +34,16 @@ const FUNC_PTR *registry_functions(void)
 uint32_t registry_stx(void)
 {
     return g_stx;
+}
+
+FUNC_PTR registry_bound(void)
+{
+    return bound;
+}
+
+registry_receipt_func registry_receipt(void)
+{
+    return receipt;
 }
 
 /* What an application has written into the table counts as if it had been registered. A page of ours that nothing
@@ -193,5 +205,21 @@ int32_t regist_stx(uint32_t stx)
     if (registry_is_frozen())
         return -1;
     g_stx = stx;
+    return 0;
+}
+
+int32_t regist_bound_func(FUNC_PTR f)
+{
+    if (registry_is_frozen())
+        return -1;
+    bound = f;
+    return 0;
+}
+
+int32_t regist_receipt_func(void (*f)(const struct mario_receipt *))
+{
+    if (registry_is_frozen())
+        return -1;
+    receipt = f;
     return 0;
 }

@@ -8,9 +8,12 @@
 #include <stdbool.h>
 
 #include "mario/mario_akg.h"
+#include "mario/mario_push.h"
 
 #define AKG_IDS            65536
 #define AKG_FIRST_RESERVED g_akg_connected_id
+
+typedef void (*registry_receipt_func)(const struct mario_receipt *r);
 
 /* All functions by id; the reserved ids are always NULL here, so they are unknown on the wire. Those that are
  * offloaded stand here as registry_offloaded, which is never called. */
@@ -28,6 +31,10 @@ uint32_t registry_stx(void);
 /* Run the hook of a reserved id, if there is one. Returns its answer, 0 without a hook. The connection's
  * worker. */
 int32_t registry_run_hook(uint16_t reserved_id, CONN *c);
+
+/* The functions for binds and receipts; NULL if there is none. */
+FUNC_PTR registry_bound(void);
+registry_receipt_func registry_receipt(void);
 
 /* Take what the application has written into AKG_FUNC; from now on registering is refused, until registry_thaw(). The
  * master, while no worker runs. */

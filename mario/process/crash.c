@@ -54,7 +54,8 @@ void crash_where_of(struct crash_where *w, uint32_t worker, const struct activit
     if (kind == ACTIVITY_IDLE)
         return;
     w->in_function = true;
-    w->in_hook = kind != ACTIVITY_PACKET;
+    w->in_call = kind == ACTIVITY_CALL;
+    w->in_hook = kind != ACTIVITY_PACKET && !w->in_call;
     w->akg_id = activity_akg(what);
     w->conn = atomic_load_explicit(&b->conn, memory_order_relaxed);
     w->family = peer.port == 0 ? AF_UNIX : ip != 0 ? AF_INET : AF_INET6;

@@ -165,10 +165,14 @@ static void put_where(struct text *t, const struct crash_where *w, const char *s
         return;
     if (w->in_hook) {
         put(t, ", in a hook");
+    } else if (w->in_call) {
+        put(t, ", in a call");
     } else {
         put(t, ", akg_id ");
         put_hex(t, w->akg_id, 4);
     }
+    if (w->conn == 0)
+        return;
     put(t, ", connection ");
     put_number(t, id_worker(w->conn), 10, 1);
     put(t, ".");

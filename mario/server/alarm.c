@@ -37,6 +37,7 @@ struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t wo
                             .cport = peer.port,
                             .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
                             .ms = ms,
+                            .is_call = activity_kind(what) == ACTIVITY_CALL,
                             .backtrace = ""};
     if (a.cip == 0)
         memcpy(a.cip6, peer.address, sizeof a.cip6);
@@ -59,6 +60,12 @@ const char *alarm_describe(const struct mario_alarm *a, char *text, size_t size)
     char function[32], peer[PEER_TEXT];
     snprintf(function, sizeof function, "%sfunction 0x%04x", a->pool_thread != 0 ? "offloaded " : "",
              a->akg_id);
+    if (a->is_call)
+        snprintf(function, sizeof function, "a call (run, timer ...)");
+    if (a->is_call && a->conn == 0) {
+        snprintf(text, size, "%s", function);
+        return text;
+    }
     name_peer(a, peer, sizeof peer);
     snprintf(text, size, "%s of connection %u.%u.%u from %s",
              a->akg_id >= AKG_FIRST_RESERVED ? hooks[a->akg_id - AKG_FIRST_RESERVED] : function,

@@ -48,8 +48,10 @@ static bool describe(const struct activity *a, char *text, size_t size)
     }
     peer_print(&from, peer, sizeof peer);
     snprintf(function, sizeof function, "akg_id 0x%04x", activity_akg(what));
-    snprintf(text, size, "%s, connection %u.%u.%u from %s",
-             activity_kind(what) == ACTIVITY_PACKET ? function : "in a hook", id_worker(conn), id_slot(conn),
+    const char *in = activity_kind(what) == ACTIVITY_PACKET ? function
+                     : activity_kind(what) == ACTIVITY_CALL ? "in a call"
+                                                            : "in a hook";
+    snprintf(text, size, "%s, connection %u.%u.%u from %s", in, id_worker(conn), id_slot(conn),
              id_generation(conn), peer);
     return true;
 }

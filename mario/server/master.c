@@ -18,6 +18,7 @@
 #include "mario/base/loop.h"
 #include "mario/exec/registry.h"
 #include "mario/process/supervise.h"
+#include "mario/push/push.h"
 #include "mario/server/dump.h"
 
 enum {
@@ -38,7 +39,7 @@ static _Atomic uint32_t signals_came[MASTER_SIGNALS];   /* handlers (w) -> maste
 static struct sigaction signals_before[MASTER_SIGNALS]; /* while the master has its own: what was there */
 static struct doorbell *_Atomic signals_bell;           /* the master's; NULL when it does not run */
 
-static struct timer {
+static struct periodic {
     uint32_t seconds;
     MARIO_TIMER_FUNC f;
     void *arg;
@@ -51,7 +52,7 @@ int32_t regist_timer_func(uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)
     if (registry_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
         f == NULL)
         return -1;
-    timers[timer_count++] = (struct timer){.seconds = seconds, .f = f, .arg = arg};
+    timers[timer_count++] = (struct periodic){.seconds = seconds, .f = f, .arg = arg};
     return 0;
 }
 
@@ -66,6 +67,7 @@ static void arm_ms(struct event *e, uint32_t ms)
 static void tell_workers_to_stop(struct master *m)
 {
     bool all = true;
+    push_begin_stop();
     for (uint32_t i = 0; i < m->started; i++) {
         if (!m->told[i] && worker_tell(&m->workers[i], &(struct message){.kind = MESSAGE_STOP})) {
             worker_wake(&m->workers[i]);
@@ -255,7 +257,7 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    const struct timer *t = arg;
+    const struct periodic *t = arg;
     (void) fd;
     (void) what;
     t->f(t->qlog, t->arg);

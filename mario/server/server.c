@@ -27,6 +27,7 @@
 #include "mario/process/limit.h"
 #include "mario/process/privilege.h"
 #include "mario/process/supervise.h"
+#include "mario/push/push.h"
 #include "mario/server/dump.h"
 #include "mario/server/master.h"
 #include "mario/server/options.h"
@@ -34,7 +35,7 @@
 #include "mario/server/watchdog.h"
 
 enum {
-    FDS_A_WORKER = 5, /* epoll, doorbell, tick, libevent's pair for signals */
+    FDS_A_WORKER = 6, /* epoll, doorbell, tick, push's alarm, libevent's pair for signals */
     FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
     FDS_POOL = 3,     /* epoll, libevent's pair for signals */
     FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
@@ -56,7 +57,9 @@ struct mario_server {
     struct mario_framing head;
     struct master master;
     struct listener listeners[LISTEN_MAX];
-    struct worker *workers; /* NULL once stopped */
+    struct worker *workers;                 /* NULL once stopped */
+    struct push *push[MARIO_WORKERNUM_MAX]; /* the workers', for those who order */
+    struct doorbell *bells[MARIO_WORKERNUM_MAX];
     uint32_t workernum;
     uint32_t connnum;
     uint32_t workers_made;
@@ -240,7 +243,10 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
         s->workers_made = i + 1;
         if (!worker_setup(&s->workers[i], i, &w, &s->stats[i], &s->activities[i]))
             return complain("cannot make worker %u with %u connections: %s", i, s->connnum, strerror(errno));
+        s->push[i] = s->workers[i].shard.push;
+        s->bells[i] = &s->workers[i].bell;
     }
+    push_prepare(s->push, s->service.push_memory);
     return true;
 }
 
@@ -256,6 +262,7 @@ static void keep_shared_counters(SERVER *s)
  * rings. */
 static void take_down(SERVER *s)
 {
+    push_close(s->workers_made);
     keep_shared_counters(s);
     mario_log_flush(LAST_LINES_MS);
     master_teardown(&s->master);
@@ -466,6 +473,7 @@ void *start_server(void *server)
     crash_thread();
     s->head_rules.stx = registry_stx();
     registry_freeze();
+    push_open(s->bells, s->workernum, s->service.push_ring);
     bool ok = start_trimmer() && start_pool(s) && start_workers(s);
     if (ok) {
         log_start(s);
@@ -489,6 +497,7 @@ void *start_server(void *server)
     join_workers(s);
     if (s->pool != NULL)
         offload_stop(s->pool);
+    push_close(s->workers_made);
     trim_stop();
     master_final_timers(&s->master);
     dump_counters(s->master.qlog, "stopped", s->stats, s->workernum + 1);

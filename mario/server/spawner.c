@@ -16,16 +16,16 @@
 
 enum { ORDERS = 1024, LOOK_MS = 10, STACK_SIZE = 256 * 1024 };
 
-struct order {
+struct spawn_order {
     struct succession *succession; /* to be begun, or NULL */
     struct executor *dead;         /* to be buried, or NULL */
 };
 
 /* ---- The master ---- */
 
-static bool give(struct spawner *p, struct order o)
+static bool give(struct spawner *p, struct spawn_order o)
 {
-    struct order *slot = spsc_reserve(&p->orders);
+    struct spawn_order *slot = spsc_reserve(&p->orders);
     if (slot == NULL)
         return false;
     *slot = o;
@@ -37,7 +37,7 @@ static bool give(struct spawner *p, struct order o)
 bool spawner_succeed(struct spawner *p, struct succession *s)
 {
     atomic_store_explicit(&s->state, SUCCESSION_ORDERED, memory_order_relaxed); /* the ring publishes it */
-    if (give(p, (struct order){.succession = s}))
+    if (give(p, (struct spawn_order){.succession = s}))
         return true;
     atomic_store_explicit(&s->state, SUCCESSION_NONE, memory_order_relaxed);
     return false;
@@ -45,7 +45,7 @@ bool spawner_succeed(struct spawner *p, struct succession *s)
 
 bool spawner_bury(struct spawner *p, struct executor *t)
 {
-    return give(p, (struct order){.dead = t});
+    return give(p, (struct spawn_order){.dead = t});
 }
 
 /* ---- Its thread ---- */
@@ -86,9 +86,9 @@ static void look_at_dying(struct spawner *p)
 
 static void take_orders(struct spawner *p)
 {
-    const struct order *slot;
+    const struct spawn_order *slot;
     while ((slot = spsc_front(&p->orders)) != NULL) {
-        struct order o = *slot;
+        struct spawn_order o = *slot;
         spsc_release(&p->orders);
         if (o.succession != NULL)
             succeed(p, o.succession);
@@ -126,7 +126,7 @@ bool spawner_init(struct spawner *p, struct doorbell *bell)
 {
     p->bell = bell;
     sem_init(&p->ready, 0, 0);
-    return spsc_init(&p->orders, ORDERS, sizeof(struct order));
+    return spsc_init(&p->orders, ORDERS, sizeof(struct spawn_order));
 }
 
 void spawner_fini(struct spawner *p)

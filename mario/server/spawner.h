@@ -29,7 +29,7 @@ struct succession {
 };
 
 struct spawner {
-    struct spsc orders;    /* master (w) -> spawner (r): struct order, see spawner.c */
+    struct spsc orders;    /* master (w) -> spawner (r): struct spawn_order, see spawner.c */
     sem_t ready;           /* orders that were not taken; and one for the end */
     _Atomic bool stopping; /* master (w) -> spawner (r) */
     struct doorbell *bell; /* spawner -> master: look what became of it; constant */

@@ -438,19 +438,41 @@ void dispatch_go_on(struct executor *t, struct conn *c, bool waited)
 
 /* ---- Beginning and stopping ---- */
 
+/* A function that is for no packet has answered rc. True if c is still open. */
+static bool finish_call(struct executor *t, struct conn *c, int32_t rc)
+{
+    if (rc != 0 && t->end_reason == REASON_NONE)
+        note_close(t, REASON_function_error);
+    bool open = finish_functions(t, c);
+    if (open && c->outbox != NULL) {
+        if (!c->paused && output_pending(c) > t->shard->set->output_high)
+            pause_reading(t->shard, c);
+        conn_poll(c);
+    }
+    return open;
+}
+
 void dispatch_greet(struct executor *t, struct conn *c)
 {
     c->greeted = true;
     begin_functions(t, c);
     executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
-    int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
-    if (rc != 0 && t->end_reason == REASON_NONE)
-        note_close(t, REASON_function_error);
-    if (finish_functions(t, c) && c->outbox != NULL) {
-        if (output_pending(c) > t->shard->set->output_high)
-            pause_reading(t->shard, c);
-        conn_poll(c);
-    }
+    finish_call(t, c, registry_run_hook(g_akg_connected_id, &c->pub));
+}
+
+bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)
+{
+    begin_functions(t, c);
+    executor_note(t, ACTIVITY_CALL, 0);
+    return finish_call(t, c, f(&c->pub, arg));
+}
+
+void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg)
+{
+    executor_begin_alone(t);
+    executor_note(t, ACTIVITY_CALL, 0);
+    f(arg);
+    executor_end(t);
 }
 
 void dispatch_stop(struct executor *t, struct conn *c)

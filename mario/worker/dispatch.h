@@ -30,6 +30,11 @@ void dispatch_go_on(struct executor *t, struct conn *c, bool waited);
 /* c has just begun: run its connected hook. */
 void dispatch_greet(struct executor *t, struct conn *c);
 
+/* Call f(c, arg) as a function of c, which is open and not in one. True if it is still open. */
+bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg);
+/* Call f(arg), user code that is no connection's. */
+void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg);
+
 /* The server stops: answer what had arrived when it began to, then end. Called again whenever c has made
  * progress. */
 void dispatch_stop(struct executor *t, struct conn *c);

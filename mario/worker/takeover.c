@@ -28,6 +28,7 @@ static void take_over(struct worker *w, struct executor *old)
     old->orphan = stuck != NULL ? stuck->pub.ind + 1 : 0;
     event_del(old->bell_event);
     event_del(old->tick_event);
+    event_del(old->alarm_event);
     if (stuck != NULL)
         conn_orphan(stuck, died ? REASON_function_died : REASON_function_stuck);
     for (uint32_t i = 0; i < s->fresh; i++) {
@@ -46,12 +47,14 @@ static void *successor_main(void *arg)
     pthread_cleanup_push(worker_on_thread_end, w);
     pthread_cleanup_push(reply_abandon, t);
     if (event_add(t->bell_event, NULL) == 0 && event_add(t->tick_event, NULL) == 0 &&
-        fence_take(&t->predecessor->fence, t->fence_seen)) {
+        event_add(t->alarm_event, NULL) == 0 && fence_take(&t->predecessor->fence, t->fence_seen)) {
         take_over(w, t->predecessor);
         atomic_store_explicit(&t->arrival, SUCCESSOR_SERVES, memory_order_release);
         doorbell_ring(w->master_bell, t->pub.ind);
-        for (unsigned bit = 0; bit < BELLS; bit++) /* what the other one had answered and not yet done */
-            doorbell_ring(&w->bell, bit);
+        for (unsigned bit = 0; bit < 64;
+             bit++) /* what the other one had answered and not yet done, or held the bell for */
+            doorbell_hold(&w->bell, bit);
+        doorbell_insist(&w->bell, BELL_WATCH);
         worker_serve(w, t);
     } else {
         mem_thread_fini();

@@ -20,6 +20,7 @@
 #include "mario/offload/queue.h"
 #include "mario/process/crash.h"
 #include "mario/worker/dispatch.h"
+#include "mario/worker/orders.h"
 
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
@@ -108,6 +109,12 @@ static void stop_begin_conn(struct executor *t, struct conn *c)
     if (c->state != CONN_OPEN || c->stopping)
         return;
     c->stopping = true;
+    if (push_farewell() != NULL) {
+        struct slow_policy policy = push_policy(t->shard, c);
+        delivery_put(c, push_farewell(), &policy);
+        if (c->state != CONN_OPEN)
+            return;
+    }
     c->stop_bytes = stream_arrived(c->pub.fd);
     dispatch_stop(t, c);
 }
@@ -160,18 +167,23 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
         dispatch_stop(t, c);
 }
 
-static void on_bell(evutil_socket_t fd, short what, void *arg)
+static void answer_bell(struct worker *w)
 {
-    struct worker *w = arg;
-    (void) fd;
-    (void) what;
     uint64_t rung = doorbell_answer(&w->bell);
+    orders_rung(w, rung & PORT_MASK);
     read_inbox(w, rung);
     if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL &&
         queue_collect(executor_here, dispatch_go_on))
         doorbell_ring(&w->bell, BELL_DONE);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    answer_bell(arg);
 }
 
 /* A deadline has come up. Before closing, look at the socket once more: what arrived in time is answered even
@@ -212,6 +224,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void) what;
     if (read(fd, &expired, sizeof expired) == (ssize_t) sizeof expired) /* reading also arms it again */
         w->ticks_due = expired;
+}
+
+/* The time that push has asked for has come. */
+static void on_alarm(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+    uint64_t expired;
+    (void) what;
+    if (read(fd, &expired, sizeof expired) == (ssize_t) sizeof expired)
+        orders_alarm(w);
 }
 
 /* Time goes on. After the I/O of the pass, so that the sweep sees what has arrived. */
@@ -270,9 +292,13 @@ static bool has_work_left(struct worker *w)
     arm_some(w);
     if (at_tick)
         sweep(w);
+    if (atomic_load_explicit(&w->bell.word, memory_order_relaxed) & PORT_MASK)
+        answer_bell(w); /* what functions of this pass have ordered of their own worker: they only held it */
+    orders_pass(w);
     conn_pass(&w->shard);
     if (w->stopping) {
         stop_some(w);
+        delivery_flush(&w->shard);
         conn_pass(&w->shard);
     }
     keep_time(w, at_tick);
@@ -297,7 +323,7 @@ void worker_serve(struct worker *w, struct executor *t)
 {
     do {
         bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
-                    (w->stopping && w->stop_cursor < w->shard.fresh);
+                    (w->stopping && w->stop_cursor < w->shard.fresh) || orders_are_left(w);
         dispatch_begin_pass(t);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
         /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
@@ -352,15 +378,17 @@ struct executor *worker_executor_create(struct worker *w, struct activity *activ
     if (!executor_setup(t, w->shard.ind, activity) || (t->rx = malloc(RX_BYTES)) == NULL ||
         (t->bell_event = event_new(t->pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w)) ==
             NULL ||
-        (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL)
+        (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL ||
+        (t->alarm_event = event_new(t->pub.base, w->alarm_fd, EV_READ | EV_PERSIST, on_alarm, w)) == NULL)
         executor_destroy(&t);
     return t;
 }
 
-static bool tick_setup(struct worker *w)
+static bool timers_setup(struct worker *w)
 {
     w->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    return w->tick_fd >= 0;
+    w->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    return w->tick_fd >= 0 && w->alarm_fd >= 0;
 }
 
 static bool inbox_setup(struct worker *w, bool has_ipv6)
@@ -379,7 +407,7 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
                   struct activity *activity)
 {
     struct shard *s = &w->shard;
-    w->bell.fd = w->tick_fd = -1;
+    w->bell.fd = w->tick_fd = w->alarm_fd = -1;
     w->master_bell = o->master_bell;
     s->ind = ind;
     s->service = o->service;
@@ -388,9 +416,10 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     atomic_init(&w->taken, o->set->version);
     s->stats = stats;
     return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w, o->has_ipv6) &&
-           doorbell_init(&w->bell) && tick_setup(w) &&
+           doorbell_init(&w->bell) && timers_setup(w) && push_setup(s, &w->bell) &&
            (w->executor = worker_executor_create(w, activity)) != NULL &&
-           event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0;
+           event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0 &&
+           event_add(w->executor->alarm_event, NULL) == 0;
 }
 
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
@@ -414,6 +443,9 @@ void worker_teardown(struct worker *w)
         executor_destroy(&w->executor);
     if (w->tick_fd >= 0)
         close(w->tick_fd);
+    if (w->alarm_fd >= 0)
+        close(w->alarm_fd);
+    push_teardown(&w->shard);
     doorbell_fini(&w->bell);
     for (unsigned i = 0; i < SENDERS; i++)
         spsc_fini(&w->inbox[i]);

@@ -12,6 +12,7 @@
 #include "mario/conn/conn.h"
 #include "mario/conn/shard.h"
 #include "mario/offload/pool.h"
+#include "mario/push/push.h"
 #include "mario/worker/inbox.h"
 
 /* Bits of the worker's doorbell: one for each ring of its inbox, and others. */
@@ -21,8 +22,9 @@ enum worker_bell {
     BELL_DONE,
     BELL_SETTINGS,
     BELL_WATCH,
-    BELLS
+    BELLS /* behind them stand those of push */
 };
+_Static_assert(BELLS <= PORT_BIT_LOOK, "each ring of a worker has a bit that tells it from the ports'");
 
 struct worker {
     struct shard shard;         /* first: worker_of() */
@@ -37,6 +39,7 @@ struct worker {
     _Atomic bool finished;                      /* worker (w) -> master (r): the loop is left for good */
     struct doorbell *master_bell;               /* worker -> master: finished */
     int tick_fd;  /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
+    int alarm_fd; /* timerfd: when push has something to do by itself */
     bool ticking; /* it is armed: somebody is in the wheel, or was at the last tick */
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
     bool stopping;        /* the message has come */

@@ -1,0 +1,482 @@
+/*
+ * push.c: the public face of push: each call becomes an order in a ring (port.h). Any thread, as mario_push.h says; the
+ * gate is opened and closed by the thread that runs the server.
+ */
+#include "mario/push/push.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "mario/base/id.h"
+#include "mario/base/mem.h"
+#include "mario/exec/executor.h"
+#include "mario/exec/registry.h"
+#include "mario/push/walk.h"
+
+static struct {
+    struct push *const *push; /* [workers], inside the gate */
+    _Atomic bool prepared;    /* a stop message is of use */
+    _Atomic(struct mario_msg *) stop_message;
+    struct mario_msg *farewell; /* the master (w) -> workers that were told to stop (r) */
+} hub;
+
+static _Thread_local bool closing_here; /* this thread settles what is left */
+
+static int32_t refuse(int err)
+{
+    errno = err;
+    return -1;
+}
+
+/* Which place of a table of 2^bits a number has. */
+static uint32_t spread(uint64_t n, unsigned bits)
+{
+    return (uint32_t) (n * UINT64_C(0x9e3779b97f4a7c15) >> (64 - bits));
+}
+
+/* ---- Presence ---- */
+
+static _Atomic uint32_t *presence_of(struct push *p, uint64_t group)
+{
+    return &p->presence[spread(group, 16)];
+}
+_Static_assert(PRESENCE == 1u << 16, "spread() gives 16 bits");
+
+/* Before the order to join is given: then who gives it, and whoever hears of it from him, finds somebody present. */
+static void be_present(struct push *p, uint64_t group)
+{
+    atomic_fetch_add_explicit(presence_of(p, group), 1, memory_order_relaxed);
+}
+
+void push_absent(struct push *p, uint64_t group)
+{
+    atomic_fetch_sub_explicit(presence_of(p, group), 1, memory_order_relaxed);
+}
+
+uint32_t push_home(uint64_t uid)
+{
+    return spread(uid, 32) % port_workers();
+}
+
+/* ---- Giving an order ---- */
+
+/* n orders of m are given: from here on it stays as it is. */
+static void take_references(struct mario_msg *m, uint32_t n)
+{
+    if (!atomic_load_explicit(&m->begun, memory_order_relaxed))
+        atomic_store_explicit(&m->begun, true, memory_order_relaxed);
+    message_ref(m, n);
+}
+
+/* To one worker. Its message, if it has one, gets a reference. */
+static int32_t order_inside(struct port *p, uint32_t worker, const struct order *o, struct mario_msg *m)
+{
+    struct order *place = port_reserve(p, worker);
+    if (place == NULL) {
+        if (errno == EAGAIN)
+            stats_add_shared(STAT_push_refused_ring, 1);
+        return -1;
+    }
+    if (m != NULL)
+        take_references(m, 1);
+    *place = *o;
+    port_commit(p, worker);
+    return 0;
+}
+
+/* About the connection o->id. */
+static int32_t order_conn(const struct order *o, struct mario_msg *m)
+{
+    struct port *p;
+    int32_t rc = -1;
+    if (o->id == 0)
+        return refuse(EINVAL);
+    if ((p = port_enter()) == NULL)
+        return -1;
+    if (id_worker(o->id) < port_workers())
+        rc = order_inside(p, id_worker(o->id), o, m);
+    else
+        errno = EINVAL;
+    port_leave(p);
+    return rc;
+}
+
+static int32_t order_home(const struct order *o, struct mario_msg *m)
+{
+    struct port *p;
+    if (o->id == 0)
+        return refuse(EINVAL);
+    if ((p = port_enter()) == NULL)
+        return -1;
+    int32_t rc = order_inside(p, push_home(o->id), o, m);
+    port_leave(p);
+    return rc;
+}
+
+static bool is_wanted(uint32_t worker, uint64_t group)
+{
+    return group == 0 || atomic_load_explicit(presence_of(hub.push[worker], group), memory_order_relaxed) > 0;
+}
+
+/* To all workers that have somebody of o->id, 0 for all connections; or to none. How many; -1 if to none. */
+static int32_t order_all(struct port *p, const struct order *o, struct mario_msg *m, struct each *each)
+{
+    uint32_t n = port_workers(), wanted[MARIO_WORKERNUM_MAX], count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!is_wanted(i, o->id))
+            continue;
+        if (port_reserve(p, i) == NULL) {
+            if (errno == EAGAIN)
+                stats_add_shared(STAT_push_refused_ring, 1);
+            return -1;
+        }
+        wanted[count++] = i;
+    }
+    if (m != NULL && count > 0)
+        take_references(m, count);
+    if (each != NULL)
+        atomic_init(&each->left, count);
+    for (uint32_t i = 0; i < count; i++) {
+        *port_reserve(p, wanted[i]) = *o;
+        port_commit(p, wanted[i]);
+    }
+    return 0;
+}
+
+static int32_t order_many(const struct order *o, struct mario_msg *m)
+{
+    struct port *p;
+    if (m == NULL)
+        return refuse(EINVAL);
+    if ((p = port_enter()) == NULL)
+        return -1;
+    int32_t rc = order_all(p, o, m, NULL);
+    port_leave(p);
+    return rc;
+}
+
+/* ---- Public: names ---- */
+
+uint64_t mario_conn_id(const CONN *c)
+{
+    const struct executor *t = executor_here;
+    if (t == NULL || c == NULL || t->conn != c)
+        return 0;
+    return atomic_load_explicit(&executor_runs(t)->conn, memory_order_relaxed);
+}
+
+/* ---- Public: sending ---- */
+
+int32_t mario_send(uint64_t id, struct mario_msg *m)
+{
+    return m == NULL ? refuse(EINVAL) : order_conn(&(struct order){.kind = ORDER_SEND, .id = id, .m = m}, m);
+}
+
+int32_t mario_send_user(uint64_t uid, struct mario_msg *m)
+{
+    return m == NULL ? refuse(EINVAL) : order_home(&(struct order){.kind = ORDER_USER, .id = uid, .m = m}, m);
+}
+
+int32_t mario_send_group(uint64_t group, struct mario_msg *m, uint64_t except_id)
+{
+    if (group == 0)
+        return refuse(EINVAL);
+    return order_many(&(struct order){.kind = ORDER_GROUP, .id = group, .m = m, .other = except_id}, m);
+}
+
+int32_t mario_send_all(struct mario_msg *m, uint64_t except_id)
+{
+    return order_many(&(struct order){.kind = ORDER_ALL, .m = m, .other = except_id}, m);
+}
+
+int32_t mario_kick(uint64_t id, uint16_t reason_id, struct mario_msg *last)
+{
+    return order_conn(
+        &(struct order){.kind = ORDER_KICK, .how = REASON_kicked, .akg = reason_id, .id = id, .m = last},
+        last);
+}
+
+int32_t mario_kick_user(uint64_t uid, uint16_t reason_id, struct mario_msg *last)
+{
+    return order_home(&(struct order){.kind = ORDER_USER_KICK, .akg = reason_id, .id = uid, .m = last}, last);
+}
+
+int32_t mario_run(uint64_t id, int32_t (*f)(CONN *c, void *arg), void *arg)
+{
+    if (f == NULL)
+        return refuse(EINVAL);
+    return order_conn(&(struct order){.kind = ORDER_RUN, .id = id, .f = f, .arg = arg}, NULL);
+}
+
+int32_t mario_each_conn(int32_t (*f)(CONN *c, void *arg), void *arg, void (*done)(void *arg, uint64_t seen))
+{
+    struct port *p;
+    if (f == NULL)
+        return refuse(EINVAL);
+    if ((p = port_enter()) == NULL)
+        return -1;
+    struct each *each = malloc(sizeof *each);
+    int32_t rc = -1;
+    if (each != NULL) {
+        *each = (struct each){.f = f, .arg = arg, .done = done};
+        rc = order_all(p, &(struct order){.kind = ORDER_EACH, .each = each}, NULL, each);
+        if (rc != 0)
+            free(each);
+    } else {
+        errno = ENOMEM;
+    }
+    port_leave(p);
+    return rc;
+}
+
+/* ---- Public: groups ---- */
+
+int32_t mario_join_id(uint64_t id, uint64_t group)
+{
+    struct port *p;
+    if (id == 0 || group == 0)
+        return refuse(EINVAL);
+    if ((p = port_enter()) == NULL)
+        return -1;
+    int32_t rc = -1;
+    uint32_t worker = id_worker(id);
+    if (worker < port_workers()) {
+        be_present(hub.push[worker], group);
+        rc = order_inside(p, worker, &(struct order){.kind = ORDER_JOIN, .id = id, .other = group}, NULL);
+        if (rc != 0)
+            push_absent(hub.push[worker], group);
+    } else {
+        errno = EINVAL;
+    }
+    port_leave(p);
+    return rc;
+}
+
+int32_t mario_leave_id(uint64_t id, uint64_t group)
+{
+    if (group == 0)
+        return refuse(EINVAL);
+    return order_conn(&(struct order){.kind = ORDER_LEAVE, .id = id, .other = group}, NULL);
+}
+
+int32_t mario_join(CONN *c, uint64_t group)
+{
+    return mario_join_id(mario_conn_id(c), group);
+}
+
+int32_t mario_leave(CONN *c, uint64_t group)
+{
+    return mario_leave_id(mario_conn_id(c), group);
+}
+
+uint64_t mario_group_count(uint64_t group)
+{
+    uint64_t sum = 0;
+    if (group == 0 || !port_visit())
+        return 0;
+    for (uint32_t i = 0; i < port_workers(); i++)
+        sum += is_wanted(i, group) ? rooms_count(&hub.push[i]->rooms, group) : 0;
+    port_unvisit();
+    return sum;
+}
+
+/* ---- Public: users ---- */
+
+int32_t mario_bind(CONN *c, uint64_t uid, enum mario_bind how, uint32_t devices_max)
+{
+    if (uid == 0 || (unsigned) how > MARIO_BIND_REFUSE_NEW)
+        return refuse(EINVAL);
+    return order_conn(&(struct order){.kind = ORDER_BIND,
+                                      .how = (uint8_t) how,
+                                      .number = devices_max,
+                                      .id = mario_conn_id(c),
+                                      .other = uid},
+                      NULL);
+}
+
+uint64_t mario_user_count(uint64_t uid)
+{
+    if (uid == 0 || !port_visit())
+        return 0;
+    uint64_t n = users_count(&hub.push[push_home(uid)]->users, uid);
+    port_unvisit();
+    return n;
+}
+
+/* ---- Public: slow readers, timers ---- */
+
+int32_t mario_slow_policy(CONN *c, enum mario_slow p, uint32_t messages, uint32_t bytes)
+{
+    if ((unsigned) p > MARIO_SLOW_COALESCE || (messages == 0 && bytes == 0))
+        return refuse(EINVAL);
+    return order_conn(&(struct order){.kind = ORDER_POLICY,
+                                      .how = (uint8_t) p,
+                                      .number = messages,
+                                      .id = mario_conn_id(c),
+                                      .other = bytes},
+                      NULL);
+}
+
+int32_t mario_timer(CONN *c, uint32_t ms, int32_t (*f)(CONN *c, void *arg), void *arg)
+{
+    if (f == NULL || ms > MARIO_TIMER_MAX)
+        return refuse(EINVAL);
+    return order_conn(
+        &(struct order){.kind = ORDER_TIMER, .number = ms, .id = mario_conn_id(c), .f = f, .arg = arg}, NULL);
+}
+
+/* ---- Public: the stop ---- */
+
+int32_t mario_stop_message(struct mario_msg *m)
+{
+    if (!atomic_load(&hub.prepared))
+        return refuse(ESHUTDOWN);
+    if (m != NULL)
+        take_references(m, 1);
+    struct mario_msg *old = atomic_exchange(&hub.stop_message, m);
+    if (old != NULL)
+        message_unref(old);
+    return 0;
+}
+
+void push_begin_stop(void)
+{
+    if (hub.farewell == NULL)
+        hub.farewell = atomic_exchange(&hub.stop_message, NULL);
+}
+
+struct mario_msg *push_farewell(void)
+{
+    return hub.farewell;
+}
+
+/* ---- Receipts ---- */
+
+static void give_receipt(struct mario_msg *m)
+{
+    struct mario_receipt r = {.tag = m->tag,
+                              .targets = atomic_load_explicit(&m->targets, memory_order_relaxed),
+                              .sent = atomic_load_explicit(&m->sent, memory_order_relaxed),
+                              .dropped = atomic_load_explicit(&m->dropped, memory_order_relaxed)};
+    message_destroy(m);
+    if (registry_receipt() != NULL)
+        registry_receipt()(&r);
+}
+
+/* The last reference of a message that wants one has gone, on whatever thread. A stack: who takes from it takes all. */
+static void receipt_is_due(struct mario_msg *m)
+{
+    if (closing_here) {
+        give_receipt(m);
+        return;
+    }
+    if (registry_receipt() == NULL || !port_visit()) {
+        message_destroy(m);
+        return;
+    }
+    const struct executor *t = executor_here;
+    uint32_t worker = t != NULL && t->shard != NULL ? t->pub.ind : 0;
+    struct push *p = hub.push[worker];
+    m->next = atomic_load_explicit(&p->receipts, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&p->receipts, &m->next, m, memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
+    port_wake(worker, PORT_BIT_LOOK);
+    port_unvisit();
+}
+
+void push_call_relief(uint32_t worker)
+{
+    for (uint32_t i = 0; i < port_workers(); i++) {
+        if (i != worker)
+            port_wake(i, PORT_BIT_LOOK);
+    }
+}
+
+/* ---- Beginning and end ---- */
+
+void push_prepare(struct push *const *push, size_t memory)
+{
+    hub.push = push;
+    message_setup(memory, receipt_is_due);
+    atomic_store(&hub.prepared, true);
+}
+
+void push_open(struct doorbell *const *bells, uint32_t workers, uint32_t ring)
+{
+    port_open(bells, workers, ring);
+}
+
+static void end_each(struct each *e, uint64_t seen)
+{
+    if (!each_end(e, seen))
+        return;
+    if (e->done != NULL)
+        e->done(e->arg, atomic_load_explicit(&e->seen, memory_order_relaxed));
+    free(e);
+}
+
+/* It came too late. */
+static void settle(const struct order *o)
+{
+    switch ((enum order_kind) o->kind) {
+    case ORDER_RUN:
+        o->f(NULL, o->arg);
+        break;
+    case ORDER_EACH:
+        end_each(o->each, 0);
+        return;
+    case ORDER_SEND:
+    case ORDER_KICK:
+    case ORDER_GROUP:
+    case ORDER_ALL:
+    case ORDER_USER:
+    case ORDER_USER_KICK:
+        if (o->m != NULL)
+            message_unref(o->m);
+        break;
+    default:
+        return;
+    }
+    stats_add_shared(STAT_push_gone, 1);
+}
+
+static void settle_shard(struct push *p)
+{
+    struct mario_receipt r;
+    while (p->walks != NULL) {
+        struct walk *w = p->walks;
+        p->walks = w->next;
+        for (uint32_t i = 0; i < w->count; i++)
+            message_unref(w->messages[i].m);
+        if (w->each != NULL)
+            end_each(w->each, w->seen);
+        mem_free(w);
+    }
+    for (struct backlog *b = &p->backlog; b->count > 0; b->count--, b->first = (b->first + 1) & (b->size - 1))
+        settle(&b->at[b->first].order);
+    while (push_take_receipt(p, &r)) {
+        if (registry_receipt() != NULL)
+            registry_receipt()(&r);
+    }
+}
+
+void push_close(uint32_t workers)
+{
+    if (hub.push == NULL)
+        return;
+    port_close();
+    atomic_store(&hub.prepared, false);
+    closing_here = true;
+    for (uint32_t i = 0; i < workers; i++)
+        settle_shard(hub.push[i]);
+    port_clear(settle);
+    struct mario_msg *m = atomic_exchange(&hub.stop_message, NULL);
+    if (m != NULL)
+        message_unref(m);
+    if (hub.farewell != NULL)
+        message_unref(hub.farewell);
+    hub.farewell = NULL;
+    closing_here = false;
+    hub.push = NULL;
+}

@@ -1,0 +1,131 @@
+/*
+ * push.h: what a worker has for push beside its connections: groups, users, timers, what is on its way. It belongs to
+ * the shard's thread; what other threads may read says so.
+ */
+#ifndef MARIO_PUSH_PUSH_H
+#define MARIO_PUSH_PUSH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mario/conn/conn.h"
+#include "mario/conn/delivery.h"
+#include "mario/push/port.h"
+#include "mario/push/rooms.h"
+#include "mario/push/timers.h"
+#include "mario/push/users.h"
+
+/* Counters of a worker's presence: groups share them by hash. */
+#define PRESENCE 65536u
+
+/* What a connection has that has joined, bound, set a policy or a timer. Others have none. */
+struct member {
+    struct memberships groups;
+    uint64_t
+        uid; /* bound to it, or to be bound: its home knows of it and has to be told of the end; 0 = none */
+    struct timer *timers;
+    bool has_policy;
+    struct slow_policy policy;
+};
+
+/* Orders of the shard's own that found a ring full, in their order. */
+struct backlog {
+    struct backlog_entry {
+        uint32_t worker;
+        struct order order;
+    } * at; /* [size], a ring */
+    uint32_t first, count, size;
+};
+
+struct push {
+    /* any thread, inside the gate */
+    struct doorbell *bell;
+    _Atomic uint32_t
+        *presence; /* [PRESENCE]: memberships, and orders to join, of the groups with this hash */
+    _Alignas(64) _Atomic(struct mario_msg *)
+        receipts; /* due, the latest first: any (push) -> worker (takes all) */
+    struct rooms rooms;
+    struct users users;
+    /* the shard's thread */
+    _Alignas(64) struct member **members; /* [connections]; NULL until there is one */
+    struct port *port;
+    struct backlog backlog;
+    struct timers timers;
+    struct mario_msg *due; /* receipts, taken */
+    uint64_t again;        /* bits of ports in whose lanes something may be */
+    struct walk *walks;    /* that go on */
+    bool relieves;         /* connections give way until there is memory again */
+    uint64_t alarm;        /* ns: when the worker is to come by itself; UINT64_MAX = not at all */
+};
+
+/* Make what shard s needs for count connections; bell wakes it. False without memory. */
+__attribute__((warn_unused_result)) bool push_setup(struct shard *s, struct doorbell *bell);
+/* No thread asks any more, no connection is left. */
+void push_teardown(struct shard *s);
+
+/* All of a server: push[i] is worker i's: a stop message may be given from here on. Then, before workers start, the gate is
+ * opened: bells[i] wakes worker i. */
+void push_prepare(struct push *const *push, size_t memory);
+void push_open(struct doorbell *const *bells, uint32_t workers, uint32_t ring);
+/* The workers have ended: no order is accepted any more; those that are left are nobody's, but what has to be called is
+ * called (run: f(NULL, arg)), on this thread. */
+void push_close(uint32_t workers);
+
+/* The message that the workers are to give to all when a stop begins, NULL if there is none: settled by the master, once,
+ * before it tells them; it stays until push_close(). */
+void push_begin_stop(void);
+struct mario_msg *push_farewell(void);
+
+/* ---- The shard's thread, library state ---- */
+
+/* Order something of a worker; it waits in the backlog if there is no room. False without memory for that. */
+bool push_post(struct shard *s, uint32_t worker, const struct order *o);
+/* The same, but not if very many wait already: then it is only refused. */
+bool push_post_some(struct shard *s, uint32_t worker, const struct order *o);
+/* Try those in the backlog again. */
+void push_post_backlog(struct shard *s);
+
+/* The worker that has the list of a user's connections. */
+uint32_t push_home(uint64_t uid);
+/* A membership, or an order to join, less at this worker. */
+void push_absent(struct push *p, uint64_t group);
+
+/* The record of c; NULL if it has none. The same, made if need be; NULL without memory. */
+static inline struct member *push_member(const struct shard *s, const struct conn *c)
+{
+    return c->has_member ? s->push->members[c->pub.ind] : NULL;
+}
+struct member *push_make_member(struct shard *s, struct conn *c);
+/* c has ended, or only sends what waits: it leaves everything. Registered as shard.leave. */
+void push_leave_all(struct shard *s, struct conn *c);
+
+/* How slow c may be. */
+static inline struct slow_policy push_policy(const struct shard *s, const struct conn *c)
+{
+    const struct member *m = push_member(s, c);
+    return m != NULL && m->has_policy ? m->policy
+                                      : (struct slow_policy){.how = (enum mario_slow) s->set->push_slow,
+                                                             .messages = s->set->push_queue,
+                                                             .bytes = s->set->push_bytes};
+}
+
+/* The next receipt that is due. False if there is none. */
+bool push_take_receipt(struct push *p, struct mario_receipt *r);
+
+/* If all messages together take too much, have connections of this shard give way, some at a time. */
+void push_relieve(struct shard *s);
+/* This worker has nobody left who could: wake the others for it. */
+void push_call_relief(uint32_t worker);
+
+/* ---- A call on all connections ---- */
+
+struct each {
+    order_func f;
+    void *arg;
+    void (*done)(void *arg, uint64_t seen);
+    _Atomic uint32_t left; /* workers that are not through */
+    _Atomic uint64_t seen;
+};
+
+#endif

@@ -1,0 +1,534 @@
+/*
+ * orders.c: carrying out what other threads, and this one, have ordered. Runs on the worker's thread at the end of a
+ * pass; nothing here may be called from elsewhere.
+ *
+ * First everything is put onto the queues of the connections, then each of them gets one send. Wherever user code is
+ * called (run, timers, binds, receipts) the order is out of its lane and everything else stands in struct push, so that
+ * another thread may take the shard over right there: it looks at all lanes.
+ */
+#include "mario/worker/orders.h"
+
+#include <stdlib.h>
+
+#include <sys/timerfd.h>
+
+#include "mario/base/clock.h"
+#include "mario/base/id.h"
+#include "mario/exec/registry.h"
+#include "mario/push/walk.h"
+#include "mario/worker/dispatch.h"
+
+enum {
+    LANE_BATCH = 1024,   /* orders of a lane that a pass carries out */
+    SHARE_NS = 1000000,  /* that user code may use of a pass, or a little more */
+    BACKLOG_NS = 1000000 /* until a full ring is tried again */
+};
+
+/* ---- Who is meant ---- */
+
+/* The connection of this name, if it is open; else NULL. */
+static struct conn *find(struct shard *s, uint64_t id)
+{
+    uint32_t slot = id_slot(id);
+    struct conn *c = slot < s->fresh ? &s->conns[slot] : NULL;
+    return c != NULL && c->state == CONN_OPEN && c->generation == id_generation(id) ? c : NULL;
+}
+
+static void put(struct shard *s, struct conn *c, struct mario_msg *m)
+{
+    struct slow_policy policy = push_policy(s, c);
+    delivery_put(c, m, &policy);
+}
+
+static void gone(struct shard *s)
+{
+    stats_add(s->stats, STAT_push_gone, 1);
+}
+
+static struct member *member_or_close(struct shard *s, struct conn *c)
+{
+    struct member *m = push_make_member(s, c);
+    if (m == NULL)
+        conn_close(c, REASON_no_memory);
+    return m;
+}
+
+/* ---- About one connection ---- */
+
+static void carry_out_send(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    if (c != NULL)
+        put(s, c, o->m);
+    else
+        gone(s);
+    message_unref(o->m);
+}
+
+static void carry_out_kick(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    if (c == NULL) {
+        gone(s);
+    } else {
+        c->pub.err_type = o->akg;
+        if (o->m != NULL)
+            delivery_put_last(c, o->m);
+        if (c->state == CONN_OPEN)
+            conn_close(c, (enum reason) o->how);
+    }
+    if (o->m != NULL)
+        message_unref(o->m);
+}
+
+struct call {
+    order_func f;
+    void *arg;
+};
+
+static void call_nobody(void *arg)
+{
+    const struct call *call = arg;
+    call->f(NULL, call->arg);
+}
+
+static void carry_out_run(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct call call = {.f = o->f, .arg = o->arg};
+    if (c != NULL) {
+        dispatch_call(executor_here, c, o->f, o->arg);
+        return;
+    }
+    gone(s);
+    dispatch_alone(executor_here, call_nobody, &call);
+}
+
+static void carry_out_join(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct member *m = c == NULL ? NULL : member_or_close(s, c);
+    enum joined joined = JOINED_NOT;
+    if (m != NULL) {
+        joined = rooms_join(&s->push->rooms, o->other, c->pub.ind, &m->groups);
+        if (joined == JOINED_NOT)
+            conn_close(c, REASON_no_memory);
+    }
+    if (c == NULL)
+        gone(s);
+    if (joined != JOINED)
+        push_absent(s->push, o->other);
+}
+
+static void carry_out_leave(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct member *m = c == NULL ? NULL : push_member(s, c);
+    if (c == NULL)
+        gone(s);
+    else if (m != NULL && rooms_leave(&s->push->rooms, o->other, &m->groups))
+        push_absent(s->push, o->other);
+}
+
+static void carry_out_policy(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct member *m = c == NULL ? NULL : member_or_close(s, c);
+    if (m == NULL)
+        return;
+    m->has_policy = true;
+    m->policy = (struct slow_policy){
+        .how = (enum mario_slow) o->how, .messages = o->number, .bytes = (uint32_t) o->other};
+}
+
+static void carry_out_timer(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct member *m;
+    if (c == NULL)
+        return;
+    if (o->number == 0) {
+        if ((m = push_member(s, c)) != NULL)
+            timers_cancel(&s->push->timers, &m->timers, o->f, o->arg);
+        return;
+    }
+    m = member_or_close(s, c);
+    if (m != NULL && !timers_set(&s->push->timers, &m->timers, c->pub.ind,
+                                 clock_ns() + o->number * UINT64_C(1000000), o->f, o->arg))
+        conn_close(c, REASON_no_memory);
+}
+
+/* ---- Users ---- */
+
+/* Whose home cannot be told for lack of memory is not served any more: nobody would find it, or find somebody else. */
+static void tell_home(struct shard *s, struct conn *c, uint64_t uid, const struct order *o)
+{
+    if (!push_post(s, push_home(uid), o))
+        conn_close(c, REASON_no_memory);
+}
+
+static void carry_out_bind(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct member *m = c == NULL ? NULL : member_or_close(s, c);
+    if (m == NULL)
+        return;
+    if (m->uid != 0 && m->uid != o->other)
+        tell_home(s, c, m->uid, &(struct order){.kind = ORDER_USER_END, .id = m->uid, .other = o->id});
+    if (c->state != CONN_OPEN)
+        return;
+    m->uid = o->other;
+    tell_home(
+        s, c, m->uid,
+        &(struct order){
+            .kind = ORDER_USER_BIND, .how = o->how, .number = o->number, .id = o->other, .other = o->id});
+}
+
+/* The function of regist_bound_func(), for c, with what in_buf is. */
+static int32_t call_bound(CONN *c, void *arg)
+{
+    const struct order *o = arg;
+    struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how};
+    c->err_type = b.refused ? g_akg_error_id : 0;
+    c->in_buf = (char *) &b;
+    c->in_buf_len = sizeof b;
+    int32_t rc = registry_bound()(c);
+    if (executor_here->end_reason == REASON_NONE) /* else it is what the end hook is told */
+        c->err_type = 0;
+    return rc;
+}
+
+static void carry_out_decided(struct shard *s, const struct order *o)
+{
+    struct conn *c = find(s, o->id);
+    struct member *m = c == NULL ? NULL : push_member(s, c);
+    struct order copy = *o;
+    if (m == NULL)
+        return;
+    if (o->how != 0 && m->uid == o->other)
+        m->uid = 0;
+    if (registry_bound() != NULL)
+        dispatch_call(executor_here, c, call_bound, &copy);
+}
+
+/* Older ones make place until `most` are left. */
+static void replace_oldest(struct shard *s, uint64_t uid, uint32_t most, uint64_t newest)
+{
+    const uint64_t *ids;
+    while (users_ids(&s->push->users, uid, &ids) > most && ids[0] != newest) {
+        uint64_t oldest = ids[0];
+        users_remove(&s->push->users, uid, oldest);
+        push_post(s, id_worker(oldest),
+                  &(struct order){.kind = ORDER_KICK, .how = REASON_replaced, .id = oldest});
+    }
+}
+
+/* The home: one after another, so that logins at the same time have an order. */
+static void carry_out_user_bind(struct shard *s, const struct order *o)
+{
+    struct users *u = &s->push->users;
+    uint32_t most = o->number != 0 ? o->number : o->how == MARIO_BIND_MANY ? UINT32_MAX : 1;
+    const uint64_t *ids;
+    uint32_t count = users_ids(u, o->id, &ids);
+    bool is_there = false;
+    for (uint32_t i = 0; i < count && !is_there; i++)
+        is_there = ids[i] == o->other;
+    if (is_there && o->how == MARIO_BIND_KICK_OLD) { /* the newest from here on */
+        users_remove(u, o->id, o->other);
+        is_there = false;
+    }
+    bool refused = !is_there && count >= most && o->how != MARIO_BIND_KICK_OLD;
+    if (!refused && !is_there && users_add(u, o->id, o->other) == USER_ADDED_NOT) {
+        push_post(s, id_worker(o->other),
+                  &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
+        return;
+    }
+    if (o->how == MARIO_BIND_KICK_OLD)
+        replace_oldest(s, o->id, most, o->other);
+    push_post(s, id_worker(o->other),
+              &(struct order){.kind = ORDER_DECIDED,
+                              .how = refused,
+                              .number = users_count(u, o->id),
+                              .id = o->other,
+                              .other = o->id});
+}
+
+/* What is for a user goes on to each of its connections. */
+static void carry_out_user(struct shard *s, const struct order *o)
+{
+    const uint64_t *ids;
+    uint32_t count = users_ids(&s->push->users, o->id, &ids);
+    struct order each = {.kind = o->kind == ORDER_USER ? ORDER_SEND : ORDER_KICK,
+                         .how = REASON_kicked,
+                         .akg = o->akg,
+                         .m = o->m};
+    if (count == 0)
+        gone(s);
+    for (uint32_t i = 0; i < count; i++) {
+        each.id = ids[i];
+        if (o->m != NULL)
+            message_ref(o->m, 1);
+        if (push_post_some(s, id_worker(ids[i]), &each))
+            continue;
+        if (o->m != NULL)
+            message_unref(o->m);
+        stats_add(s->stats, STAT_push_refused_ring, 1);
+    }
+    if (o->m != NULL)
+        message_unref(o->m);
+    while (o->kind == ORDER_USER_KICK && users_ids(&s->push->users, o->id, &ids) > 0)
+        users_remove(&s->push->users, o->id, ids[0]);
+}
+
+/* ---- Reading the lanes ---- */
+
+/* True if it was user code. */
+static bool carry_out(struct shard *s, const struct order *o)
+{
+    switch ((enum order_kind) o->kind) {
+    case ORDER_SEND:
+        carry_out_send(s, o);
+        return false;
+    case ORDER_KICK:
+        carry_out_kick(s, o);
+        return false;
+    case ORDER_RUN:
+        carry_out_run(s, o);
+        return true;
+    case ORDER_JOIN:
+        carry_out_join(s, o);
+        return false;
+    case ORDER_LEAVE:
+        carry_out_leave(s, o);
+        return false;
+    case ORDER_POLICY:
+        carry_out_policy(s, o);
+        return false;
+    case ORDER_TIMER:
+        carry_out_timer(s, o);
+        return false;
+    case ORDER_BIND:
+        carry_out_bind(s, o);
+        return false;
+    case ORDER_DECIDED:
+        carry_out_decided(s, o);
+        return true;
+    case ORDER_USER:
+    case ORDER_USER_KICK:
+        carry_out_user(s, o);
+        return false;
+    case ORDER_USER_BIND:
+        carry_out_user_bind(s, o);
+        return false;
+    case ORDER_USER_END:
+        users_remove(&s->push->users, o->id, o->other);
+        return false;
+    case ORDER_GROUP:
+    case ORDER_ALL:
+    case ORDER_EACH:
+        break; /* walked, see read_lane() */
+    }
+    return false;
+}
+
+static bool is_for_many(const struct order *o)
+{
+    return o->kind == ORDER_GROUP || o->kind == ORDER_ALL || o->kind == ORDER_EACH;
+}
+
+/* What user code may still use of this pass. */
+static bool is_late(uint64_t deadline)
+{
+    return clock_ns() > deadline;
+}
+
+/* A bounded number of orders of one lane. True if there may be more. */
+static bool read_lane(struct shard *s, struct lane *l, unsigned bit, uint64_t deadline)
+{
+    for (int i = 0; i < LANE_BATCH; i++) {
+        struct order *at = l->walk != NULL ? NULL : spsc_front(&l->ring);
+        if (at == NULL)
+            return false; /* the end of a walk looks at it again */
+        if (is_for_many(at)) {
+            if (!walk_take(s->push, l, bit))
+                return true;
+            continue;
+        }
+        struct order o = *at;
+        spsc_release(&l->ring);
+        if (carry_out(s, &o) && is_late(deadline))
+            return true;
+    }
+    return true;
+}
+
+static void read_lanes(struct shard *s, uint64_t deadline)
+{
+    uint64_t bits = s->push->again & PORT_LANES;
+    s->push->again &= ~bits;
+    for (; bits != 0; bits &= bits - 1) {
+        unsigned bit = (unsigned) __builtin_ctzll(bits);
+        for (struct port *p = port_first(bit); p != NULL; p = p->next) {
+            struct lane *l = port_lane(p, s->ind);
+            if (l != NULL && read_lane(s, l, bit, deadline))
+                s->push->again |= UINT64_C(1) << bit;
+        }
+    }
+}
+
+/* ---- Walks ---- */
+
+static void put_all(struct shard *s, struct conn *c, const struct walk *w)
+{
+    uint64_t id = id_of(s->ind, c->pub.ind, c->generation);
+    struct slow_policy policy = push_policy(s, c);
+    for (uint32_t i = 0; i < w->count && c->state == CONN_OPEN; i++) {
+        if (w->messages[i].except != id)
+            delivery_put(c, w->messages[i].m, &policy);
+    }
+}
+
+/* The messages of a walk, for a slice of its connections. True at its end. */
+static bool walk_messages(struct shard *s, struct walk *w)
+{
+    uint32_t slots[WALK_SLICE];
+    uint32_t n = walk_next(s, w, slots, WALK_SLICE);
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + 4 < n)
+            __builtin_prefetch(&s->conns[slots[i + 4]]);
+        put_all(s, &s->conns[slots[i]], w);
+    }
+    return n < WALK_SLICE;
+}
+
+/* A call on all: for a slice of them, or for as long as there is time. True at its end. */
+static bool walk_each(struct shard *s, struct walk *w, uint64_t deadline)
+{
+    uint32_t slot;
+    for (uint32_t i = 0; i < WALK_SLICE && !is_late(deadline); i++) {
+        if (walk_next(s, w, &slot, 1) == 0)
+            return true;
+        w->seen++;
+        dispatch_call(executor_here, &s->conns[slot], w->each->f, w->each->arg);
+    }
+    return false;
+}
+
+static void call_done(void *arg)
+{
+    const struct each *e = arg;
+    e->done(e->arg, atomic_load_explicit(&e->seen, memory_order_relaxed));
+}
+
+static void finish_each(struct each *e)
+{
+    struct each copy = {.arg = e->arg, .done = e->done};
+    atomic_init(&copy.seen, atomic_load_explicit(&e->seen, memory_order_relaxed));
+    free(e);
+    if (copy.done != NULL)
+        dispatch_alone(executor_here, call_done, &copy);
+}
+
+static void walk_some(struct shard *s, uint64_t deadline)
+{
+    struct walk *w = walk_turn(s);
+    if (w == NULL)
+        return;
+    bool over = w->each != NULL ? walk_each(s, w, deadline) : walk_messages(s, w);
+    if (!over) {
+        walk_yield(s->push, w);
+        return;
+    }
+    struct each *each = walk_end(s, w);
+    if (each != NULL)
+        finish_each(each);
+}
+
+/* ---- Timers, receipts ---- */
+
+static void fire_timers(struct shard *s, uint64_t deadline)
+{
+    struct timer t;
+    uint64_t now;
+    while (timers_next(&s->push->timers) <= (now = clock_ns()) && now <= deadline &&
+           timers_take(&s->push->timers, now, &t))
+        dispatch_call(executor_here, &s->conns[t.slot], t.f, t.arg);
+}
+
+static void call_receipt(void *arg)
+{
+    registry_receipt()(arg);
+}
+
+static void give_receipts(struct shard *s)
+{
+    struct mario_receipt r;
+    while (push_take_receipt(s->push, &r)) {
+        if (registry_receipt() != NULL)
+            dispatch_alone(executor_here, call_receipt, &r);
+    }
+}
+
+/* ---- The pass ---- */
+
+void orders_rung(struct worker *w, uint64_t bits)
+{
+    w->shard.push->again |= bits;
+}
+
+void orders_alarm(struct worker *w)
+{
+    w->shard.push->alarm = 0; /* it is not set any more */
+    w->shard.push->again |= UINT64_C(1) << PORT_BIT_LOOK;
+}
+
+/* When the worker has to come by itself: its timers, a full ring, what was not done for lack of time. */
+static void set_alarm(struct worker *w)
+{
+    struct push *p = w->shard.push;
+    uint64_t at = timers_next(&p->timers);
+    if (p->backlog.count > 0) {
+        uint64_t soon = clock_ns() + BACKLOG_NS;
+        at = soon < at ? soon : at;
+    }
+    if (at == p->alarm)
+        return;
+    p->alarm = at;
+    struct itimerspec t = {.it_value = {.tv_sec = 0}};
+    if (at != UINT64_MAX) {
+        t.it_value.tv_sec = (time_t) (at / 1000000000u);
+        t.it_value.tv_nsec = (long) (at % 1000000000u);
+    }
+    timerfd_settime(w->alarm_fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+bool orders_are_left(const struct worker *w)
+{
+    const struct push *p = w->shard.push;
+    return p->again != 0 || p->walks != NULL || delivery_is_due(&w->shard) ||
+           (atomic_load_explicit(&w->bell.word, memory_order_relaxed) & PORT_MASK) != 0;
+}
+
+static bool is_idle(const struct push *p, const struct shard *s)
+{
+    return p->again == 0 && p->walks == NULL && p->backlog.count == 0 && p->timers.count == 0 &&
+           p->alarm == UINT64_MAX && !delivery_is_due(s);
+}
+
+void orders_pass(struct worker *w)
+{
+    struct shard *s = &w->shard;
+    struct push *p = s->push;
+    if (is_idle(p, s))
+        return;
+    uint64_t deadline = clock_ns() + SHARE_NS;
+    push_post_backlog(s);
+    fire_timers(s, deadline);
+    read_lanes(s, deadline);
+    walk_some(s, deadline);
+    delivery_flush(s);
+    p->again &= PORT_LANES;
+    give_receipts(s);
+    push_relieve(s);
+    set_alarm(w);
+}
