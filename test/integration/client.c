@@ -35,6 +35,16 @@ int client_open_at(const struct net_target *t)
     return fd;
 }
 
+bool client_has_ipv6(void)
+{
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0;
+    if (fd >= 0)
+        close(fd);
+    return has;
+}
+
 int client_open(const struct server *s)
 {
     return client_open_at(&s->target);

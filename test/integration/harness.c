@@ -37,6 +37,11 @@ uint64_t itest_deadline(unsigned ms)
     return mono_ns() + (uint64_t) ms * ITEST_SLOW * NS_PER_MS;
 }
 
+unsigned itest_ms_since(uint64_t began)
+{
+    return (unsigned) ((mono_ns() - began) / NS_PER_MS);
+}
+
 void itest_sleep(unsigned ms)
 {
     struct timespec t = {.tv_sec = (time_t) (ms / 1000), .tv_nsec = (long) (ms % 1000) * (long) NS_PER_MS};

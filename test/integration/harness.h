@@ -54,6 +54,8 @@ TCase *itest_case(Suite *s, const char *name, unsigned seconds);
 
 /* mono_ns() as it will be in ms * ITEST_SLOW milliseconds. Any thread. */
 uint64_t itest_deadline(unsigned ms);
+/* Milliseconds since `began`, a mono_ns(). Any thread. */
+unsigned itest_ms_since(uint64_t began);
 /* True as soon as cond(arg) is; false if it is still not after the time. Any thread. */
 bool itest_wait(bool (*cond)(void *arg), void *arg, unsigned ms);
 /* Sleep: for tests in which time itself is the matter, never to wait for something. Not multiplied. Any
@@ -172,6 +174,8 @@ int client_open(const struct server *s);
 int client_open_at(const struct net_target *t);
 /* The same with as small a receive buffer as there is, for clients that do not read. TCP over IPv4. */
 int client_open_narrow(const struct server *s);
+/* Whether there is IPv6 on the loopback here. */
+bool client_has_ipv6(void);
 /* How many connections this process has made so. Any thread. */
 uint64_t client_opened(void);
 /* A packet with ITEST_STX at out[0 .. 8+n-1]. Returns its length. Any thread. */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,18 @@ pid_t mortal_child(pid_t parent)
     return pid;
 }
 
+bool mortal_is_gone(void *pid)
+{
+    return kill(*(pid_t *) pid, 0) != 0 && errno == ESRCH;
+}
+
+bool mortal_has_next(void *arg)
+{
+    struct mortal_next *n = arg;
+    n->now = mortal_child(n->parent);
+    return n->now != 0 && n->now != n->former;
+}
+
 /* The last line of the log that contains text; it must be there. */
 void mortal_last_line(const struct server *s, const char *text, char line[MORTAL_LINE])
 {
@@ -76,11 +89,6 @@ uint16_t mortal_die(const struct server *s, uint32_t how)
     return ntohs(me.sin_port);
 }
 
-unsigned mortal_ms_since(uint64_t begin)
-{
-    return (unsigned) ((mono_ns() - begin) / NS_PER_MS);
-}
-
 /* Connect at once and be served by the next child. How long that took, ms. */
 unsigned mortal_served_again(const struct server *s)
 {
@@ -105,6 +113,6 @@ unsigned mortal_served_again(const struct server *s)
         }
         close(fd);
         if (got == n)
-            return mortal_ms_since(begin);
+            return itest_ms_since(begin);
     }
 }

@@ -1,5 +1,5 @@
 /*
- * mortal.h: servers that are made to die, for the suites crash and supervise. Main thread of a test.
+ * mortal.h: servers that are made to die, for the suites crash, supervise and others. Main thread of a test.
  */
 #ifndef ITEST_MORTAL_H
 #define ITEST_MORTAL_H
@@ -18,6 +18,13 @@ void mortal_start_supervised(struct server *s);
 /* The child of a supervising parent; 0 if it has none now. */
 pid_t mortal_child(pid_t parent);
 
+/* For itest_wait(): the process (pid_t) is no more; the parent has a child, which goes to now, other than the former. */
+struct mortal_next {
+    pid_t parent, former, now;
+};
+bool mortal_is_gone(void *pid);
+bool mortal_has_next(void *next);
+
 /* Have it die as told (enum test_death), and wait for the connection's end. Returns the connection's port. */
 uint16_t mortal_die(const struct server *s, uint32_t how);
 
@@ -26,7 +33,5 @@ unsigned mortal_served_again(const struct server *s);
 
 /* The last line of the log that contains text; it must be there. */
 void mortal_last_line(const struct server *s, const char *text, char line[MORTAL_LINE]);
-
-unsigned mortal_ms_since(uint64_t begin);
 
 #endif

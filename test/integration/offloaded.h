@@ -22,11 +22,6 @@ static inline uint32_t recv_number(int fd, uint16_t akg_id)
     return n;
 }
 
-static inline uint64_t ms_since(uint64_t begin)
-{
-    return (mono_ns() - begin) / NS_PER_MS;
-}
-
 /* What functions and hooks checked of themselves. */
 static inline void expect_sound(const struct server *s)
 {

@@ -3,10 +3,13 @@
  */
 #include "stuck.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "program.h"
 
 void watch_start(struct server *s, const char *more, const char *and_more)
 {
@@ -66,4 +69,16 @@ void wait_counter(int fd, const char *name, uint64_t least)
                      (unsigned long long) least);
         itest_sleep(2);
     }
+}
+
+void stop_beside_stuck(struct server *s, unsigned ms)
+{
+    uint64_t began = mono_ns();
+    server_signal(s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(s, 8000), 3);
+    ck_assert_uint_lt((mono_ns() - began) / NS_PER_MS, (uint64_t) ms * ITEST_SLOW);
+    char *err = program_slurp(s->err);
+    ITEST_ASSERT(strstr(err, "function 0x7020 of connection 0.") != NULL, "it says: %s", err);
+    free(err);
+    server_discard(s);
 }

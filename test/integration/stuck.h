@@ -24,6 +24,9 @@ void send_number(int fd, uint16_t akg, uint32_t number);
 void stick(int fd);
 void unstick(int fd);
 
+/* Stop the server although stick()'s function does not return: it ends within ms, with exit code 3, and says so. */
+void stop_beside_stuck(struct server *s, unsigned ms);
+
 /* A stuck function's worker cannot be asked for counters, so they are asked on this connection of the other. */
 uint64_t counter_on(int fd, const char *name);
 void wait_counter(int fd, const char *name, uint64_t least);

@@ -15,6 +15,7 @@
     ROW(linger)       \
     ROW(life)         \
     ROW(api)          \
+    ROW(programs)     \
     ROW(compat)       \
     ROW(start)        \
     ROW(overload)     \
@@ -25,12 +26,14 @@
     ROW(signals)      \
     ROW(addresses)    \
     ROW(stop)         \
+    ROW(log_place)    \
     ROW(watch)        \
     ROW(master)       \
     ROW(takeover)     \
     ROW(crash)        \
     ROW(last_words)   \
     ROW(supervise)    \
+    ROW(parent)       \
     ROW(logging)      \
     ROW(alloc)        \
     ROW(offload)      \

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "lines.h"
 #include "preloads.h"
 #include "protocol/mario_protocol.h"
 #include "test/apps/testapp/commands.h"
@@ -233,14 +234,6 @@ static int start_and_stop(const char *env, char *err, size_t size)
         NULL, 0, err, size);
 }
 
-static uint32_t count_lines(const char *text)
-{
-    uint32_t n = 0;
-    for (; *text != '\0'; text++)
-        n += *text == '\n';
-    return n;
-}
-
 /* Goal: each allocation of the start fails, alone or with all behind it: one line and exit 1 or 2, or, if it
  * can be done without, a start; never a crash, a hang, or silence. */
 START_TEST(each_allocation_of_the_start_fails)
@@ -256,7 +249,7 @@ START_TEST(each_allocation_of_the_start_fails)
         int code = start_and_stop(env, err, sizeof err);
         ck_assert_msg(code == 0 || code == 1 || code == 2, "allocation %u of %u: exit code %d, with '%s'", n,
                       all, code, err);
-        ck_assert_msg(code == 0 || count_lines(err) == 1,
+        ck_assert_msg(code == 0 || lines_in(err) == 1,
                       "allocation %u of %u: exit code %d, not one line but '%s'", n, all, code, err);
         refused += code != 0;
     }

@@ -14,17 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lines.h"
 #include "mortal.h"
-
-/* n connections, each of which makes a line at level debug; every one is served. */
-static void make_lines(const struct server *s, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        int fd = client_open(s);
-        client_echo(fd, 10);
-        close(fd);
-    }
-}
 
 static void write_file(const char *path, const char *text)
 {
@@ -118,13 +109,13 @@ START_TEST(hup_reads_levels)
     snprintf(conf, sizeof conf, "/tmp/mario_logging.%d.conf", (int) getpid());
     write_file(conf, "[log]\nlevel = info\n");
     server_start(&s, "maritcp", "-c", conf, NULL);
-    make_lines(&s, 20);
+    lines_make(&s, 20);
     server_wait_fds(&s, s.fds, 2000); /* all are closed at the old level */
     replace_file(conf, "[log]\nlevel = info,conn=debug\n[server]\nworkernum = 7\n");
     server_signal(&s, SIGHUP);
     server_wait_log(&s, "log.level is now info,conn=debug", 3000);
     ck_assert_uint_eq(server_log_count(&s, "peer_closed"), 0);
-    make_lines(&s, 5);
+    lines_make(&s, 5);
     server_wait_fds(&s, s.fds, 2000);
     server_wait_log(&s, "peer_closed", 2000);
     replace_file(conf, "[log]\nlevel = warn\n[server]\ntimeout = soon\n");
@@ -132,7 +123,7 @@ START_TEST(hup_reads_levels)
     server_wait_log(
         &s, ".conf:4: server.timeout: 'soon' is not a number (allowed: 0 .. 31536000); log.level stays",
         3000);
-    make_lines(&s, 1); /* still debug */
+    lines_make(&s, 1); /* still debug */
     ck_assert(unlink(conf) == 0);
     server_signal(&s, SIGHUP);
     server_wait_log(&s, "cannot be opened: No such file or directory; log.level stays info,conn=debug", 3000);
@@ -150,7 +141,7 @@ START_TEST(hup_reads_levels)
              server_log_count(&s, "ERROR ") < complaints && mono_ns() < soon;)
             itest_sleep(2);
     }
-    make_lines(&s, 10);
+    lines_make(&s, 10);
     server_wait_fds(&s, s.fds, 2000);
     server_signal(&s, SIGTERM); /* at level err a stop says nothing */
     ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
@@ -172,7 +163,7 @@ START_TEST(an_override_goes_on_winning)
     server_signal(&s, SIGHUP);
     server_wait_log(&s, "signal 1", 2000);
     itest_sleep(100); /* long enough to have done it wrong */
-    make_lines(&s, 1);
+    lines_make(&s, 1);
     server_wait_log(&s, "peer_closed", 2000);
     ck_assert_uint_eq(server_log_count(&s, "log.level is now"), 0);
     ck_assert(unlink(conf) == 0);
@@ -216,7 +207,7 @@ START_TEST(hup_with_a_configuration_from_a_pipe)
         server_signal(&s, SIGHUP);
         server_wait_log(&s, ".fifo is no regular file and not read again; log.level stays info,conn=debug",
                         3000);
-        make_lines(&s, 1);
+        lines_make(&s, 1);
         server_wait_log(&s, "peer_closed", 3000);
     }
     remove_pipe(fifo, writer);
@@ -250,7 +241,7 @@ START_TEST(hup_with_a_pipe_in_the_place_of_the_file)
     ck_assert(unlink(conf) == 0 && mkfifo(conf, 0600) == 0);
     server_signal(&s, SIGHUP);
     server_wait_log(&s, "is no regular file and not read again; log.level stays info,conn=debug", 3000);
-    make_lines(&s, 1);
+    lines_make(&s, 1);
     server_wait_log(&s, "peer_closed", 3000);
     ck_assert(unlink(conf) == 0);
     server_finish(&s);
@@ -301,7 +292,7 @@ START_TEST(rotation_under_load)
     unsigned found = 0, files = 0;
     server_start(&s, "maritcp", "log.level=debug", "log.rotate_size=4k", "log.keep=99", NULL);
     s.log_lines_max = 100000;
-    make_lines(&s, CONNECTIONS);
+    lines_make(&s, CONNECTIONS);
     server_wait_fds(&s, s.fds, 3000);
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
@@ -331,32 +322,22 @@ END_TEST
 START_TEST(the_log_goes_away)
 {
     struct server s;
-    unsigned long long dropped = 0;
     server_start(&s, "testapp", "log.level=debug", NULL);
     s.log_lines_max = 100000;
     ck_assert(unlink(s.log) == 0 && mkdir(s.log, 0700) == 0);
-    make_lines(&s, 300);
+    lines_make(&s, 300);
     server_wait_fds(&s, s.fds, 3000);
     struct server err = s;
     snprintf(err.log, sizeof err.log, "%s", s.err);
     server_wait_log(&err, "cannot be written: Is a directory; lines are dropped and counted", 2000);
     ck_assert(rmdir(s.log) == 0);
     server_wait_log(&s, "records dropped: Is a directory", 5000);
-    make_lines(&s, 10);
+    lines_make(&s, 10);
     server_wait_fds(&s, s.fds, 3000);
     unsigned seen = 0;
     for (uint64_t end = itest_deadline(2000); seen < 10 && mono_ns() < end; itest_sleep(2))
         seen = server_log_count(&s, "] closed: peer_closed");
-    FILE *f = fopen(s.log, "re");
-    char line[512];
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        unsigned long long n;
-        const char *at = strstr(line, "log: ");
-        if (at != NULL && sscanf(at, "log: %llu records dropped", &n) == 1)
-            dropped += n;
-    }
-    if (f != NULL)
-        fclose(f);
+    uint64_t dropped = lines_dropped(&s);
     ck_assert_uint_eq(seen, 10);
     ck_assert_uint_eq(dropped, 300);
     ck_assert_uint_eq(server_log_count(&err, "mario: the log"), 1);
@@ -364,34 +345,23 @@ START_TEST(the_log_goes_away)
 }
 END_TEST
 
-struct successor {
-    pid_t parent, than;
-};
-
-static bool has_a_successor(void *arg)
-{
-    const struct successor *o = arg;
-    pid_t now = mortal_child(o->parent);
-    return now != 0 && now != o->than;
-}
-
 /* Goal: a server that dies while its log cannot be opened is served on without; then the log goes on by itself. */
 START_TEST(a_death_while_the_log_is_gone)
 {
     struct server s;
     char old[160];
     server_start(&s, "maritcp", "log.level=debug", "server.supervise=on", NULL);
-    struct successor o = {.parent = s.pid, .than = mortal_child(s.pid)};
+    struct mortal_next o = {.parent = s.pid, .former = mortal_child(s.pid)};
     snprintf(old, sizeof old, "%s.old", s.log);
     ck_assert(rename(s.log, old) == 0 && mkdir(s.log, 0700) == 0);
-    ck_assert(kill(o.than, SIGKILL) == 0 && itest_wait(has_a_successor, &o, 3000));
-    make_lines(&s, 5); /* they are served */
+    ck_assert(kill(o.former, SIGKILL) == 0 && itest_wait(mortal_has_next, &o, 3000));
+    lines_make(&s, 5); /* they are served */
     struct server err = s;
     snprintf(err.log, sizeof err.log, "%s", s.err);
     server_wait_log(&err, "cannot be written: Is a directory; lines are dropped and counted", 3000);
     ck_assert(rmdir(s.log) == 0);
     server_wait_log(&s, "records dropped: Is a directory", 5000);
-    make_lines(&s, 1);
+    lines_make(&s, 1);
     server_wait_log(&s, "closed: peer_closed", 3000);
     server_finish(&s);
 }

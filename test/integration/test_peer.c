@@ -15,16 +15,6 @@
 #include "program.h"
 #include "stuck.h"
 
-static bool has_ipv6(void)
-{
-    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
 /* Our own address as the server should call it. */
 static const char *own_name(int fd)
 {
@@ -64,7 +54,7 @@ START_TEST(everywhere)
     char listen[200], line[200];
     struct server s;
     snprintf(listen, sizeof listen, "127.0.0.1:0,unix:/tmp/mario-peer-%d%s", (int) getpid(),
-             has_ipv6() ? ",[::1]:0" : "");
+             client_has_ipv6() ? ",[::1]:0" : "");
     start(&s, listen, (const char *[]){"test.offload=on", "log.level=debug", NULL});
     for (unsigned i = 0; i < s.address_count; i++) {
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
@@ -94,7 +84,7 @@ START_TEST(alarms)
     struct server s;
     snprintf(warn, sizeof warn, "watch.warn_ms=%u", WARN_MS);
     snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
-    start(&s, has_ipv6() ? "[::1]:0" : "127.0.0.1:0", (const char *[]){warn, replace, NULL});
+    start(&s, client_has_ipv6() ? "[::1]:0" : "127.0.0.1:0", (const char *[]){warn, replace, NULL});
     int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
     snprintf(words, sizeof words, " from %s has been running for ", own_name(fd));
     stick(fd);
@@ -106,9 +96,9 @@ START_TEST(alarms)
     wait_counter(other, "watch_buried", 1);
     close(other);
     server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "alarm_v6"),
-                      has_ipv6() ? server_counter(&s, "alarm_stuck") + server_counter(&s, "alarm_replaced")
-                                 : 0);
+    ck_assert_uint_eq(
+        server_counter(&s, "alarm_v6"),
+        client_has_ipv6() ? server_counter(&s, "alarm_stuck") + server_counter(&s, "alarm_replaced") : 0);
 }
 END_TEST
 
@@ -118,7 +108,7 @@ START_TEST(deaths)
     static const uint32_t how[] = {DIE_SEGV, DIE_KILL};
     char line[MORTAL_LINE], words[64];
     struct server s;
-    if (!has_ipv6())
+    if (!client_has_ipv6())
         return;
     start(&s, "[::1]:0", (const char *[]){"server.supervise=on", "server.workernum=2", NULL});
     for (size_t i = 0; i < 2; i++) {

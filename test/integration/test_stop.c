@@ -1,9 +1,8 @@
 /*
- * test_stop.c: stopping, under requests, floods of signals, a backlog, a log that hangs; and HUP. What has
+ * test_stop.c: stopping, under requests, floods of signals, a backlog. What has
  * arrived is answered, every end hook runs once, and the process is gone in time with exit code 0.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -11,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,12 +18,6 @@
 #include "program.h"
 #include "test/apps/testapp/commands.h"
 #include "test_ledger.h"
-
-/* Milliseconds since `begin`, a mono_ns(). */
-static unsigned ms_since(uint64_t begin)
-{
-    return (unsigned) ((mono_ns() - begin) / NS_PER_MS);
-}
 
 static struct ledger *connect_many(const struct server *s, uint32_t n, uint32_t data_len)
 {
@@ -66,7 +58,7 @@ START_TEST(five_thousand_in_flight)
     ck_assert(ledger_run_to_end(l, 10000));
     check_all_answered(l);
     ck_assert_int_eq(server_wait_exit(&s, 6000), 0);
-    ck_assert_msg(ms_since(begin) < 5000u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
+    ck_assert_msg(itest_ms_since(begin) < 5000u * ITEST_SLOW, "the stop took %u ms", itest_ms_since(begin));
     ck_assert_uint_eq(server_counter(&s, "hook_connected"), n);
     ledger_destroy(&l);
     server_check(&s);
@@ -116,7 +108,7 @@ START_TEST(half_a_packet_at_the_stop)
     ck_assert_int_eq(client_ending(whole, &extra, 2000), END_FIN);
     ck_assert_uint_eq(extra, n - 1);
     ck_assert_int_eq(server_wait_exit(&s, 2000), 0);
-    ck_assert_msg(ms_since(begin) < 2000u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
+    ck_assert_msg(itest_ms_since(begin) < 2000u * ITEST_SLOW, "the stop took %u ms", itest_ms_since(begin));
     close(whole);
     close(half);
     server_check(&s);
@@ -140,8 +132,9 @@ START_TEST(a_reader_and_a_sleeper_at_the_stop)
     ck_assert_int_eq(client_ending(reader, &extra, 2000), END_FIN);
     ck_assert_uint_eq(extra, 1024 * 1024);
     ck_assert_int_eq(server_wait_exit(&s, 4000), 0);
-    ck_assert_msg(ms_since(begin) >= 1500, "it did not wait for the sleeper");
-    ck_assert_msg(ms_since(begin) < 2000u + 500u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
+    ck_assert_msg(itest_ms_since(begin) >= 1500, "it did not wait for the sleeper");
+    ck_assert_msg(itest_ms_since(begin) < 2000u + 500u * ITEST_SLOW, "the stop took %u ms",
+                  itest_ms_since(begin));
     close(reader);
     close(sleeper);
     server_check(&s);
@@ -163,7 +156,7 @@ START_TEST(a_second_term_stops_at_once)
     uint64_t begin = mono_ns();
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 2000), 0);
-    ck_assert_msg(ms_since(begin) < 500u * ITEST_SLOW, "it took %u ms", ms_since(begin));
+    ck_assert_msg(itest_ms_since(begin) < 500u * ITEST_SLOW, "it took %u ms", itest_ms_since(begin));
     close(fd);
     server_check(&s);
 }
@@ -188,7 +181,7 @@ START_TEST(a_sudden_stop_waits_for_progress)
     }
     ck_assert(ledger_run_to_end(l, 20000));
     ck_assert_int_eq(server_wait_exit(&s, 20000), 0);
-    ck_assert_msg(ms_since(begin) > CLIENTS * HOOK_MS, "the hooks were not slow");
+    ck_assert_msg(itest_ms_since(begin) > CLIENTS * HOOK_MS, "the hooks were not slow");
     char *err = program_slurp(s.err);
     ck_assert_msg(strstr(err, "did not return") == NULL, "somebody is blamed: %s", err);
     free(err);
@@ -250,7 +243,7 @@ START_TEST(one_who_never_pauses_at_the_stop)
     uint64_t begin = mono_ns();
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 10000), 0);
-    ck_assert_msg(ms_since(begin) < 2000u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
+    ck_assert_msg(itest_ms_since(begin) < 2000u * ITEST_SLOW, "the stop took %u ms", itest_ms_since(begin));
     pthread_join(thread, NULL);
     close(fd);
     ledger_destroy(&l);
@@ -413,212 +406,6 @@ START_TEST(newcomers_at_a_sudden_stop)
 }
 END_TEST
 
-/* ---- The log ---- */
-
-/* Put `to` where the server's log was, which is "log.1" then. */
-static void swap_log(const struct server *s, const char *kind, const char *to)
-{
-    char old[160];
-    snprintf(old, sizeof old, "%s.1", s->log);
-    ck_assert(rename(s->log, old) == 0);
-    if (strcmp(kind, "fifo") == 0)
-        ck_assert(mkfifo(s->log, 0600) == 0);
-    else if (strcmp(kind, "link") == 0)
-        ck_assert(symlink(to, s->log) == 0);
-}
-
-/* Put the old log back. */
-static void swap_log_back(const struct server *s)
-{
-    char old[160];
-    snprintf(old, sizeof old, "%s.1", s->log);
-    ck_assert(unlink(s->log) == 0 && rename(old, s->log) == 0);
-}
-
-/* n connections, each of which makes a line at level debug; every one is served. */
-static void make_lines(const struct server *s, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        int fd = client_open(s);
-        client_echo(fd, 10);
-        close(fd);
-    }
-}
-
-/* Goal: the log is moved away; after HUP lines go to a new file with the old name, none is lost. */
-START_TEST(hup_opens_a_moved_log_again)
-{
-    struct server s;
-    char old[160];
-    server_start(&s, "testapp", "log.level=debug", NULL);
-    s.log_lines_max = 10000;
-    make_lines(&s, 20);
-    snprintf(old, sizeof old, "%s.1", s.log);
-    ck_assert(rename(s.log, old) == 0);
-    make_lines(&s, 20); /* still to the old one */
-    server_wait_fds(&s, s.fds, 2000);
-    itest_sleep(50);
-    server_signal(&s, SIGHUP);
-    for (uint64_t end = itest_deadline(2000); access(s.log, F_OK) != 0;) {
-        ck_assert_msg(mono_ns() < end, "no new log");
-        itest_sleep(1);
-    }
-    make_lines(&s, 20);
-    server_wait_fds(&s, s.fds, 2000);
-    struct server was = s;
-    snprintf(was.log, sizeof was.log, "%.100s", old);
-    unsigned count = 0;
-    for (uint64_t end = itest_deadline(2000); count < 60 && mono_ns() < end; itest_sleep(2))
-        count = server_log_count(&s, "peer_closed") + server_log_count(&was, "peer_closed");
-    ck_assert_uint_eq(count, 60);
-    ck_assert_uint_ge(server_log_count(&s, "peer_closed"), 20);
-    ck_assert_uint_ge(server_log_count(&was, "peer_closed"), 40);
-    server_stop(&s);
-}
-END_TEST
-
-/* Goal: a log that cannot be opened again at HUP: the old one goes on, and says so. */
-START_TEST(hup_without_a_place_for_the_log)
-{
-    struct server s;
-    char old[160];
-    server_start(&s, "testapp", NULL);
-    snprintf(old, sizeof old, "%s.1", s.log);
-    ck_assert(rename(s.log, old) == 0 && mkdir(s.log, 0700) == 0);
-    server_signal(&s, SIGHUP);
-    itest_sleep(100);
-    make_lines(&s, 10);
-    ck_assert(rmdir(s.log) == 0 && rename(old, s.log) == 0);
-    server_wait_log(&s, "cannot be opened", 2000);
-    server_finish(&s);
-}
-END_TEST
-
-/* Goal: the disk of the log is full: service goes on; once there is room the log says how many lines were
- * dropped, and no more. */
-START_TEST(the_log_is_full)
-{
-    struct server s;
-    unsigned long long dropped = 0;
-    server_start(&s, "testapp", "log.level=debug", NULL);
-    s.log_lines_max = 10000;
-    swap_log(&s, "link", "/dev/full");
-    server_signal(&s, SIGHUP);
-    itest_sleep(200);
-    make_lines(&s, 300);
-    itest_sleep(2500); /* it tries to say what was lost; that is not a line lost */
-    swap_log_back(&s);
-    server_signal(&s, SIGHUP);
-    server_wait_log(&s, "records dropped", 5000);
-    itest_sleep(1500);
-    FILE *f = fopen(s.log, "r");
-    char line[512];
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        unsigned long long n;
-        const char *at = strstr(line, "log: ");
-        if (at != NULL && sscanf(at, "log: %llu records dropped", &n) == 1)
-            dropped += n;
-    }
-    if (f != NULL)
-        fclose(f);
-    unsigned lost = 300 - server_log_count(&s, "peer_closed");
-    ck_assert_msg(dropped >= lost && dropped <= lost + 3, "%llu said to be dropped, %u were", dropped, lost);
-    server_finish(&s);
-}
-END_TEST
-
-/* A server whose log is a pipe that is full: nobody reads it. Its reading end. */
-static int stuff_the_log(struct server *s)
-{
-    swap_log(s, "fifo", NULL);
-    int pipe = open(s->log, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    ck_assert(pipe >= 0 && fcntl(pipe, F_SETPIPE_SZ, 4096) >= 4096);
-    server_signal(s, SIGHUP);
-    itest_sleep(200);
-    make_lines(s, 2000);
-    return pipe;
-}
-
-/* Read the pipe until the text has come by, at most ms. */
-static bool read_until(int pipe, const char *text, unsigned ms)
-{
-    char have[8192];
-    size_t n = 0;
-    for (uint64_t end = itest_deadline(ms); mono_ns() < end;) {
-        ssize_t k = read(pipe, have + n, 4096);
-        if (k <= 0) {
-            itest_sleep(1);
-            continue;
-        }
-        n += (size_t) k;
-        have[n] = '\0';
-        if (strstr(have, text) != NULL)
-            return true;
-        size_t keep = n < 64 ? n : 64; /* the text may come in two pieces */
-        memmove(have, have + n - keep, keep);
-        n = keep;
-    }
-    return false;
-}
-
-/* Goal: the log is a pipe that nobody reads: every request is answered; when it is read again, lines come,
- * and the count of those that did not. */
-START_TEST(the_log_is_not_read)
-{
-    struct server s;
-    server_start(&s, "testapp", "log.level=debug", "server.workernum=2", NULL);
-    s.log_lines_max = 10000;
-    int pipe = stuff_the_log(&s);
-    make_lines(&s, 500);
-    ck_assert_msg(read_until(pipe, "records dropped", 5000),
-                  "the log does not say that records were dropped");
-    swap_log_back(&s);
-    unsigned before = server_log_count(&s, "peer_closed");
-    make_lines(&s, 1);
-    ck_assert_msg(read_until(pipe, "peer_closed", 5000), "no more lines");
-    server_signal(&s, SIGHUP); /* the pipe has a few more lines, then the file gets them */
-    make_lines(&s, 1);
-    for (int i = 0; i < 200 && server_log_count(&s, "peer_closed") == before; i++)
-        (void) read_until(pipe, "nothing", 20);
-    ck_assert_uint_gt(server_log_count(&s, "peer_closed"), before);
-    close(pipe);
-    server_finish(&s);
-}
-END_TEST
-
-/* Goal: TERM while the log is a pipe that nobody reads: the process is gone within drain_timeout all the
- * same. */
-START_TEST(a_stop_while_the_log_is_not_read)
-{
-    struct server s;
-    server_start(&s, "testapp", "log.level=debug", "server.workernum=8", "server.drain_timeout=3", NULL);
-    int pipe = stuff_the_log(&s);
-    swap_log_back(&s);
-    uint64_t begin = mono_ns();
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 20000), 0);
-    ck_assert_msg(ms_since(begin) < 3000u + 500u * ITEST_SLOW, "the stop took %u ms", ms_since(begin));
-    close(pipe);
-    server_discard(&s);
-}
-END_TEST
-
-/* Goal: HUP when the log has become a pipe without a reader: the server goes on, and can be stopped. */
-START_TEST(hup_to_a_pipe_without_reader)
-{
-    struct server s;
-    server_start(&s, "testapp", "server.drain_timeout=2", NULL);
-    swap_log(&s, "fifo", NULL);
-    server_signal(&s, SIGHUP);
-    itest_sleep(200);
-    make_lines(&s, 10);
-    swap_log_back(&s);
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    server_discard(&s);
-}
-END_TEST
-
 Suite *stop_suite(void)
 {
     Suite *s = suite_create("stop");
@@ -636,12 +423,5 @@ Suite *stop_suite(void)
     tcase_add_loop_test(c, a_flood_of_hup_and_pipe, 0, 2);
     tcase_add_test(c, a_flood_of_everything);
     tcase_add_test(c, a_signal_during_the_start);
-    c = itest_case(s, "log", 40);
-    tcase_add_test(c, hup_opens_a_moved_log_again);
-    tcase_add_test(c, hup_without_a_place_for_the_log);
-    tcase_add_test(c, the_log_is_full);
-    tcase_add_test(c, the_log_is_not_read);
-    tcase_add_test(c, a_stop_while_the_log_is_not_read);
-    tcase_add_test(c, hup_to_a_pipe_without_reader);
     return s;
 }

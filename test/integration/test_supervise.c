@@ -17,31 +17,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "mortal.h"
 #include "program.h"
 #include "test/apps/testapp/commands.h"
-#include "test/lib/proc.h"
 
 enum { TEXT = MORTAL_LINE, NOBODY = 65534 };
-
-static bool is_gone(void *pid)
-{
-    return kill(*(pid_t *) pid, 0) != 0 && errno == ESRCH;
-}
-
-struct other_child {
-    pid_t parent, than, pid;
-};
-
-static bool has_other_child(void *arg)
-{
-    struct other_child *o = arg;
-    o->pid = mortal_child(o->parent);
-    return o->pid != 0 && o->pid != o->than;
-}
 
 /* ---- Many deaths ---- */
 
@@ -122,7 +104,7 @@ START_TEST(a_stop_between_two_children)
     uint64_t begin = mono_ns();
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    ck_assert_msg(mortal_ms_since(begin) < 400u * ITEST_SLOW, "it took %u ms", mortal_ms_since(begin));
+    ck_assert_msg(itest_ms_since(begin) < 400u * ITEST_SLOW, "it took %u ms", itest_ms_since(begin));
     server_discard(&s);
 }
 END_TEST
@@ -140,10 +122,10 @@ START_TEST(levels_outlive_a_child)
     f = fopen(fresh, "we");
     ck_assert(f != NULL && fputs("[log]\nlevel = info,conn=debug\n", f) >= 0 && fclose(f) == 0);
     ck_assert(rename(fresh, conf) == 0);
-    struct other_child o = {.parent = s.pid, .than = mortal_child(s.pid)};
+    struct mortal_next o = {.parent = s.pid, .former = mortal_child(s.pid)};
     server_signal(&s, SIGHUP);
     server_wait_log(&s, "log.level is now info,conn=debug", 3000);
-    ck_assert(kill(o.than, SIGKILL) == 0 && itest_wait(has_other_child, &o, 3000));
+    ck_assert(kill(o.former, SIGKILL) == 0 && itest_wait(mortal_has_next, &o, 3000));
     int fd = client_open(&s);
     client_echo(fd, 10);
     close(fd);
@@ -162,10 +144,10 @@ START_TEST(a_record_as_json)
         char line[MORTAL_LINE];
         server_start(&s, "maritcp", "log.format=json",
                      supervised ? "server.supervise=on" : "server.supervise=off", NULL);
-        struct other_child o = {.parent = s.pid, .than = supervised ? mortal_child(s.pid) : s.pid};
-        ck_assert(kill(o.than, SIGABRT) == 0);
+        struct mortal_next o = {.parent = s.pid, .former = supervised ? mortal_child(s.pid) : s.pid};
+        ck_assert(kill(o.former, SIGABRT) == 0);
         if (supervised)
-            ck_assert(itest_wait(has_other_child, &o, 3000));
+            ck_assert(itest_wait(mortal_has_next, &o, 3000));
         else
             ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGABRT);
         mortal_last_line(&s, "\"text\":\"died: process ", line);
@@ -252,184 +234,6 @@ START_TEST(a_log_at_its_limit)
 }
 END_TEST
 
-/* ---- Signals ---- */
-
-/* Goal: TERM to the parent stops both: what has arrived is answered, exit 0, nobody listens any more. */
-START_TEST(term_stops_both)
-{
-    struct server s;
-    mortal_start_supervised(&s);
-    pid_t child = mortal_child(s.pid);
-    int fd = client_open(&s), late;
-    client_send_packet(fd, TEST_ECHO, "last", 4);
-    server_signal(&s, SIGTERM);
-    char answer[64];
-    ck_assert_uint_eq(client_recv_packet(fd, TEST_ECHO, answer, sizeof answer), 4);
-    client_expect_fin(fd);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    ck_assert(is_gone(&child));
-    late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert(connect(late, (const struct sockaddr *) &s.target.addr, s.target.len) != 0 &&
-              errno == ECONNREFUSED);
-    close(late);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: as soon as the child stops, connects are refused, although the parent still has the listener. */
-START_TEST(nobody_waits_for_a_server_that_stops)
-{
-    struct server s;
-    uint32_t ms = 1500;
-    mortal_start_supervised(&s);
-    int busy = client_open(&s);
-    client_echo(busy, 10);
-    client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
-    server_signal(&s, SIGTERM);
-    server_wait_log(&s, " stopping: ", 1000);
-    int err = 0;
-    for (uint64_t end = itest_deadline(1000); err != ECONNREFUSED && mono_ns() < end; itest_sleep(2)) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        err = connect(fd, (const struct sockaddr *) &s.target.addr, s.target.len) == 0 ? 0 : errno;
-        close(fd);
-    }
-    ck_assert_int_eq(err, ECONNREFUSED);
-    ck_assert(mortal_child(s.pid) != 0);
-    close(busy);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: TERM to parent and child at once, as a terminal or a service manager sends it, is one request. */
-START_TEST(a_signal_to_the_group)
-{
-    struct server s;
-    uint32_t ms = 700;
-    mortal_start_supervised(&s);
-    int busy = client_open(&s);
-    client_send_packet(busy, TEST_SLEEP, &ms, sizeof ms);
-    itest_sleep(50);
-    kill(mortal_child(s.pid), SIGINT);
-    server_signal(&s, SIGINT);
-    char answer[64];
-    ck_assert_uint_eq(client_recv_packet(busy, TEST_SLEEP, answer, sizeof answer), sizeof ms);
-    close(busy);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    ck_assert_uint_eq(server_log_count(&s, "asked again"), 0);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: a second TERM goes on to the child, which then ends at once. */
-START_TEST(a_second_term)
-{
-    struct server s;
-    mortal_start(
-        &s, (const char *[]){"server.supervise=on", "server.drain_timeout=30", "server.workernum=1", NULL});
-    int fd = client_open_narrow(&s); /* its answers cannot be sent, so the stop would take its time */
-    for (int i = 0; i < 3; i++)
-        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    itest_sleep(200);
-    server_signal(&s, SIGTERM);
-    itest_sleep(700);
-    ck_assert(mortal_child(s.pid) != 0);
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 3000), 0);
-    ck_assert_uint_eq(server_log_count(&s, "asked again"), 1);
-    close(fd);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: HUP goes on to the child; afterwards the lines of both processes are in the new file. */
-START_TEST(hup_is_passed_on)
-{
-    struct server s;
-    char old[160];
-    mortal_start_supervised(&s);
-    snprintf(old, sizeof old, "%s.1", s.log);
-    ck_assert(rename(s.log, old) == 0);
-    server_signal(&s, SIGHUP);
-    for (uint64_t end = itest_deadline(2000); access(s.log, F_OK) != 0; itest_sleep(1))
-        ck_assert_msg(mono_ns() < end, "no new log");
-    mortal_die(&s, DIE_SEGV);
-    mortal_served_again(&s);
-    server_wait_log(&s, "died: ", 2000);
-    server_wait_log(&s, "listening on", 2000);
-    server_stop(&s);
-}
-END_TEST
-
-/* Goal: a child killed from outside is replaced; the record says what killed it. */
-START_TEST(the_child_is_killed)
-{
-    struct server s;
-    char line[TEXT];
-    mortal_start_supervised(&s);
-    struct other_child next = {.parent = s.pid, .than = mortal_child(s.pid)};
-    ck_assert(next.than != 0);
-    ck_assert(kill(next.than, _i == 0 ? SIGKILL : SIGQUIT) == 0);
-    ck_assert(itest_wait(has_other_child, &next, 2000));
-    mortal_served_again(&s);
-    mortal_last_line(&s, "died: ", line);
-    ck_assert_msg(strstr(line, _i == 0 ? "signal 9 (SIGKILL)" : "signal 3 (SIGQUIT)") != NULL, "%s", line);
-    ck_assert_uint_eq(server_counter(&s, _i == 0 ? "died_sigkill" : "died_signal"), 1);
-    server_stop(&s);
-}
-END_TEST
-
-/* Goal: TERM to the child alone is a stop: it ends with 0 and is not started again. */
-START_TEST(the_child_is_stopped)
-{
-    struct server s;
-    mortal_start_supervised(&s);
-    ck_assert(kill(mortal_child(s.pid), SIGTERM) == 0);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    ck_assert_uint_eq(server_log_count(&s, "died: "), 0);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: the application stops its server: the parent ends with it. So it does when a function exits with 0. */
-START_TEST(the_child_stops_itself)
-{
-    struct server s;
-    mortal_start_supervised(&s);
-    int fd = client_open(&s);
-    if (_i == 0)
-        client_send_packet(fd, TEST_STOP, NULL, 0);
-    else
-        mortal_die(&s, DIE_EXIT_0);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
-    ck_assert_uint_eq(server_log_count(&s, "died: "), 0);
-    close(fd);
-    server_discard(&s);
-}
-END_TEST
-
-/* Goal: the parent is killed: the child stops, in stages, and nobody is left on the port. Where it can, the parent says
- * that it dies. */
-START_TEST(the_parent_is_killed)
-{
-    struct server s;
-    mortal_start_supervised(&s);
-    pid_t child = mortal_child(s.pid);
-    int fd = client_open(&s);
-    client_echo(fd, 10);
-    int sig = _i == 0 ? SIGKILL : SIGABRT;
-    char says[64];
-    snprintf(says, sizeof says, " ERROR died: parent process %d, signal 6 (SIGABRT), up ", (int) s.pid);
-    server_signal(&s, sig);
-    client_expect_fin(fd);
-    ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + sig);
-    ck_assert_msg(itest_wait(is_gone, &child, 5000), "the child lives on");
-    ck_assert_uint_eq(server_log_count(&s, says), _i);
-    server_wait_log(&s, " stopped:", 1000);
-    server_discard(&s);
-}
-END_TEST
-
 /* ---- Not starting ---- */
 
 /* Goal: a start that fails is not tried again, whoever finds out: exit code and one line as without. */
@@ -487,7 +291,7 @@ START_TEST(a_child_that_does_not_stop)
     uint64_t begin = mono_ns();
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 15000), 137);
-    ck_assert_uint_ge(mortal_ms_since(begin), 9900);
+    ck_assert_uint_ge(itest_ms_since(begin), 9900);
     mortal_last_line(&s, "died: ", line);
     ck_assert_msg(strstr(line, "SIGKILL") != NULL && strstr(line, "not started again") != NULL, "%s", line);
     server_discard(&s);
@@ -624,16 +428,6 @@ Suite *supervise_suite(void)
     tcase_add_test(c, a_record_as_json);
     tcase_add_test(c, a_child_that_cannot_start);
     tcase_add_test(c, a_log_at_its_limit);
-    c = itest_case(s, "signals", 20);
-    tcase_add_test(c, term_stops_both);
-    tcase_add_test(c, nobody_waits_for_a_server_that_stops);
-    tcase_add_test(c, a_signal_to_the_group);
-    tcase_add_test(c, a_second_term);
-    tcase_add_test(c, hup_is_passed_on);
-    tcase_add_loop_test(c, the_child_is_killed, 0, 2);
-    tcase_add_test(c, the_child_is_stopped);
-    tcase_add_loop_test(c, the_child_stops_itself, 0, 2);
-    tcase_add_loop_test(c, the_parent_is_killed, 0, 2);
     c = itest_case(s, "start", 30);
     tcase_add_test(c, the_first_start_fails);
     tcase_add_loop_test(c, supervision_at_the_wrong_time, 0, 2);

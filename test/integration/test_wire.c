@@ -400,16 +400,6 @@ static uint16_t own_port(int fd)
                                      : 0;
 }
 
-static bool has_ipv6(void)
-{
-    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && bind(fd, (struct sockaddr *) &a, sizeof a) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
 /* Goal: two IPv4 ports, IPv6 and a unix socket at once; all serve, and cip and cport are the client's on
  * each. */
 START_TEST(several_addresses)
@@ -420,10 +410,11 @@ START_TEST(several_addresses)
     ck_assert(dir >= 0);
     close(dir);
     unlink(path);
-    snprintf(listen, sizeof listen, "127.0.0.1:0,127.0.0.1:0,unix:%s%s", path, has_ipv6() ? ",[::1]:0" : "");
+    snprintf(listen, sizeof listen, "127.0.0.1:0,127.0.0.1:0,unix:%s%s", path,
+             client_has_ipv6() ? ",[::1]:0" : "");
     server_launch(&s, &(struct launch){.program = "testapp", .listen = listen});
-    ck_assert_uint_eq(s.address_count, has_ipv6() ? 4 : 3);
-    if (!has_ipv6())
+    ck_assert_uint_eq(s.address_count, client_has_ipv6() ? 4 : 3);
+    if (!client_has_ipv6())
         TEST_SKIP_PART("no IPv6 here");
     for (unsigned i = 0; i < s.address_count; i++) {
         int fd = client_open_at(&s.addresses[i]);
