@@ -68,10 +68,10 @@ START_TEST(lines_say_who)
         close(fd);
         server_wait_fds(&s, s.fds, 2000);
     }
-    server_wait_log(&s, "[0.0.2 unix] closed: peer_closed", 2000);
+    server_wait_log(&s, "[0.0.3 unix] closed: peer_closed", 2000);
     log_must_match(&s, STAMP "master INFO  listening on 127\\.0\\.0\\.1:[0-9]+$");
-    log_must_match(&s, STAMP "worker-0 DEBUG \\[0\\.0\\.0 127\\.0\\.0\\.1:[0-9]+\\] closed: peer_closed$");
-    log_must_match(&s, STAMP "worker-0 DEBUG \\[0\\.0\\.1 \\[::1\\]:[0-9]+\\] closed: peer_closed$");
+    log_must_match(&s, STAMP "worker-0 DEBUG \\[0\\.0\\.1 127\\.0\\.0\\.1:[0-9]+\\] closed: peer_closed$");
+    log_must_match(&s, STAMP "worker-0 DEBUG \\[0\\.0\\.2 \\[::1\\]:[0-9]+\\] closed: peer_closed$");
     server_finish(&s);
 }
 END_TEST
@@ -86,9 +86,9 @@ START_TEST(functions_lines_say_who)
     int fd = client_open(&s);
     ck_assert_uint_eq(client_ask(fd, 0x6104, NULL, 0, data, sizeof data), 5);
     server_wait_log(&s, "spoken info_t_w", 3000);
-    log_must_match(&s, STAMP "worker-0 ERROR \\[0\\.0\\.0 127\\.0\\.0\\.1:[0-9]+\\] spoken err_t$");
+    log_must_match(&s, STAMP "worker-0 ERROR \\[0\\.0\\.1 127\\.0\\.0\\.1:[0-9]+\\] spoken err_t$");
     log_must_match(&s, STAMP
-                   "worker-0 ERROR \\[0\\.0\\.0 127\\.0\\.0\\.1:[0-9]+\\] speak: spoken err_t_w from 127");
+                   "worker-0 ERROR \\[0\\.0\\.1 127\\.0\\.0\\.1:[0-9]+\\] speak: spoken err_t_w from 127");
     log_must_match(&s, "^ERROR spoken err$");
     log_must_match(&s, "^ERROR speak: spoken err_w$");
     log_must_match(&s, STAMP "main INFO  legacy online 0$");
