@@ -34,6 +34,12 @@ struct member *push_make_member(struct shard *s, struct conn *c)
     return m;
 }
 
+static void leave_user(struct shard *s, const struct conn *c, uint64_t uid)
+{
+    if (uid != 0)
+        push_post(s, push_home(uid), &(struct order){.kind = ORDER_USER_END, .id = uid, .other = conn_id(c)});
+}
+
 void push_leave_all(struct shard *s, struct conn *c)
 {
     struct push *p = s->push;
@@ -45,9 +51,8 @@ void push_leave_all(struct shard *s, struct conn *c)
     p->members[c->pub.ind] = NULL;
     while ((group = rooms_leave_any(&p->rooms, &m->groups)) != 0)
         push_absent(p, group);
-    if (m->uid != 0)
-        push_post(s, push_home(m->uid),
-                  &(struct order){.kind = ORDER_USER_END, .id = m->uid, .other = conn_id(c)});
+    leave_user(s, c, m->uid);
+    leave_user(s, c, m->wanted);
     timers_cancel_all(&p->timers, &m->timers);
     mem_free(m);
 }

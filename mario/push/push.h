@@ -23,7 +23,8 @@
 struct member {
     struct memberships groups;
     uint64_t
-        uid; /* bound to it, or to be bound: its home knows of it and has to be told of the end; 0 = none */
+        uid; /* bound to it; 0 = to none. Its home has to be told of the end, like that of the next one */
+    uint64_t wanted; /* to be bound to it instead, which is not decided yet; 0 = to none */
     struct timer *timers;
     bool has_policy;
     struct slow_policy policy;

@@ -173,15 +173,35 @@ static void carry_out_bind(struct shard *s, const struct order *o)
     struct member *m = c == NULL ? NULL : member_or_close(s, c);
     if (m == NULL)
         return;
-    if (m->uid != 0 && m->uid != o->other)
-        tell_home(s, c, m->uid, &(struct order){.kind = ORDER_USER_END, .id = m->uid, .other = o->id});
+    if (m->wanted != 0 && m->wanted != o->other) {
+        tell_home(s, c, m->wanted, &(struct order){.kind = ORDER_USER_END, .id = m->wanted, .other = o->id});
+        m->wanted = 0;
+    }
     if (c->state != CONN_OPEN)
         return;
-    m->uid = o->other;
+    if (m->uid != o->other)
+        m->wanted = o->other;
     tell_home(
-        s, c, m->uid,
+        s, c, o->other,
         &(struct order){
             .kind = ORDER_USER_BIND, .how = o->how, .number = o->number, .id = o->other, .other = o->id});
+}
+
+/* The user that it has is given up for the one that it wanted when that is decided, if it was not refused. */
+static void settle_bind(struct shard *s, struct conn *c, struct member *m, const struct order *o)
+{
+    uint64_t former = m->uid;
+    bool refused = o->how != 0;
+    if (m->wanted != o->other) { /* one that it has, or that it gave up before this */
+        m->uid = refused && former == o->other ? 0 : former;
+        return;
+    }
+    m->wanted = 0;
+    if (refused)
+        return;
+    m->uid = o->other;
+    if (former != 0)
+        tell_home(s, c, former, &(struct order){.kind = ORDER_USER_END, .id = former, .other = o->id});
 }
 
 /* The function of regist_bound_func(), for c, with what in_buf is. */
@@ -205,9 +225,8 @@ static void carry_out_decided(struct shard *s, const struct order *o)
     struct order copy = *o;
     if (m == NULL)
         return;
-    if (o->how != 0 && m->uid == o->other)
-        m->uid = 0;
-    if (registry_bound() != NULL)
+    settle_bind(s, c, m, o);
+    if (c->state == CONN_OPEN && registry_bound() != NULL)
         dispatch_call(executor_here, c, call_bound, &copy);
 }
 
