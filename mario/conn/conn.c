@@ -39,6 +39,10 @@ static const struct {
 
 static struct log_limit warnings;
 
+/* The generation with which places begin: none of a former server's connections had it. Who runs the server (w), when
+ * its workers have ended; read by the next one's. */
+static _Atomic uint32_t first_generation = 1;
+
 /* ---- The pool ---- */
 
 static void *map(size_t size, bool prefault)
@@ -57,9 +61,19 @@ bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, bool with_ex
            wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
 }
 
+static void forget_generations(const struct shard *s)
+{
+    uint32_t last = atomic_load_explicit(&first_generation, memory_order_relaxed);
+    for (uint32_t i = 0; i < s->fresh; i++)
+        last = s->conns[i].generation >= last ? s->conns[i].generation + 1 : last;
+    atomic_store_explicit(&first_generation, last != 0 ? last : 1, memory_order_relaxed);
+}
+
 void conn_pool_fini(struct shard *s)
 {
     wheel_fini(&s->wheel);
+    if (s->conns != NULL)
+        forget_generations(s);
     if (s->conns != NULL)
         munmap(s->conns, (size_t) s->count * sizeof *s->conns);
     if (s->ext != NULL)
@@ -89,7 +103,7 @@ static struct conn *take_slot(struct shard *s)
     struct conn *c = &s->conns[slot];
     CHECK(c->state == CONN_FREE);
     if (c->generation == 0)
-        c->generation = 1;
+        c->generation = atomic_load_explicit(&first_generation, memory_order_relaxed);
     c->pub.ind = slot;
     s->in_use++;
     return c;
