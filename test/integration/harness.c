@@ -288,16 +288,18 @@ void server_signal(const struct server *s, int sig)
     ck_assert_msg(s->pid > 0 && kill(s->pid, sig) == 0, "no server to signal");
 }
 
-/* What stands behind `mark` in its last line in the log goes to the end of s->final. */
+/* What stands behind `mark` in each of its lines since the last start goes to the end of s->final: counters take as many
+ * lines as they need. */
 static void take_final(struct server *s, const char *log, const char *mark)
 {
-    const char *last = NULL;
-    for (const char *at = log; (at = strstr(at, mark)) != NULL; at += strlen(mark))
-        last = at + strlen(mark);
-    if (last == NULL)
-        return;
-    size_t used = strlen(s->final);
-    snprintf(s->final + used, sizeof s->final - used, "%.*s", (int) strcspn(last, "\n"), last);
+    static const char started[] = " connections each";
+    for (const char *at; (at = strstr(log, started)) != NULL;)
+        log = at + sizeof started - 1;
+    for (const char *at = log; (at = strstr(at, mark)) != NULL;) {
+        at += strlen(mark);
+        size_t used = strlen(s->final);
+        snprintf(s->final + used, sizeof s->final - used, "%.*s", (int) strcspn(at, "\n"), at);
+    }
 }
 
 int server_wait_exit(struct server *s, unsigned ms)
@@ -362,6 +364,12 @@ static void same(const struct server *s, const char *what, uint64_t a, uint64_t 
     ck_assert_msg(a == b, "%s: %" PRIu64 " and %" PRIu64 ";%s; see %s", what, a, b, s->final, s->dir);
 }
 
+static uint64_t push_settled(const struct server *s)
+{
+    return server_counter(s, "push_sent") + sum_of(s, "push_dropped_") + server_counter(s, "push_coalesced") +
+           server_counter(s, "push_pending");
+}
+
 /* testapp counts its hooks itself. */
 static void check_hooks(const struct server *s)
 {
@@ -382,6 +390,8 @@ void server_check(struct server *s)
                   s->log);
     same(s, "opened and closed", server_counter(s, "opened"), server_counter(s, "closed"));
     same(s, "closed and its reasons", server_counter(s, "closed"), sum_of(s, "closed_"));
+    same(s, "what was to be sent, and what became of it", server_counter(s, "push_targets"), push_settled(s));
+    same(s, "messages that still wait", server_counter(s, "push_pending"), 0);
     same(s, "accepted, and opened or refused", server_counter(s, "accepted"),
          server_counter(s, "opened") + sum_of(s, "refused_"));
     if (s->counts_itself)

@@ -82,7 +82,7 @@ struct server {
     int exit_code;          /* once it is over; 128 + n after signal n */
     bool counts_itself;     /* testapp: answers server_counter() while it runs */
     unsigned log_lines_max; /* in any second of the clock, between start and stop; 10 unless a test sets it */
-    char final[2048];       /* once it is over: its last counters, " name=value name=value ..." */
+    char final[4096];       /* once it is over: its last counters, " name=value name=value ..." */
 };
 
 /* How to start a program. Leave zero what is not needed. */
@@ -143,7 +143,7 @@ void server_signal(const struct server *s, int sig);
 int server_wait_exit(struct server *s, unsigned ms);
 
 /* Send TERM, wait for the end (12 s) and check the accounts: exit code 0; opened == closed == the sum of
- * closed_*; accepted == opened + refused_*; no sanitizer report; at most log_lines_max lines in a second;
+ * closed_*; accepted == opened + refused_*; push_targets == what became of them; no sanitizer report; at most log_lines_max lines in a second;
  * for testapp also: each connected hook had exactly one end hook on the same thread, and found a fresh
  * connection. */
 void server_stop(struct server *s);

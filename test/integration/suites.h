@@ -41,7 +41,13 @@
     ROW(peer)         \
     ROW(fair)         \
     ROW(idle)         \
-    ROW(reload)
+    ROW(reload)       \
+    ROW(push)         \
+    ROW(push_calls)   \
+    ROW(push_users)   \
+    ROW(push_slow)    \
+    ROW(push_bad)     \
+    ROW(push_faults)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

@@ -8,6 +8,7 @@
 #define TESTAPP_APP_H
 
 #include "mario/mario.h"
+#include "mario/mario_push.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -48,31 +49,47 @@ extern struct app app; /* main.c */
 
 /* ---- State: the app's own counters; any thread adds, TEST_STATS and the report read ---- */
 
-#define OWN(ROW)                                                \
-    ROW(hook_connected)                                         \
-    ROW(hook_end_closed)                                        \
-    ROW(hook_end_timeout)                                       \
-    ROW(hook_end_error)                                         \
-    ROW(wrong_thread)                                           \
-    ROW(wrong_state)                                            \
-    ROW(err_type) /* of the last end hook */                    \
-    ROW(functions)                                              \
-    ROW(cleanups)                                               \
-    ROW(functions_away) /* those of them that were offloaded */ \
-    ROW(master_stalls)                                          \
-    ROW(master_returns)                                         \
-    ROW(alarm_stuck)                                            \
-    ROW(alarm_back)                                             \
-    ROW(alarm_replaced)                                         \
-    ROW(alarm_died)                                             \
-    ROW(alarm_pool)                                             \
-    ROW(alarm_limit)                                            \
-    ROW(called)    /* TEST_IN_CALLS got behind all calls */     \
-    ROW(alarm_akg) /* of the last alarm */                      \
-    ROW(alarm_v6)  /* those of IPv6 peers */                    \
-    ROW(usr1)      /* signals, with test.early = usr1 */        \
-    ROW(reloads)                                                \
-    ROW(wrong_canary)                                           \
+#define OWN(ROW)                                                                  \
+    ROW(hook_connected)                                                           \
+    ROW(hook_end_closed)                                                          \
+    ROW(hook_end_timeout)                                                         \
+    ROW(hook_end_error)                                                           \
+    ROW(wrong_thread)                                                             \
+    ROW(wrong_state)                                                              \
+    ROW(err_type) /* of the last end hook */                                      \
+    ROW(functions)                                                                \
+    ROW(cleanups)                                                                 \
+    ROW(functions_away) /* those of them that were offloaded */                   \
+    ROW(master_stalls)                                                            \
+    ROW(master_returns)                                                           \
+    ROW(alarm_stuck)                                                              \
+    ROW(alarm_back)                                                               \
+    ROW(alarm_replaced)                                                           \
+    ROW(alarm_died)                                                               \
+    ROW(alarm_pool)                                                               \
+    ROW(alarm_limit)                                                              \
+    ROW(called)    /* TEST_IN_CALLS got behind all calls */                       \
+    ROW(alarm_akg) /* of the last alarm */                                        \
+    ROW(alarm_v6)  /* those of IPv6 peers */                                      \
+    ROW(usr1)      /* signals, with test.early = usr1 */                          \
+    ROW(reloads)                                                                  \
+    ROW(wrong_canary)                                                             \
+    ROW(orders_accepted) /* of TEST_PUSH: calls of the library that returned 0 */ \
+    ROW(orders_refused)  /* those that did not */                                 \
+    ROW(scripts)         /* bodies of orders that were done */                    \
+    ROW(run_calls)       /* functions of ORDER_RUN that found their connection */ \
+    ROW(run_nobody)      /* functions of ORDER_RUN that found nobody */           \
+    ROW(each_calls)                                                               \
+    ROW(each_done)                                                                \
+    ROW(each_seen) /* as the last one said */                                     \
+    ROW(fired)     /* timers */                                                   \
+    ROW(bound)                                                                    \
+    ROW(bind_refused)                                                             \
+    ROW(threads_done)                                                             \
+    ROW(receipts)                                                                 \
+    ROW(receipt_targets)                                                          \
+    ROW(receipt_sent)                                                             \
+    ROW(receipt_dropped)                                                          \
     ROW(accept_step) /* accepted between two timer functions of the master, the first time many were */
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -92,7 +109,9 @@ struct track {
     uint16 cport;
     bool has_token;
     uint64 token;
-    char peer[64]; /* its name */
+    char peer[64];                   /* its name */
+    const struct script *end_script; /* its end hook does this too, or NULL */
+    uint64 due_ns[TEST_TIMERS];
 };
 
 /* Which slots of a worker are alive; only the worker touches its own. */
@@ -149,7 +168,10 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_SPIN, do_spin)               \
     ROW(TEST_SIGHT, do_sight)             \
     ROW(TEST_PEER, do_peer)               \
-    ROW(TEST_RELOAD, do_reload)
+    ROW(TEST_RELOAD, do_reload)           \
+    /* push.c, called.c */                \
+    ROW(TEST_PUSH, do_push)               \
+    ROW(TEST_RECEIPTS, do_receipts)
 
 #define ROW(id, f) sint32 f(CONN *c);
 FUNCTIONS(ROW)
@@ -197,10 +219,31 @@ void write_packet(CONN *c, uint16 akg_id, uint32 n, char fill);
 /* n bytes in all, n >= 8, in packets with data all 'r'. */
 void write_bytes(CONN *c, uint16 akg_id, uint32 n);
 
-/* counters.c: " name=value name=value ..." of the own counters; its length. Any thread. */
+/* push.c: CLOCK_MONOTONIC. Any thread. */
+uint64 now_ns(void);
+/* push.c: do them, as a function of c if it is not NULL, else on any thread; done: what became of each that is no
+ * other's, or NULL. Returns how many those are. *returns: what a function is to return. */
+uint32 do_orders(CONN *c, const struct test_order *orders, uint32 n, struct test_done *done, sint32 *returns);
+
+/* called.c: the order and its body, which may be handed over; it lives as long as the process. Any thread. */
+struct script;
+const struct script *script_make(const struct test_order *o, const struct test_order *body);
+/* called.c: have somebody else do it, as the order's kind says. As the library's functions: 0, or -1 with errno. */
+sint32 hand_over(CONN *c, const struct test_order *o, const struct script *body);
+/* called.c: in the connected hook, in an end hook; the bound function, the receipt function. */
+sint32 connected_orders(CONN *c);
+void end_orders(CONN *c, const struct script *s);
+sint32 on_bound(CONN *c);
+void on_receipt(const struct mario_receipt *r);
+/* called.c: on the master. */
+void do_master_orders(void);
+/* called.c: until the threads of ORDER_THREAD have ended. Main, when the server has stopped. */
+void await_threads(void);
+
+/* counters.c: " name=value name=value ..." of the own counters that are not 0; its length. Any thread. */
 int print_own(char *text, size_t size);
-/* A timer function, on the master: that as a line of the log. */
-void report(LOG_QUEUE *q, void *arg);
+/* That as a line of the log. Main, when the server has stopped. */
+void report(LOG_QUEUE *q);
 /* The alarm function, on the master. */
 void on_alarm(const struct mario_alarm *a);
 

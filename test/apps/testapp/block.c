@@ -132,6 +132,7 @@ void on_second(LOG_QUEUE *q, void *arg)
         own_accept_step = accepted - before;
     before = accepted;
     reload_if_asked();
+    do_master_orders();
     uint32 ms = stall_ms;
     (void) q;
     (void) arg;

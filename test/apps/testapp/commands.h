@@ -56,8 +56,14 @@ enum testapp_cmd {
     TEST_OWN_SIGNAL = 0x7065, /* waits for USR2 on the worker's loop; echoes. Inline only */
     TEST_RELOAD = 0x7033,     /* test_reload; echoes; soon after the master has the server use it, so often */
     TEST_CLOSE_FD = 0x7064,   /* uint32 test_close_fd: closes its own descriptor; see there */
-    TEST_OFFLOADED = 0x100,   /* to be added to a command */
-    TEST_CONCURRENT = 0x200   /* to be added instead */
+    TEST_PUSH = 0x7080,       /* test_order, so many; does them; -> test_done of each that is no other's */
+    TEST_PUSHED = 0x7081,     /* only sent: test_pushed, then 'p': what the orders send */
+    TEST_WROTE = 0x7082,      /* only sent: the same by ORDER_WRITE */
+    TEST_CALLED =
+        0x7083, /* only sent: test_called: a function of ORDER_RUN, _TIMER, _EACH, _AT_BOUND begins */
+    TEST_RECEIPTS = 0x7084, /* -> test_receipt of each, the last ones that came */
+    TEST_OFFLOADED = 0x100, /* to be added to a command */
+    TEST_CONCURRENT = 0x200 /* to be added instead */
 };
 
 enum test_place {
@@ -126,6 +132,90 @@ struct test_reload {
 struct test_who {
     uint32_t cip, worker, ind;
     uint16_t cport, in_buf_len, out_buf_len; /* cip, cport as in CONN */
+} __attribute__((packed));
+
+/*
+ * What TEST_PUSH does: a list of orders, one after the other. ORDER_RUN and those behind it in the enum have a body, the
+ * `body` orders that follow: these are done by the function that is handed over, whose connection is then c.
+ */
+enum test_order_kind {
+    ORDER_SEND, /* to the id, uid or group `to`, or to all */
+    ORDER_SEND_USER,
+    ORDER_SEND_GROUP,
+    ORDER_SEND_ALL,
+    ORDER_KICK, /* number: the reason_id */
+    ORDER_KICK_USER,
+    ORDER_JOIN_ID, /* connection `other`; group `to`, the next times those behind it; likewise the next three */
+    ORDER_LEAVE_ID,
+    ORDER_JOIN, /* c */
+    ORDER_LEAVE,
+    ORDER_BIND,         /* how: enum mario_bind; number: devices */
+    ORDER_POLICY,       /* how: enum mario_slow; number, limit: messages, bytes */
+    ORDER_STOP_MESSAGE, /* a message, or none */
+    ORDER_GROUP_COUNT,  /* value: the count */
+    ORDER_USER_COUNT,
+    ORDER_ID,         /* value: c's */
+    ORDER_WRITE,      /* a message to c->bufev */
+    ORDER_CLOSE,      /* close_conn(c, number) */
+    ORDER_RETURN,     /* the function then returns number, not 0 */
+    ORDER_STICK,      /* blocks until TEST_UNSTICK */
+    ORDER_END_THREAD, /* pthread_exit() */
+    ORDER_STOP,       /* mario_stop_server() */
+    ORDER_RUN,        /* mario_run() on connection `to` */
+    ORDER_TIMER,      /* mario_timer() of c in number ms; `to`: which of TEST_TIMERS */
+    ORDER_EACH,       /* mario_each_conn() */
+    ORDER_THREAD,     /* a thread of its own, which ends then */
+    ORDER_MASTER,     /* a timer function of the master, within a second */
+    ORDER_CONNECTED,  /* the connected hook, of each connection from now on */
+    ORDER_AT_END,     /* the end hook of c */
+    ORDER_AT_BOUND    /* the bound function, of each bind from now on */
+};
+
+#define TEST_TIMERS 4
+
+enum test_order_flag {
+    ORDER_KEEP = 1,      /* mario_msg_keep() */
+    ORDER_RECEIPT = 2,   /* mario_msg_receipt() with the tag `key`, else mario_msg_key() with it */
+    ORDER_OWN = 4,       /* `to` (ORDER_JOIN_ID, ORDER_LEAVE_ID: `other`) is c's id */
+    ORDER_BUT_ME = 8,    /* `other`, whom it does not reach, is c's id */
+    ORDER_PERSISTS = 16, /* as long as it is EAGAIN, again; for ORDER_THREAD */
+    ORDER_SAME = 32      /* `times` the same message */
+};
+
+struct test_order {
+    uint8_t kind, how;
+    uint16_t flags, body;
+    uint32_t times; /* once, and so often more */
+    uint32_t pause; /* us behind each time */
+    uint64_t to, other, key;
+    uint32_t len;    /* of the messages' data, at least test_pushed; 0 = none */
+    uint32_t sender; /* what stands in them */
+    uint32_t number; /* the number of the first one; the next one has the next */
+    uint32_t limit;
+} __attribute__((packed));
+
+struct test_pushed {
+    uint32_t sender, number;
+    uint64_t sent_ns; /* CLOCK_MONOTONIC */
+} __attribute__((packed));
+
+struct test_done {
+    int32_t rc, error; /* of the last time that it was not accepted, else 0, 0 */
+    uint32_t accepted; /* times */
+    uint64_t value;
+} __attribute__((packed));
+
+struct test_called {
+    uint8_t kind;    /* of the order */
+    uint8_t refused; /* ORDER_AT_BOUND: the bind was */
+    uint32_t which;  /* ORDER_TIMER: its number; else `sender` of the order */
+    int64_t late_us; /* ORDER_TIMER: behind its time */
+    uint64_t uid;    /* ORDER_AT_BOUND: as in mario_bound */
+    uint32_t connections;
+} __attribute__((packed));
+
+struct test_receipt {
+    uint64_t tag, targets, sent, dropped;
 } __attribute__((packed));
 
 #endif

@@ -11,17 +11,17 @@ OWN(ROW)
 int print_own(char *text, size_t size)
 {
     int n = 0;
-#define ROW(name) \
-    n += snprintf(text + n, size - (size_t) n, " " #name "=%llu", (unsigned long long) own_##name);
+#define ROW(name)        \
+    if (own_##name != 0) \
+        n += snprintf(text + n, size - (size_t) n, " " #name "=%llu", (unsigned long long) own_##name);
     OWN(ROW)
 #undef ROW
     return n;
 }
 
-void report(LOG_QUEUE *q, void *arg)
+void report(LOG_QUEUE *q)
 {
     char text[800];
-    (void) arg;
     print_own(text, sizeof text);
     slog_info_t(q, "testapp:%s", text);
 }

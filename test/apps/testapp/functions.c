@@ -20,7 +20,7 @@ sint32 do_echo(CONN *c)
 
 sint32 do_stats(CONN *c)
 {
-    char text[4096];
+    char text[8000];
     int n = print_own(text, sizeof text);
     for (uint32 i = 0; i < mario_stat_count(); i++)
         n += snprintf(text + n, sizeof text - (size_t) n, " %s=%llu", mario_stat_name(i),

@@ -6,6 +6,8 @@
 
 CONN *alive[MARIO_WORKERNUM_MAX][SLOTS];
 
+static _Atomic uint32 untracked; /* connections that began without memory for a track, and have not ended */
+
 static _Atomic bool has_stuck; /* in the connected hook, on worker 0 */
 
 /*
@@ -43,6 +45,10 @@ bool track_is_wrong(const CONN *c)
     struct track *t = c->user;
     if (!app.with_hooks)
         return false;
+    if (t == NULL && untracked > 0) {
+        untracked--; /* its end hook: the connected hook has refused it */
+        return true;
+    }
     if (t == NULL || t->magic != TRACK_MAGIC || t->cip != c->cip || t->cport != c->cport) {
         own_wrong_state++;
         return true;
@@ -59,8 +65,10 @@ sint32 on_connected(CONN *c)
         (c->ind < SLOTS && alive[c->owner->ind][c->ind] != NULL))
         own_wrong_state++;
     struct track *t = calloc(1, sizeof *t);
-    if (t == NULL)
+    if (t == NULL) {
+        untracked++;
         return -1;
+    }
     *t = (struct track){.magic = TRACK_MAGIC, .thread = thread_number(c), .cip = c->cip, .cport = c->cport};
     c->user = t;
     if (mario_peer(c, t->peer, sizeof t->peer) != 0)
@@ -78,7 +86,7 @@ sint32 on_connected(CONN *c)
         stick(1);
     else if (app.connected_mode == CONNECTED_DIE)
         abort();
-    return app.connected_mode == CONNECTED_REFUSE ? -1 : 0;
+    return app.connected_mode == CONNECTED_REFUSE ? -1 : connected_orders(c);
 }
 
 static sint32 on_end(CONN *c, _Atomic uint64 *counter)
@@ -98,6 +106,7 @@ static sint32 on_end(CONN *c, _Atomic uint64 *counter)
     close_conn(c, 1); /* over already: must do nothing */
     if (c->ind < SLOTS)
         alive[c->owner->ind][c->ind] = NULL;
+    end_orders(c, t->end_script);
     sint32 at_end = t->at_end;
     t->magic = 0;
     free(t);

@@ -68,6 +68,8 @@ int main(int argc, char **argv)
     if (app.stderr_is_full)
         stuff_stderr();
     start_server(app.server);
+    await_threads();
+    report(create_log_queue());
     code = mario_server_exit_code(app.server);
     mario_log_flush(2000);
     if (code == 3)

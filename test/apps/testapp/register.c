@@ -15,9 +15,9 @@ static const struct {
 
 bool register_all(void)
 {
-    bool ok = regist_stx(STX) == 0 && regist_alarm_func(on_alarm) == 0 &&
-              regist_timer_func(MARIO_TIMEOUT_MAX, report, NULL) == 0 &&
-              regist_timer_func(1, on_second, NULL) == 0 && regist_timer_func(1, die_on_second, NULL) == 0;
+    bool ok = regist_stx(STX) == 0 && regist_alarm_func(on_alarm) == 0 && regist_bound_func(on_bound) == 0 &&
+              regist_receipt_func(on_receipt) == 0 && regist_timer_func(1, on_second, NULL) == 0 &&
+              regist_timer_func(1, die_on_second, NULL) == 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ok = ok && regist_akg_func(rows[i].id, rows[i].f) == 0;
     for (size_t i = 0; app.with_offload && i < sizeof rows / sizeof rows[0]; i++)
@@ -50,6 +50,8 @@ sint32 do_register(CONN *c)
                    regist_disconnected_func(on_closed),
                    regist_akg_func_offload(0x1234, do_echo),
                    regist_akg_func_offload_concurrent(0x1235, do_echo),
+                   regist_bound_func(on_bound),
+                   regist_receipt_func(on_receipt),
                    regist_stx(1),
                    regist_timer_func(1, never_called, NULL)};
     return answer(c, rc, sizeof rc);
