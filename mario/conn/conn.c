@@ -464,10 +464,9 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
 static bool has_its_peer(const struct conn *c)
 {
     struct sockaddr_storage from = {0};
-    socklen_t len = sizeof from;
     const unsigned char *v6 = conn_address6(c);
-    if (getpeername(c->pub.fd, (struct sockaddr *) &from, &len) != 0)
-        return errno != EBADF && errno != ENOTSOCK;
+    if (stream_peer(c->pub.fd, &from) != 0)
+        return !stream_is_gone(errno);
     struct peer is = peer_of(&from);
     struct peer was = v6 != NULL ? peer_of_v6(v6, c->pub.cport) : peer_of_v4(c->pub.cip, c->pub.cport);
     return is.port == was.port && memcmp(is.address, was.address, sizeof is.address) == 0;

@@ -14,6 +14,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,24 @@ static inline bool stream_is_over(int fd)
     socklen_t len = sizeof state;
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) == 0 && len == sizeof state &&
            state == TCP_CLOSE;
+}
+
+/* Whether the peer is there no more: a reset has come, or both sides have closed. A FIN alone is none. */
+static inline bool stream_has_failed(int fd)
+{
+    struct pollfd p = {.fd = fd};
+#ifdef SYS_poll
+    return syscall(SYS_poll, &p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+#else
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
+#endif
+}
+
+/* Who is at the other end goes to from. 0, or -1 with errno. */
+static inline int stream_peer(int fd, struct sockaddr_storage *from)
+{
+    socklen_t len = sizeof *from;
+    return getpeername(fd, (struct sockaddr *) from, &len);
 }
 
 /* Nothing more is to be sent: a FIN goes out behind what the kernel has. What comes can still be read, and a peer that

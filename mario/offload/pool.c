@@ -8,7 +8,6 @@
 #include "mario/offload/pool.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +22,7 @@
 #include "mario/base/thread.h"
 #include "mario/exec/reply.h"
 #include "mario/mario_util.h"
+#include "mario/net/stream.h"
 #include "mario/process/crash.h"
 
 enum { AGAIN_NS = 10 * 1000 * 1000 }; /* between two attempts to start a successor */
@@ -113,14 +113,6 @@ static bool claim(struct job *j)
                                                    memory_order_acquire);
 }
 
-/* Whether nobody can take the answer any more: the peer has reset the connection, or the kernel has given it up. The
- * worker does not look, it does not read who waits for a function. Who has only closed its sending side is answered. */
-static bool is_gone(const struct job *j)
-{
-    struct pollfd p = {.fd = j->pub.fd};
-    return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP)) != 0;
-}
-
 static void run(struct thread *p, struct job *j)
 {
     struct executor *t = p->executor;
@@ -186,7 +178,9 @@ static void serve(struct thread *p)
             return;
         struct job *j = take(p->pool);
         bool ours = claim(j);
-        j->skipped = ours && is_gone(j);
+        /* Nobody can take the answer any more. The worker does not look: it does not read who waits for a function. Who
+         * has only closed its sending side is answered. */
+        j->skipped = ours && stream_has_failed(j->pub.fd);
         if (ours && !j->skipped)
             run(p, j);
         else
