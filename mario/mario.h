@@ -27,6 +27,7 @@
 #include "mario_akg.h"
 #include "mario_conn.h"
 #include "mario_log.h"
+#include "mario_push.h"
 #include "mario_server.h"
 #include "mario_types.h"
 #include "mario_util.h"
