@@ -98,6 +98,11 @@ static struct port *own_port(void)
     return p;
 }
 
+struct port *port_own(void)
+{
+    return port_here;
+}
+
 /* ---- The gate ---- */
 
 struct port *port_enter(void)

@@ -70,6 +70,9 @@ void port_clear(void (*f)(const struct order *o));
 struct port *port_enter(void);
 void port_leave(struct port *p);
 
+/* The calling thread's, if it has one; else NULL. */
+struct port *port_own(void);
+
 /* Enter without a port: only to look at what belongs to the workers. False with errno: ESHUTDOWN. */
 bool port_visit(void);
 void port_unvisit(void);

@@ -20,7 +20,7 @@ void dump_counters(LOG_QUEUE *q, const char *what, const struct stats *blocks, u
     char line[LINE_SIZE] = "";
     size_t used = 0;
     for (int c = 0; c < STAT_COUNT; c++) {
-        uint64_t sum = 0;
+        uint64_t sum = stats_get_shared((enum counter) c);
         for (uint32_t i = 0; i < count; i++)
             sum += stats_get(&blocks[i], (enum counter) c);
         if (sum == 0)

@@ -272,31 +272,54 @@ static void carry_out_user_bind(struct shard *s, const struct order *o)
                               .other = o->id});
 }
 
-/* What is for a user goes on to each of its connections. */
+/* It cannot be sent on to c's worker, where very much waits already. */
+static void drop_on_the_way(struct shard *s, struct mario_msg *m)
+{
+    stats_add(s->stats, STAT_push_targets, 1);
+    stats_add(s->stats, STAT_push_dropped_newest, 1);
+    message_target(m);
+    message_settle(m, SETTLED_DROPPED);
+}
+
+/* To each connection of a user. */
 static void carry_out_user(struct shard *s, const struct order *o)
 {
     const uint64_t *ids;
     uint32_t count = users_ids(&s->push->users, o->id, &ids);
-    struct order each = {.kind = o->kind == ORDER_USER ? ORDER_SEND : ORDER_KICK,
-                         .how = REASON_kicked,
-                         .akg = o->akg,
-                         .m = o->m};
+    struct order one = {.kind = ORDER_SEND, .m = o->m};
     if (count == 0)
         gone(s);
     for (uint32_t i = 0; i < count; i++) {
-        each.id = ids[i];
+        one.id = ids[i];
+        message_ref(o->m, 1);
+        if (push_post_some(s, id_worker(ids[i]), &one))
+            continue;
+        drop_on_the_way(s, o->m);
+        message_unref(o->m);
+    }
+    message_unref(o->m);
+}
+
+static void carry_out_user_kick(struct shard *s, const struct order *o)
+{
+    struct users *u = &s->push->users;
+    const uint64_t *ids;
+    struct order one = {.kind = ORDER_KICK, .how = REASON_kicked, .akg = o->akg, .m = o->m};
+    bool posted = true;
+    if (users_ids(u, o->id, &ids) == 0)
+        gone(s);
+    while (posted && users_ids(u, o->id, &ids) > 0) {
+        one.id = ids[0];
         if (o->m != NULL)
             message_ref(o->m, 1);
-        if (push_post_some(s, id_worker(ids[i]), &each))
-            continue;
-        if (o->m != NULL)
+        posted = push_post(s, id_worker(one.id), &one);
+        if (posted)
+            users_remove(u, o->id, one.id);
+        else if (o->m != NULL)
             message_unref(o->m);
-        stats_add(s->stats, STAT_push_refused_ring, 1);
     }
     if (o->m != NULL)
         message_unref(o->m);
-    while (o->kind == ORDER_USER_KICK && users_ids(&s->push->users, o->id, &ids) > 0)
-        users_remove(&s->push->users, o->id, ids[0]);
 }
 
 /* ---- Reading the lanes ---- */
@@ -333,8 +356,10 @@ static bool carry_out(struct shard *s, const struct order *o)
         carry_out_decided(s, o);
         return true;
     case ORDER_USER:
-    case ORDER_USER_KICK:
         carry_out_user(s, o);
+        return false;
+    case ORDER_USER_KICK:
+        carry_out_user_kick(s, o);
         return false;
     case ORDER_USER_BIND:
         carry_out_user_bind(s, o);
@@ -361,6 +386,14 @@ static bool is_late(uint64_t deadline)
     return clock_ns() > deadline;
 }
 
+static struct lane *own_lane(const struct shard *s)
+{
+    struct port *own = port_own();
+    return own == NULL ? NULL : port_lane(own, s->ind);
+}
+
+static void read_own_lane(struct shard *s, uint64_t deadline);
+
 /* A bounded number of orders of one lane. True if there may be more. */
 static bool read_lane(struct shard *s, struct lane *l, unsigned bit, uint64_t deadline)
 {
@@ -375,14 +408,28 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, uint64_t de
         }
         struct order o = *at;
         spsc_release(&l->ring);
-        if (carry_out(s, &o) && is_late(deadline))
+        if (!carry_out(s, &o))
+            continue;
+        if (is_late(deadline))
             return true;
+        if (l != own_lane(s))
+            read_own_lane(s, deadline);
     }
     return true;
 }
 
+/* What the functions of this worker have ordered comes first: who has their answer, and speaks of it through another
+ * worker, finds it done. */
+static void read_own_lane(struct shard *s, uint64_t deadline)
+{
+    struct lane *l = own_lane(s);
+    if (l != NULL && read_lane(s, l, port_own()->bit, deadline))
+        s->push->again |= UINT64_C(1) << port_own()->bit;
+}
+
 static void read_lanes(struct shard *s, uint64_t deadline)
 {
+    read_own_lane(s, deadline);
     uint64_t bits = s->push->again & PORT_LANES;
     s->push->again &= ~bits;
     for (; bits != 0; bits &= bits - 1) {
@@ -489,6 +536,12 @@ static void give_receipts(struct shard *s)
 }
 
 /* ---- The pass ---- */
+
+void orders_read(struct worker *w)
+{
+    if ((w->shard.push->again & PORT_LANES) != 0)
+        read_lanes(&w->shard, clock_ns() + SHARE_NS);
+}
 
 void orders_rung(struct worker *w, uint64_t bits)
 {

@@ -10,6 +10,9 @@
 /* The worker's bell was answered, and these bits were set: to be looked at in this pass. */
 void orders_rung(struct worker *w, uint64_t bits);
 
+/* Before answers of offloaded functions go out: what these have ordered is done, as far as it may be in one go. */
+void orders_read(struct worker *w);
+
 /* The time that it had set has come. */
 void orders_alarm(struct worker *w);
 

@@ -172,6 +172,8 @@ static void answer_bell(struct worker *w)
     uint64_t rung = doorbell_answer(&w->bell);
     orders_rung(w, rung & PORT_MASK);
     read_inbox(w, rung);
+    if (rung & UINT64_C(1) << BELL_DONE)
+        orders_read(w);
     if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL &&
         queue_collect(executor_here, dispatch_go_on))
         doorbell_ring(&w->bell, BELL_DONE);
