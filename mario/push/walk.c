@@ -5,6 +5,8 @@
 
 #include "mario/base/mem.h"
 
+enum { LOOK_MOST = 4096 /* places that a slice of all looks at */ };
+
 static void add(struct walk *w, const struct order *o)
 {
     w->messages[w->count++] = (struct walk_message){.m = o->m, .except = o->other};
@@ -31,7 +33,7 @@ bool walk_take(struct push *p, struct lane *l, unsigned bit)
     w->lane = l;
     w->bit = bit;
     w->group = first.id;
-    w->begun = false;
+    w->begun = w->over = false;
     w->each = NULL;
     w->seen = 0;
     w->count = 0;
@@ -59,28 +61,30 @@ static bool is_held_up(const struct push *p, const struct walk *w)
     return false;
 }
 
-static void begin(struct shard *s, struct walk *w)
+bool walk_begin(struct shard *s, struct walk *w)
 {
+    if (w->begun)
+        return true;
+    if (is_held_up(s->push, w))
+        return false;
     w->begun = true;
+    w->over = false;
     w->at = w->end = 0;
     if (w->group == 0) {
         w->end = s->walk_end = s->fresh;
         s->walk_at = 0;
     } else if (!rooms_walk_begin(&s->push->rooms, w->group, &w->in)) {
-        w->group = 0; /* nobody is in it: a walk of all, over none */
-        w->begun = false;
+        w->begun = false; /* nobody is in it: there is nothing to end, either */
+        w->over = true;
     }
+    return true;
 }
 
 struct walk *walk_turn(struct shard *s)
 {
-    struct push *p = s->push;
-    for (struct walk *w = p->walks; w != NULL; w = w->next) {
-        if (!w->begun && is_held_up(p, w))
-            continue;
-        if (!w->begun)
-            begin(s, w);
-        return w;
+    for (struct walk *w = s->push->walks; w != NULL; w = w->next) {
+        if (walk_begin(s, w))
+            return w;
     }
     return NULL;
 }
@@ -93,17 +97,27 @@ static bool was_there(struct conn *c)
     return c->state == CONN_OPEN && !newcomer;
 }
 
-uint32_t walk_next(struct shard *s, struct walk *w, uint32_t *slots, uint32_t n)
+/* Places may be empty, very many of them: so those that are looked at have a bound, too. */
+static uint32_t next_of_all(struct shard *s, struct walk *w, uint32_t *slots, uint32_t n)
 {
-    uint32_t count = 0;
-    if (w->group != 0)
-        return rooms_walk_next(&s->push->rooms, &w->in, slots, n);
-    while (count < n && w->at < w->end) {
+    uint32_t count = 0, last = w->end - w->at > LOOK_MOST ? w->at + LOOK_MOST : w->end;
+    for (; count < n && w->at < last; w->at++) {
         if (was_there(&s->conns[w->at]))
             slots[count++] = w->at;
-        w->at++;
     }
     s->walk_at = w->at;
+    w->over = w->at == w->end;
+    return count;
+}
+
+uint32_t walk_next(struct shard *s, struct walk *w, uint32_t *slots, uint32_t n)
+{
+    if (w->over)
+        return 0;
+    if (w->group == 0)
+        return next_of_all(s, w, slots, n);
+    uint32_t count = rooms_walk_next(&s->push->rooms, &w->in, slots, n);
+    w->over = count < n;
     return count;
 }
 

@@ -21,7 +21,8 @@ struct walk {
     struct lane *lane;
     unsigned bit;        /* of the lane's port */
     uint64_t group;      /* 0: all */
-    bool begun;          /* it walks; until then the target is another's */
+    bool begun;          /* it walks; until then the target is another's, or nobody is there */
+    bool over;           /* nobody is left */
     struct room_walk in; /* a group's */
     uint32_t at, end;    /* all: slots */
     struct each *each;   /* instead of messages; or NULL */
@@ -37,9 +38,11 @@ struct walk {
  * memory: it stays where it is. */
 bool walk_take(struct push *p, struct lane *l, unsigned bit);
 
+/* False if a walk with the same target has begun and is not over: w has to wait. */
+bool walk_begin(struct shard *s, struct walk *w);
 /* The walk whose turn it is, NULL if there is none; it has begun. */
 struct walk *walk_turn(struct shard *s);
-/* Slots of the next connections of it, at most n: how many; fewer than that only at its end. Who is not open any more may
+/* Slots of the next connections of it, at most n: how many; w->over once there are no more. Who is not open any more may
  * be among them. */
 uint32_t walk_next(struct shard *s, struct walk *w, uint32_t *slots, uint32_t n);
 /* It has had a slice: others have their turn before its next one. */

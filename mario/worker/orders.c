@@ -15,8 +15,8 @@
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
 #include "mario/exec/registry.h"
-#include "mario/push/walk.h"
 #include "mario/worker/dispatch.h"
+#include "mario/worker/walks.h"
 
 enum {
     LANE_BATCH = 1024,   /* orders of a lane that a pass carries out */
@@ -392,122 +392,56 @@ static struct lane *own_lane(const struct shard *s)
     return own == NULL ? NULL : port_lane(own, s->ind);
 }
 
-static void read_own_lane(struct shard *s, uint64_t deadline);
+static void read_own_lane(struct shard *s, struct stride *stride);
 
 /* A bounded number of orders of one lane. True if there may be more. */
-static bool read_lane(struct shard *s, struct lane *l, unsigned bit, uint64_t deadline)
+static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stride *stride)
 {
     for (int i = 0; i < LANE_BATCH; i++) {
         struct order *at = l->walk != NULL ? NULL : spsc_front(&l->ring);
         if (at == NULL)
-            return false; /* the end of a walk looks at it again */
+            return false;
         if (is_for_many(at)) {
             if (!walk_take(s->push, l, bit))
                 return true;
+            if (!walks_try(s, l, stride))
+                return false; /* the end of the walk looks at it again */
             continue;
         }
         struct order o = *at;
         spsc_release(&l->ring);
         if (!carry_out(s, &o))
             continue;
-        if (is_late(deadline))
+        if (is_late(stride->deadline))
             return true;
         if (l != own_lane(s))
-            read_own_lane(s, deadline);
+            read_own_lane(s, stride);
     }
     return true;
 }
 
 /* What the functions of this worker have ordered comes first: who has their answer, and speaks of it through another
  * worker, finds it done. */
-static void read_own_lane(struct shard *s, uint64_t deadline)
+static void read_own_lane(struct shard *s, struct stride *stride)
 {
     struct lane *l = own_lane(s);
-    if (l != NULL && read_lane(s, l, port_own()->bit, deadline))
+    if (l != NULL && read_lane(s, l, port_own()->bit, stride))
         s->push->again |= UINT64_C(1) << port_own()->bit;
 }
 
-static void read_lanes(struct shard *s, uint64_t deadline)
+static void read_lanes(struct shard *s, struct stride *stride)
 {
-    read_own_lane(s, deadline);
+    read_own_lane(s, stride);
     uint64_t bits = s->push->again & PORT_LANES;
     s->push->again &= ~bits;
     for (; bits != 0; bits &= bits - 1) {
         unsigned bit = (unsigned) __builtin_ctzll(bits);
         for (struct port *p = port_first(bit); p != NULL; p = p->next) {
             struct lane *l = port_lane(p, s->ind);
-            if (l != NULL && read_lane(s, l, bit, deadline))
+            if (l != NULL && read_lane(s, l, bit, stride))
                 s->push->again |= UINT64_C(1) << bit;
         }
     }
-}
-
-/* ---- Walks ---- */
-
-static void put_all(struct shard *s, struct conn *c, const struct walk *w)
-{
-    uint64_t id = id_of(s->ind, c->pub.ind, c->generation);
-    struct slow_policy policy = push_policy(s, c);
-    for (uint32_t i = 0; i < w->count && c->state == CONN_OPEN; i++) {
-        if (w->messages[i].except != id)
-            delivery_put(c, w->messages[i].m, &policy);
-    }
-}
-
-/* The messages of a walk, for a slice of its connections. True at its end. */
-static bool walk_messages(struct shard *s, struct walk *w)
-{
-    uint32_t slots[WALK_SLICE];
-    uint32_t n = walk_next(s, w, slots, WALK_SLICE);
-    for (uint32_t i = 0; i < n; i++) {
-        if (i + 4 < n)
-            __builtin_prefetch(&s->conns[slots[i + 4]]);
-        put_all(s, &s->conns[slots[i]], w);
-    }
-    return n < WALK_SLICE;
-}
-
-/* A call on all: for a slice of them, or for as long as there is time. True at its end. */
-static bool walk_each(struct shard *s, struct walk *w, uint64_t deadline)
-{
-    uint32_t slot;
-    for (uint32_t i = 0; i < WALK_SLICE && !is_late(deadline); i++) {
-        if (walk_next(s, w, &slot, 1) == 0)
-            return true;
-        w->seen++;
-        dispatch_call(executor_here, &s->conns[slot], w->each->f, w->each->arg);
-    }
-    return false;
-}
-
-static void call_done(void *arg)
-{
-    const struct each *e = arg;
-    e->done(e->arg, atomic_load_explicit(&e->seen, memory_order_relaxed));
-}
-
-static void finish_each(struct each *e)
-{
-    struct each copy = {.arg = e->arg, .done = e->done};
-    atomic_init(&copy.seen, atomic_load_explicit(&e->seen, memory_order_relaxed));
-    free(e);
-    if (copy.done != NULL)
-        dispatch_alone(executor_here, call_done, &copy);
-}
-
-static void walk_some(struct shard *s, uint64_t deadline)
-{
-    struct walk *w = walk_turn(s);
-    if (w == NULL)
-        return;
-    bool over = w->each != NULL ? walk_each(s, w, deadline) : walk_messages(s, w);
-    if (!over) {
-        walk_yield(s->push, w);
-        return;
-    }
-    struct each *each = walk_end(s, w);
-    if (each != NULL)
-        finish_each(each);
 }
 
 /* ---- Timers, receipts ---- */
@@ -540,7 +474,7 @@ static void give_receipts(struct shard *s)
 void orders_read(struct worker *w)
 {
     if ((w->shard.push->again & PORT_LANES) != 0)
-        read_lanes(&w->shard, clock_ns() + SHARE_NS);
+        read_lanes(&w->shard, &(struct stride){.left = WALK_SLICE, .deadline = clock_ns() + SHARE_NS});
 }
 
 void orders_rung(struct worker *w, uint64_t bits)
@@ -593,11 +527,11 @@ void orders_pass(struct worker *w)
     struct push *p = s->push;
     if (is_idle(p, s))
         return;
-    uint64_t deadline = clock_ns() + SHARE_NS;
+    struct stride stride = {.left = WALK_SLICE, .deadline = clock_ns() + SHARE_NS};
     push_post_backlog(s);
-    fire_timers(s, deadline);
-    read_lanes(s, deadline);
-    walk_some(s, deadline);
+    fire_timers(s, stride.deadline);
+    walks_go_on(s, stride.deadline);
+    read_lanes(s, &stride);
     delivery_flush(s);
     p->again &= PORT_LANES;
     give_receipts(s);

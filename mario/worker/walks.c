@@ -1,0 +1,94 @@
+/*
+ * walks.c: carrying out orders for many connections. Runs on the worker's thread; nothing here may be called from
+ * elsewhere. A walk stands in struct push wherever user code is called, so that another thread may go on with it.
+ */
+#include "mario/worker/walks.h"
+
+#include <stdlib.h>
+
+#include "mario/base/clock.h"
+#include "mario/base/id.h"
+#include "mario/worker/dispatch.h"
+
+enum { AHEAD = 4 /* connections whose first line is fetched before their turn */ };
+
+static void put_all(struct shard *s, struct conn *c, const struct walk *w)
+{
+    uint64_t id = id_of(s->ind, c->pub.ind, c->generation);
+    struct slow_policy policy = push_policy(s, c);
+    for (uint32_t i = 0; i < w->count && c->state == CONN_OPEN; i++) {
+        if (w->messages[i].except != id)
+            delivery_put(c, w->messages[i].m, &policy);
+    }
+}
+
+/* The messages of a walk, for at most n connections. For how many. */
+static uint32_t walk_messages(struct shard *s, struct walk *w, uint32_t n)
+{
+    uint32_t slots[WALK_SLICE];
+    uint32_t found = walk_next(s, w, slots, n);
+    for (uint32_t i = 0; i < found; i++) {
+        if (i + AHEAD < found)
+            delivery_prefetch(s, slots[i + AHEAD]);
+        put_all(s, &s->conns[slots[i]], w);
+    }
+    return found;
+}
+
+/* A call on all: for at most n of them, and for as long as there is time. */
+static void walk_each(struct shard *s, struct walk *w, uint32_t n, uint64_t deadline)
+{
+    uint32_t slot;
+    for (uint32_t i = 0; i < n && !w->over && clock_ns() <= deadline; i++) {
+        if (walk_next(s, w, &slot, 1) == 0)
+            continue;
+        w->seen++;
+        dispatch_call(executor_here, &s->conns[slot], w->each->f, w->each->arg);
+    }
+}
+
+static void call_done(void *arg)
+{
+    const struct each *e = arg;
+    e->done(e->arg, atomic_load_explicit(&e->seen, memory_order_relaxed));
+}
+
+static void finish_each(struct each *e)
+{
+    struct each copy = {.arg = e->arg, .done = e->done};
+    atomic_init(&copy.seen, atomic_load_explicit(&e->seen, memory_order_relaxed));
+    free(e);
+    if (copy.done != NULL)
+        dispatch_alone(executor_here, call_done, &copy);
+}
+
+/* As far as the stride allows. True if it is over, and gone. */
+static bool walk_slice(struct shard *s, struct walk *w, struct stride *stride)
+{
+    uint32_t used = stride->left;
+    if (w->each != NULL)
+        walk_each(s, w, stride->left, stride->deadline);
+    else
+        used = walk_messages(s, w, stride->left);
+    if (!w->over) {
+        stride->left = 0;
+        return false;
+    }
+    stride->left -= used;
+    struct each *each = walk_end(s, w);
+    if (each != NULL)
+        finish_each(each);
+    return true;
+}
+
+void walks_go_on(struct shard *s, uint64_t deadline)
+{
+    struct walk *w = walk_turn(s);
+    if (w != NULL && !walk_slice(s, w, &(struct stride){.left = WALK_SLICE, .deadline = deadline}))
+        walk_yield(s->push, w);
+}
+
+bool walks_try(struct shard *s, const struct lane *l, struct stride *stride)
+{
+    return stride->left > 0 && walk_begin(s, l->walk) && walk_slice(s, l->walk, stride);
+}
