@@ -214,6 +214,33 @@ START_TEST(behind_what_is_written)
 }
 END_TEST
 
+/* Goal: what an offloaded function sends does not wait for its end: it is there before what it writes. */
+START_TEST(before_an_offloaded_function_returns)
+{
+    struct server s;
+    struct ears e;
+    start(&s);
+    ears_open(&e, &s, 2);
+    const struct test_order orders[] = {
+        {.kind = ORDER_WRITE, .len = 100},
+        {.kind = ORDER_SEND, .flags = ORDER_OWN, .len = 100, .sender = 1},
+        {.kind = ORDER_STICK},
+    };
+    uint64_t before = e.each[0].replies;
+    client_send_packet(e.each[0].fd, (uint16_t) (TEST_PUSH + (_i == 0 ? TEST_OFFLOADED : TEST_CONCURRENT)),
+                       orders, sizeof orders);
+    ears_wait(&e, ears_have_heard, 1, "the message");
+    ck_assert_uint_eq(e.each[0].before, before);
+    while (e.each[0].replies == before) { /* it may only now begin to block */
+        ear_ask(&e, 1, TEST_UNSTICK, NULL, 0);
+        ears_turn(&e, 10);
+    }
+    ck_assert_uint_eq(e.each[0].written, 1);
+    ears_wait_quiet(&e, 0, 1);
+    finish(&s, &e);
+}
+END_TEST
+
 /* Goal: what one thread sends to a connection, by its id, to its group and to all, comes in the order in which it was
  * sent, and the notice of a kick last. From a function, offloaded ones, a thread. */
 START_TEST(one_order_for_all_ways)
@@ -544,6 +571,7 @@ Suite *push_suite(void)
     tcase_add_test(c, messages_of_every_length);
     c = itest_case(s, "order", 30);
     tcase_add_test(c, behind_what_is_written);
+    tcase_add_loop_test(c, before_an_offloaded_function_returns, 0, 2);
     tcase_add_loop_test(c, one_order_for_all_ways, 0, 3);
     tcase_add_loop_test(c, the_same_order_for_all_members, 0, 2);
     c = itest_case(s, "groups", 30);
