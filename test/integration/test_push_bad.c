@@ -389,8 +389,9 @@ START_TEST(a_ring_is_full)
     server_start(&s, "testapp", "server.workernum=2", "push.ring=16", "watch.warn_ms=0", NULL);
     ears_open(&e, &s, 4); /* 0 and 2 are of one worker, 1 and 3 of the other */
     ck_assert_uint_eq(id_worker_of(e.each[0].id), id_worker_of(e.each[2].id));
+    uint64_t functions = ear_counter(&e, 0, "functions");
     ear_tell(&e, 1, ORDERS({.kind = ORDER_STICK}), 1);
-    itest_sleep(20 * ITEST_SLOW);
+    ear_wait_counter(&e, 0, "functions", functions + 1);
     ear_do(&e, 0, TEST_PUSH,
            ORDERS({.kind = ORDER_SEND, .to = e.each[3].id, .times = TRIES - 1, .len = 50, .sender = 1},
                   {.kind = ORDER_SEND_ALL, .times = TRIES - 1, .len = 50, .sender = 2}),
