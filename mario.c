@@ -76,7 +76,9 @@ static sint32 open_log(const struct maritcp_conf *conf, int is_restart)
 /* What the server needs before it runs. Says in one line what failed. */
 static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
 {
-    if (function_register(server, conf->collect_interval) != 0)
+    struct function_settings settings = {
+        .stx = conf->stx, .policy = conf->login_policy, .interval = conf->collect_interval};
+    if (function_register(server, &settings) != 0)
         return -1;
     if (regist_stx(conf->stx) == 0 && start_log_thread() == 0)
         return 0;

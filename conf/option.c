@@ -18,6 +18,7 @@
 
 static const char *const full_names[] = {"refuse", "wait", NULL};
 static const char *const assign_names[] = {"round_robin", "least", NULL};
+static const char *const policy_names[] = {"many", "kick_old", "refuse_new", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const slow_names[] = {"close", "drop_oldest", "drop_newest", "coalesce", NULL};
 static const char *const uring_names[] = {"off", "auto", NULL};
@@ -28,6 +29,8 @@ _Static_assert(MARIO_SLOW_CLOSE == 0 && MARIO_SLOW_DROP_OLDEST == 1 && MARIO_SLO
                    MARIO_SLOW_COALESCE == 3,
                "slow_names is in the order of the enum");
 _Static_assert(MARIO_URING_OFF == 0 && MARIO_URING_AUTO == 1, "uring_names is in the order of the enum");
+_Static_assert(MARIO_BIND_MANY == 0 && MARIO_BIND_KICK_OLD == 1 && MARIO_BIND_REFUSE_NEW == 2,
+               "policy_names is in the order of the enum");
 _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in the order of the enum");
 
 const struct row conf_rows[] = {
@@ -142,6 +145,9 @@ const struct row conf_rows[] = {
      "on does the same at the first line of a new day."},
     {"log", "keep", ROW_NUMBER, "7", 1, MARIO_LOG_KEEP_MAX, NULL, AT(log.keep),
      "How many such files are kept, as FILE.1 and so on. The oldest is removed."},
+    {"login", "policy", ROW_ENUM, "many", 0, 2, policy_names, AT(login_policy),
+     "What a LOGIN means when its uid is logged in on other connections. many lets them be, kick_old closes the older "
+     "ones, refuse_new this one."},
     {"collect", "interval", ROW_NUMBER, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
      "Seconds between two log lines that say how many are online."},
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "mario/mario_log.h"
+#include "mario/mario_push.h"
 #include "mario/mario_server.h"
 #include "mario/mario_types.h"
 
@@ -32,15 +33,16 @@ struct maritcp_conf {
     struct mario_log_options log;
     char log_level[CONF_LEVELS_SIZE]; /* mario_log_levels() takes it */
     uint32 collect_interval;          /* seconds */
-    char listen[CONF_LISTEN_SIZE];    /* as server.listen */
-    char log_file[PATH_MAX];          /* as log.target; also server.death_log */
-    char user[CONF_USER_SIZE];        /* as server.user */
-    char unix_group[CONF_USER_SIZE];  /* as server.unix_group */
-    int supervise;                    /* 1: under mario_supervise() */
-    char file[PATH_MAX];              /* what was read; "" if there was none */
-    bool once;                        /* that is a pipe or the like, which cannot be read a second time */
-    bool again;                       /* this was read while the server runs: see conf_load_again() */
-    sint32 origin[CONF_ROWS_MAX];     /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
+    enum mario_bind login_policy;
+    char listen[CONF_LISTEN_SIZE];   /* as server.listen */
+    char log_file[PATH_MAX];         /* as log.target; also server.death_log */
+    char user[CONF_USER_SIZE];       /* as server.user */
+    char unix_group[CONF_USER_SIZE]; /* as server.unix_group */
+    int supervise;                   /* 1: under mario_supervise() */
+    char file[PATH_MAX];             /* what was read; "" if there was none */
+    bool once;                       /* that is a pipe or the like, which cannot be read a second time */
+    bool again;                      /* this was read while the server runs: see conf_load_again() */
+    sint32 origin[CONF_ROWS_MAX];    /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
 };
 
 /* What was wrong: one printable line without a newline, empty if nothing was. */

@@ -22,19 +22,16 @@ static void online_move(struct online *o, uint32 step)
     __atomic_store_n(&o->count, __atomic_load_n(&o->count, __ATOMIC_RELAXED) + step, __ATOMIC_RELAXED);
 }
 
-/* c->user is the counter that c is counted in, NULL while it is in none. */
-void online_enter(CONN *c)
+void online_enter(const CONN *c)
 {
-    if (c->user != NULL)
-        return;
-    c->user = &online_of[c->owner->ind];
-    online_move(c->user, 1);
+    online_move(&online_of[c->owner->ind], 1);
 }
 
+/* A connection that has a user was counted, by this worker: c->owner->ind is the same for its whole life. */
 sint32 online_leave(CONN *c)
 {
-    if (c->user != NULL)
-        online_move(c->user, (uint32) -1);
+    if (login_user(c) != 0)
+        online_move(&online_of[c->owner->ind], (uint32) -1);
     c->user = NULL;
     return 0;
 }

@@ -13,13 +13,16 @@ static const struct {
     const char *name;
     FUNC_PTR run;
 } function_rows[] = {
-    {CMD_FUNCTION_LOGIN, "login", login_answer},
-    {CMD_FUNCTION_SAY_HELLO, "say_hello", hello_answer},
-    {CMD_FUNCTION_ECHO, "echo", echo_answer},
+    {CMD_FUNCTION_LOGIN, "login", login_answer}, {CMD_FUNCTION_SAY_HELLO, "say_hello", hello_answer},
+    {CMD_FUNCTION_ECHO, "echo", echo_answer},    {CMD_FUNCTION_PUSH_TO, "push_to", push_to_answer},
+    {CMD_FUNCTION_JOIN, "join", join_answer},    {CMD_FUNCTION_LEAVE, "leave", leave_answer},
+    {CMD_FUNCTION_SAY, "say", say_answer},       {CMD_FUNCTION_WHO, "who", who_answer},
 };
 
-sint32 function_register(SERVER *server, uint32 interval)
+sint32 function_register(SERVER *server, const struct function_settings *settings)
 {
+    answer_setup(settings->stx);
+    login_setup(settings->policy);
     for (size_t i = 0; i < sizeof function_rows / sizeof function_rows[0]; i++) {
         if (regist_akg_func(function_rows[i].id, function_rows[i].run) != 0) {
             fprintf(stderr, "maritcp: %s cannot be registered as 0x%04x\n", function_rows[i].name,
@@ -27,8 +30,12 @@ sint32 function_register(SERVER *server, uint32 interval)
             return -1;
         }
     }
+    if (settings->policy != MARIO_BIND_MANY && regist_bound_func(login_decided) != 0) {
+        fprintf(stderr, "maritcp: login.policy cannot be registered\n");
+        return -1;
+    }
     if (regist_disconnected_func(online_leave) != 0 ||
-        regist_timer_func(interval, online_report, server) != 0) {
+        regist_timer_func(settings->interval, online_report, server) != 0) {
         fprintf(stderr, "maritcp: the online count cannot be registered\n");
         return -1;
     }

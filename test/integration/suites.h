@@ -22,6 +22,8 @@
     ROW(slow)         \
     ROW(keepalive)    \
     ROW(load)         \
+    ROW(commands)     \
+    ROW(talk)         \
     ROW(sockets)      \
     ROW(signals)      \
     ROW(addresses)    \

@@ -14,9 +14,9 @@
 #include "harness.h"
 #include "program.h"
 
-enum { BYTES = 256, REASONS = 3, QUIET_MS = 20 };
+enum { BYTES = 256, REASONS = 4, QUIET_MS = 20 };
 
-static const char *const reasons[REASONS] = {"bad_stx", "bad_length", "unknown_akg"};
+static const char *const reasons[REASONS] = {"bad_stx", "bad_length", "unknown_akg", "function_error"};
 
 struct run {
     struct server server;

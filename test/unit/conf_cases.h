@@ -62,6 +62,7 @@ static const struct {
     {"push.ring", "8", "out of range", "16 .. 65536"},
     {"push.ring", "4095", "no power of two", "a power of two, 16 .. 65536"},
     {"push.uring", "on", "not one of the words", "off, auto"},
+    {"login.policy", "kick", "not one of the words", "many, kick_old, refuse_new"},
     {"watch.warn_ms", "-1", "negative", "0 .. 3600000"},
     {"watch.replace_ms", "99", "below watch.warn_ms", "0, 100 .. 3600000"},
     {"watch.replace_max", "1001", "out of range", "0 .. 1000"},
@@ -132,7 +133,7 @@ static const struct {
     const char *says;
 } bad_files[] = {
     {TEXT("[sever]\n"), 1,
-     "did you mean [server]? (allowed: server, output, offload, push, watch, log, collect)"},
+     "did you mean [server]? (allowed: server, output, offload, push, watch, log, login, collect)"},
     {TEXT("[]\n"), 1, "unknown section"},
     {TEXT("\n[nonsense]\nport = 1\n"), 2, "unknown section 'nonsense' ("},
     {TEXT("[server\nport = 1\n"), 1, "missing ']'"},
@@ -239,6 +240,7 @@ static const struct {
     {"[push]\nmemory = 0\nlowat = 0\n", "push", "lowat", "0"},
     {"[push]\nslow = coalesce\nring = 65536\n", "push", "slow", "coalesce"},
     {"[push]\nuring = auto\n", "push", "uring", "auto"},
+    {"[login]\npolicy = refuse_new\n", "login", "policy", "refuse_new"},
     {"[log]\nfile = /var/log/a b.log\n", "log", "file", "/var/log/a b.log"},
     {"[log]\nlevel = err , conn = debug\n", "log", "level", "err , conn = debug"},
     {"[log]\nfile = ./syslog\n", "log", "file", "./syslog"},

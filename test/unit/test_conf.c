@@ -218,7 +218,7 @@ START_TEST(test_fields)
         "prefault=on\nunix_mode=0640\nunix_group=0\n"
         "[output]\nhigh=10k\nmax=11k\n[push]\nqueue=16\nbytes=17k\nmemory=18m\nslow=drop_newest\n"
         "lowat=19k\nring=32\nuring=auto\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
-        "rotate_size=13k\nrotate_daily=on\nkeep=14\n[collect]\ninterval=12\n";
+        "rotate_size=13k\nrotate_daily=on\nkeep=14\n[login]\npolicy=kick_old\n[collect]\ninterval=12\n";
     ck_assert_msg(load_text(&conf, text, sizeof(text) - 1) == 0, "%s", err.text);
     const struct mario_options *o = &conf.server;
     ck_assert_str_eq(o->listen, "127.0.0.1:7");
@@ -247,6 +247,7 @@ START_TEST(test_fields)
     ck_assert_uint_eq(o->push_lowat, 19 * 1024);
     ck_assert_uint_eq(o->push_ring, 32);
     ck_assert_int_eq(o->push_uring, MARIO_URING_AUTO);
+    ck_assert_int_eq(conf.login_policy, MARIO_BIND_KICK_OLD);
     ck_assert_str_eq(conf.log_file, "x");
     ck_assert_str_eq(conf.log.target, "x");
     ck_assert_str_eq(conf.log_level, "warn,conn=debug");
