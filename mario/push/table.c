@@ -82,8 +82,11 @@ bool table_init(struct table *t)
     *t = (struct table){.used = 0};
     if (getrandom(t->seed, sizeof t->seed, GRND_NONBLOCK) != sizeof t->seed)
         t->seed[0] = clock_ns() ^ (uintptr_t) t;
+    atomic_init(&t->state, 0); /* no entries: table_fini() and table_each() find nothing */
+    if (!have_block(t, TABLE_SHIFT_MIN))
+        return false;
     atomic_init(&t->state, TABLE_SHIFT_MIN);
-    return have_block(t, TABLE_SHIFT_MIN);
+    return true;
 }
 
 void table_fini(struct table *t)
