@@ -285,6 +285,8 @@ static bool give_up_messages(struct shard *s, struct conn *c)
         return false;
     stats_add(s->stats, STAT_push_dropped_oldest, messages);
     stats_add(s->stats, STAT_push_victims, 1);
+    if (c->outbox->messages == 0)
+        strike(s, c->outbox); /* replies may wait still: they take nothing of what is short */
     if (c->outbox->count > 0)
         return true;
     delivery_drop(c); /* nothing is left to be waited for */

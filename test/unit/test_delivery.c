@@ -428,6 +428,29 @@ START_TEST(the_slowest_give_way)
 }
 END_TEST
 
+/* Goal: whose messages have gone, and for whom only replies wait, holds nothing of what is short: he is not closed for it. */
+START_TEST(replies_take_nothing_of_it)
+{
+    static const struct slow_policy any = {.how = MARIO_SLOW_CLOSE, .bytes = 1000000000};
+    struct conn *a = pool_open();
+    while (a->outbox == NULL)
+        ck_assert_int_ne(output_send_bytes(a, noise, BIG), OUTPUT_BROKEN);
+    put(a, "a", &any);
+    struct conn *b = open_stopped();
+    put_keep(b, "b", &any);
+    ck_assert_uint_eq(pool.shard.delivery.first, 1 + a->pub.ind);
+    (void) delivery_relieve(&pool.shard);
+    ck_assert_uint_eq(pool_stat(STAT_push_dropped_oldest), 1);
+    ck_assert_uint_eq(pool.shard.delivery.first, 1 + b->pub.ind);
+    (void) delivery_relieve(&pool.shard);
+    ck_assert(a->state == CONN_OPEN && a->reason == REASON_NONE && b->reason == REASON_push_memory);
+    put(a, "again", &any); /* now he is watched again */
+    ck_assert_uint_eq(pool.shard.delivery.first, 1 + a->pub.ind);
+    ck_assert_str_eq(heard(a), "again");
+    check_over();
+}
+END_TEST
+
 /* Goal: whose queue is empty then is not watched for writing any more. */
 START_TEST(nothing_left_to_wait_for)
 {
@@ -578,6 +601,7 @@ Suite *delivery_suite(void)
     tcase_add_test(c, a_place_used_again);
     tcase_add_test(c, a_peer_that_has_gone);
     tcase_add_test(c, the_slowest_give_way);
+    tcase_add_test(c, replies_take_nothing_of_it);
     tcase_add_test(c, nothing_left_to_wait_for);
     tcase_add_test(c, queues_are_counted);
     tcase_add_loop_test(c, whatever_comes, 0, 4);
