@@ -49,7 +49,8 @@
     ROW(push_users)   \
     ROW(push_slow)    \
     ROW(push_bad)     \
-    ROW(push_faults)
+    ROW(push_faults)  \
+    ROW(push_hostile)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
