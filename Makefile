@@ -172,6 +172,11 @@ bench-models: deps-bench all ## measure every way to write a server side by side
 	@$(MAKE) --no-print-directory -C bench/models
 	@python3 bench/models.py $(ARGS)
 
+bench-push: deps-bench all ## measure pushing to many, beside peers that are installed; ARGS=--quick
+	@$(MAKE) --no-print-directory -C bench/models
+	@$(MAKE) --no-print-directory -C bench/push
+	@python3 bench/push.py $(ARGS)
+
 million: deps-million all ## a million connections, in a guest if this machine cannot: N=1000000 HOLD=60
 	@N=$(or $(N),1000000) HOLD=$(or $(HOLD),60) bench/million/run
 
@@ -226,6 +231,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models million demo deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push million demo deps $(DEPS) \
 	install \
 	clean help

@@ -61,8 +61,8 @@ def start_process(argv, core, **streams):
         os.sched_setaffinity(0, {core})
 
     try:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, preexec_fn=in_child,
-                                   start_new_session=True, **streams)
+        process = subprocess.Popen(argv, preexec_fn=in_child, start_new_session=True,
+                                   **{"stdin": subprocess.DEVNULL, **streams})
     except OSError as error:
         raise BenchError(f"cannot start {argv[0]}: {error.strerror}") from error
     children.append(process)
