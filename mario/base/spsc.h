@@ -76,7 +76,20 @@ static inline void spsc_commit(struct spsc *r)
     atomic_store_explicit(&r->tail, tail + 1, memory_order_release);
 }
 
+/* How many slots were ever published, modulo 2^32: what spsc_is_read_to() takes. */
+static inline uint32_t spsc_published(const struct spsc *r)
+{
+    return atomic_load_explicit(&r->tail, memory_order_relaxed); /* our own */
+}
+
 /* ---- Consumer ---- */
+
+/* Whether all slots are given back that were published when spsc_published() said so; that is less than 2^31 ago. */
+static inline bool spsc_is_read_to(const struct spsc *r, uint32_t published)
+{
+    uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed); /* our own */
+    return (int32_t) (head - published) >= 0;
+}
 
 /* The oldest published slot, or NULL when the ring is empty. It stays ours until spsc_release(). */
 static inline void *spsc_front(struct spsc *r)

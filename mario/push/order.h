@@ -17,7 +17,7 @@ enum order_kind {
     ORDER_LEAVE,   /* other: the group */
     ORDER_POLICY,  /* how: enum mario_slow; number: messages; other: bytes */
     ORDER_TIMER,   /* number: ms; f, arg */
-    ORDER_BIND,    /* other: the user; how: enum mario_bind; number: devices */
+    ORDER_BIND,    /* other: the user; how: enum mario_bind; number: devices; behind: at the user's home */
     ORDER_DECIDED, /* other: the user; how: it was refused; number: connections */
     /* for each worker that may have somebody */
     ORDER_GROUP, /* id: the group; m, other: the connection that is left out */
@@ -26,13 +26,19 @@ enum order_kind {
     /* for a user's home */
     ORDER_USER,      /* id: the user; m */
     ORDER_USER_KICK, /* id: the user; m, akg */
-    ORDER_USER_BIND, /* id: the user; other: the connection; how, number */
+    ORDER_USER_BIND, /* id: the user; other: the connection; how, number, behind */
     ORDER_USER_END   /* id: the user; other: the connection */
 };
 
 struct each;
 
 typedef int32_t (*order_func)(CONN *c, void *arg);
+
+/* What a thread has ordered of a worker so far: `given` orders through this port. */
+struct order_mark {
+    uint32_t port;
+    uint32_t given;
+};
 
 struct order {
     uint8_t kind; /* enum order_kind */
@@ -44,6 +50,7 @@ struct order {
         struct mario_msg *m; /* with a reference */
         order_func f;
         struct each *each;
+        struct order_mark behind;
     };
     union {
         void *arg;

@@ -49,7 +49,8 @@ static struct port *create(void)
         return NULL;
     memset(p, 0, sizeof *p);
     atomic_init(&p->taken, true);
-    uint32_t at = atomic_fetch_add_explicit(&hub.made, 1, memory_order_relaxed) % PORT_BITS;
+    p->number = atomic_fetch_add_explicit(&hub.made, 1, memory_order_relaxed);
+    uint32_t at = p->number % PORT_BITS;
     p->bit = PORT_BIT_FIRST + at;
     p->next = atomic_load_explicit(&hub.ports[at], memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&hub.ports[at], &p->next, p, memory_order_seq_cst,
@@ -221,6 +222,21 @@ struct order *port_reserve(struct port *p, uint32_t worker)
     if (o == NULL)
         errno = EAGAIN;
     return o;
+}
+
+struct order_mark port_mark(struct port *p, uint32_t worker)
+{
+    struct lane *l = atomic_load_explicit(&p->lanes[worker], memory_order_relaxed);
+    return (struct order_mark){.port = p->number, .given = l == NULL ? 0 : spsc_published(&l->ring)};
+}
+
+struct port *port_unread(struct order_mark m, uint32_t worker)
+{
+    struct port *p = port_first(PORT_BIT_FIRST + m.port % PORT_BITS);
+    while (p->number != m.port)
+        p = p->next;
+    struct lane *l = port_lane(p, worker);
+    return l == NULL || spsc_is_read_to(&l->ring, m.given) ? NULL : p;
 }
 
 /* See port.h. */

@@ -49,8 +49,9 @@ struct lane {
 struct port {
     _Alignas(64) _Atomic bool inside; /* who has it (w) -> who closes the gate (r) */
     _Atomic bool taken;
-    unsigned bit;                                      /* of doorbells */
-    struct port *next;                                 /* with the same bit: constant */
+    uint32_t number;   /* constant, like the next two: the how manieth it is */
+    unsigned bit;      /* of doorbells */
+    struct port *next; /* with the same bit */
     _Atomic(struct lane *) lanes[MARIO_WORKERNUM_MAX]; /* who has it (w) -> worker (r); NULL until used */
 };
 
@@ -87,6 +88,9 @@ void port_wake(uint32_t worker, unsigned bit);
 /* It is filled: the worker is to see it. */
 void port_commit(struct port *p, uint32_t worker);
 
+/* How much was ordered of that worker so far through this port, which is the caller's. */
+struct order_mark port_mark(struct port *p, uint32_t worker);
+
 /* ---- A shard ---- */
 
 /* A port that belongs to nobody else until port_put_back(). NULL without memory. */
@@ -95,6 +99,8 @@ void port_put_back(struct port **p);
 
 /* The worker: the first port of this bit; the others are behind it. */
 struct port *port_first(unsigned bit);
+/* The worker: the port of this mark, if what was ordered of the worker before it is not all read; else NULL. */
+struct port *port_unread(struct order_mark m, uint32_t worker);
 /* The lane to this worker; NULL if there is none yet. */
 static inline struct lane *port_lane(struct port *p, uint32_t worker)
 {

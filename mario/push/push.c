@@ -284,14 +284,21 @@ uint64_t mario_group_count(uint64_t group)
 
 int32_t mario_bind(CONN *c, uint64_t uid, enum mario_bind how, uint32_t devices_max)
 {
-    if (uid == 0 || (unsigned) how > MARIO_BIND_REFUSE_NEW)
+    struct order o = {.kind = ORDER_BIND,
+                      .how = (uint8_t) how,
+                      .number = devices_max,
+                      .id = mario_conn_id(c),
+                      .other = uid};
+    struct port *p;
+    if (uid == 0 || (unsigned) how > MARIO_BIND_REFUSE_NEW || o.id == 0)
         return refuse(EINVAL);
-    return order_conn(&(struct order){.kind = ORDER_BIND,
-                                      .how = (uint8_t) how,
-                                      .number = devices_max,
-                                      .id = mario_conn_id(c),
-                                      .other = uid},
-                      NULL);
+    if ((p = port_enter()) == NULL)
+        return -1;
+    /* It goes to the home by way of its own worker, and must not overtake there what this thread has ordered of it. */
+    o.behind = port_mark(p, push_home(uid));
+    int32_t rc = order_inside(p, id_worker(o.id), &o, NULL);
+    port_leave(p);
+    return rc;
 }
 
 uint64_t mario_user_count(uint64_t uid)

@@ -181,10 +181,13 @@ static void carry_out_bind(struct shard *s, const struct order *o)
         return;
     if (m->uid != o->other)
         m->wanted = o->other;
-    tell_home(
-        s, c, o->other,
-        &(struct order){
-            .kind = ORDER_USER_BIND, .how = o->how, .number = o->number, .id = o->other, .other = o->id});
+    tell_home(s, c, o->other,
+              &(struct order){.kind = ORDER_USER_BIND,
+                              .how = o->how,
+                              .number = o->number,
+                              .id = o->other,
+                              .other = o->id,
+                              .behind = o->behind});
 }
 
 /* The user that it has is given up for the one that it wanted when that is decided, if it was not refused. */
@@ -393,6 +396,7 @@ static struct lane *own_lane(const struct shard *s)
 }
 
 static void read_own_lane(struct shard *s, struct stride *stride);
+static bool is_in_turn(struct shard *s, const struct order *bind, struct stride *stride);
 
 /* A bounded number of orders of one lane. True if there may be more. */
 static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stride *stride)
@@ -408,6 +412,8 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stri
                 return false; /* the end of the walk looks at it again */
             continue;
         }
+        if (at->kind == ORDER_USER_BIND && !is_in_turn(s, at, stride))
+            return true;
         struct order o = *at;
         spsc_release(&l->ring);
         if (!carry_out(s, &o))
@@ -418,6 +424,18 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stri
             read_own_lane(s, stride);
     }
     return true;
+}
+
+/* Whether what the thread that binds had ordered of this home before is done. If not, it is now, as far as may be in one
+ * go: so a notice to a user's former connections, or a kick, does not reach the one that is bound behind it. */
+static bool is_in_turn(struct shard *s, const struct order *bind, struct stride *stride)
+{
+    struct port *p = port_unread(bind->behind, s->ind);
+    if (p == NULL)
+        return true;
+    if (read_lane(s, port_lane(p, s->ind), p->bit, stride))
+        s->push->again |= UINT64_C(1) << p->bit;
+    return port_unread(bind->behind, s->ind) == NULL;
 }
 
 /* What the functions of this worker have ordered comes first: who has their answer, and speaks of it through another
