@@ -131,7 +131,19 @@ $(B)/apps/login-db: $(wildcard example/login-db/*.[ch]) $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $(wildcard example/login-db/*.c) $(LIB) $(LDFLAGS_ALL) $(LIBS) $$(pkg-config --cflags --libs sqlite3)
 	@echo "  LD   $@"
 
-APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db
+# The chat: its server, the client and the robots. The lists are those of its own Makefiles.
+chat_src = $(addprefix example/chat/,$(shell sed -n 's/^$(1) = //p' example/chat/Makefile.tree))
+CHAT = $(addprefix $(B)/apps/chat-,server client robots)
+
+$(B)/apps/chat-server: $(call obj,$(call chat_src,SERVER)) $(LIB)
+$(B)/apps/chat-client: $(call obj,$(call chat_src,CLIENT))
+$(B)/apps/chat-robots: $(call obj,$(call chat_src,ROBOTS))
+$(CHAT):
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(filter %.o,$^) $(filter $(LIB),$^) $(LDFLAGS_ALL) $(if $(filter $(LIB),$^),$(LIBS))
+	@echo "  LD   $@"
+
+APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(CHAT)
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
@@ -184,6 +196,10 @@ demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop i
 	@$(MAKE) --no-print-directory all
 	@scripts/demo
 
+demo-chat: deps-build ## a chat in a minute: two people, a second login, a thousand robots
+	@$(MAKE) --no-print-directory all $(CHAT)
+	@APPS=$(B)/apps scripts/demo-chat
+
 # ---- Installing ----
 
 deps: ## install the Debian packages that building and testing need
@@ -211,7 +227,7 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
 	install -m 644 docs/bench/*.md docs/bench/*.svg $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench/
-	@for e in counter login-db; do \
+	@for e in counter login-db chat; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
 	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \
 	        $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e/ || exit 1; \
@@ -231,6 +247,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push million demo deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push million demo demo-chat deps $(DEPS) \
 	install \
 	clean help

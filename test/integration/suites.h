@@ -50,7 +50,9 @@
     ROW(push_slow)    \
     ROW(push_bad)     \
     ROW(push_faults)  \
-    ROW(push_hostile)
+    ROW(push_hostile) \
+    ROW(chat)         \
+    ROW(chat_client)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

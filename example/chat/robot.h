@@ -1,0 +1,79 @@
+/*
+ * robot.h: one robot of very many: it logs in, joins the lobby and a room, talks, and checks all that it hears. One
+ * thread for all of them.
+ *
+ * It does one thing at a time and waits for what must come of it. Half-way one in ten leaves its room and joins it again,
+ * one logs in a second time while the first connection is still there, one loses its connection.
+ */
+#ifndef ROBOT_H
+#define ROBOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "link.h"
+
+/* What all robots are to do; constant. */
+extern struct plan {
+    struct link_address server;
+    int epoll; /* what it reports has the robot's pointer, with bit 0 for its second connection */
+    uint32_t robots, rooms;
+    uint32_t lines;       /* each says so many */
+    uint32_t interval_ms; /* from one thing to the next, on average */
+} plan;
+
+/* What they have seen. */
+extern struct tally {
+    uint64_t said, heard;         /* lines */
+    uint64_t tell, told, private; /* private ones: sent, confirmed, received */
+    uint64_t presence, history, replaced, busy;
+    uint64_t bad_gap, bad_order, bad_content, bad_history, bad_packet, bad_end, bad_answer, bad_connect;
+    uint32_t waiting, over; /* robots that have done their part; that have quit */
+    uint32_t *latency;      /* microseconds from saying to hearing, of each own line */
+    uint64_t latencies, latencies_size;
+} tally;
+
+enum stage { ROBOT_IDLE, ROBOT_BUSY, ROBOT_WAITS, ROBOT_QUITS, ROBOT_OVER };
+
+/* Where it is in a room. */
+struct stay {
+    bool is_in;
+    uint32_t next; /* the line that must come next */
+};
+
+struct robot {
+    char name[CHAT_NAME];
+    uint32_t number, room;
+    enum stage stage;
+    uint32_t step;    /* of its script */
+    uint16_t awaited; /* the packet that ends this step; 0 = none, the next one begins at next_at */
+    uint64_t next_at; /* microseconds, as now_us() */
+    uint64_t asked_at;
+    uint32_t said;
+    struct link link; /* where it speaks */
+    struct link
+        other; /* the one that it logs in with while link is there; then the one that is to be replaced */
+    struct stay lobby, own;
+};
+
+uint64_t now_us(void);
+
+/* All lines that were heard, by room and number: everybody must hear the same. Room plan.rooms is the lobby. 0 or -1. */
+int record_setup(void);
+void record_clear(void);
+/* The number of the last line of a room. */
+uint32_t record_last(uint32_t room);
+
+void robot_init(struct robot *r, uint32_t number);
+/* Begin. */
+void robot_start(struct robot *r);
+/* Time has passed; a socket is ready. */
+void robot_tick(struct robot *r, uint64_t now);
+void robot_ready(struct robot *r, bool on_other);
+/* Whether it has heard everything that was said. */
+bool robot_has_all(const struct robot *r);
+/* Say QUIT. */
+void robot_quit(struct robot *r);
+void robot_close(struct robot *r);
+
+#endif
