@@ -6,25 +6,33 @@
 
 #include "function.h"
 
-/* Read the group that a command with at most `more` bytes behind it names. 0, or -1 after a line in the log: c has no
- * right to ask, or the packet is wrong. */
-static sint32 group_read(const CONN *c, const char *command, uint32 more, uint64 *group)
+/* The group that a command with at most `more` bytes behind it names; 0, which is none, after a line in the log: c has
+ * no right to ask, or the packet is wrong. */
+static uint64 group_read(const CONN *c, const char *command, uint32 more)
 {
     GROUP_REQ req;
     uint32 head = SIZE_OF_HEAD + sizeof req;
+    const char *wrong = NULL;
     if (login_user(c) == 0)
-        return answer_warn(c, command, "before LOGIN");
-    if (c->in_buf_len < head || c->in_buf_len - head > more)
-        return answer_warn(c, command, c->in_buf_len < head ? "no group in it" : "too long");
-    memcpy(&req, c->in_buf + SIZE_OF_HEAD, sizeof req);
-    *group = req.group;
-    return req.group != 0 ? 0 : answer_warn(c, command, "there is no group 0");
+        wrong = "before LOGIN";
+    else if (c->in_buf_len < head)
+        wrong = "no group in it";
+    else if (c->in_buf_len - head > more)
+        wrong = "too long";
+    if (wrong == NULL) {
+        memcpy(&req, c->in_buf + SIZE_OF_HEAD, sizeof req);
+        if (req.group != 0)
+            return req.group;
+        wrong = "there is no group 0";
+    }
+    answer_warn(c, command, wrong);
+    return 0;
 }
 
 sint32 join_answer(CONN *c)
 {
-    uint64 group;
-    if (group_read(c, "JOIN", 0, &group) != 0)
+    uint64 group = group_read(c, "JOIN", 0);
+    if (group == 0)
         return -1;
     if (mario_join(c, group) != 0)
         return answer_refused(c, CMD_FUNCTION_JOIN, REFUSED_BUSY);
@@ -33,8 +41,8 @@ sint32 join_answer(CONN *c)
 
 sint32 leave_answer(CONN *c)
 {
-    uint64 group;
-    if (group_read(c, "LEAVE", 0, &group) != 0)
+    uint64 group = group_read(c, "LEAVE", 0);
+    if (group == 0)
         return -1;
     if (mario_leave(c, group) != 0)
         return answer_refused(c, CMD_FUNCTION_LEAVE, REFUSED_BUSY);
@@ -53,9 +61,9 @@ static struct mario_msg *group_message(const CONN *c, uint64 group, const void *
 /* Who says more than the server can take loses it, and goes on: there is no answer to say so in. */
 sint32 say_answer(CONN *c)
 {
-    uint64 group;
     uint32 head = SIZE_OF_HEAD + sizeof(GROUP_REQ);
-    if (group_read(c, "SAY", SAY_MAX, &group) != 0)
+    uint64 group = group_read(c, "SAY", SAY_MAX);
+    if (group == 0)
         return -1;
     struct mario_msg *m = group_message(c, group, c->in_buf + head, c->in_buf_len - head);
     if (m == NULL || mario_send_group(group, m, mario_conn_id(c)) != 0)
@@ -66,8 +74,8 @@ sint32 say_answer(CONN *c)
 
 sint32 who_answer(CONN *c)
 {
-    uint64 group;
-    if (group_read(c, "WHO", 0, &group) != 0)
+    uint64 group = group_read(c, "WHO", 0);
+    if (group == 0)
         return -1;
     WHO_RSP rsp = {.count = mario_group_count(group)};
     return answer_with(c, CMD_FUNCTION_WHO, &rsp, sizeof rsp);
