@@ -322,3 +322,23 @@ void ears_wait_quiet(struct ears *e, uint32_t i, uint64_t targets)
     ears_wait(e, ears_have_heard, sent, "all that was sent is heard");
     ITEST_ASSERT(ears_heard(e) == sent, "%" PRIu64 " heard, %" PRIu64 " sent", ears_heard(e), sent);
 }
+
+/* Until the question has this answer. */
+static void expect(struct ears *e, uint32_t i, struct test_order question, uint64_t n)
+{
+    uint64_t have, end = itest_deadline(EAR_MS);
+    while ((have = ear_order(e, i, question)) != n) {
+        ITEST_ASSERT(mono_ns() < end, "%" PRIu64 " instead of %" PRIu64 "; see %s", have, n, e->server->dir);
+        ears_turn(e, 1);
+    }
+}
+
+void ears_expect_members(struct ears *e, uint32_t i, uint64_t group, uint64_t n)
+{
+    expect(e, i, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = group}, n);
+}
+
+void ears_expect_bound(struct ears *e, uint32_t i, uint64_t uid, uint64_t n)
+{
+    expect(e, i, (struct test_order){.kind = ORDER_USER_COUNT, .to = uid}, n);
+}

@@ -90,6 +90,10 @@ void ear_wait_counter(struct ears *e, uint32_t i, const char *name, uint64_t lea
  * i. `targets`: as many as there must have been until now, to anybody. */
 void ears_wait_quiet(struct ears *e, uint32_t i, uint64_t targets);
 
+/* Until a group has so many members, a user so many connections, asked by connection i. */
+void ears_expect_members(struct ears *e, uint32_t i, uint64_t group, uint64_t n);
+void ears_expect_bound(struct ears *e, uint32_t i, uint64_t uid, uint64_t n);
+
 /* Which worker an id is of. */
 static inline uint32_t id_worker_of(uint64_t id)
 {

@@ -45,6 +45,7 @@
     ROW(idle)         \
     ROW(reload)       \
     ROW(push)         \
+    ROW(push_groups)  \
     ROW(push_calls)   \
     ROW(push_users)   \
     ROW(push_slow)    \

@@ -144,6 +144,33 @@ START_TEST(it_blocks)
 }
 END_TEST
 
+/* Goal: each call of a walk blocks until its worker is replaced: the walk goes on behind it, and is through once. */
+START_TEST(a_walk_that_blocks_each_time)
+{
+    enum { EARS = 4 };
+    struct server s;
+    struct ears e;
+    watch_start(&s, NULL, NULL);
+    ears_open(&e, &s, EARS);
+    ear_tell(&e, 0, ORDERS({.kind = ORDER_EACH, .body = 1}, {.kind = ORDER_STICK}), 2);
+    uint64_t end = itest_deadline(EAR_MS);
+    while (server_log_count(&s, "has taken its place") < EARS) {
+        ITEST_ASSERT(mono_ns() < end, "%u are replaced; see %s", server_log_count(&s, "has taken its place"),
+                     s.dir);
+        ears_turn(&e, 10);
+    }
+    server_wait_counter(&s, "each_done", 1, EAR_MS);
+    ck_assert_uint_eq(server_counter(&s, "each_seen"), EARS);
+    int fd = client_open(&s);
+    unstick(fd);
+    close(fd);
+    ears_wait(&e, ears_have_ended, EARS, "all are closed");
+    finish(&s, &e);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), EARS);
+    ck_assert_uint_eq(server_counter(&s, "each_done"), 1);
+}
+END_TEST
+
 /* Goal: a process that died and was started again pushes as ever. */
 START_TEST(after_a_restart)
 {
@@ -285,9 +312,8 @@ START_TEST(in_every_hook)
     ear_wait_counter(&e, 0, "threads_done", 1);
     ear_wait_counter(&e, 0, "closed", rounds * EARS);
     for (uint64_t g = GROUP; g < GROUP + 3; g++)
-        ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = g}),
-                          g == GROUP);
-    ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_USER_COUNT, .to = 1000}), 0);
+        ears_expect_members(&e, 0, g, g == GROUP);
+    ears_expect_bound(&e, 0, 1000, 0);
     finish(&s, &e);
     ck_assert_uint_eq(server_counter(&s, "fired"), 0);
 }
@@ -327,9 +353,9 @@ START_TEST(all_leave_at_once)
     ears_wait(&e, ears_have_heard, EARS + (_i == 1), "each end");
     ck_assert_uint_eq(e.each[1].heard, EARS + (_i == 1));
     ear_wait_counter(&e, 0, "closed", EARS);
-    ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = GROUP}), 1);
+    ears_expect_members(&e, 0, GROUP, 1);
     ear_order(&e, 1, (struct test_order){.kind = ORDER_LEAVE, .to = GROUP});
-    ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = GROUP}), 0);
+    ears_expect_members(&e, 0, GROUP, 0);
     finish(&s, &e);
 }
 END_TEST
@@ -361,8 +387,8 @@ START_TEST(an_offloaded_function_outlives_its_connection)
         ears_turn(&e, 10);
     }
     ear_wait_counter(&e, 0, "closed", 1);
-    ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = GROUP}), 0);
-    ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_USER_COUNT, .to = 5}), 0);
+    ears_expect_members(&e, 0, GROUP, 0);
+    ears_expect_bound(&e, 0, 5, 0);
     finish(&s, &e);
     ck_assert_uint_le(server_counter(&s, "run_nobody") + server_counter(&s, "run_calls"), 1);
 }
@@ -421,9 +447,8 @@ START_TEST(one_allocation_fails)
     ck_assert_uint_gt(atomic_load(&b->failed), hit);
     ear_wait_counter(&e, 0, "closed", TRIES + 5);
     for (uint32_t n = 0; n < TRIES; n += 7) {
-        ck_assert_uint_eq(
-            ear_order(&e, 0, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = GROUP + 1 + n * 1000}), 0);
-        ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_USER_COUNT, .to = 100 + n}), 0);
+        ears_expect_members(&e, 0, GROUP + 1 + n * 1000, 0);
+        ears_expect_bound(&e, 0, 100 + n, 0);
     }
     uint64_t heard = e.each[1].heard;
     ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_GROUP, .to = GROUP, .len = 300, .sender = 1});
@@ -487,6 +512,7 @@ Suite *push_faults_suite(void)
     tcase_add_test(c, a_takeover_while_a_function_sends);
     tcase_add_loop_test(c, a_thread_ends_in_it, 0, 4);
     tcase_add_loop_test(c, it_blocks, 0, 3);
+    tcase_add_test(c, a_walk_that_blocks_each_time);
     tcase_add_test(c, after_a_restart);
     c = itest_case(s, "stop", 40);
     tcase_add_test(c, a_stop_amid_broadcasts);

@@ -261,6 +261,36 @@ START_TEST(replies_are_not_dropped)
 }
 END_TEST
 
+/* Goal: what is pushed has to be taken in time as replies have; who takes some of it now and then stays. */
+START_TEST(taken_in_time)
+{
+    struct server s;
+    struct ears e, slow;
+    start(&s, "push.slow=drop_newest", "server.write_timeout=1");
+    ears_open(&e, &s, 1);
+    ears_open_narrow(&slow, &s, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        ear_deafen(&slow, i, true);
+        ear_order(&e, 0, flood(&slow, i, 0, 60));
+    }
+    wait_targets(&e, 120);
+    for (uint64_t end = itest_deadline(EAR_MS); ear_counter(&e, 0, "closed_write_timeout") == 0;) {
+        ITEST_ASSERT(mono_ns() < end, "who takes nothing is not closed; see %s", s.dir);
+        ear_deafen(&slow, 1, false);
+        ears_turn(&slow, 0);
+        ear_deafen(&slow, 1, true);
+        ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND, .to = slow.each[1].id, .len = LEN});
+        itest_sleep(20); /* time itself is the matter */
+    }
+    ck_assert_int_ge(slow.each[1].fd, 0);
+    ear_deafen(&slow, 0, false);
+    ears_wait(&slow, ear_has_ended, 0, "its end");
+    ears_close(&slow);
+    finish(&s, &e);
+    ck_assert_uint_eq(server_counter(&s, "closed_write_timeout"), 1);
+}
+END_TEST
+
 /* ---- Many who stopped ---- */
 
 /* Goal: 300 who have stopped reading, and one who reads: he hears all; what the stopped ones hold is bounded in the
@@ -469,6 +499,7 @@ Suite *push_slow_suite(void)
     tcase_add_loop_test(c, closed_for_it, 0, 3);
     tcase_add_loop_test(c, what_is_to_be_kept_is_kept, 0, 3);
     tcase_add_test(c, replies_are_not_dropped);
+    tcase_add_test(c, taken_in_time);
     c = itest_case(s, "stopped", 60);
     tcase_add_test(c, three_hundred_stopped);
     tcase_add_test(c, one_and_two_stopped);

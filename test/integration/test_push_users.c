@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ears.h"
+#include "mario/mario_akg.h"
 #include "mario/mario_push.h"
 
 #define UID UINT64_C(0xabcdef0123)
@@ -46,16 +47,6 @@ static uint64_t user_count(struct ears *e, uint32_t i, uint64_t uid)
     return ear_order(e, i, (struct test_order){.kind = ORDER_USER_COUNT, .to = uid});
 }
 
-static void expect_count(struct ears *e, uint32_t i, uint64_t uid, uint64_t n)
-{
-    uint64_t have, end = itest_deadline(EAR_MS);
-    while ((have = user_count(e, i, uid)) != n) {
-        ITEST_ASSERT(mono_ns() < end, "%llu are bound instead of %llu; see %s", (unsigned long long) have,
-                     (unsigned long long) n, e->server->dir);
-        ears_turn(e, 1);
-    }
-}
-
 /* ---- Who stays ---- */
 
 /* Goal: beside one another: all devices of a user hear what is sent to him, in order; an end removes its own; the bound
@@ -79,10 +70,10 @@ START_TEST(beside_the_others)
     ears_wait_quiet(&e, 0, DEVICES * COUNT);
     for (uint32_t i = 1; i <= DEVICES; i++)
         ck_assert(e.each[i].heard == COUNT && e.each[i].gaps == 0);
-    expect_count(&e, 0, UID, DEVICES);
+    ears_expect_bound(&e, 0, UID, DEVICES);
     for (uint32_t i = 1; i <= DEVICES; i++) {
         ear_close(&e, i);
-        expect_count(&e, 0, UID, DEVICES - i);
+        ears_expect_bound(&e, 0, UID, DEVICES - i);
     }
     ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_USER, .to = UID, .len = 60, .sender = 1});
     finish(&s, &e);
@@ -105,10 +96,12 @@ START_TEST(the_newest_stay)
         ck_assert_uint_eq(e.each[i].last_called.connections, i < stay ? i : stay);
         if (i > stay)
             ears_wait(&e, ear_has_ended, i - stay, "the oldest closes");
-        expect_count(&e, 0, UID, i < stay ? i : stay);
+        ears_expect_bound(&e, 0, UID, i < stay ? i : stay);
     }
     for (uint32_t i = 1; i <= LOGINS - stay; i++)
         ck_assert_int_eq(e.each[i].how, END_FIN);
+    ear_wait_counter(&e, 0, "hook_end_closed", LOGINS - stay);
+    ck_assert_uint_eq(ear_counter(&e, 0, "err_type"), g_akg_closed_id); /* nobody gave one */
     ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_USER, .to = UID, .len = 60, .sender = 1});
     ears_wait_quiet(&e, 0, stay);
     finish(&s, &e);
@@ -135,16 +128,16 @@ START_TEST(the_older_ones_stay)
         ck_assert_uint_eq(e.each[i].last_called.refused, i > stay);
         ck_assert_uint_eq(e.each[i].last_called.connections, i < stay ? i : stay);
     }
-    expect_count(&e, 0, UID, stay);
+    ears_expect_bound(&e, 0, UID, stay);
     ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_USER, .to = UID, .len = 60, .sender = 1});
     ears_wait_quiet(&e, 0, stay);
     ck_assert_uint_eq(e.each[1].heard, 1);
     ear_close(&e, LOGINS); /* refused: its end is nobody's */
     ear_close(&e, 1);
-    expect_count(&e, 0, UID, stay - 1);
+    ears_expect_bound(&e, 0, UID, stay - 1);
     bind_to(&e, LOGINS - 1, UID, cases[_i].how, cases[_i].devices); /* now there is a place */
     ck_assert_uint_eq(e.each[LOGINS - 1].last_called.refused, 0);
-    expect_count(&e, 0, UID, stay);
+    ears_expect_bound(&e, 0, UID, stay);
     finish(&s, &e);
     ck_assert_uint_eq(server_counter(&s, "bind_refused"), LOGINS - stay);
 }
@@ -159,7 +152,7 @@ START_TEST(bound_twice)
     start(&s, &e, 3);
     for (int k = 0; k < 3; k++) {
         bind_to(&e, 1, UID, MARIO_BIND_KICK_OLD, 1);
-        expect_count(&e, 0, UID, 1);
+        ears_expect_bound(&e, 0, UID, 1);
     }
     bind_to(&e, 2, UID + 1, MARIO_BIND_MANY, 0);
     bind_to(&e, 1, UID + 1, MARIO_BIND_REFUSE_NEW, 1);
@@ -169,15 +162,15 @@ START_TEST(bound_twice)
     for (uint64_t k = 2; k < 12; k++) { /* homes on all workers */
         bind_to(&e, 1, UID + k, MARIO_BIND_MANY, 0);
         ck_assert_uint_eq(e.each[1].last_called.refused, 0);
-        expect_count(&e, 0, UID + k, 1);
-        expect_count(&e, 0, UID + (k == 2 ? 0 : k - 1), 0);
+        ears_expect_bound(&e, 0, UID + k, 1);
+        ears_expect_bound(&e, 0, UID + (k == 2 ? 0 : k - 1), 0);
     }
     ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_USER, .to = UID, .len = 60, .sender = 1});
     ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_USER, .to = UID + 11, .len = 60, .sender = 2});
     ears_wait(&e, ears_have_heard, 1, "what is sent to the last one");
     ck_assert_uint_eq(e.each[1].from[2], 1);
     ear_close(&e, 1);
-    expect_count(&e, 0, UID + 11, 0);
+    ears_expect_bound(&e, 0, UID + 11, 0);
     ck_assert_uint_eq(user_count(&e, 0, UID + 1), 1);
     finish(&s, &e);
     ck_assert_uint_eq(server_counter(&s, "push_targets"), 1);
@@ -211,7 +204,7 @@ START_TEST(a_crowd_of_logins)
             }
         } while (left > 1);
         ck_assert_uint_eq(left, 1);
-        expect_count(&e, 0, UID, 1);
+        ears_expect_bound(&e, 0, UID, 1);
         uint64_t before = ears_heard(&e);
         ear_order(&e, 0, (struct test_order){.kind = ORDER_SEND_USER, .to = UID, .len = 60});
         ears_wait(&e, ears_have_heard, before + 1, "the one that stays hears it");
@@ -220,7 +213,7 @@ START_TEST(a_crowd_of_logins)
             ear_close(&e, i);
             ear_reopen(&e, i);
         }
-        expect_count(&e, 0, UID, 0);
+        ears_expect_bound(&e, 0, UID, 0);
     }
     finish(&s, &e);
     ck_assert_uint_eq(server_counter(&s, "closed_replaced"), rounds * (CROWD - 1));
@@ -246,7 +239,7 @@ START_TEST(an_old_end_never_unbinds_the_new_one)
         ears_wait(&e, one_has_been_told, new, "the bind is decided");
         ck_assert_int_ge(e.each[new].fd, 0);
         server_wait_fds(&s, s.fds + 2, EAR_MS); /* the old one's end is over */
-        expect_count(&e, 0, UID, 1);
+        ears_expect_bound(&e, 0, UID, 1);
     }
     finish(&s, &e);
     ck_assert_uint_eq(server_counter(&s, "bound"), rounds + 1);
@@ -313,8 +306,40 @@ START_TEST(the_bound_function_acts)
     ears_wait(&e, the_first_has_heard, 1, "what it has sent");
     if (_i == 2)
         ck_assert_uint_eq(e.each[1].heard, 2);
-    expect_count(&e, 0, UID, 0);
+    ears_expect_bound(&e, 0, UID, 0);
     finish(&s, &e);
+}
+END_TEST
+
+/* Goal: the id of a kick chooses the end hook, and is what that one sees; without a last word, too. */
+START_TEST(the_hook_of_a_kick)
+{
+    static const struct {
+        uint32_t id;
+        const char *hook;
+    } cases[] = {{g_akg_timeout_id, "hook_end_timeout"},
+                 {g_akg_error_id, "hook_end_error"},
+                 {g_akg_closed_id, "hook_end_closed"},
+                 {77, "hook_end_closed"}};
+    struct server s;
+    struct ears e;
+    start(&s, &e, 9);
+    for (uint32_t i = 1; i <= 8; i++) {
+        uint32_t id = cases[i % 4].id;
+        uint64_t before = ear_counter(&e, 0, cases[i % 4].hook);
+        ear_order(&e, 0,
+                  (struct test_order){.kind = ORDER_KICK,
+                                      .to = e.each[i].id,
+                                      .number = id,
+                                      .len = i % 2 == 0 ? 0 : 50,
+                                      .sender = 1});
+        ears_wait(&e, ear_has_ended, i, "it is kicked");
+        ck_assert_uint_eq(e.each[i].heard, i % 2);
+        ear_wait_counter(&e, 0, cases[i % 4].hook, before + 1);
+        ck_assert_uint_eq(ear_counter(&e, 0, "err_type"), id);
+    }
+    finish(&s, &e);
+    ck_assert_uint_eq(server_counter(&s, "closed_kicked"), 8);
 }
 END_TEST
 
@@ -360,5 +385,6 @@ Suite *push_users_suite(void)
     tcase_add_test(c, a_user_is_kicked);
     tcase_add_loop_test(c, the_bound_function_acts, 0, 3);
     tcase_add_loop_test(c, kicked_by_itself, 0, 2);
+    tcase_add_test(c, the_hook_of_a_kick);
     return s;
 }
