@@ -108,6 +108,8 @@ const struct row conf_rows[] = {
      "What becomes of a message for a connection that has that much waiting. close closes the connection, drop_oldest "
      "makes room, drop_newest drops the message itself, coalesce drops the one that it makes out of date, and otherwise "
      "makes room."},
+    {"push", "groups", ROW_NUMBER, "4096", 0, MARIO_PUSH_GROUPS_MAX, NULL, AT(server.push_groups),
+     "Groups that a connection may be in; beyond, joining is refused and counted. 0 is any number."},
     {"push", "memory", ROW_SIZE, "256m", 0, MARIO_PUSH_MEMORY_MAX, NULL, AT(server.push_memory),
      "Bytes that messages and what waits of them for all connections may take. Beyond, those that have not taken "
      "anything for longest lose what waits, then their connection. 0 is any number."},

@@ -96,7 +96,8 @@ sint32 mario_run(uint64 id, sint32 (*f)(CONN *c, void *arg), void *arg);
 /* ---- Groups: any number not 0; they exist while somebody is in them ---- */
 
 /* Any thread. Joining twice and leaving what one is not in do nothing. A connection's end leaves all its groups. Without
- * memory for the membership the connection closes (no_memory). */
+ * memory for the membership the connection closes (no_memory); who is in push.groups of them is in no more
+ * (push_refused_groups). */
 sint32 mario_join_id(uint64 id, uint64 group);
 sint32 mario_leave_id(uint64 id, uint64 group);
 /* The same for c, in its own functions and hooks, offloaded ones too, with the CONN they were given; elsewhere -1 with

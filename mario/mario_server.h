@@ -58,6 +58,7 @@ enum mario_uring {
 #define MARIO_OFFLOAD_THREADS_MAX 1024u
 #define MARIO_OFFLOAD_QUEUE_MAX   65536u
 #define MARIO_PUSH_QUEUE_MAX      1048576u
+#define MARIO_PUSH_GROUPS_MAX     1048576u
 #define MARIO_PUSH_BYTES_MAX      1073741824u
 #define MARIO_PUSH_MEMORY_MAX     4293918720u /* 4095 MB */
 #define MARIO_PUSH_LOWAT_MAX      1073741824u
@@ -106,6 +107,7 @@ struct mario_options {
     enum mario_log_format death_format; /* of that line */
     uint32 push_queue;  /* messages that may wait for a connection, .. MARIO_PUSH_QUEUE_MAX; 0 = any number */
     uint32 push_bytes;  /* bytes of them, .. MARIO_PUSH_BYTES_MAX; 0 = any number. Not both 0 */
+    uint32 push_groups; /* groups that a connection may be in, .. MARIO_PUSH_GROUPS_MAX; 0 = any number */
     uint32 push_memory; /* bytes that all messages may take, .. MARIO_PUSH_MEMORY_MAX; 0 = any number */
     enum mario_slow push_slow; /* what becomes of a message that finds no room */
     uint32 push_lowat; /* bytes not sent that the kernel may hold for a connection that is pushed to, ..
@@ -177,7 +179,7 @@ void *start_server(void *server);
 int mario_server_exit_code(const SERVER *s);
 
 /* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger,
- * output_high, output_max, push_queue, push_bytes, push_slow; the others are checked, but need a new server. All connections keep to them soon, each
+ * output_high, output_max, push_queue, push_bytes, push_slow, push_groups; the others are checked, but need a new server. All connections keep to them soon, each
  * worker from its next pass on. On the master thread: in a timer function. 0, or -1 after one clear line on
  * standard error; nothing is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);

@@ -239,6 +239,13 @@ enum joined rooms_join(struct rooms *r, uint64_t group, uint32_t slot, struct me
     return JOINED;
 }
 
+bool rooms_has(struct rooms *r, uint64_t group, struct memberships *m)
+{
+    uint64_t known;
+    uint32_t count;
+    return table_get(&r->index, group, &known, &count) && find(r, (uint32_t) known, m) != NULL;
+}
+
 bool rooms_leave(struct rooms *r, uint64_t group, struct memberships *m)
 {
     uint64_t known;

@@ -47,6 +47,8 @@ void rooms_fini(struct rooms *r);
 enum joined { JOINED, JOINED_ALREADY, JOINED_NOT /* no memory: nothing has changed */ };
 /* m is what the connection in this slot is in. group is not 0. */
 enum joined rooms_join(struct rooms *r, uint64_t group, uint32_t slot, struct memberships *m);
+/* Whether it is in. */
+bool rooms_has(struct rooms *r, uint64_t group, struct memberships *m);
 /* Whether it was in. Who has left the last one holds no memory. */
 bool rooms_leave(struct rooms *r, uint64_t group, struct memberships *m);
 /* Leave one of the groups that it is in, whichever; its number, 0 if it is in none. */

@@ -33,6 +33,7 @@ void mario_options_init(struct mario_options *o)
                                 .offload_queue = 1024,
                                 .push_queue = 64,
                                 .push_bytes = 1024 * 1024,
+                                .push_groups = 4096,
                                 .push_memory = 256 * 1024 * 1024,
                                 .push_slow = MARIO_SLOW_CLOSE,
                                 .push_lowat = 16 * 1024,
@@ -63,6 +64,7 @@ static bool push_check(const struct mario_options *o)
         return complain("push_ring = %u is no power of two", o->push_ring);
     return in_range("push_queue", o->push_queue, 0, MARIO_PUSH_QUEUE_MAX) &&
            in_range("push_bytes", o->push_bytes, 0, MARIO_PUSH_BYTES_MAX) &&
+           in_range("push_groups", o->push_groups, 0, MARIO_PUSH_GROUPS_MAX) &&
            in_range("push_memory", o->push_memory, 0, MARIO_PUSH_MEMORY_MAX) &&
            in_range("push_slow", (unsigned) o->push_slow, 0, MARIO_SLOW_COALESCE) &&
            in_range("push_lowat", o->push_lowat, 0, MARIO_PUSH_LOWAT_MAX) &&

@@ -136,6 +136,7 @@ static struct settings settings_of(const struct mario_options *o)
                              .output_max = o->output_max,
                              .push_slow = o->push_slow,
                              .push_queue = o->push_queue,
+                             .push_groups = o->push_groups,
                              .push_bytes = o->push_bytes};
 }
 

@@ -110,8 +110,12 @@ static void carry_out_join(struct shard *s, const struct order *o)
     struct member *m = c == NULL ? NULL : member_or_close(s, c);
     enum joined joined = JOINED_NOT;
     if (m != NULL) {
-        joined = rooms_join(&s->push->rooms, o->other, c->pub.ind, &m->groups);
-        if (joined == JOINED_NOT)
+        bool full = s->set->push_groups != 0 && m->groups.count >= s->set->push_groups;
+        if (!full)
+            joined = rooms_join(&s->push->rooms, o->other, c->pub.ind, &m->groups);
+        else if (!rooms_has(&s->push->rooms, o->other, &m->groups))
+            stats_add(s->stats, STAT_push_refused_groups, 1);
+        if (!full && joined == JOINED_NOT)
             conn_close(c, REASON_no_memory);
     }
     if (c == NULL)

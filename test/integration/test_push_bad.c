@@ -435,6 +435,33 @@ START_TEST(its_own_ring_is_full)
 }
 END_TEST
 
+/* ---- Too many groups ---- */
+
+/* Goal: a connection joins push.groups groups and no more; joining one again is none; who leaves one may join another. */
+START_TEST(more_groups_than_allowed)
+{
+    const uint64_t group = 77;
+    struct server s;
+    struct ears e;
+    server_start(&s, "testapp", "server.workernum=1", "push.groups=3", NULL);
+    ears_open(&e, &s, 2);
+    for (uint64_t g = group; g < group + 5; g++)
+        ear_order(&e, 0, (struct test_order){.kind = ORDER_JOIN, .to = g});
+    ear_order(&e, 0, (struct test_order){.kind = ORDER_JOIN, .to = group});
+    ear_order(&e, 1, (struct test_order){.kind = ORDER_JOIN, .to = group + 4});
+    ear_wait_counter(&e, 1, "push_refused_groups", 2);
+    for (uint64_t g = group; g < group + 5; g++)
+        ck_assert_uint_eq(ear_order(&e, 1, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = g}),
+                          g != group + 3);
+    ear_order(&e, 0, (struct test_order){.kind = ORDER_LEAVE, .to = group});
+    ear_order(&e, 0, (struct test_order){.kind = ORDER_JOIN, .to = group + 3});
+    ck_assert_uint_eq(ear_order(&e, 0, (struct test_order){.kind = ORDER_GROUP_COUNT, .to = group + 3}), 1);
+    ck_assert_uint_eq(ear_counter(&e, 1, "push_refused_groups"), 2);
+    ears_close(&e);
+    server_finish(&s);
+}
+END_TEST
+
 Suite *push_bad_suite(void)
 {
     Suite *s = suite_create("push_bad");
@@ -450,5 +477,6 @@ Suite *push_bad_suite(void)
     c = itest_case(s, "rings", 30);
     tcase_add_test(c, a_ring_is_full);
     tcase_add_test(c, its_own_ring_is_full);
+    tcase_add_test(itest_case(s, "groups", 20), more_groups_than_allowed);
     return s;
 }

@@ -57,6 +57,7 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"offload.queue", &o->offload_queue},
         {"push.queue", &o->push_queue},
         {"push.bytes", &o->push_bytes},
+        {"push.groups", &o->push_groups},
         {"push.memory", &o->push_memory},
         {"push.lowat", &o->push_lowat},
         {"push.ring", &o->push_ring},
