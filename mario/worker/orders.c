@@ -331,7 +331,7 @@ static void carry_out_user_kick(struct shard *s, const struct order *o)
 
 /* ---- Reading the lanes ---- */
 
-/* True if it was user code. */
+/* True if it may have taken long: it was user code, or one who is in thousands of things was searched. */
 static bool carry_out(struct shard *s, const struct order *o)
 {
     switch ((enum order_kind) o->kind) {
@@ -346,16 +346,16 @@ static bool carry_out(struct shard *s, const struct order *o)
         return true;
     case ORDER_JOIN:
         carry_out_join(s, o);
-        return false;
+        return true;
     case ORDER_LEAVE:
         carry_out_leave(s, o);
-        return false;
+        return true;
     case ORDER_POLICY:
         carry_out_policy(s, o);
         return false;
     case ORDER_TIMER:
         carry_out_timer(s, o);
-        return false;
+        return true;
     case ORDER_BIND:
         carry_out_bind(s, o);
         return false;

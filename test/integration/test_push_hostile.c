@@ -109,10 +109,58 @@ START_TEST(receipts_without_end)
 }
 END_TEST
 
+/* ---- Very many of a thing ---- */
+
+static sint32 on_timer(CONN *c, void *arg)
+{
+    (void) c;
+    (void) arg;
+    return 0;
+}
+
+enum { OF_EACH = 1000, ROUNDS = 30, LAST = 4 };
+
+/* OF_EACH timers more for this connection, each of its own. */
+static sint32 set_timers(CONN *c)
+{
+    static uintptr_t made;
+    for (int i = 0; i < OF_EACH && mario_timer(c, MARIO_TIMER_MAX, on_timer, (void *) (made + 1)) == 0; i++)
+        made++;
+    return echo(c);
+}
+
+/* Goal: a connection with thousands of timers takes the time that it needs for them, but no other's. */
+START_TEST(thousands_of_timers)
+{
+    ck_assert_int_eq(regist_akg_func(TEST_SILENT, set_timers), 0);
+    start(1);
+    int many = client_open(&as), other = client_open(&as);
+    uint64_t least = UINT64_MAX;
+    client_echo(other, 20);
+    for (int i = 0; i < ROUNDS; i++) {
+        client_send_packet(many, TEST_SILENT, NULL, 0);
+        itest_sleep(3); /* it is at it */
+        uint64_t began = mono_ns();
+        client_echo(other, 20);
+        uint64_t took = mono_ns() - began;
+        if (i >= ROUNDS - LAST && took < least)
+            least = took;
+        client_recv_packet(many, TEST_SILENT, NULL, 0);
+    }
+    ck_assert_msg(least < 25 * NS_PER_MS * ITEST_SLOW, "an echo waits for %llu us at least",
+                  (unsigned long long) least / 1000);
+    close(many);
+    close(other);
+    stop();
+}
+END_TEST
+
 Suite *push_hostile_suite(void)
 {
     Suite *s = suite_create("push_hostile");
     TCase *c = itest_case(s, "receipts", 20);
     tcase_add_test(c, receipts_without_end);
+    c = itest_case(s, "many", 30);
+    tcase_add_test(c, thousands_of_timers);
     return s;
 }
