@@ -6,6 +6,7 @@ import select
 import shutil
 import subprocess
 
+from bench import maritcp_args
 from procs import BenchError, Server, end_process, last_line, start_process
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
@@ -19,7 +20,7 @@ PATIENCE = 120  # seconds for the longest thing a driver is told
 class Kind:
     """A server that can be measured."""
 
-    path: str  # from build/release, or the name of an installed program
+    path: str  # from build/release, or maritcp, or the name of an installed program
     dialect: str  # of fanout
     args: object  # function(path, port, connections, log file) -> argv
     clean_exits: tuple = (0,)  # what wait() gives after SIGTERM
@@ -28,6 +29,8 @@ class Kind:
 
     def find(self):
         """Its path, or None if it is not installed."""
+        if self.path == "maritcp":
+            return os.path.join(ROOT, self.path)
         return os.path.join(BUILT, self.path) if "/" in self.path else shutil.which(self.path, path=SYSTEM_PATH)
 
 
@@ -69,6 +72,7 @@ KINDS = {
     "group": Kind("push/server", "mario", own_args(), title="MarioTCP, mario_send_group()"),
     "all": Kind("push/server", "mario-all", own_args(), title="MarioTCP, mario_send_all()"),
     "group_uring": Kind("push/server", "mario", own_args("uring=auto"), title="the same with push.uring = auto"),
+    "maritcp": Kind("maritcp", "mario", maritcp_args, title="maritcp, SAY"),
     "redis": Kind("redis-server", "redis", redis_args, title="Redis, PUBLISH"),
     "mosquitto": Kind("mosquitto", "mqtt", mosquitto_args, title="Mosquitto, MQTT at QoS 0"),
     "nats": Kind("nats-server", "nats", nats_args, (0, 1), title="NATS, PUB"),

@@ -8,7 +8,7 @@ from model_report import caption, human, markdown, quoted, script_of
 # What MarioTCP is to reach. A ratio is to the yardstick, which sends one message, in the same round.
 LIMITS = {"1": 1.15, "16": 0.085, "uring": 0.75, "member": 24, "waiting": 10, "kernel": 65536, "beside": 1.3,
           "unused": 1.01}
-OURS = ("group", "all", "group_uring")
+OURS = ("group", "all", "group_uring", "maritcp")
 
 
 def spread(part, digits=3):
