@@ -43,6 +43,7 @@ PEERS = ("redis", "mosquitto", "nats")
 ROOMS = ("chat_poll", "chat_shm")
 PARTS = ("fanout", "member", "slow", "beside", "unused")
 MEMBERS, GROUPS = 1000, 100
+CALM = 4  # seconds after which a server has given back what growing has left over
 SAID_LEN = 8 + 8 + 2 + PAYLOAD  # HEAD, group, who said it, the text
 BLOCK = 5  # rounds for which servers stay; a room stays for all, so many take long to come in
 
@@ -133,7 +134,7 @@ def memberships(name, of, step, setup):
         driver.ask("burst 16 1")  # what a first message takes is taken
         before = server.rss()
         driver.ask(f"join {GROUPS} {of} {step}")
-        time.sleep(0.5)
+        time.sleep(CALM)
         return (server.rss() - before) / (MEMBERS * GROUPS)
 
 
@@ -179,7 +180,7 @@ def stopped_readers(name, readers, messages, setup):
         sent = driver.ask("stat push_sent")["value"] if ours else 0
         before, rss = socket_memory(server.port), server.rss()
         driver.ask(f"flood 1 {messages}")
-        time.sleep(1)
+        time.sleep(CALM)
         after, grown = socket_memory(server.port), server.rss() - rss
         found = {key: (after[key] - before[key]) / readers for key in after}
         found |= {"readers": readers, "messages": messages, "grown": grown}

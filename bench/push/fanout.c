@@ -37,7 +37,8 @@ enum {
     FAMILY_MAX = 20000,
     PATIENCE_S = 30,
     ADDRESS_EACH = 5000,
-    AT_ONCE = 100
+    AT_ONCE = 100,
+    RECEIVE_ROOM = 64 * 1024 /* the kernel doubles it: that is its default too */
 };
 
 static const struct dialect *dialect;
@@ -113,12 +114,14 @@ static int connect_one(unsigned number)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)}, from = {.sin_family = AF_INET};
     struct linger at_once = {.l_onoff = 1};
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1, room = RECEIVE_ROOM, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + number / ADDRESS_EACH); /* or ports run out */
-    /* Closed with an RST: no port stays in TIME_WAIT after it. */
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) < 0 ||
+    /* Closed with an RST: no port stays in TIME_WAIT after it. The receive buffer keeps its size: what a reader that
+     * has stopped takes does not depend on what came before. */
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) < 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) < 0 ||
         bind(fd, (struct sockaddr *) &from, sizeof from) < 0 ||
