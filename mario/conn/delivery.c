@@ -11,9 +11,11 @@
 
 #include "mario/conn/outbox.h"
 #include "mario/conn/output.h"
+#include "mario/conn/uring.h"
 #include "mario/net/stream.h"
 
 enum {
+    BATCH_LEAST = 16,   /* connections due that are worth a batch */
     FLUSH_AHEAD = 6,    /* connections whose first lines are fetched before their turn */
     RELIEVE_DROPS = 64, /* connections that give their messages up in one call, */
     RELIEVE_ENDS = 16   /* or that end */
@@ -26,6 +28,8 @@ bool delivery_setup(struct shard *s)
     void *p = mmap(NULL, (size_t) s->count * sizeof *s->delivery.list, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     s->delivery.list = p == MAP_FAILED ? NULL : p;
+    if (s->service->push_uring == MARIO_URING_AUTO)
+        s->delivery.uring = uring_create(&s->delivery.no_uring);
     return p != MAP_FAILED;
 }
 
@@ -34,6 +38,17 @@ void delivery_teardown(struct shard *s)
     if (s->delivery.list != NULL)
         munmap(s->delivery.list, (size_t) s->count * sizeof *s->delivery.list);
     s->delivery.list = NULL;
+    uring_destroy(&s->delivery.uring);
+}
+
+void delivery_say(const struct shard *s)
+{
+    if (s->ind != 0 || s->service->push_uring == MARIO_URING_OFF)
+        return;
+    if (s->delivery.uring == NULL)
+        slog_warn_t(executor_here->pub.qlog, "push.uring: sending one by one: %s", s->delivery.no_uring);
+    else
+        slog_info_t(executor_here->pub.qlog, "push.uring: sending in batches");
 }
 
 /* ---- Those who wait for room, in the order of their last progress ---- */
@@ -230,17 +245,21 @@ void delivery_put_last(struct conn *c, struct mario_msg *m)
 
 /* ---- Out ---- */
 
-enum reason delivery_try(struct conn *c)
+/* c was offered to the kernel. Why it has to end, or REASON_NONE. */
+static enum reason offered(struct conn *c, enum output o)
 {
-    enum output o = output_flush(c);
     if (o == OUTPUT_PENDING && !wait_for_room(conn_shard(c), c))
         o = OUTPUT_NO_MEMORY;
     return output_reason(o);
 }
 
-static void flush_one(struct conn *c)
+enum reason delivery_try(struct conn *c)
 {
-    enum reason r = delivery_try(c);
+    return offered(c, output_flush(c));
+}
+
+static void go_on(struct conn *c, enum reason r)
+{
     if (r != REASON_NONE)
         conn_close(c, r);
     else if (c->outbox != NULL)
@@ -249,20 +268,74 @@ static void flush_one(struct conn *c)
         conn_end(c, (enum reason) c->reason);
 }
 
+/* The next of those due for whom something waits; NULL: that was the last one. */
+static struct conn *next_due(struct shard *s, uint32_t *i)
+{
+    struct delivery *d = &s->delivery;
+    while (*i < d->due) {
+        struct conn *c = &s->conns[d->list[*i]];
+        if (*i + FLUSH_AHEAD < d->due) {
+            __builtin_prefetch(&s->conns[d->list[*i + FLUSH_AHEAD]].pub);
+            __builtin_prefetch(&s->conns[d->list[*i + FLUSH_AHEAD]].outbox, 1);
+        }
+        ++*i;
+        c->dirty = false;
+        if (c->outbox != NULL)
+            return c;
+    }
+    return NULL;
+}
+
+static void done(void *conn, ssize_t result, size_t len)
+{
+    struct conn *c = conn;
+    go_on(c, offered(c, output_took(c, result, len)));
+}
+
+/* Do the batch. A ring that fails is not used again. */
+static void run_batch(struct delivery *d)
+{
+    static struct log_limit warnings;
+    uint32_t held_back;
+    if (uring_run(d->uring, done))
+        return;
+    uring_destroy(&d->uring);
+    if (log_limit_pass(&warnings, 1, &held_back))
+        slog_warn_t(executor_here->pub.qlog,
+                    "push.uring: the kernel failed, sending one by one from here on%s",
+                    log_more(held_back).text);
+}
+
+/* Those due from *i on, in batches, as long as there is a ring. */
+static void flush_batches(struct shard *s, uint32_t *i)
+{
+    struct delivery *d = &s->delivery;
+    struct conn *c;
+    while (d->uring != NULL && (c = next_due(s, i)) != NULL) {
+        size_t room;
+        struct iovec *vec = uring_next(d->uring, &room);
+        if (!conn_has_socket(c)) {
+            go_on(c, delivery_try(c));
+            continue;
+        }
+        uring_send(d->uring, c->pub.fd, outbox_peek(c->outbox, vec, room), c);
+        if (*i == d->due || uring_next(d->uring, &room) == NULL)
+            run_batch(d);
+    }
+    if (d->uring != NULL)
+        run_batch(d);
+}
+
 void delivery_flush(struct shard *s)
 {
     struct delivery *d = &s->delivery;
+    struct conn *c;
+    uint32_t i = 0;
     CHECK_ON_WORKER(s);
-    for (uint32_t i = 0; i < d->due; i++) {
-        struct conn *c = &s->conns[d->list[i]];
-        if (i + FLUSH_AHEAD < d->due) {
-            __builtin_prefetch(&s->conns[d->list[i + FLUSH_AHEAD]].pub);
-            __builtin_prefetch(&s->conns[d->list[i + FLUSH_AHEAD]].outbox, 1);
-        }
-        c->dirty = false;
-        if (c->outbox != NULL)
-            flush_one(c);
-    }
+    if (d->uring != NULL && d->due >= BATCH_LEAST)
+        flush_batches(s, &i);
+    while ((c = next_due(s, &i)) != NULL)
+        go_on(c, delivery_try(c));
     d->due = 0;
     delivery_settle(s);
 }

@@ -51,6 +51,8 @@ bool delivery_relieve(struct shard *s);
 /* The shard's part, for a pool of s->count connections; after the pool has gone. False without memory. */
 __attribute__((warn_unused_result)) bool delivery_setup(struct shard *s);
 void delivery_teardown(struct shard *s);
+/* The first worker says what push.uring has come to. */
+void delivery_say(const struct shard *s);
 
 /* Offer what waits for c, which is open or drains, to the kernel now. Why it has to end, or REASON_NONE. */
 enum reason delivery_try(struct conn *c);

@@ -66,6 +66,17 @@ static bool wait_behind(struct conn *c, const void *data, size_t n)
     return outbox_add(&c->outbox, data, n, &conn_shard(c)->delivery.all);
 }
 
+/* The kernel was offered len bytes of the outbox, and took `sent` of them. CLEAN: all. */
+static enum output taken(struct conn *c, size_t sent, size_t len)
+{
+    if (sent == 0)
+        return OUTPUT_PENDING;
+    c->last_tx = conn_shard(c)->tick;
+    if (!delivery_progress(c, sent))
+        return OUTPUT_NO_MEMORY;
+    return sent < len ? OUTPUT_PENDING : OUTPUT_CLEAN;
+}
+
 enum output output_flush(struct conn *c)
 {
     struct iovec vec[IOV_MAX_FLUSH];
@@ -74,17 +85,24 @@ enum output output_flush(struct conn *c)
         for (size_t i = 0; i < n; i++)
             len += vec[i].iov_len;
         ssize_t sent = send_once(c, vec, n, len);
-        if (sent < 0)
-            return broken();
-        if (sent == 0)
-            return OUTPUT_PENDING;
-        c->last_tx = conn_shard(c)->tick;
-        if (!delivery_progress(c, (size_t) sent))
-            return OUTPUT_NO_MEMORY;
-        if ((size_t) sent < len)
-            return OUTPUT_PENDING;
+        enum output o = sent < 0 ? broken() : taken(c, (size_t) sent, len);
+        if (o != OUTPUT_CLEAN)
+            return o;
     }
     return OUTPUT_CLEAN;
+}
+
+enum output output_took(struct conn *c, ssize_t result, size_t len)
+{
+    if (result < 0 && result != -EINTR) {
+        errno = (int) -result;
+        if (errno != EAGAIN && errno != ENOBUFS)
+            return broken();
+    }
+    if (result > 0)
+        stats_add(conn_shard(c)->stats, STAT_bytes_out, (uint64_t) result);
+    enum output o = result == -EINTR ? OUTPUT_CLEAN : taken(c, result < 0 ? 0 : (size_t) result, len);
+    return o == OUTPUT_CLEAN ? output_flush(c) : o;
 }
 
 /* What was pushed and not offered yet goes out before a reply. */

@@ -5,6 +5,8 @@
 #ifndef MARIO_CONN_OUTPUT_H
 #define MARIO_CONN_OUTPUT_H
 
+#include <sys/types.h>
+
 #include "mario/conn/conn.h"
 #include "mario/conn/outbox.h"
 
@@ -27,6 +29,10 @@ enum output output_send_bytes(struct conn *c, void *data, size_t n);
 
 /* Send from the outbox until the kernel takes no more. */
 enum output output_flush(struct conn *c);
+
+/* The same when the first of it has been done elsewhere: what send() would have returned, or -errno, for the first len
+ * bytes; -EINTR: it was not tried. */
+enum output output_took(struct conn *c, ssize_t result, size_t len);
 
 /* What an attempt to send means for the connection: why it has to end, or REASON_NONE. */
 enum reason output_reason(enum output o);

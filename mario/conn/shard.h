@@ -55,6 +55,7 @@ struct settings {
 struct conn;
 struct conn_ext;
 struct offload_queue;
+struct uring;
 struct push;
 struct shard;
 
@@ -76,6 +77,8 @@ struct delivery {
     uint32_t due;         /* how many stand there */
     uint32_t first, last; /* 1 + slot of those for whom messages wait: without progress for longest; last */
     struct outboxes all;  /* what all outboxes share */
+    struct uring *uring;  /* for sends in batches; NULL: one by one */
+    const char *no_uring; /* why there is none, though it is wanted */
     size_t told_memory;   /* of what they count, that which the process knows of */
     uint64_t told_messages;
 };

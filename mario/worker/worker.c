@@ -13,6 +13,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/base/thread.h"
+#include "mario/conn/delivery.h"
 #include "mario/conn/linger.h"
 #include "mario/conn/output.h"
 #include "mario/exec/reply.h"
@@ -358,6 +359,7 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     worker_begin_thread(w->executor);
+    delivery_say(&w->shard);
     pthread_cleanup_push(worker_on_thread_end, w);
     pthread_cleanup_push(reply_abandon, w->executor);
     worker_serve(w, w->executor);

@@ -51,6 +51,7 @@
     ROW(push_slow)    \
     ROW(push_bad)     \
     ROW(push_faults)  \
+    ROW(push_batches) \
     ROW(push_hostile) \
     ROW(chat)         \
     ROW(chat_client)

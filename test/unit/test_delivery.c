@@ -11,6 +11,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/net/descriptor.h"
 
 enum { BIG = 60000 };
 
@@ -156,13 +157,15 @@ END_TEST
 START_TEST(in_order_with_replies)
 {
     struct conn *c = pool_open(), *slow = open_stopped();
-    char reply[] = "reply ";
+    char reply[] = "reply ", taken[BIG];
     put(c, "push ", &closing);
     ck_assert_int_eq(output_send_bytes(c, reply, 6), OUTPUT_CLEAN);
     put(c, "again", &closing);
     delivery_flush(&pool.shard);
     ck_assert_str_eq(heard(c), "push reply again");
     put(slow, "one ", &closing);
+    for (int i = 0; i < 4; i++) /* there is room now, but others were first */
+        ck_assert_int_gt(recv(pool.peers[slow->pub.ind], taken, sizeof taken, MSG_DONTWAIT), 0);
     ck_assert_int_eq(output_send_bytes(slow, reply, 6), OUTPUT_PENDING);
     ck_assert_uint_eq(output_pending(slow), 6);
     put(slow, "two", &closing);
@@ -498,9 +501,121 @@ START_TEST(queues_are_counted)
 }
 END_TEST
 
+/* All that a queue allocates for: a message that begins, and more and more that wait. How many allocations failed. */
+static size_t queue_without_memory(size_t good)
+{
+    static const struct slow_policy any = {.how = MARIO_SLOW_CLOSE, .bytes = 1000000000};
+    struct mario_msg *m = text("x");
+    struct conn *c = pool_open(), *d = pool_open();
+    char reply[] = "reply";
+    bool kept = true;
+    mem_thread_fini(); /* nothing is at hand */
+    unit_heap_fail(good);
+    while (c->state == CONN_OPEN && c->outbox == NULL) {
+        delivery_put(c, filler, &any);
+        delivery_flush(&pool.shard);
+    }
+    for (int i = 0; i < 100 && c->state == CONN_OPEN; i++)
+        delivery_put(c, m, &any);
+    if (c->state == CONN_OPEN) {
+        enum output o = output_send_bytes(c, reply, 5);
+        UNIT_ASSERT(o == OUTPUT_PENDING || o == OUTPUT_NO_MEMORY);
+        kept = o == OUTPUT_PENDING;
+    }
+    for (int i = 0; i < 3 && d->state == CONN_OPEN; i++)
+        delivery_put(d, m, &any);
+    delivery_flush(&pool.shard);
+    size_t refused = unit_heap_heal();
+    UNIT_ASSERT(mem_thread_init());
+    UNIT_ASSERT(c->state == CONN_OPEN || c->reason == REASON_no_memory);
+    UNIT_ASSERT(d->state == CONN_OPEN || d->reason == REASON_no_memory);
+    UNIT_ASSERT((refused == 0) == (kept && c->state == CONN_OPEN && d->state == CONN_OPEN));
+    mario_msg_free(&m);
+    check_over();
+    return refused;
+}
+
+/* Goal: whichever allocation fails, the connection that it was for ends with no_memory, others do not, and all is
+ * accounted for. */
+START_TEST(without_memory)
+{
+    size_t good = 0;
+    while (queue_without_memory(good) > 0)
+        good++;
+    ck_assert_uint_ge(good, 5);
+    mem_thread_fini();
+    unit_heap_fail(0);
+    struct mario_msg *m = mario_msg("x", 1), *p = mario_msg_packet(1, noise, 50000);
+    unit_heap_heal();
+    ck_assert(mem_thread_init());
+    ck_assert(m == NULL && p == NULL);
+    ck_assert(!mem_take_failure()); /* who asked was told */
+}
+END_TEST
+
+/* ---- In batches ---- */
+
+/* As a server with push.uring = auto; nothing is tested where the kernel has no ring. False then. */
+static bool send_in_batches(void)
+{
+    delivery_teardown(&pool.shard);
+    pool.service.push_uring = MARIO_URING_AUTO;
+    UNIT_ASSERT(delivery_setup(&pool.shard));
+    if (pool.shard.delivery.uring == NULL)
+        TEST_SKIP_PART("push.uring: %s", pool.shard.delivery.no_uring);
+    return pool.shard.delivery.uring != NULL;
+}
+
+/* Goal: one by one or in batches, the same becomes of everybody: who reads, who has stopped, who has room for a part or
+ * for nothing, whose peer has gone, whose descriptor is not his any more, who has more pieces than one send takes. */
+START_TEST(one_by_one_or_in_batches)
+{
+    static const struct slow_policy any = {.how = MARIO_SLOW_CLOSE, .messages = 100000};
+    ck_assert(descriptor_setup(1024));
+    struct conn *c[35], *slow = open_stopped(), *part = pool_open(), *gone = pool_open(), *lost = pool_open();
+    struct conn *full = pool_open();
+    if (_i == 1 && !send_in_batches())
+        return;
+    for (size_t i = 0; i < 35; i++)
+        put(c[i] = pool_open(), "hello ", &any);
+    for (int i = 0; i < 20; i++)
+        delivery_put(part, filler, &any);
+    for (int i = 0; i < 1000; i++)
+        put(c[7], "x", &any);
+    put(slow, "waits", &any);
+    while (send(full->pub.fd, noise, BIG, MSG_DONTWAIT) > 0) {
+    }
+    put(full, "there", &any);
+    put(gone, "nobody", &any);
+    put(lost, "nobody's", &any);
+    put(c[9], "again", &any);
+    shutdown(pool.peers[gone->pub.ind], SHUT_RDWR);
+    UNIT_ASSERT(descriptor_take(lost->pub.fd) != 0);
+    delivery_flush(&pool.shard);
+    for (size_t i = 0; i < 35; i++) {
+        UNIT_ASSERT(c[i]->outbox == NULL && c[i]->state == CONN_OPEN);
+        if (i == 7)
+            UNIT_ASSERT(strlen(heard(c[i])) == 1006);
+        else
+            ck_assert_str_eq(heard(c[i]), i == 9 ? "hello again" : "hello ");
+    }
+    ck_assert(part->state == CONN_OPEN && part->outbox != NULL && part->outbox->listed);
+    ck_assert(event_get_events(&part->event) & EV_WRITE);
+    ck_assert(slow->state == CONN_OPEN && slow->outbox != NULL);
+    ck_assert(full->state == CONN_OPEN && full->outbox != NULL && full->outbox->listed);
+    ck_assert_uint_eq(gone->reason, REASON_reset);
+    ck_assert_uint_eq(lost->reason, REASON_fd_closed);
+    ck_assert_str_eq(heard(slow), "waits");
+    ck_assert_str_eq(heard(full), "there");
+    ck_assert_str_eq(heard(part), "");
+    ck_assert_uint_eq(pool_stat(STAT_push_dropped_closed), 2);
+    check_over();
+}
+END_TEST
+
 /* ---- All of it, against a plain list ---- */
 
-enum { SUBSCRIBERS = 8 };
+enum { SUBSCRIBERS = 32 };
 
 struct subscriber {
     struct conn *c;
@@ -534,7 +649,9 @@ START_TEST(whatever_comes)
 {
     static struct subscriber subs[SUBSCRIBERS];
     uint64_t random = 77 + (uint64_t) _i;
-    for (uint32_t number = 1; number < 30000 / UNIT_SLOW; number++) {
+    if (_i % 2 == 1 && !send_in_batches())
+        return;
+    for (uint32_t number = 1; number < 12000 / UNIT_SLOW; number++) {
         struct subscriber *s = &subs[unit_random(&random) % SUBSCRIBERS];
         struct slow_policy p = {.how = (enum mario_slow)(unit_random(&random) % 64 == 0 ? 0 : s->id % 3 + 1),
                                 .messages = 1 + (uint32_t) (s->id % 7)};
@@ -559,7 +676,7 @@ START_TEST(whatever_comes)
                 mario_msg_free(&m);
             }
         }
-        if (unit_random(&random) % 4 == 0)
+        if (unit_random(&random) % 2 == 0)
             delivery_flush(&pool.shard);
         if (s->id % 3 != 0 && s->c->state == CONN_OPEN)
             listen_some(s, &random);
@@ -604,6 +721,8 @@ Suite *delivery_suite(void)
     tcase_add_test(c, replies_take_nothing_of_it);
     tcase_add_test(c, nothing_left_to_wait_for);
     tcase_add_test(c, queues_are_counted);
+    tcase_add_test(c, without_memory);
+    tcase_add_loop_test(c, one_by_one_or_in_batches, 0, 2);
     tcase_add_loop_test(c, whatever_comes, 0, 4);
     return s;
 }
