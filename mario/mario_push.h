@@ -11,11 +11,12 @@
  *   ESHUTDOWN   no server runs: before start_server(), or after it has stopped
  *
  * Orders of one thread to one receiver are carried out in the order they were given: sends to an id, a group and all,
- * joining, leaving, binding, kicks, mario_run(). Those by uid go by way of the user's home worker: they are in order
- * among themselves, and what was ordered of a uid before binding to it reaches only those who were bound before. A push
- * stands behind what the function that sends it writes; but what an offloaded one sends goes at once, before what it
- * writes, which is sent when it has returned. All members of a group that are on one worker get the messages of that
- * group in the same order; "all" is a group in this sense.
+ * joining, leaving, binding, kicks, mario_run(). (A call for a connection whose offloaded function runs waits for that:
+ * mario_run(), mario_each_conn(), timers, the word of a bind; what is ordered behind it does not.) Those by uid go by way
+ * of the user's home worker: they are in order among themselves, and what was ordered of a uid before binding to it
+ * reaches only those who were bound before. A push stands behind what the function that sends it writes; but what an
+ * offloaded one sends goes at once, before what it writes, which is sent when it has returned. All members of a group
+ * that are on one worker get the messages of that group in the same order; "all" is a group in this sense.
  *
  * Exactly one thing becomes of each message for each receiver, and is counted (mario_stat()); once quiet
  *     push_targets = push_sent + push_dropped_oldest + push_dropped_newest + push_coalesced + push_dropped_closed

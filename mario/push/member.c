@@ -34,6 +34,63 @@ struct member *push_make_member(struct shard *s, struct conn *c)
     return m;
 }
 
+/* ---- Calls that wait ---- */
+
+static void append(struct call **calls, struct call *call)
+{
+    while (*calls != NULL)
+        calls = &(*calls)->next;
+    call->next = NULL;
+    *calls = call;
+}
+
+bool push_add_call(struct call **calls, const struct order *o)
+{
+    struct call *call = mem_alloc(sizeof *call);
+    if (call == NULL)
+        return false;
+    call->order = *o;
+    append(calls, call);
+    return true;
+}
+
+struct order push_take_call(struct call **calls)
+{
+    struct call *first = *calls;
+    struct order o = first->order;
+    *calls = first->next;
+    mem_free(first);
+    return o;
+}
+
+void push_forget_timer(struct member *m, order_func f, const void *arg)
+{
+    for (struct call **at = &m->calls; *at != NULL; at = &(*at)->next) {
+        const struct order *o = &(*at)->order;
+        if (o->kind == ORDER_TIMER && o->f == f && o->arg == arg) {
+            push_take_call(at);
+            return;
+        }
+    }
+}
+
+/* Their connection has ended: whoever waits for more than that is told, in the next pass, for it is user code. */
+static void abandon_calls(struct push *p, struct member *m)
+{
+    while (m->calls != NULL) {
+        struct call *first = m->calls;
+        if (first->order.kind != ORDER_RUN && first->order.kind != ORDER_EACH) {
+            push_take_call(&m->calls);
+            continue;
+        }
+        m->calls = first->next;
+        append(&p->late_calls, first);
+        p->again |= UINT64_C(1) << PORT_BIT_LOOK;
+    }
+}
+
+/* ---- Leaving ---- */
+
 static void leave_user(struct shard *s, const struct conn *c, uint64_t uid)
 {
     if (uid != 0)
@@ -54,5 +111,6 @@ void push_leave_all(struct shard *s, struct conn *c)
     leave_user(s, c, m->uid);
     leave_user(s, c, m->wanted);
     timers_cancel_all(&p->timers, &m->timers);
+    abandon_calls(p, m);
     mem_free(m);
 }

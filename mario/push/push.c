@@ -462,6 +462,10 @@ static void settle_shard(struct push *p)
     }
     for (struct backlog *b = &p->backlog; b->count > 0; b->count--, b->first = (b->first + 1) & (b->size - 1))
         settle(&b->at[b->first].order);
+    while (p->late_calls != NULL) {
+        struct order o = push_take_call(&p->late_calls);
+        settle(&o);
+    }
     while (push_take_receipt(p, &r)) {
         if (registry_receipt() != NULL)
             registry_receipt()(&r);

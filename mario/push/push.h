@@ -26,8 +26,15 @@ struct member {
         uid; /* bound to it; 0 = to none. Its home has to be told of the end, like that of the next one */
     uint64_t wanted; /* to be bound to it instead, which is not decided yet; 0 = to none */
     struct timer *timers;
+    struct call *calls; /* that wait for its offloaded function */
     bool has_policy;
     struct slow_policy policy;
+};
+
+/* A call that waits, the next one behind it. */
+struct call {
+    struct call *next;
+    struct order order;
 };
 
 /* Orders of the shard's own that found a ring full, in their order. */
@@ -53,11 +60,12 @@ struct push {
     struct port *port;
     struct backlog backlog;
     struct timers timers;
-    struct mario_msg *due; /* receipts, taken */
-    uint64_t again;        /* bits of ports in whose lanes something may be */
-    struct walk *walks;    /* that go on */
-    bool relieves;         /* connections give way until there is memory again */
-    uint64_t alarm;        /* ns: when the worker is to come by itself; UINT64_MAX = not at all */
+    struct call *late_calls; /* their connections have ended meanwhile */
+    struct mario_msg *due;   /* receipts, taken */
+    uint64_t again;          /* bits of ports in whose lanes something may be */
+    struct walk *walks;      /* that go on */
+    bool relieves;           /* connections give way until there is memory again */
+    uint64_t alarm;          /* ns: when the worker is to come by itself; UINT64_MAX = not at all */
 };
 
 /* Make what shard s needs for count connections; bell wakes it. False without memory. */
@@ -100,6 +108,12 @@ static inline struct member *push_member(const struct shard *s, const struct con
 struct member *push_make_member(struct shard *s, struct conn *c);
 /* c has ended, or only sends what waits: it leaves everything. Registered as shard.leave. */
 void push_leave_all(struct shard *s, struct conn *c);
+
+/* Put a call behind those that wait; false without memory. Take the first one off. */
+bool push_add_call(struct call **calls, const struct order *o);
+struct order push_take_call(struct call **calls);
+/* Forget the timer that has come up and waits, if there is one. */
+void push_forget_timer(struct member *m, order_func f, const void *arg);
 
 /* How slow c may be. */
 static inline struct slow_policy push_policy(const struct shard *s, const struct conn *c)

@@ -8,13 +8,12 @@
  */
 #include "mario/worker/orders.h"
 
-#include <stdlib.h>
-
 #include <sys/timerfd.h>
 
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
 #include "mario/exec/registry.h"
+#include "mario/worker/calls.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/walks.h"
 
@@ -81,27 +80,15 @@ static void carry_out_kick(struct shard *s, const struct order *o)
         message_unref(o->m);
 }
 
-struct call {
-    order_func f;
-    void *arg;
-};
-
-static void call_nobody(void *arg)
-{
-    const struct call *call = arg;
-    call->f(NULL, call->arg);
-}
-
 static void carry_out_run(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
-    struct call call = {.f = o->f, .arg = o->arg};
     if (c != NULL) {
-        dispatch_call(executor_here, c, o->f, o->arg);
+        calls_make(s, c, o);
         return;
     }
     gone(s);
-    dispatch_alone(executor_here, call_nobody, &call);
+    calls_nobody(o);
 }
 
 static void carry_out_join(struct shard *s, const struct order *o)
@@ -151,8 +138,10 @@ static void carry_out_timer(struct shard *s, const struct order *o)
     struct member *m;
     if (c == NULL)
         return;
+    if ((m = push_member(s, c)) != NULL)
+        push_forget_timer(m, o->f, o->arg);
     if (o->number == 0) {
-        if ((m = push_member(s, c)) != NULL)
+        if (m != NULL)
             timers_cancel(&s->push->timers, &m->timers, o->f, o->arg);
         return;
     }
@@ -211,30 +200,15 @@ static void settle_bind(struct shard *s, struct conn *c, struct member *m, const
         tell_home(s, c, former, &(struct order){.kind = ORDER_USER_END, .id = former, .other = o->id});
 }
 
-/* The function of regist_bound_func(), for c, with what in_buf is. */
-static int32_t call_bound(CONN *c, void *arg)
-{
-    const struct order *o = arg;
-    struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how};
-    c->err_type = b.refused ? g_akg_error_id : 0;
-    c->in_buf = (char *) &b;
-    c->in_buf_len = sizeof b;
-    int32_t rc = registry_bound()(c);
-    if (executor_here->end_reason == REASON_NONE) /* else it is what the end hook is told */
-        c->err_type = 0;
-    return rc;
-}
-
 static void carry_out_decided(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
     struct member *m = c == NULL ? NULL : push_member(s, c);
-    struct order copy = *o;
     if (m == NULL)
         return;
     settle_bind(s, c, m, o);
     if (c->state == CONN_OPEN && registry_bound() != NULL)
-        dispatch_call(executor_here, c, call_bound, &copy);
+        calls_make(s, c, o);
 }
 
 /* Older ones make place until `most` are left. */
@@ -474,7 +448,7 @@ static void fire_timers(struct shard *s, uint64_t deadline)
     uint64_t now;
     while (timers_next(&s->push->timers) <= (now = clock_ns()) && now <= deadline &&
            timers_take(&s->push->timers, now, &t))
-        dispatch_call(executor_here, &s->conns[t.slot], t.f, t.arg);
+        calls_make(s, &s->conns[t.slot], &(struct order){.kind = ORDER_TIMER, .f = t.f, .arg = t.arg});
 }
 
 static void call_receipt(void *arg)
@@ -564,6 +538,7 @@ void orders_pass(struct worker *w)
     read_lanes(s, &stride);
     delivery_flush(s);
     p->again &= PORT_LANES;
+    calls_late(s, stride.deadline);
     give_receipts(s);
     push_relieve(s);
     set_alarm(w);

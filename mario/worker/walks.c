@@ -4,11 +4,9 @@
  */
 #include "mario/worker/walks.h"
 
-#include <stdlib.h>
-
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
-#include "mario/worker/dispatch.h"
+#include "mario/worker/calls.h"
 
 enum { AHEAD = 4 /* connections whose first line is fetched before their turn */ };
 
@@ -43,23 +41,9 @@ static void walk_each(struct shard *s, struct walk *w, uint32_t n, uint64_t dead
         if (walk_next(s, w, &slot, 1) == 0)
             continue;
         w->seen++;
-        dispatch_call(executor_here, &s->conns[slot], w->each->f, w->each->arg);
+        if (!calls_make(s, &s->conns[slot], &(struct order){.kind = ORDER_EACH, .each = w->each}))
+            w->seen--; /* later, and counted then */
     }
-}
-
-static void call_done(void *arg)
-{
-    const struct each *e = arg;
-    e->done(e->arg, atomic_load_explicit(&e->seen, memory_order_relaxed));
-}
-
-static void finish_each(struct each *e)
-{
-    struct each copy = {.arg = e->arg, .done = e->done};
-    atomic_init(&copy.seen, atomic_load_explicit(&e->seen, memory_order_relaxed));
-    free(e);
-    if (copy.done != NULL)
-        dispatch_alone(executor_here, call_done, &copy);
 }
 
 /* As far as the stride allows. True if it is over, and gone. */
@@ -77,7 +61,7 @@ static bool walk_slice(struct shard *s, struct walk *w, struct stride *stride)
     stride->left -= used;
     struct each *each = walk_end(s, w);
     if (each != NULL)
-        finish_each(each);
+        calls_finish_each(each);
     return true;
 }
 

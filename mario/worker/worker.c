@@ -20,6 +20,7 @@
 #include "mario/net/stream.h"
 #include "mario/offload/queue.h"
 #include "mario/process/crash.h"
+#include "mario/worker/calls.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/orders.h"
 
@@ -168,6 +169,13 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
         dispatch_stop(t, c);
 }
 
+/* An offloaded function of c has returned: calls that waited for that, then its packets. */
+static void go_on(struct executor *t, struct conn *c, bool waited)
+{
+    if (!waited || calls_go_on(t, c))
+        dispatch_go_on(t, c, waited);
+}
+
 static void answer_bell(struct worker *w)
 {
     uint64_t rung = doorbell_answer(&w->bell);
@@ -176,7 +184,7 @@ static void answer_bell(struct worker *w)
     if (rung & UINT64_C(1) << BELL_DONE)
         orders_read(w);
     if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL &&
-        queue_collect(executor_here, dispatch_go_on))
+        queue_collect(executor_here, go_on))
         doorbell_ring(&w->bell, BELL_DONE);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);

@@ -47,6 +47,7 @@
     ROW(push)         \
     ROW(push_groups)  \
     ROW(push_calls)   \
+    ROW(push_waits)   \
     ROW(push_users)   \
     ROW(push_slow)    \
     ROW(push_bad)     \
