@@ -17,9 +17,9 @@ enum {
     WORKERS = 4,
     PLACES = 300, /* of each worker */
     THREADS = 8,  /* for offloaded functions */
-    TIMEOUT_S = 5 * ITEST_SLOW,
+    TIMEOUT_S = 10 * ITEST_SLOW,
     PACKET_S = 2 * ITEST_SLOW,
-    WRITE_S = 5 * ITEST_SLOW,
+    WRITE_S = 10 * ITEST_SLOW,
     STOP_MS_MAX = 2500, /* for which the whole server may be stopped */
     OUTPUT_MAX = 12 << 20,
     FDS_MAX = 64 /* connections of a trouble that goes on */
@@ -55,6 +55,8 @@ struct books {
     uint64_t either;               /* these may be peer_closed or reset: who was faster */
     uint64_t stuck_hooks;          /* end hooks that were replaced with their worker */
     uint64_t died, away_died;      /* threads of workers, and of the pool */
+    uint64_t targets, dropped;     /* messages for each receiver; those that slow readers did not get */
+    uint64_t gone;                 /* messages for those who had ended, at least */
 };
 
 /* ---- The soak ---- */
@@ -121,7 +123,8 @@ struct trouble_kind {
 };
 
 /* The kinds of troubles_*.c; each table ends with a name of NULL. */
-extern struct trouble_kind wire_troubles[], end_troubles[], function_troubles[], process_troubles[];
+extern struct trouble_kind wire_troubles[], end_troubles[], function_troubles[], process_troubles[],
+    push_troubles[];
 
 /* ---- Connections of a trouble ---- */
 

@@ -62,9 +62,10 @@ static void start(struct soak *s)
 {
     static char env[PRELOAD_ENV], words[12][64];
     const char *const envs[] = {env, NULL};
-    const char *args[] = {words[0], words[1], words[2], words[3],          words[4],
-                          words[5], words[6], words[7], "test.offload=on", "watch.replace_max=1000",
-                          NULL};
+    const char *args[] = {
+        words[0],          words[1],         words[2], words[3],          words[4],
+        words[5],          words[6],         words[7], "test.offload=on", "watch.replace_max=1000",
+        "push.queue=5000", "push.bytes=16m", NULL};
     snprintf(words[0], 64, "server.workernum=%d", WORKERS);
     snprintf(words[1], 64, "server.connnum=%d", PLACES);
     snprintf(words[2], 64, "server.timeout=%d", TIMEOUT_S);
@@ -88,6 +89,17 @@ static void expect(struct soak *s, const char *name, uint64_t least, uint64_t mo
     uint64_t have = server_counter(&s->server, name);
     if (have < least || have > most)
         complain(s, "%s is %" PRIu64 "; the books say %" PRIu64 " .. %" PRIu64, name, have, least, most);
+}
+
+/* What slow readers did not get was dropped as the policies say; that all targets are settled server_stop() has seen. */
+static void judge_dropped(struct soak *s)
+{
+    uint64_t have = server_counter(&s->server, "push_dropped_oldest") +
+                    server_counter(&s->server, "push_dropped_newest") +
+                    server_counter(&s->server, "push_coalesced");
+    if (have != s->books.dropped)
+        complain(s, "%" PRIu64 " messages were dropped for slow readers, who miss %" PRIu64, have,
+                 s->books.dropped);
 }
 
 /* After the end: the server's counters are those of the books. That reasons add up to all connections
@@ -120,6 +132,10 @@ static void judge_counters(struct soak *s)
     expect(s, "watch_buried", replaced, replaced);
     expect(s, "watch_died", b->died, b->died);
     expect(s, "offload_died", b->away_died, b->away_died);
+    expect(s, "push_targets", b->targets, b->targets);
+    expect(s, "push_pending", 0, 0);
+    expect(s, "push_gone", b->gone, UINT64_MAX);
+    judge_dropped(s);
     expect(s, "watch_limited", 0, 0);
     expect(s, "wrong_canary", 0, 0);
 }

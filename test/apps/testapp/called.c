@@ -1,7 +1,7 @@
 /*
  * called.c: who else does orders of TEST_PUSH: functions that the library calls for a connection, on its worker; hooks;
- * the master; threads of their own, which end then. What is handed over here is kept until the process ends. And what the
- * library says of messages: receipts.
+ * the master; threads of their own, which end then. What is handed over here is kept until it is done, or, if it may
+ * be done again, until the process ends. And what the library says of messages: receipts.
  */
 #include "app.h"
 
@@ -18,14 +18,46 @@ struct script {
 static _Alignas(16) char room[32 << 20]; /* so that one that is told to have no memory can be told */
 static _Atomic size_t used;
 
-const struct script *script_make(const struct test_order *o, const struct test_order *body)
+/* Those that are done and have a short body, to be used again: a server that runs for hours has many. */
+enum { SPARE_BODY = 2 };
+static struct script *spare[SPARE_BODY];
+
+static struct script *take_spare(uint32 body)
 {
-    size_t size = (sizeof(struct script) + o->body * sizeof *body + 15) & ~(size_t) 15, at = used;
+    pthread_mutex_lock(&lock);
+    struct script *s = body < SPARE_BODY ? spare[body] : NULL;
+    if (s != NULL)
+        spare[body] = s->then;
+    pthread_mutex_unlock(&lock);
+    return s;
+}
+
+/* It is done, and nothing points to it any more. */
+static void script_done(struct script *s)
+{
+    if (s->of.body >= SPARE_BODY)
+        return;
+    pthread_mutex_lock(&lock);
+    s->then = spare[s->of.body];
+    spare[s->of.body] = s;
+    pthread_mutex_unlock(&lock);
+}
+
+static struct script *take_room(size_t size)
+{
+    size_t at = used;
     while (!atomic_compare_exchange_weak(&used, &at, at + size)) {
     }
     if (at + size > sizeof room)
         abort();
-    struct script *s = (void *) (room + at);
+    return (void *) (room + at);
+}
+
+const struct script *script_make(const struct test_order *o, const struct test_order *body)
+{
+    struct script *s = take_spare(o->body);
+    if (s == NULL)
+        s = take_room((sizeof *s + o->body * sizeof *body + 15) & ~(size_t) 15);
     s->of = *o;
     memcpy(s->orders, body, o->body * sizeof *body);
     return s;
@@ -95,12 +127,14 @@ static sint32 on_timer(CONN *c, void *arg)
     return perform(c, body->script);
 }
 
-static sint32 set_timer(CONN *c, const struct test_order *o, const struct script *s)
+static sint32 set_timer(CONN *c, const struct test_order *o, struct script *s)
 {
     struct timer_body *body = &timer_bodies[o->to % TEST_TIMERS];
     struct track *t = c->user;
     if (o->body > 0)
         body->script = s;
+    else
+        script_done(s);
     t->due_ns[o->to % TEST_TIMERS] = now_ns() + o->number * UINT64_C(1000000);
     return mario_timer(c, o->number, on_timer, body);
 }
@@ -149,6 +183,7 @@ static void *thread_main(void *arg)
 {
     pthread_cleanup_push(thread_ends, NULL);
     perform(NULL, arg);
+    script_done(arg);
     pthread_cleanup_pop(1);
     return NULL;
 }
@@ -177,8 +212,11 @@ void do_master_orders(void)
     struct script *s = for_master;
     for_master = NULL;
     pthread_mutex_unlock(&lock);
-    for (; s != NULL; s = s->then)
+    for (struct script *then; s != NULL; s = then) {
+        then = s->then;
         perform(NULL, s);
+        script_done(s);
+    }
 }
 
 static sint32 give_to_master(struct script *s)
