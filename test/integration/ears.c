@@ -81,7 +81,8 @@ static size_t hear_packets(struct ear *r, const unsigned char *p, size_t n)
 static void hear(struct ears *e, struct ear *r)
 {
     static unsigned char in[EAR_ROOM * 2];
-    memcpy(in, r->part, r->have);
+    if (r->have > 0)
+        memcpy(in, r->part, r->have);
     ssize_t n = net_recv(r->fd, in + r->have, sizeof in - r->have);
     if (n > 0) {
         size_t all = r->have + (size_t) n, used = hear_packets(r, in, all);
