@@ -145,7 +145,7 @@ START_TEST(order_is_kept)
 {
     struct server s;
     unsigned char burst[BURST * 64];
-    server_start(&s, "maritcp", "server.workernum=2", "login.policy=kick_old", NULL);
+    server_start(&s, "maritcp", "server.workernum=2", "login.policy=kick_old", "push.queue=0", NULL);
     int writer = commands_open(&s, 1), readers[2] = {commands_open(&s, 2), commands_open(&s, 3)};
     commands_join(readers[0], 9);
     commands_join(readers[1], 9);

