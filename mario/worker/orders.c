@@ -512,6 +512,14 @@ static void set_alarm(struct worker *w)
     timerfd_settime(w->alarm_fd, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
+bool orders_crowd(const struct worker *w)
+{
+    struct port *own = port_own();
+    const struct lane *l = own == NULL ? NULL : port_lane(own, w->shard.ind);
+    uint32_t half = w->shard.service->push_ring / 2;
+    return l != NULL && !spsc_is_read_to(&l->ring, spsc_published(&l->ring) - half);
+}
+
 bool orders_are_left(const struct worker *w)
 {
     const struct push *p = w->shard.push;

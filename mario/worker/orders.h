@@ -19,6 +19,10 @@ void orders_alarm(struct worker *w);
 /* Once in each pass, after its events: a bounded part of what there is. */
 void orders_pass(struct worker *w);
 
+/* Whether what this worker's own functions have ordered of it fills half of their ring: time to end the pass, for many
+ * connections that come at once, each with a login, are nobody's flood. */
+bool orders_crowd(const struct worker *w);
+
 /* Whether the next pass must not sleep. */
 bool orders_are_left(const struct worker *w);
 

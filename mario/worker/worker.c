@@ -167,6 +167,8 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
         dispatch_receive(t, c);
     if (c->stopping && c->state == CONN_OPEN)
         dispatch_stop(t, c);
+    if (orders_crowd(worker_of(t->shard)))
+        event_base_loopbreak(t->pub.base); /* the other events stay, for the next pass */
 }
 
 /* An offloaded function of c has returned: calls that waited for that, then its packets. */

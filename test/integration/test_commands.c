@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -472,6 +473,35 @@ START_TEST(what_finds_no_room_is_refused)
 }
 END_TEST
 
+enum { STORM = 300 };
+
+/* Goal: any number of clients may log in and join at the same moment, also if their orders are far more than a ring has
+ * room for: nobody is refused. */
+START_TEST(a_storm_of_logins_is_no_flood)
+{
+    static const char *const policies[] = {"login.policy=many", "login.policy=kick_old"};
+    struct server s;
+    int fds[STORM];
+    server_start(&s, "maritcp", "server.workernum=2", "push.ring=16", policies[_i], NULL);
+    for (unsigned i = 0; i < STORM; i++)
+        fds[i] = client_open(&s);
+    for (int command = 0; command < 2; command++) {
+        server_signal(&s, SIGSTOP); /* so that all is there when it looks */
+        for (unsigned i = 0; i < STORM; i++)
+            commands_send(fds[i], command == 0 ? CMD_FUNCTION_LOGIN : CMD_FUNCTION_JOIN, i + 1,
+                          command == 0 ? 2 : 8, "", 0);
+        server_signal(&s, SIGCONT);
+        for (unsigned i = 0; i < STORM; i++)
+            commands_bare(fds[i], command == 0 ? CMD_FUNCTION_LOGIN : CMD_FUNCTION_JOIN);
+    }
+    for (unsigned i = 0; i < STORM; i++)
+        close(fds[i]);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "push_refused_ring"), 0);
+    server_check(&s);
+}
+END_TEST
+
 Suite *commands_suite(void)
 {
     Suite *s = suite_create("commands");
@@ -485,5 +515,6 @@ Suite *commands_suite(void)
     tcase_add_test(c, bad_commands_end_the_connection);
     tcase_add_test(c, the_longest_arrive);
     tcase_add_test(c, what_finds_no_room_is_refused);
+    tcase_add_loop_test(c, a_storm_of_logins_is_no_flood, 0, 2);
     return s;
 }
