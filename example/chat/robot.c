@@ -17,7 +17,7 @@ enum {
     HALF_WAY_RETURNS = 7,
     HALF_WAY_LOSES = 1,
     KINDS = 10,
-    LOBBY_SPEAKERS = 100,
+    COMMON_SPEAKERS = 100,
     RETRY_US = 200000
 };
 
@@ -30,7 +30,7 @@ static struct record {
     uint32_t last, size;
 } * records;
 
-static const char lobby_name[CHAT_NAME] = "lobby";
+static const char common_name[CHAT_NAME] = "robots";
 
 uint64_t now_us(void)
 {
@@ -180,9 +180,9 @@ static void do_login(struct robot *r)
     log_in(r, &r->link);
 }
 
-static void do_join_lobby(struct robot *r)
+static void do_join_common(struct robot *r)
 {
-    ask(r, &r->link, CHAT_JOIN, lobby_name, NULL);
+    ask(r, &r->link, CHAT_JOIN, common_name, NULL);
     await(r, CHAT_JOINED);
 }
 
@@ -217,9 +217,9 @@ static void do_say(struct robot *r)
     say(r, name);
 }
 
-static void do_say_in_lobby(struct robot *r)
+static void do_say_in_common(struct robot *r)
 {
-    say(r, lobby_name);
+    say(r, common_name);
 }
 
 /* With the first connection still there. */
@@ -231,7 +231,7 @@ static void do_login_again(struct robot *r)
 static void do_lose(struct robot *r)
 {
     link_close(&r->link);
-    r->lobby.is_in = false;
+    r->common.is_in = false;
     r->own.is_in = false;
     do_login(r);
 }
@@ -254,11 +254,11 @@ static bool is_steady(uint32_t number)
 /* What its script has at this step; NULL = it is through. */
 static void (*script(const struct robot *r))(struct robot *)
 {
-    static void (*const plain[])(struct robot *) = {do_login, do_join_lobby, do_join_own};
+    static void (*const plain[])(struct robot *) = {do_login, do_join_common, do_join_own};
     static void (*const turns[KINDS][3])(struct robot *) = {
         [HALF_WAY_LEAVES] = {do_leave_own, do_join_own},
-        [HALF_WAY_RETURNS] = {do_login_again, do_join_lobby, do_join_own},
-        [HALF_WAY_LOSES] = {do_lose, do_join_own, do_join_lobby},
+        [HALF_WAY_RETURNS] = {do_login_again, do_join_common, do_join_own},
+        [HALF_WAY_LOSES] = {do_lose, do_join_own, do_join_common},
     };
     uint32_t step = r->step, half = plan.lines / 2, turn = 0;
     if (step < 3)
@@ -275,8 +275,8 @@ static void (*script(const struct robot *r))(struct robot *)
     if (step < plan.lines - half)
         return do_say;
     step -= plan.lines - half;
-    if (r->number % LOBBY_SPEAKERS == 0 && step-- == 0)
-        return do_say_in_lobby;
+    if (r->number % COMMON_SPEAKERS == 0 && step-- == 0)
+        return do_say_in_common;
     return step == 0 && r->number > 0 && is_steady(r->number - 1) ? do_tell : NULL;
 }
 
@@ -307,9 +307,9 @@ static struct stay *stay_of(struct robot *r, const char *name, uint32_t *room)
 {
     char own[CHAT_NAME];
     room_name(r, own);
-    bool is_lobby = memcmp(name, lobby_name, CHAT_NAME) == 0;
-    *room = is_lobby ? plan.rooms : r->room;
-    return is_lobby ? &r->lobby : memcmp(name, own, CHAT_NAME) == 0 ? &r->own : NULL;
+    bool is_common = memcmp(name, common_name, CHAT_NAME) == 0;
+    *room = is_common ? plan.rooms : r->room;
+    return is_common ? &r->common : memcmp(name, own, CHAT_NAME) == 0 ? &r->own : NULL;
 }
 
 static void hear_joined(struct robot *r, const struct packet *p)
@@ -393,7 +393,7 @@ static void change_over(struct robot *r)
     watch(r, &r->link, EPOLL_CTL_MOD);
     if (r->other.fd >= 0)
         watch(r, &r->other, EPOLL_CTL_MOD);
-    r->lobby.is_in = false;
+    r->common.is_in = false;
     r->own.is_in = false;
 }
 
@@ -518,7 +518,7 @@ void robot_ready(struct robot *r, bool on_other)
 bool robot_has_all(const struct robot *r)
 {
     return r->stage == ROBOT_OVER ||
-           (r->lobby.next == record_last(plan.rooms) + 1 && r->own.next == record_last(r->room) + 1);
+           (r->common.next == record_last(plan.rooms) + 1 && r->own.next == record_last(r->room) + 1);
 }
 
 void robot_quit(struct robot *r)

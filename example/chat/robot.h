@@ -1,5 +1,5 @@
 /*
- * robot.h: one robot of very many: it logs in, joins the lobby and a room, talks, and checks all that it hears. One
+ * robot.h: one robot of very many: it logs in, joins the room that all join and one of its own, talks, and checks all that it hears. One
  * thread for all of them.
  *
  * It does one thing at a time and waits for what must come of it. Half-way one in ten leaves its room and joins it again,
@@ -53,12 +53,12 @@ struct robot {
     struct link link; /* where it speaks */
     struct link
         other; /* the one that it logs in with while link is there; then the one that is to be replaced */
-    struct stay lobby, own;
+    struct stay common, own;
 };
 
 uint64_t now_us(void);
 
-/* All lines that were heard, by room and number: everybody must hear the same. Room plan.rooms is the lobby. 0 or -1. */
+/* All lines that were heard, by room and number: everybody must hear the same. Room plan.rooms is the common one. 0 or -1. */
 int record_setup(void);
 void record_clear(void);
 /* The number of the last line of a room. */
