@@ -76,7 +76,8 @@ size_t chatter_recv(int fd, uint16_t what, const uint16_t *skip, void *data, siz
         client_recv(fd, room, n);
         if (h.akg_id == what) {
             ITEST_ASSERT(n <= size, "packet %04x with %zu bytes", what, n);
-            memcpy(data, room, n);
+            if (n > 0)
+                memcpy(data, room, n);
             return n;
         }
         const uint16_t *s = skip;

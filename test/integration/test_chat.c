@@ -491,11 +491,14 @@ END_TEST
 START_TEST(thousands_of_robots)
 {
     struct server s;
-    char count[16], address[32], out[4096], err[1024];
-    snprintf(count, sizeof count, "%u", ITEST_SLOW > 1 ? 2500 / ITEST_SLOW : 5000);
+    char count[16], rooms[16], address[32], out[4096], err[1024];
+    unsigned robots = ITEST_SLOW > 1 ? 2500 / ITEST_SLOW : 5000;
+    snprintf(count, sizeof count, "%u", robots);
+    snprintf(rooms, sizeof rooms, "%u", robots / 25);
     chatter_start(&s, fast);
     snprintf(address, sizeof address, "127.0.0.1:%u", s.port);
-    const char *const args[] = {"-n", count, "-s", address, "-i", "100", "-t", ITEST_SLOW > 1 ? "100" : "35",
+    const char *const args[] = {"-n", count, "-s", address, "-g", rooms,
+                                "-l", "2",   "-i", "200",   "-t", ITEST_SLOW > 1 ? "100" : "35",
                                 NULL};
     int code = itest_run(&(struct launch){.program = "chat-robots", .args = args, .bare = true}, out,
                          sizeof out, err, sizeof err);
