@@ -1,11 +1,11 @@
 /*
- * client.c: a person's client: the terminal on one side, the server on the other; the connection that comes again when
- * it was lost. One thread.
+ * client.c: a person's client: the terminal on one side, the server on the other; the connection that comes again
+ * when it was lost. One thread.
  *
  *     chat-client [-s HOST:PORT] [-r ROOM] [NAME]
  *
- * Without -s 127.0.0.1:8085, without -r the room lobby, without NAME $USER. Exit code 0: left as was asked; 1: could not
- * come or stay; 2: bad usage.
+ * Without -s 127.0.0.1:8085, without -r the room lobby, without NAME $USER. Exit code 0: left as was asked; 1: could
+ * not come or stay; 2: bad usage.
  */
 #include <errno.h>
 #include <poll.h>

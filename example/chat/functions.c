@@ -63,8 +63,8 @@ static sint32 chat_connected(CONN *c)
     return mario_timer(c, settings.login_s * 1000, too_late, NULL);
 }
 
-/* A quiet reader sends nothing for hours, and that is no reason to close him: he is asked. Who does not answer is closed
- * by the server's timeout. */
+/* A quiet reader sends nothing for hours, and that is no reason to close him: he is asked. Who does not answer is
+ * closed by the server's timeout. */
 static sint32 ping(CONN *c, void *unused)
 {
     (void) unused;
@@ -73,8 +73,9 @@ static sint32 ping(CONN *c, void *unused)
     return mario_timer(c, settings.ping_s * 1000, ping, NULL);
 }
 
-/* Bind c to the user; the connection that has the name until now is told, and ends. Both orders go by way of the user's
- * home worker, so nothing comes between them but another login of the same user; then the one that binds last stays. */
+/* Bind c to the user; the connection that has the name until now is told, and ends. What is ordered of a user before
+ * binding to him reaches only those who were bound before, so c does not get its own good-bye. Of two logins at the same
+ * time the one that binds last stays. */
 static bool take_name(CONN *c, uint64 user)
 {
     return mario_kick_user(user, 0, replaced) == 0 && mario_bind(c, user, MARIO_BIND_KICK_OLD, 1) == 0;

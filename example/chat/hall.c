@@ -1,9 +1,9 @@
 /*
  * hall.c: users, rooms, seats. All of it is the clerk's alone; what others may read are three relaxed counters.
  *
- * A user is a name; he may have several guests, which are connections: two for a moment, when he logs in a second time
- * and the first connection is not yet gone. A guest has a seat in each room he is in. The library has the same as groups
- * and delivers by them; it takes a connection that ends out of its groups by itself.
+ * A user is a name; he may have several guests, which are connections: two for a moment, when he logs in a second
+ * time and the first connection is not yet gone. A guest has a seat in each room he is in. The library has the same
+ * as groups and delivers by them; it takes a connection that ends out of its groups by itself.
  */
 #include "hall.h"
 

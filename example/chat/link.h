@@ -62,8 +62,8 @@ int link_receive(struct link *l);
 /* The next whole packet. 1, 0 if there is none, or -1: what came is not the chat's protocol. */
 int link_take(struct link *l, struct packet *p);
 
-/* Whether a packet has what its id promises: its length, names that are names, texts that are clean. What does not is to
- * be ignored: a client shows nothing that could do harm to a terminal. */
+/* Whether a packet has what its id promises: its length, names that are names, texts that are clean. What does not is
+ * to be ignored: a client shows nothing that could do harm to a terminal. */
 bool packet_is_whole(const struct packet *p);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * post.h: how the clerk sends. He has a thread of his own, so where a worker's ring of orders is full he can do what a
- * function must not: wait until there is room. What waits behind him makes the inbox full in the end, and then those who
- * go on asking are told that we are busy.
+ * post.h: how the clerk sends. He has a thread of his own, so where a worker's ring of orders is full he can do what
+ * a function must not: wait until there is room. What waits behind him makes the inbox full in the end, and then
+ * those who go on asking are told that we are busy.
  *
- * Each returns false, after a line in the log, if nothing came of it: no memory, or a worker that did not go on for some
- * seconds; without a line when the server has stopped.
+ * Each returns false, after a line in the log, if nothing came of it: no memory, or a worker that did not go on for
+ * some seconds; without a line when the server has stopped.
  */
 #ifndef POST_H
 #define POST_H

@@ -1,9 +1,9 @@
 /*
- * robot.h: one robot of very many: it logs in, joins the room that all join and one of its own, talks, and checks all that it hears. One
- * thread for all of them.
+ * robot.h: one robot of very many: it logs in, joins the room that all join and one of its own, talks, and checks all
+ * that it hears. One thread for all of them.
  *
- * It does one thing at a time and waits for what must come of it. Half-way one in ten leaves its room and joins it again,
- * one logs in a second time while the first connection is still there, one loses its connection.
+ * It does one thing at a time and waits for what must come of it. Half-way one in ten leaves its room and joins it
+ * again, one logs in a second time while the first connection is still there, one loses its connection.
  */
 #ifndef ROBOT_H
 #define ROBOT_H
@@ -58,7 +58,8 @@ struct robot {
 
 uint64_t now_us(void);
 
-/* All lines that were heard, by room and number: everybody must hear the same. Room plan.rooms is the common one. 0 or -1. */
+/* All lines that were heard, by room and number: everybody must hear the same. Room plan.rooms is the common one. 0
+ * or -1. */
 int record_setup(void);
 void record_clear(void);
 /* The number of the last line of a room. */

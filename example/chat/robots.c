@@ -1,11 +1,11 @@
 /*
- * robots.c: very many users at once, in one thread: a load and a judge. See robot.h for what each does. At the end all
- * must have heard everything, once, in order, and the same.
+ * robots.c: very many users at once, in one thread: a load and a judge. See robot.h for what each does. At the end
+ * all must have heard everything, once, in order, and the same.
  *
  *     chat-robots [-s HOST:PORT] [-n ROBOTS] [-g ROOMS] [-l LINES] [-i MILLISECONDS] [-t SECONDS]
  *
- * -n: 1000; -g: one room for each 50; -l: lines that each says, 4; -i: from one thing to the next, 1000; -t: all must be
- * over by then, 60. Exit code 0: nothing was wrong; 1: something was; 2: bad usage.
+ * -n: 1000; -g: one room for each 50; -l: lines that each says, 4; -i: from one thing to the next, 1000; -t: all must
+ * be over by then, 60. Exit code 0: nothing was wrong; 1: something was; 2: bad usage.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * screen.h: the terminal: lines that come appear above the one that is being typed. Without a terminal on both sides it
- * reads and writes plain lines. One in a process; one thread.
+ * screen.h: the terminal: lines that come appear above the one that is being typed. Without a terminal on both sides
+ * it reads and writes plain lines. One in a process; one thread.
  */
 #ifndef SCREEN_H
 #define SCREEN_H
@@ -27,7 +27,8 @@ void screen_prompt(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Show one line. */
 void screen_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* What switches to the colour of this number, and back; empty without colours: stdout is no terminal, NO_COLOR is set. */
+/* What switches to the colour of this number, and back; empty without colours: stdout is no terminal, NO_COLOR is
+ * set. */
 const char *screen_color(uint64_t number);
 const char *screen_dim(void);
 const char *screen_plain(void);

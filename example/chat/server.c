@@ -1,11 +1,11 @@
 /*
- * server.c: the chat server: the main thread makes it, becomes its master, and takes it down. What a packet does begins
- * in functions.c and ends in hall.c.
+ * server.c: the chat server: the main thread makes it, becomes its master, and takes it down. What a packet does
+ * begins in functions.c and ends in hall.c.
  *
  *     chat-server [-l SECONDS] [-p SECONDS] [-r RATE] [LISTEN]
  *
- * -l: to log in within (10); -p: between two pings (30); -r: requests a second of one client (5). LISTEN as in maritcp's
- * server.listen, without it 127.0.0.1:8085.
+ * -l: to log in within (10); -p: between two pings (30); -r: requests a second of one client (5). LISTEN as in
+ * maritcp's server.listen, without it 127.0.0.1:8085.
  */
 #include "clerk.h"
 #include "functions.h"

@@ -15,8 +15,8 @@ static const char *const fast[] = {"-r", "3600", NULL};
 
 /* ---- Talking ---- */
 
-/* Goal: all who are in a room hear each line, the speaker too, with numbers that have no gap; others hear nothing. Two
- * rooms are apart. Who has left hears no more. */
+/* Goal: all who are in a room hear each line, the speaker too, with numbers that have no gap; others hear nothing.
+ * Two rooms are apart. Who has left hears no more. */
 START_TEST(a_room_hears_each_line)
 {
     struct server s;
@@ -60,8 +60,8 @@ static void hear_history(int fd, uint32_t first, uint32_t next)
     }
 }
 
-/* Goal: who joins gets the last 50 lines and those that follow, with no seam; also when all had left in between. To join
- * twice brings nothing twice. */
+/* Goal: who joins gets the last 50 lines and those that follow, with no seam; also when all had left in between. To
+ * join twice brings nothing twice. */
 START_TEST(history_has_no_seam)
 {
     static const uint32_t lengths[] = {0, 1, 49, 50, 51, 60, 120};
@@ -113,7 +113,8 @@ static void hear_private(int fd, const char *from, const char *to, const char *t
     ck_assert_mem_eq(told->to, chatter_word(to), CHAT_NAME);
 }
 
-/* Goal: a private line reaches one user and the speaker, once, in order, and nobody else; one for nobody is refused. */
+/* Goal: a private line reaches one user and the speaker, once, in order, and nobody else; one for nobody is refused.
+ * */
 START_TEST(private_lines)
 {
     struct server s;
@@ -153,8 +154,8 @@ static void expect_presence(int fd, const char *room, const char *user, uint8_t 
     ck_assert_uint_eq(p.here, here);
 }
 
-/* Goal: who comes and goes is said to those in the room, once, also if he goes without a word; /names, /who and /rooms
- * say the same; a room has its limit of rooms for each. */
+/* Goal: who comes and goes is said to those in the room, once, also if he goes without a word; /names, /who and
+ * /rooms say the same; a room has its limit of rooms for each. */
 START_TEST(presence_and_questions)
 {
     unsigned char bytes[4096];
@@ -399,8 +400,8 @@ END_TEST
 
 /* ---- Slow readers, the stop ---- */
 
-/* What a slow reader finds in the end: lines in order, with gaps, up to the last one; of each user no more than he needs
- * to know; all private ones. */
+/* What a slow reader finds in the end: lines in order, with gaps, up to the last one; of each user no more than he
+ * needs to know; all private ones. */
 static void read_late(int fd, uint32_t last, uint32_t privates)
 {
     unsigned char bytes[sizeof(struct chat_told) + CHAT_TEXT + 64], head[WIRE_HEAD_LEN];
@@ -463,7 +464,8 @@ START_TEST(a_slow_reader_misses_lines)
 }
 END_TEST
 
-/* Goal: a stop tells everybody, who is logged in and who is not; QUIT is answered, behind all that was asked before. */
+/* Goal: a stop tells everybody, who is logged in and who is not; QUIT is answered, behind all that was asked before.
+ * */
 START_TEST(the_stop_is_said)
 {
     struct server s;
@@ -486,8 +488,8 @@ END_TEST
 
 /* ---- Robots ---- */
 
-/* Goal: thousands log in, join, talk, leave, come back, log in a second time; each hears everything once, in order, and
- * the same as all others; the ledger of the server is exact. */
+/* Goal: thousands log in, join, talk, leave, come back, log in a second time; each hears everything once, in order,
+ * and the same as all others; the ledger of the server is exact. */
 START_TEST(thousands_of_robots)
 {
     struct server s;
