@@ -137,11 +137,22 @@ static struct table_entry *find(const struct table *t, uint64_t key)
     return e != NULL && key_at(e) == key ? e : NULL;
 }
 
-/* The count before the key: who sees the key sees its count. */
-static void fill(struct table_entry *e, uint64_t key, uint64_t value, uint32_t count)
+static uint64_t seal(const struct table *t, uint64_t key, uint32_t count)
+{
+    return (hash(t, key) & ~(uint64_t) UINT32_MAX) | count;
+}
+
+/* The writer's. */
+static uint64_t sealed_at(const struct table_entry *e)
+{
+    return atomic_load_explicit(&e->sealed, memory_order_relaxed);
+}
+
+/* The count before the key: who sees the key sees its count, or that of another key, which its seal says. */
+static void fill(struct table_entry *e, uint64_t key, uint64_t value, uint64_t sealed)
 {
     e->value = value;
-    atomic_store_explicit(&e->count, count, memory_order_release);
+    atomic_store_explicit(&e->sealed, sealed, memory_order_release);
     atomic_store_explicit(&e->key, key, memory_order_release);
 }
 
@@ -156,8 +167,7 @@ static void vacate(struct table *t, uint32_t shift, struct table_entry *e)
         if (key == 0)
             break;
         if (((at - hash(t, key)) & mask) >= ((at - hole) & mask)) { /* its own place is not behind the hole */
-            fill(&block[hole], key, block[at].value,
-                 atomic_load_explicit(&block[at].count, memory_order_relaxed));
+            fill(&block[hole], key, block[at].value, sealed_at(&block[at]));
             hole = at;
         }
     }
@@ -181,7 +191,7 @@ static void sweep(struct table *t)
         if (key == 0) {
             over = ++t->swept == UINT32_C(1) << old;
         } else {
-            fill(probe(t, now, key), key, e->value, atomic_load_explicit(&e->count, memory_order_relaxed));
+            fill(probe(t, now, key), key, e->value, sealed_at(e));
             vacate(t, old, e);
         }
     }
@@ -218,13 +228,13 @@ bool table_put(struct table *t, uint64_t key, uint64_t value, uint32_t count)
     struct table_entry *e = find(t, key);
     if (e != NULL) {
         e->value = value;
-        atomic_store_explicit(&e->count, count, memory_order_release);
+        atomic_store_explicit(&e->sealed, seal(t, key, count), memory_order_release);
         return true;
     }
     if (!fit(t, t->used + 1))
         return false;
     sweep(t);
-    fill(probe(t, shift_now(state_of(t)), key), key, value, count);
+    fill(probe(t, shift_now(state_of(t)), key), key, value, seal(t, key, count));
     t->used++;
     return true;
 }
@@ -235,7 +245,7 @@ bool table_get(const struct table *t, uint64_t key, uint64_t *value, uint32_t *c
     if (e == NULL)
         return false;
     *value = e->value;
-    *count = atomic_load_explicit(&e->count, memory_order_relaxed);
+    *count = (uint32_t) sealed_at(e);
     return true;
 }
 
@@ -270,7 +280,7 @@ void table_each(const struct table *t, void (*f)(void *arg, uint64_t key, uint64
         for (uint64_t at = 0; at < UINT64_C(1) << shifts[i]; at++) {
             uint64_t key = key_at(&block[at]);
             if (key != 0)
-                f(arg, key, block[at].value, atomic_load_explicit(&block[at].count, memory_order_relaxed));
+                f(arg, key, block[at].value, (uint32_t) sealed_at(&block[at]));
         }
     }
 }
@@ -282,7 +292,10 @@ static bool count_in(const struct table *t, uint32_t shift, uint64_t key, uint32
     struct table_entry *e = probe(t, shift, key);
     if (e == NULL || key_at(e) != key)
         return false;
-    *count = atomic_load_explicit(&e->count, memory_order_acquire);
+    uint64_t sealed = atomic_load_explicit(&e->sealed, memory_order_acquire);
+    if (sealed != seal(t, key, (uint32_t) sealed)) /* another one's by now */
+        return false;
+    *count = (uint32_t) sealed;
     return true;
 }
 
@@ -293,12 +306,11 @@ uint32_t table_count(const struct table *t, uint64_t key)
     if (key == 0)
         return 0;
     for (int i = 0; i < TRIES; i++, before = after) {
-        if (!count_in(t, shift_now(before), key, &count) &&
-            (shift_old(before) == 0 || !count_in(t, shift_old(before), key, &count)))
-            count = 0;
+        bool found = count_in(t, shift_now(before), key, &count) ||
+                     (shift_old(before) != 0 && count_in(t, shift_old(before), key, &count));
         after = atomic_load_explicit(&t->state, memory_order_acquire);
         if (before == after && (before >> 16 & 1) == 0)
-            break;
+            return found ? count : 0;
     }
     return count;
 }

@@ -9,8 +9,10 @@
  *
  * Reading: `state` names the blocks in use, and changes before and after entries move (it is odd meanwhile). A reader
  * that finds it as it was has seen one table. All its loads acquire and all the writer's stores release: whoever has
- * seen something new of an entry sees the new state as well. It tries so many times and then takes what it has found, for
- * the writer may have been stopped in between.
+ * seen something new of an entry sees the new state as well. Beside its count an entry has a part of its key's hash, so
+ * that no count is taken for another key's. A reader tries so many times, for the writer may have been stopped in
+ * between, or never rest, and then takes what it has found last: it has not found what is there only if it moved away
+ * before its eyes each time.
  */
 #ifndef MARIO_PUSH_TABLE_H
 #define MARIO_PUSH_TABLE_H
@@ -25,9 +27,9 @@ enum {
 };
 
 struct table_entry {
-    _Atomic uint64_t key; /* 0: nothing is here */
-    uint64_t value;       /* the writer's */
-    _Atomic uint32_t count;
+    _Atomic uint64_t key;    /* 0: nothing is here */
+    uint64_t value;          /* the writer's */
+    _Atomic uint64_t sealed; /* the upper half of the key's hash << 32 | the count */
 };
 
 struct table {
