@@ -60,11 +60,10 @@ void calls_late(struct shard *s, uint64_t deadline)
 /* The function of regist_bound_func(), for c, with what in_buf is. */
 static int32_t call_bound(CONN *c, void *arg)
 {
-    const struct order *o = arg;
-    struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how};
-    c->err_type = b.refused ? g_akg_error_id : 0;
-    c->in_buf = (char *) &b;
-    c->in_buf_len = sizeof b;
+    struct mario_bound *b = arg;
+    c->err_type = b->refused ? g_akg_error_id : 0;
+    c->in_buf = (char *) b;
+    c->in_buf_len = sizeof *b;
     int32_t rc = registry_bound()(c);
     if (executor_here->end_reason == REASON_NONE) /* else it is what the end hook is told */
         c->err_type = 0;
@@ -73,9 +72,9 @@ static int32_t call_bound(CONN *c, void *arg)
 
 static void call(struct conn *c, const struct order *o)
 {
-    struct order copy = *o;
+    struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how};
     if (o->kind == ORDER_DECIDED)
-        dispatch_call(executor_here, c, call_bound, &copy);
+        dispatch_call(executor_here, c, call_bound, &b);
     else if (o->kind == ORDER_EACH)
         dispatch_call(executor_here, c, o->each->f, o->each->arg);
     else
