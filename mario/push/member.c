@@ -13,7 +13,7 @@ static bool have_table(struct shard *s)
     struct push *p = s->push;
     if (p->members != NULL)
         return true;
-    void *all = mmap(NULL, (size_t) s->count * sizeof *p->members, PROT_READ | PROT_WRITE,
+    void *all = mmap(NULL, (size_t) s->count * sizeof(struct member *), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (all == MAP_FAILED)
         return false;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mario/base/check.h"
 #include "mario/base/clock.h"
 #include "mario/base/doorbell.h"
 #include "mario/exec/executor.h"
@@ -54,7 +55,7 @@ void push_teardown(struct shard *s)
     if (p->presence != NULL)
         munmap((void *) p->presence, PRESENCE * sizeof *p->presence);
     if (p->members != NULL)
-        munmap((void *) p->members, (size_t) s->count * sizeof *p->members);
+        munmap((void *) p->members, (size_t) s->count * sizeof(struct member *));
     free(p);
 }
 
@@ -62,6 +63,7 @@ void push_teardown(struct shard *s)
 
 static bool grow(struct backlog *b)
 {
+    CHECK(b->size > 0);
     if (b->count < b->size)
         return true;
     struct backlog_entry *bigger = malloc(2 * (size_t) b->size * sizeof *bigger);
