@@ -156,7 +156,7 @@ soak: deps-test ## random faults for MINUTES=60; SEED=n for the same ones again;
 	@$(MAKE) --no-print-directory $(B)/soak $(B)/apps/testapp $(B)/preload/inject.so
 	@$(B)/soak -m $(or $(MINUTES),60) $(if $(SEED),-s $(SEED)) $(if $(KIND),-k $(KIND)) -o $(B)/soak.notes
 
-fuzz: deps-fuzz ## libFuzzer on the codec and on a whole worker for SECONDS=20
+fuzz: deps-fuzz ## libFuzzer on the codec, a queue and a whole worker for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
 
 fuzz-coverage: deps-coverage ## which lines these two run in SECONDS=20

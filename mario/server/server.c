@@ -108,8 +108,10 @@ static bool fit_limits(SERVER *s, const struct mario_options *o, uint64_t beside
 
 static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 {
-    uint64_t besides = limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL +
-                       FDS_LOG + FDS_TRIM + FDS_SPARE + (uint64_t) s->workernum * FDS_A_WORKER;
+    uint64_t besides =
+        limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
+        FDS_TRIM + FDS_SPARE +
+        (uint64_t) s->workernum * (FDS_A_WORKER + (o->push_uring == MARIO_URING_AUTO ? 1u : 0u));
     if (!fit_limits(s, o, besides))
         return false;
     if (!descriptor_setup((uint32_t) (besides + (uint64_t) s->workernum * s->connnum)))
