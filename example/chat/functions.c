@@ -74,8 +74,8 @@ static sint32 ping(CONN *c, void *unused)
 }
 
 /* Bind c to the user; the connection that has the name until now is told, and ends. What is ordered of a user before
- * binding to him reaches only those who were bound before, so c does not get its own good-bye. Of two logins at the same
- * time the one that binds last stays. */
+ * binding to him reaches only those who were bound before, so c does not get its own good-bye. Of two logins at the
+ * same time the one that binds last stays. */
 static bool take_name(CONN *c, uint64 user)
 {
     return mario_kick_user(user, 0, replaced) == 0 && mario_bind(c, user, MARIO_BIND_KICK_OLD, 1) == 0;
