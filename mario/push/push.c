@@ -343,7 +343,13 @@ int32_t mario_stop_message(struct mario_msg *m)
     struct mario_msg *old = atomic_exchange(&hub.stop_message, m);
     if (old != NULL)
         message_unref(old);
-    return 0;
+    if (atomic_load(&hub.prepared))
+        return 0;
+    old = atomic_exchange(&hub.stop_message,
+                          NULL); /* the server ended meanwhile: not the next one's last word */
+    if (old != NULL)
+        message_unref(old);
+    return refuse(ESHUTDOWN);
 }
 
 void push_begin_stop(void)
