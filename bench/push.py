@@ -227,7 +227,7 @@ def beside(which, setup):
             pair = {}
             for beating in (at % 2 == 0, at % 2 != 0):
                 if beating:
-                    driver.tell(f"beat 100 {10 * seconds + 5}")
+                    driver.tell(f"beat 100 {10 * (seconds + 2)}")  # longer than the load, which reading would disturb
                 result = run_load(server, load, seconds, 0.3, setup)
                 pair[beating] = {key: result["latency_us"][key] for key in ("p50", "p99", "p999")}
                 if beating:
