@@ -130,7 +130,7 @@ sint32 mario_group_check(const char *group, char *why, uint32 size);
  * 0, or -1 with one line in why[0 .. size-1]. It may ask a name service. Before threads start. */
 sint32 mario_user_check(const char *user, char *why, uint32 size);
 
-/* Fill *o with the defaults: those of the keys of maritcp(8). Any thread. */
+/* Fill *o with the defaults: those of the keys of maritcp(8), but push_groups, which is 0. Any thread. */
 void mario_options_init(struct mario_options *o);
 
 /* Have this program watched by a parent of its own: fork, and when the child dies, write one line about it to

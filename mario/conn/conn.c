@@ -131,7 +131,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->refs = 0;
     c->wait = WAIT_NONE;
     c->paused = c->fin = c->greeted = c->stopping = false;
-    c->has_member = c->lowat = c->finished = false;
+    c->has_member = c->has_bond = c->lowat = c->finished = false;
     c->newcomer = c->pub.ind >= s->walk_at && c->pub.ind < s->walk_end;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
@@ -325,7 +325,7 @@ uint64_t conn_id(const struct conn *c)
 /* Nobody is to find it any more. */
 static void leave(struct shard *s, struct conn *c)
 {
-    if (c->has_member)
+    if (c->has_member || c->has_bond)
         s->leave(s, c);
 }
 

@@ -7,31 +7,39 @@
 #include "mario/base/mem.h"
 #include "mario/push/push.h"
 
-/* Address space only: a page of it is touched when one of its connections has a record. */
-static bool have_table(struct shard *s)
+/* Address space only: a page of it is touched when one of its connections has something there. NULL without memory. */
+static void *make_table(const struct shard *s, size_t size)
 {
-    struct push *p = s->push;
-    if (p->members != NULL)
-        return true;
-    void *all = mmap(NULL, (size_t) s->count * sizeof(struct member *), PROT_READ | PROT_WRITE,
+    void *all = mmap(NULL, s->count * size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED)
-        return false;
-    p->members = all;
-    return true;
+    return all == MAP_FAILED ? NULL : all;
 }
 
 struct member *push_make_member(struct shard *s, struct conn *c)
 {
     if (c->has_member)
         return s->push->members[c->pub.ind];
-    struct member *m = have_table(s) ? mem_alloc(sizeof *m) : NULL;
+    struct push *p = s->push;
+    if (p->members == NULL && (p->members = make_table(s, sizeof(struct member *))) == NULL)
+        return NULL;
+    struct member *m = mem_alloc(sizeof *m);
     if (m == NULL)
         return NULL;
-    *m = (struct member){.uid = 0};
-    s->push->members[c->pub.ind] = m;
+    *m = (struct member){.has_policy = false};
+    p->members[c->pub.ind] = m;
     c->has_member = true;
     return m;
+}
+
+struct bond *push_make_bond(struct shard *s, struct conn *c)
+{
+    struct push *p = s->push;
+    if (p->bonds == NULL && (p->bonds = make_table(s, sizeof *p->bonds)) == NULL)
+        return NULL;
+    if (!c->has_bond)
+        p->bonds[c->pub.ind] = (struct bond){.uid = 0};
+    c->has_bond = true;
+    return &p->bonds[c->pub.ind];
 }
 
 /* ---- Calls that wait ---- */
@@ -97,19 +105,28 @@ static void leave_user(struct shard *s, const struct conn *c, uint64_t uid)
         push_post(s, push_home(uid), &(struct order){.kind = ORDER_USER_END, .id = uid, .other = conn_id(c)});
 }
 
+static void leave_users(struct shard *s, struct conn *c)
+{
+    const struct bond *b = push_bond(s, c);
+    if (b == NULL)
+        return;
+    leave_user(s, c, b->uid);
+    leave_user(s, c, b->wanted);
+    c->has_bond = false;
+}
+
 void push_leave_all(struct shard *s, struct conn *c)
 {
     struct push *p = s->push;
     struct member *m = push_member(s, c);
     uint64_t group;
+    leave_users(s, c);
     if (m == NULL)
         return;
     c->has_member = false;
     p->members[c->pub.ind] = NULL;
     while ((group = rooms_leave_any(&p->rooms, &m->groups)) != 0)
         push_absent(p, group);
-    leave_user(s, c, m->uid);
-    leave_user(s, c, m->wanted);
     timers_cancel_all(&p->timers, &m->timers);
     abandon_calls(p, m);
     mem_free(m);

@@ -19,12 +19,16 @@
 /* Counters of a worker's presence: groups share them by hash. */
 #define PRESENCE 65536u
 
-/* What a connection has that has joined, bound, set a policy or a timer. Others have none. */
+/* A connection's user. It lies apart from what else a connection may have, for of all that it is what many have who have
+ * nothing else. Both homes have to be told of the connection's end. */
+struct bond {
+    uint64_t uid;    /* bound to it; 0 = to none */
+    uint64_t wanted; /* to be bound to it instead, which is not decided yet; 0 = to none */
+};
+
+/* What a connection has that has joined, set a policy or a timer. Others have none. */
 struct member {
     struct memberships groups;
-    uint64_t
-        uid; /* bound to it; 0 = to none. Its home has to be told of the end, like that of the next one */
-    uint64_t wanted; /* to be bound to it instead, which is not decided yet; 0 = to none */
     struct timer *timers;
     struct call *calls; /* that wait for its offloaded function */
     bool has_policy;
@@ -57,6 +61,7 @@ struct push {
     struct users users;
     /* the shard's thread */
     _Alignas(64) struct member **members; /* [connections]; NULL until there is one */
+    struct bond *bonds;                   /* likewise */
     struct port *port;
     struct backlog backlog;
     struct timers timers;
@@ -106,6 +111,12 @@ static inline struct member *push_member(const struct shard *s, const struct con
     return c->has_member ? s->push->members[c->pub.ind] : NULL;
 }
 struct member *push_make_member(struct shard *s, struct conn *c);
+/* The same for its user. */
+static inline struct bond *push_bond(const struct shard *s, const struct conn *c)
+{
+    return c->has_bond ? &s->push->bonds[c->pub.ind] : NULL;
+}
+struct bond *push_make_bond(struct shard *s, struct conn *c);
 /* c has ended, or only sends what waits: it leaves everything. Registered as shard.leave. */
 void push_leave_all(struct shard *s, struct conn *c);
 

@@ -54,6 +54,8 @@ void push_teardown(struct shard *s)
     free(p->backlog.at);
     if (p->presence != NULL)
         munmap((void *) p->presence, PRESENCE * sizeof *p->presence);
+    if (p->bonds != NULL)
+        munmap(p->bonds, (size_t) s->count * sizeof *p->bonds);
     if (p->members != NULL)
         munmap((void *) p->members, (size_t) s->count * sizeof(struct member *));
     free(p);

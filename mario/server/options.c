@@ -33,7 +33,6 @@ void mario_options_init(struct mario_options *o)
                                 .offload_queue = 1024,
                                 .push_queue = 64,
                                 .push_bytes = 1024 * 1024,
-                                .push_groups = 4096,
                                 .push_memory = 256 * 1024 * 1024,
                                 .push_slow = MARIO_SLOW_CLOSE,
                                 .push_lowat = 16 * 1024,

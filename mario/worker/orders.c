@@ -163,17 +163,19 @@ static void tell_home(struct shard *s, struct conn *c, uint64_t uid, const struc
 static void carry_out_bind(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
-    struct member *m = c == NULL ? NULL : member_or_close(s, c);
-    if (m == NULL)
+    struct bond *b = c == NULL ? NULL : push_make_bond(s, c);
+    if (c != NULL && b == NULL)
+        conn_close(c, REASON_no_memory);
+    if (b == NULL)
         return;
-    if (m->wanted != 0 && m->wanted != o->other) {
-        tell_home(s, c, m->wanted, &(struct order){.kind = ORDER_USER_END, .id = m->wanted, .other = o->id});
-        m->wanted = 0;
+    if (b->wanted != 0 && b->wanted != o->other) {
+        tell_home(s, c, b->wanted, &(struct order){.kind = ORDER_USER_END, .id = b->wanted, .other = o->id});
+        b->wanted = 0;
     }
     if (c->state != CONN_OPEN)
         return;
-    if (m->uid != o->other)
-        m->wanted = o->other;
+    if (b->uid != o->other)
+        b->wanted = o->other;
     tell_home(s, c, o->other,
               &(struct order){.kind = ORDER_USER_BIND,
                               .how = o->how,
@@ -184,18 +186,18 @@ static void carry_out_bind(struct shard *s, const struct order *o)
 }
 
 /* The user that it has is given up for the one that it wanted when that is decided, if it was not refused. */
-static void settle_bind(struct shard *s, struct conn *c, struct member *m, const struct order *o)
+static void settle_bind(struct shard *s, struct conn *c, struct bond *b, const struct order *o)
 {
-    uint64_t former = m->uid;
+    uint64_t former = b->uid;
     bool refused = o->how != 0;
-    if (m->wanted != o->other) { /* one that it has, or that it gave up before this */
-        m->uid = refused && former == o->other ? 0 : former;
+    if (b->wanted != o->other) { /* one that it has, or that it gave up before this */
+        b->uid = refused && former == o->other ? 0 : former;
         return;
     }
-    m->wanted = 0;
+    b->wanted = 0;
     if (refused)
         return;
-    m->uid = o->other;
+    b->uid = o->other;
     if (former != 0)
         tell_home(s, c, former, &(struct order){.kind = ORDER_USER_END, .id = former, .other = o->id});
 }
@@ -203,10 +205,10 @@ static void settle_bind(struct shard *s, struct conn *c, struct member *m, const
 static void carry_out_decided(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
-    struct member *m = c == NULL ? NULL : push_member(s, c);
-    if (m == NULL)
+    struct bond *b = c == NULL ? NULL : push_bond(s, c);
+    if (b == NULL)
         return;
-    settle_bind(s, c, m, o);
+    settle_bind(s, c, b, o);
     if (c->state == CONN_OPEN && registry_bound() != NULL)
         calls_make(s, c, o);
 }
