@@ -17,7 +17,7 @@ static void flood(struct ears *e, uint32_t first, uint32_t n)
                            .flags = ORDER_PERSISTS,
                            .to = GROUP,
                            .times = n - 1,
-                           .len = 500,
+                           .len = 500 * ITEST_SLOW, /* as many bytes in fewer messages */
                            .sender = 1,
                            .number = first};
     ear_do(e, 0, TEST_PUSH, ORDERS({.kind = ORDER_THREAD, .body = 1}, o), 2, NULL);
