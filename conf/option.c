@@ -106,8 +106,8 @@ const struct row conf_rows[] = {
      "Bytes of them. 0 is any number, if push.queue is not 0 as well."},
     {"push", "slow", ROW_ENUM, "close", 0, 3, slow_names, AT(server.push_slow),
      "What becomes of a message for a connection that has that much waiting. close closes the connection, drop_oldest "
-     "makes room, drop_newest drops the message itself, coalesce drops the one that it makes out of date, and otherwise "
-     "makes room."},
+     "makes room, drop_newest drops the message itself, coalesce drops the one that it makes out of date, and "
+     "otherwise makes room."},
     {"push", "groups", ROW_NUMBER, "4096", 0, MARIO_PUSH_GROUPS_MAX, NULL, AT(server.push_groups),
      "Groups that a connection may be in; beyond, joining is refused and counted. 0 is any number."},
     {"push", "memory", ROW_SIZE, "256m", 0, MARIO_PUSH_MEMORY_MAX, NULL, AT(server.push_memory),

@@ -5,18 +5,18 @@
  * worker concerned and wakes it; the worker puts the message into the queue of each receiver and sends. Nobody waits:
  * 0 says that an order was accepted, -1 that it was not and nothing of it is done, with errno:
  *
- *   EINVAL      an argument that means nothing: an id, uid, group or message of 0, an id of a worker that does not exist
+ *   EINVAL      an argument that means nothing: an id, uid, group or message of 0, an id of no worker
  *   EAGAIN      a ring is full (push.ring orders wait already): try again later, or drop it
  *   ENOMEM      no memory for this thread's rings
  *   ESHUTDOWN   no server runs: before start_server(), or after it has stopped
  *
  * Orders of one thread to one receiver are carried out in the order they were given: sends to an id, a group and all,
- * joining, leaving, binding, kicks, mario_run(). (A call for a connection whose offloaded function runs waits for that:
- * mario_run(), mario_each_conn(), timers, the word of a bind; what is ordered behind it does not.) Those by uid go by way
- * of the user's home worker: they are in order among themselves, and what was ordered of a uid before binding to it
- * reaches only those who were bound before. A push stands behind what the function that sends it writes; but what an
- * offloaded one sends goes at once, before what it writes, which is sent when it has returned. All members of a group
- * that are on one worker get the messages of that group in the same order; "all" is a group in this sense.
+ * joining, leaving, binding, kicks, mario_run(). (A call for a connection whose offloaded function runs waits for
+ * that: mario_run(), mario_each_conn(), timers, the word of a bind; what is ordered behind it does not.) Those by uid
+ * go by way of the user's home worker: they are in order among themselves, and what was ordered of a uid before
+ * binding to it reaches only those who were bound before. A push stands behind what the function that sends it writes;
+ * but what an offloaded one sends goes at once, before what it writes, which is sent when it has returned. All members
+ * of a group that are on one worker get the messages of that group in the same order; "all" is a group in this sense.
  *
  * Exactly one thing becomes of each message for each receiver, and is counted (mario_stat()); once quiet
  *     push_targets = push_sent + push_dropped_oldest + push_dropped_newest + push_coalesced + push_dropped_closed
@@ -51,8 +51,8 @@ uint64 mario_conn_id(const CONN *c);
  * has one reference: mario_msg_free() gives it up. NULL with errno: EINVAL for a length out of range, ENOMEM without
  * memory or if all messages would take more than push.memory bytes (counted: push_refused_memory). */
 struct mario_msg *mario_msg(const void *bytes, uint32 len) __attribute__((warn_unused_result));
-/* The same for a packet: a HEAD with the stx of regist_stx(), which is called before, and akg_id (not one of the reserved
- * ones), and len bytes of data behind it (0 .. MARIO_MSG_MAX - 8; data may be NULL if 0). */
+/* The same for a packet: a HEAD with the stx of regist_stx(), which is called before, and akg_id (not one of the
+ * reserved ones), and len bytes of data behind it (0 .. MARIO_MSG_MAX - 8; data may be NULL if 0). */
 struct mario_msg *mario_msg_packet(uint16 akg_id, const void *data, uint32 len)
     __attribute__((warn_unused_result));
 
@@ -96,8 +96,8 @@ sint32 mario_run(uint64 id, sint32 (*f)(CONN *c, void *arg), void *arg);
 
 /* ---- Groups: any number not 0; they exist while somebody is in them ---- */
 
-/* Any thread. Joining twice and leaving what one is not in do nothing. A connection's end leaves all its groups. Without
- * memory for the membership the connection closes (no_memory); who is in push.groups of them is in no more
+/* Any thread. Joining twice and leaving what one is not in do nothing. A connection's end leaves all its groups.
+ * Without memory for the membership the connection closes (no_memory); who is in push.groups of them is in no more
  * (push_refused_groups). */
 sint32 mario_join_id(uint64 id, uint64 group);
 sint32 mario_leave_id(uint64 id, uint64 group);
@@ -117,20 +117,20 @@ enum mario_bind {
     MARIO_BIND_REFUSE_NEW /* the older ones stay; this one is refused */
 };
 
-/* Bind c to a user, in its own functions and hooks, offloaded ones too. devices_max connections of a user may be (0: with
- * MANY any number, else 1): with MANY and REFUSE_NEW one more is refused, with KICK_OLD the oldest go. Logins of one
- * user at the same time get an order: the last one wins. Binding to the same user again changes nothing, to another one
- * gives the former up once that is decided. What is decided the function of regist_bound_func() is told. Without memory
- * the connection closes (no_memory). A bind ends with its connection, and ends no other. -1: as for mario_join(), or how
- * is none of the three. */
+/* Bind c to a user, in its own functions and hooks, offloaded ones too. devices_max connections of a user may be (0:
+ * with MANY any number, else 1): with MANY and REFUSE_NEW one more is refused, with KICK_OLD the oldest go. Logins of
+ * one user at the same time get an order: the last one wins. Binding to the same user again changes nothing, to
+ * another one gives the former up once that is decided. What is decided the function of regist_bound_func() is told.
+ * Without memory the connection closes (no_memory). A bind ends with its connection, and ends no other. -1: as for
+ * mario_join(), or how is none of the three. */
 sint32 mario_bind(CONN *c, uint64 uid, enum mario_bind how, uint32 devices_max);
 
 /* Connections bound to uid; a moment's number. Any thread; 0 if no server runs. */
 uint64 mario_user_count(uint64 uid);
 
-/* f is called as a function of c (it may write, close, send; anything but 0 closes) when its bind is decided: c->err_type
- * is 0 if it is bound, g_akg_error_id if it was refused; c->in_buf is a struct mario_bound, in_buf_len its size. One
- * function at most: a second call replaces, NULL removes. Before start; 0, or -1 once the server runs. */
+/* f is called as a function of c (it may write, close, send; anything but 0 closes) when its bind is decided:
+ * c->err_type is 0 if it is bound, g_akg_error_id if it was refused; c->in_buf is a struct mario_bound, in_buf_len its
+ * size. One function at most: a second call replaces, NULL removes. Before start; 0, or -1 once the server runs. */
 struct mario_bound {
     uint64 uid;
     uint32 connections; /* bound to uid now, this one included if it is */
@@ -163,16 +163,16 @@ sint32 mario_timer(CONN *c, uint32 ms, sint32 (*f)(CONN *c, void *arg), void *ar
  * Any thread. */
 sint32 mario_each_conn(sint32 (*f)(CONN *c, void *arg), void *arg, void (*done)(void *arg, uint64 seen));
 
-/* The message that every connection gets when a stop begins, before it is closed. It replaces an earlier one; NULL: none.
- * Any thread, between init and the stop. */
+/* The message that every connection gets when a stop begins, before it is closed. It replaces an earlier one; NULL:
+ * none. Any thread, between init and the stop. */
 sint32 mario_stop_message(struct mario_msg *m);
 
 /* What became of a message: targets = sent + dropped. */
 struct mario_receipt {
     uint64 tag, targets, sent, dropped;
 };
-/* f gets the receipts, on a worker; what comes when the last worker has ended, on the thread that ran the server. It must
- * not block. One function at most; NULL removes. Before start; 0, or -1 once the server runs. */
+/* f gets the receipts, on a worker; what comes when the last worker has ended, on the thread that ran the server. It
+ * must not block. One function at most; NULL removes. Before start; 0, or -1 once the server runs. */
 sint32 regist_receipt_func(void (*f)(const struct mario_receipt *));
 
 #ifdef __cplusplus

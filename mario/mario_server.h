@@ -178,10 +178,10 @@ void *start_server(void *server);
  * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
-/* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger,
- * output_high, output_max, push_queue, push_bytes, push_slow, push_groups; the others are checked, but need a new server. All connections keep to them soon, each
- * worker from its next pass on. On the master thread: in a timer function. 0, or -1 after one clear line on
- * standard error; nothing is changed then. */
+/* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger, output_high,
+ * output_max, push_queue, push_bytes, push_slow, push_groups; the others are checked, but need a new server. All
+ * connections keep to them soon, each worker from its next pass on. On the master thread: in a timer function. 0, or
+ * -1 after one clear line on standard error; nothing is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
 
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A

@@ -36,7 +36,8 @@ struct mario_alarm {
     uint32 pool_thread;    /* of offloaded functions: 1 + the thread's number, or how many there are with
                             * MARIO_ALARM_POOL; else 0 */
     const char *backtrace; /* of the stuck thread, innermost first, " < " between; "" when there is none */
-    sint32 is_call;        /* 1: not a function of a packet but one that was handed over (mario_run(), a timer, a receipt
+    sint32
+        is_call; /* 1: not a function of a packet but one that was handed over (mario_run(), a timer, a receipt
                             * ...); akg_id is 0, and conn too if it was no connection's */
 };
 

@@ -1,6 +1,6 @@
 /*
- * talk.c: one connection that talks. Main thread. It waits for each answer, and prints what others push and say while it
- * waits.
+ * talk.c: one connection that talks. Main thread. It waits for each answer, and prints what others push and say while
+ * it waits.
  */
 #include "talk.h"
 

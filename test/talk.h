@@ -1,6 +1,6 @@
 /*
- * talk.h: mario_test as somebody who talks: one connection that logs in, joins, says, pushes, asks who is there, one after
- * the other, and prints what comes. Main thread; waits.
+ * talk.h: mario_test as somebody who talks: one connection that logs in, joins, says, pushes, asks who is there, one
+ * after the other, and prints what comes. Main thread; waits.
  */
 #ifndef TEST_TALK_H
 #define TEST_TALK_H

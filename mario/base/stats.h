@@ -93,8 +93,8 @@ static inline void stats_add(struct stats *s, enum counter i, uint64_t n)
     atomic_store_explicit(&s->value[i], v + n, memory_order_relaxed);
 }
 
-/* What threads count that have no block: any thread, at the cost of an atomic addition. The sum since it was last taken;
- * taking is for one thread at a time. */
+/* What threads count that have no block: any thread, at the cost of an atomic addition. The sum since it was last
+ * taken; taking is for one thread at a time. */
 void stats_add_shared(enum counter i, uint64_t n);
 uint64_t stats_get_shared(enum counter i);
 uint64_t stats_take_shared(enum counter i);

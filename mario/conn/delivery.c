@@ -342,7 +342,8 @@ void delivery_flush(struct shard *s)
 
 /* ---- Memory ---- */
 
-/* Whether all messages take too much still. A quarter is to be free, so that not each new message costs somebody his. */
+/* Whether all messages take too much still. A quarter is to be free, so that not each new message costs somebody
+ * his. */
 static bool is_short(struct shard *s)
 {
     size_t limit = message_limit();

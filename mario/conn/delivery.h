@@ -3,9 +3,9 @@
  * for all that a pass has queued, and who has to give way when all of them take too much memory. Everything here is for
  * the worker that owns the shard, outside user code.
  *
- * Who has got something is due: it stands in a list of the shard, and delivery_flush() offers it to the kernel. Whatever
- * is left waits for room, and for the loop to say that there is some; those who wait so stand in another list, in the
- * order of their last progress.
+ * Who has got something is due: it stands in a list of the shard, and delivery_flush() offers it to the kernel.
+ * Whatever is left waits for room, and for the loop to say that there is some; those who wait so stand in another
+ * list, in the order of their last progress.
  */
 #ifndef MARIO_CONN_DELIVERY_H
 #define MARIO_CONN_DELIVERY_H
@@ -42,8 +42,8 @@ static inline bool delivery_is_due(const struct shard *s)
 }
 
 /* All messages take too much memory (message_limit()): have some of this shard's connections, those without progress
- * for longest, give way: first their messages that may be dropped, then themselves (push_memory). Bounded; true if there
- * is more to do. */
+ * for longest, give way: first their messages that may be dropped, then themselves (push_memory). Bounded; true if
+ * there is more to do. */
 bool delivery_relieve(struct shard *s);
 
 /* ---- For conn.c and output.c ---- */

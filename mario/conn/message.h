@@ -35,8 +35,8 @@ struct mario_msg {
 enum settled { SETTLED_SENT, SETTLED_DROPPED };
 
 /* How many bytes all messages and what queues them may take (0 = any number), and who gets a message whose last
- * reference has gone and that wants a receipt (NULL: it is only freed); it then owns it, see message_destroy(). While no
- * worker runs. */
+ * reference has gone and that wants a receipt (NULL: it is only freed); it then owns it, see message_destroy(). While
+ * no worker runs. */
 void message_setup(size_t limit, void (*receipt_due)(struct mario_msg *m));
 
 /* Bytes that messages and the queues of them take now, by which they count towards the limit, and the limit. Any
@@ -76,8 +76,8 @@ void message_destroy(struct mario_msg *m);
 /* ---- References at hand ---- */
 
 /* Many outboxes of a thread take a reference of the same few messages, and give it back soon: they take it out of the
- * purse and put it there, so that what the threads share is changed once for hundreds of them. For one thread at a time.
- * What is there keeps messages alive: it is emptied at the end of each round of deliveries. */
+ * purse and put it there, so that what the threads share is changed once for hundreds of them. For one thread at a
+ * time. What is there keeps messages alive: it is emptied at the end of each round of deliveries. */
 struct purse {
     struct {
         struct mario_msg *m;

@@ -47,8 +47,8 @@ struct settings {
     size_t output_max;       /* bytes */
     enum mario_slow
         push_slow; /* what becomes of a message without room, where mario_slow_policy() says nothing else */
-    uint32_t push_queue; /* messages, 0 = any number */
-    uint32_t push_bytes; /* bytes, 0 = any number */
+    uint32_t push_queue;  /* messages, 0 = any number */
+    uint32_t push_bytes;  /* bytes, 0 = any number */
     uint32_t push_groups; /* that a connection may be in, 0 = any number */
 };
 

@@ -28,7 +28,8 @@ struct crash_where {
     bool is_worker;
     bool in_function; /* a function or hook of a connection runs: the fields below hold */
     bool in_hook;     /* it is a hook: there is no akg_id */
-    bool in_call;     /* nor is there one: it is a timer, a receipt or the like; conn is 0 if it is no connection's */
+    bool
+        in_call; /* nor is there one: it is a timer, a receipt or the like; conn is 0 if it is no connection's */
     uint32_t worker;
     uint64_t conn; /* the connection's id */
     uint16_t akg_id;

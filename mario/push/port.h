@@ -3,9 +3,9 @@
  *
  * A thread that gives orders has a port: a ring to each worker, made at first use (lane). Who has the port is the only
  * producer of its rings, the worker their only consumer, so what one thread orders is carried out in its order. A port
- * belongs to the thread, not to a shard: a thread that was taken over keeps its own, and its successor has another. When
- * a thread ends its port is free for the next thread that needs one (`taken`: release, acquire), with what still lies in
- * the rings: ports are never freed, and there are as many as threads that have given orders at the same time.
+ * belongs to the thread, not to a shard: a thread that was taken over keeps its own, and its successor has another.
+ * When a thread ends its port is free for the next thread that needs one (`taken`: release, acquire), with what still
+ * lies in the rings: ports are never freed, and there are as many as threads that have given orders at the same time.
  *
  * What a shard itself orders, in library state, goes through a port of the shard: whoever the fence lets in has it.
  *

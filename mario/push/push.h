@@ -19,8 +19,8 @@
 /* Counters of a worker's presence: groups share them by hash. */
 #define PRESENCE 65536u
 
-/* A connection's user. It lies apart from what else a connection may have, for of all that it is what many have who have
- * nothing else. Both homes have to be told of the connection's end. */
+/* A connection's user. It lies apart from what else a connection may have, for of all that it is what many have who
+ * have nothing else. Both homes have to be told of the connection's end. */
 struct bond {
     uint64_t uid;    /* bound to it; 0 = to none */
     uint64_t wanted; /* to be bound to it instead, which is not decided yet; 0 = to none */
@@ -78,16 +78,16 @@ __attribute__((warn_unused_result)) bool push_setup(struct shard *s, struct door
 /* No thread asks any more, no connection is left. */
 void push_teardown(struct shard *s);
 
-/* All of a server: push[i] is worker i's: a stop message may be given from here on. Then, before workers start, the gate is
- * opened: bells[i] wakes worker i. */
+/* All of a server: push[i] is worker i's: a stop message may be given from here on. Then, before workers start, the
+ * gate is opened: bells[i] wakes worker i. */
 void push_prepare(struct push *const *push, size_t memory);
 void push_open(struct doorbell *const *bells, uint32_t workers, uint32_t ring);
 /* The workers have ended: no order is accepted any more; those that are left are nobody's, but what has to be called is
  * called (run: f(NULL, arg)), on this thread. */
 void push_close(uint32_t workers);
 
-/* The message that the workers are to give to all when a stop begins, NULL if there is none: settled by the master, once,
- * before it tells them; it stays until push_close(). */
+/* The message that the workers are to give to all when a stop begins, NULL if there is none: settled by the master,
+ * once, before it tells them; it stays until push_close(). */
 void push_begin_stop(void);
 struct mario_msg *push_farewell(void);
 

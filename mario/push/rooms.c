@@ -25,7 +25,8 @@ struct room {
     uint32_t looked_at; /* where the search for holes goes on, round and round */
 };
 
-/* A quarter more than that, so that growing is cheap and little is wasted; of 8 bytes each, what malloc() gives anyway. */
+/* A quarter more than that, so that growing is cheap and little is wasted; of 8 bytes each, what malloc() gives
+ * anyway. */
 static uint32_t with_spare(uint32_t n)
 {
     return (n + n / 4) | 3;

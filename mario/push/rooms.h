@@ -1,7 +1,8 @@
 /*
  * rooms.h: which connections of this worker are in which groups. A room is a group's members here; it exists while it
- * has some. 16 bytes a membership: a list on both sides, each entry with its place in the other side's. So leaving costs
- * the same however many members there are, but for finding the entry: the shorter of both lists is searched. The shard's thread; rooms_count() any.
+ * has some. 16 bytes a membership: a list on both sides, each entry with its place in the other side's. So leaving
+ * costs the same however many members there are, but for finding the entry: the shorter of both lists is searched. The
+ * shard's thread; rooms_count() any.
  *
  * A walk sees the members that were there when it began and have not left when their turn comes, each exactly once:
  * while one goes on who leaves leaves a hole, and who joins is behind its end. Afterwards the holes are filled, many at
@@ -12,8 +13,8 @@
 
 #include "mario/push/table.h"
 
-/* A membership as one side has it: who is on the other side (of a member the room's index, of a room the member's slot),
- * and which one of that one's it is. */
+/* A membership as one side has it: who is on the other side (of a member the room's index, of a room the member's
+ * slot), and which one of that one's it is. */
 struct membership {
     uint32_t other, place;
 };
@@ -38,7 +39,8 @@ struct rooms {
     void *arg;
 };
 
-/* member(arg, slot): what the connection in that slot is in; asked for those that are in a room. False without memory. */
+/* member(arg, slot): what the connection in that slot is in; asked for those that are in a room. False without
+ * memory. */
 __attribute__((warn_unused_result)) bool
 rooms_init(struct rooms *r, struct memberships *(*member)(void *arg, uint32_t slot), void *arg);
 /* Members or not: what they have is freed by rooms_leave_any(), before. */

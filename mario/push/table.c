@@ -113,8 +113,8 @@ static uint64_t key_at(const struct table_entry *e)
     return atomic_load_explicit(&e->key, memory_order_acquire);
 }
 
-/* Where the key is in the block, or the empty place where it would be. NULL: a reader has seen neither, for things moved
- * about. */
+/* Where the key is in the block, or the empty place where it would be. NULL: a reader has seen neither, for things
+ * moved about. */
 static struct table_entry *probe(const struct table *t, uint32_t shift, uint64_t key)
 {
     struct table_entry *block = block_of(t, shift);

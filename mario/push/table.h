@@ -1,6 +1,6 @@
 /*
- * table.h: from numbers (groups, users) to what is known of them. One thread writes, the shard's; any thread may ask for
- * a count at any time, without a lock and without waiting for anybody.
+ * table.h: from numbers (groups, users) to what is known of them. One thread writes, the shard's; any thread may ask
+ * for a count at any time, without a lock and without waiting for anybody.
  *
  * An open table with linear probing. One that becomes too full or too empty gets a block of another size; its entries
  * move there with the changes that follow, some with each, so that no change takes long however many there are. Blocks

@@ -1,6 +1,7 @@
 /*
- * calls.c: functions that are called for a connection without a packet that asks for it. The worker's thread, as calls.h
- * says. Whatever waits has left its list before its function is called: another thread may take the shard over there.
+ * calls.c: functions that are called for a connection without a packet that asks for it. The worker's thread, as
+ * calls.h says. Whatever waits has left its list before its function is called: another thread may take the shard over
+ * there.
  */
 #include "mario/worker/calls.h"
 

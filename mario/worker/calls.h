@@ -1,7 +1,8 @@
 /*
- * calls.h: functions that are called for a connection without a packet that asks for it: those of mario_run(), of timers,
- * of mario_each_conn(), and the one that is told of a decided bind. While an offloaded function of the connection is out
- * they wait until it is back: one at a time, as everywhere. Everything here is for the worker's thread, outside user code.
+ * calls.h: functions that are called for a connection without a packet that asks for it: those of mario_run(), of
+ * timers, of mario_each_conn(), and the one that is told of a decided bind. While an offloaded function of the
+ * connection is out they wait until it is back: one at a time, as everywhere. Everything here is for the worker's
+ * thread, outside user code.
  */
 #ifndef MARIO_WORKER_CALLS_H
 #define MARIO_WORKER_CALLS_H

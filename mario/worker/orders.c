@@ -406,8 +406,8 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stri
     return true;
 }
 
-/* Whether what the thread that binds had ordered of this home before is done. If not, it is now, as far as may be in one
- * go: so a notice to a user's former connections, or a kick, does not reach the one that is bound behind it. */
+/* Whether what the thread that binds had ordered of this home before is done. If not, it is now, as far as may be in
+ * one go: so a notice to a user's former connections, or a kick, does not reach the one that is bound behind it. */
 static bool is_in_turn(struct shard *s, const struct order *bind, struct stride *stride)
 {
     struct port *p = port_unread(bind->behind, s->ind);
@@ -458,8 +458,8 @@ static void call_receipt(void *arg)
     registry_receipt()(arg);
 }
 
-/* For a share of the pass of their own: whoever sends to nobody, over and over, here or elsewhere, makes more of them all
- * the time. */
+/* For a share of the pass of their own: whoever sends to nobody, over and over, here or elsewhere, makes more of them
+ * all the time. */
 static void give_receipts(struct shard *s)
 {
     uint64_t deadline = clock_ns() + SHARE_NS;

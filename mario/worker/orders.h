@@ -1,6 +1,7 @@
 /*
- * orders.h: a worker carries out what is ordered of it (push/port.h): it reads its lanes, walks, fires timers, and sends
- * to each connection that has got something, once. Everything here is for the worker's thread, outside user code.
+ * orders.h: a worker carries out what is ordered of it (push/port.h): it reads its lanes, walks, fires timers, and
+ * sends to each connection that has got something, once. Everything here is for the worker's thread, outside user
+ * code.
  */
 #ifndef MARIO_WORKER_ORDERS_H
 #define MARIO_WORKER_ORDERS_H

@@ -185,8 +185,7 @@ static void answer_bell(struct worker *w)
     read_inbox(w, rung);
     if (rung & UINT64_C(1) << BELL_DONE)
         orders_read(w);
-    if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL &&
-        queue_collect(executor_here, go_on))
+    if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL && queue_collect(executor_here, go_on))
         doorbell_ring(&w->bell, BELL_DONE);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);

@@ -2,9 +2,9 @@
  * fuzz_queue.c: a libFuzzer target for a connection's queue: replies and shared messages in one order, taken by the
  * kernel in whatever pieces, dropped whole, without memory at any point, against a plain list. Built and run by ./run.
  *
- * Input: two bytes a step: what is done, and how much of it. What must hold after each: the same bytes stand there as in
- * the list, in the same order; each message is settled once, as the list says; nothing of one that has begun or is to be
- * kept is ever dropped but with the whole queue; at the end nobody has a reference, and no memory is taken.
+ * Input: two bytes a step: what is done, and how much of it. What must hold after each: the same bytes stand there as
+ * in the list, in the same order; each message is settled once, as the list says; nothing of one that has begun or is
+ * to be kept is ever dropped but with the whole queue; at the end nobody has a reference, and no memory is taken.
  */
 #include "plain.h"
 

@@ -86,8 +86,8 @@ void ear_ask(struct ears *e, uint32_t i, uint16_t akg, const void *data, size_t 
 /* A counter, asked by connection i; until it is at least so much. */
 uint64_t ear_counter(struct ears *e, uint32_t i, const char *name);
 void ear_wait_counter(struct ears *e, uint32_t i, const char *name, uint64_t least);
-/* Until nothing waits, every order is done, and all have heard what the server counts as sent to them; asked by connection
- * i. `targets`: as many as there must have been until now, to anybody. */
+/* Until nothing waits, every order is done, and all have heard what the server counts as sent to them; asked by
+ * connection i. `targets`: as many as there must have been until now, to anybody. */
 void ears_wait_quiet(struct ears *e, uint32_t i, uint64_t targets);
 
 /* Until a group has so many members, a user so many connections, asked by connection i. */

@@ -288,8 +288,8 @@ void server_signal(const struct server *s, int sig)
     ck_assert_msg(s->pid > 0 && kill(s->pid, sig) == 0, "no server to signal");
 }
 
-/* What stands behind `mark` in each of its lines since the last start goes to the end of s->final: counters take as many
- * lines as they need. */
+/* What stands behind `mark` in each of its lines since the last start goes to the end of s->final: counters take as
+ * many lines as they need. */
 static void take_final(struct server *s, const char *log, const char *mark)
 {
     static const char started[] = " connections each";

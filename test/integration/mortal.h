@@ -18,7 +18,8 @@ void mortal_start_supervised(struct server *s);
 /* The child of a supervising parent; 0 if it has none now. */
 pid_t mortal_child(pid_t parent);
 
-/* For itest_wait(): the process (pid_t) is no more; the parent has a child, which goes to now, other than the former. */
+/* For itest_wait(): the process (pid_t) is no more; the parent has a child, which goes to now, other than the
+ * former. */
 struct mortal_next {
     pid_t parent, former, now;
 };

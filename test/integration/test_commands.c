@@ -1,6 +1,6 @@
 /*
- * test_commands.c: maritcp's commands about others, through a real server with two workers: who gets what, in what order,
- * what login.policy means, what is refused. The clients that speak of these have test_talk.c.
+ * test_commands.c: maritcp's commands about others, through a real server with two workers: who gets what, in what
+ * order, what login.policy means, what is refused. The clients that speak of these have test_talk.c.
  *
  * Connections go to the workers in turns, so each test's first and second are on different ones.
  */

@@ -92,7 +92,8 @@ static void send_from(struct ears *e, enum place place, const struct test_order 
     ear_do(e, 0, TEST_PUSH, all, 3, NULL);
 }
 
-/* Goal: whoever sends, each message arrives, once and in order: to a connection of the same worker and of another one. */
+/* Goal: whoever sends, each message arrives, once and in order: to a connection of the same worker and of another
+ * one. */
 START_TEST(from_everywhere)
 {
     struct server s;
@@ -281,7 +282,8 @@ START_TEST(one_order_for_all_ways)
 }
 END_TEST
 
-/* Goal: four threads send to a group, or to all, at the same time: all members on one worker hear it in the same order. */
+/* Goal: four threads send to a group, or to all, at the same time: all members on one worker hear it in the same
+ * order. */
 START_TEST(the_same_order_for_all_members)
 {
     enum { EARS = 20, SENDERS = 4, EACH = 400 };

@@ -121,7 +121,8 @@ static void expect_hello(int fd)
 
 /* ---- Messages ---- */
 
-/* Goal: lengths and ids out of range make no message; what may be NULL may be, and what is freed twice is freed once. */
+/* Goal: lengths and ids out of range make no message; what may be NULL may be, and what is freed twice is freed
+ * once. */
 START_TEST(messages_that_cannot_be)
 {
     static char bytes[70000];
@@ -193,8 +194,8 @@ static void expect_shut_down(uint64 id)
     ck_assert_uint_eq(ran + ran_null + done_calls, 0);
 }
 
-/* Goal: where no server runs nothing is accepted and nobody is called: before one is made, before it starts, when it has
- * stopped, when it is freed. */
+/* Goal: where no server runs nothing is accepted and nobody is called: before one is made, before it starts, when it
+ * has stopped, when it is freed. */
 START_TEST(no_server_runs)
 {
     expect_shut_down(NEVER);
@@ -216,8 +217,8 @@ START_TEST(no_server_runs)
 }
 END_TEST
 
-/* Goal: servers one after the other, with a thread that sends to each: names of the former are nobody's; a message may be
- * of the time before; and all is counted anew. */
+/* Goal: servers one after the other, with a thread that sends to each: names of the former are nobody's; a message may
+ * be of the time before; and all is counted anew. */
 START_TEST(one_after_the_other)
 {
     enum { ROUNDS = 12 };
@@ -378,8 +379,8 @@ END_TEST
 
 /* ---- Full rings ---- */
 
-/* Goal: one worker does not take its orders: to it so many are accepted as the ring holds, then EAGAIN, counted; what goes
- * to all is accepted by all workers or by none. What was accepted arrives when it goes on. */
+/* Goal: one worker does not take its orders: to it so many are accepted as the ring holds, then EAGAIN, counted; what
+ * goes to all is accepted by all workers or by none. What was accepted arrives when it goes on. */
 START_TEST(a_ring_is_full)
 {
     enum { RING = 16, TRIES = 40 };
@@ -437,7 +438,8 @@ END_TEST
 
 /* ---- Too many groups ---- */
 
-/* Goal: a connection joins push.groups groups and no more; joining one again is none; who leaves one may join another. */
+/* Goal: a connection joins push.groups groups and no more; joining one again is none; who leaves one may join
+ * another. */
 START_TEST(more_groups_than_allowed)
 {
     const uint64_t group = 77;

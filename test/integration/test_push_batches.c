@@ -24,8 +24,8 @@ static void flood(struct ears *e, uint32_t first, uint32_t n)
     ear_wait_counter(e, 0, "threads_done", done + 1);
 }
 
-/* Goal: thousands of messages to many, of whom some do not read: what each hears is in order and whole, what he does not
- * hear was dropped, and all are accounted for. */
+/* Goal: thousands of messages to many, of whom some do not read: what each hears is in order and whole, what he does
+ * not hear was dropped, and all are accounted for. */
 START_TEST(as_one_by_one)
 {
     enum { ROUNDS = 10, COUNT = 100 / ITEST_SLOW };

@@ -46,9 +46,9 @@ static bool the_first_is_called(const struct ears *e, uint64_t times)
 
 /* ---- mario_run() ---- */
 
-/* Goal: it runs as a function of the other connection: writes, sends to itself, joins, sees the id; in the order in which
- * it was asked for among what was sent. On the worker of the one who asks and on another, from a function, an offloaded
- * one, a thread. */
+/* Goal: it runs as a function of the other connection: writes, sends to itself, joins, sees the id; in the order in
+ * which it was asked for among what was sent. On the worker of the one who asks and on another, from a function, an
+ * offloaded one, a thread. */
 START_TEST(a_function_on_another_connection)
 {
     struct server s;
@@ -402,7 +402,8 @@ START_TEST(a_receipt_for_each)
 }
 END_TEST
 
-/* Goal: a receipt for each message that was accepted, and together what the counters say, when a server stops amid the sending. */
+/* Goal: a receipt for each message that was accepted, and together what the counters say, when a server stops amid the
+ * sending. */
 START_TEST(receipts_at_a_stop)
 {
     enum { EARS = 50 };

@@ -1,6 +1,6 @@
 /*
- * test_push_faults.c: sending while threads block, die and are replaced, while the server stops, while connections end in
- * hooks that send, and while there is no memory: what was accepted is accounted for, others hear all of theirs.
+ * test_push_faults.c: sending while threads block, die and are replaced, while the server stops, while connections end
+ * in hooks that send, and while there is no memory: what was accepted is accounted for, others hear all of theirs.
  */
 #include <errno.h>
 #include <signal.h>
@@ -33,8 +33,8 @@ static void stop_amid(struct server *s, struct ears *e)
 
 /* ---- Threads that block and die ---- */
 
-/* Goal: a function sends, blocks and is replaced, and sends on when it returns at last: all of it arrives, in order; what
- * others send to that worker meanwhile does, too. */
+/* Goal: a function sends, blocks and is replaced, and sends on when it returns at last: all of it arrives, in order;
+ * what others send to that worker meanwhile does, too. */
 START_TEST(a_takeover_while_a_function_sends)
 {
     struct server s;
@@ -263,8 +263,8 @@ END_TEST
 
 /* ---- In hooks ---- */
 
-/* Goal: each hook sends, joins, leaves, binds, kicks and closes, of its own connection and others, while a thread sends to
- * all and connections come and go: nothing of it is lost or done twice, and nobody is left in a group. */
+/* Goal: each hook sends, joins, leaves, binds, kicks and closes, of its own connection and others, while a thread
+ * sends to all and connections come and go: nothing of it is lost or done twice, and nobody is left in a group. */
 START_TEST(in_every_hook)
 {
     enum { EARS = 30 };

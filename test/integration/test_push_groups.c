@@ -1,6 +1,6 @@
 /*
- * test_push_groups.c: groups: who is in them and hears what is sent to them, while others come and go; groups that nobody
- * is in any more.
+ * test_push_groups.c: groups: who is in them and hears what is sent to them, while others come and go; groups that
+ * nobody is in any more.
  */
 #include <string.h>
 #include <unistd.h>
@@ -78,8 +78,8 @@ START_TEST(an_answer_says_that_it_is_done)
 }
 END_TEST
 
-/* Goal: members are counted on all workers; joining twice and leaving twice are nothing; an end leaves all groups. By id
- * likewise, of another worker. */
+/* Goal: members are counted on all workers; joining twice and leaving twice are nothing; an end leaves all groups. By
+ * id likewise, of another worker. */
 START_TEST(members_come_and_go)
 {
     enum { EARS = 12 };
@@ -116,7 +116,8 @@ START_TEST(members_come_and_go)
 }
 END_TEST
 
-/* Goal: groups that nobody is in any more are nowhere: after hundreds of thousands of them the memory is what it was. */
+/* Goal: groups that nobody is in any more are nowhere: after hundreds of thousands of them the memory is what it
+ * was. */
 START_TEST(empty_groups_are_freed)
 {
     enum { GROUPS = ITEST_SLOW > 1 ? 3000 : 50000, ROUNDS = 6 };

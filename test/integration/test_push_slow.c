@@ -387,8 +387,8 @@ START_TEST(one_and_two_stopped)
 }
 END_TEST
 
-/* Goal: a client that has stopped, its queue full, is kicked: nobody waits; when it reads again it hears what waited, the
- * notice last, and the FIN; when it does not, it is closed all the same. */
+/* Goal: a client that has stopped, its queue full, is kicked: nobody waits; when it reads again it hears what waited,
+ * the notice last, and the FIN; when it does not, it is closed all the same. */
 START_TEST(a_stopped_one_is_kicked)
 {
     struct server s;
@@ -427,8 +427,8 @@ END_TEST
 
 /* ---- The budget ---- */
 
-/* Goal: what all messages may take is kept to: those who stopped longest give way, their messages first; who reads hears
- * all that was accepted; a message beyond the limit is refused, counted; and all is well when they have gone. */
+/* Goal: what all messages may take is kept to: those who stopped longest give way, their messages first; who reads
+ * hears all that was accepted; a message beyond the limit is refused, counted; and all is well when they have gone. */
 START_TEST(all_messages_take_too_much)
 {
     enum { STOPPED = 40, COUNT = 100 };

@@ -1,6 +1,6 @@
 /*
- * test_push_users.c: binding connections to users: how many devices, who goes and who stays, when many log in at the same
- * time; sending to users and kicking them.
+ * test_push_users.c: binding connections to users: how many devices, who goes and who stays, when many log in at the
+ * same time; sending to users and kicking them.
  */
 #include <string.h>
 #include <unistd.h>
@@ -179,8 +179,8 @@ END_TEST
 
 /* ---- At the same time ---- */
 
-/* Goal: a crowd on two workers logs in as one user at the same moment, over and over: one of it stays, and hears what is
- * sent to the user; nobody else does. */
+/* Goal: a crowd on two workers logs in as one user at the same moment, over and over: one of it stays, and hears what
+ * is sent to the user; nobody else does. */
 START_TEST(a_crowd_of_logins)
 {
     enum { CROWD = 60 };

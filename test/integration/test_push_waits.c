@@ -29,8 +29,8 @@ static bool the_second_has_heard(const struct ears *e, uint64_t times)
     return e->each[1].heard >= times;
 }
 
-/* Connection 1 has a timer, and a function that writes, sticks and then does `last`. Of all calls for it none is made: the
- * timer is due, connection 0 has asked for the others; what is sent arrives. */
+/* Connection 1 has a timer, and a function that writes, sticks and then does `last`. Of all calls for it none is made:
+ * the timer is due, connection 0 has asked for the others; what is sent arrives. */
 static void have_all_wait(struct ears *e, struct test_order last)
 {
     const struct test_order function[] = {

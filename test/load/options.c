@@ -73,7 +73,8 @@ static const char usage_rest[] =
     "      --joins N         groups that each subscriber joins (1)\n"
     "  -h, --help            this text\n"
     "  -V, --version         version\n"
-    "Exit code: 0 no error; 1 a reply, a message or a connection was wrong or lost, or a rate of -m hold was not kept;\n"
+    "Exit code: 0 no error; 1 a reply, a message or a connection was wrong or lost, or a rate of -m hold "
+    "was not kept;\n"
     "2 bad usage or could not start.\n";
 
 static const struct option longs[] = {

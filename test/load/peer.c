@@ -192,8 +192,8 @@ static enum fault take_packet(struct pusher *w, struct peer *c, const unsigned c
     return FAULT_NONE;
 }
 
-/* Judge the packet at in[0 .. n-1] as early as its bytes allow, and take it. Its length; 0: bytes are missing; -1 and its
- * kind in *fault. */
+/* Judge the packet at in[0 .. n-1] as early as its bytes allow, and take it. Its length; 0: bytes are missing; -1 and
+ * its kind in *fault. */
 static int judge(struct pusher *w, struct peer *c, const unsigned char *in, size_t n, uint64_t now,
                  enum fault *fault)
 {

@@ -52,7 +52,8 @@ struct peer {
     uint32_t out_len, out_sent; /* bytes in it, and of them those that the kernel has */
 };
 
-/* Begin to connect. 0, also when it failed and the fault is counted; -1: there is no room in a unix socket's backlog. */
+/* Begin to connect. 0, also when it failed and the fault is counted; -1: there is no room in a unix socket's
+ * backlog. */
 int peer_start(struct pusher *w, struct peer *c, uint64_t now);
 
 /* What epoll reported for c. */

@@ -1,6 +1,6 @@
 /*
- * push.c: the conductor of mode push: it makes the pushers, sets the clock for them, tells them what all have published,
- * looks at the server at both ends of the window, and reports. Main thread.
+ * push.c: the conductor of mode push: it makes the pushers, sets the clock for them, tells them what all have
+ * published, looks at the server at both ends of the window, and reports. Main thread.
  */
 #include "push.h"
 

@@ -2,8 +2,8 @@
  * push_book.h: what is published in mode push, to whom, and what a subscriber must hear of it. Pure functions over the
  * caller's bytes, any thread.
  *
- * Message number s of publisher p goes to group (p + s) % groups, so each publisher goes round all of them, and has number
- * s / groups among his to that group. It falls due as number s * publishers + p of all messages. Its bytes:
+ * Message number s of publisher p goes to group (p + s) % groups, so each publisher goes round all of them, and has
+ * number s / groups among his to that group. It falls due as number s * publishers + p of all messages. Its bytes:
  *
  *     offset 0   uint64 when it was due, mono_ns()
  *     offset 8   payload.h's: the publisher as connection, the number in its group as sequence number
@@ -56,7 +56,8 @@ int push_read(const struct load_options *o, const struct pace *pace, const unsig
 /* When message s of publisher p is due. */
 uint64_t push_due(const struct load_options *o, const struct pace *pace, uint32_t p, uint64_t s);
 
-/* How many messages there are in each group when publisher p has published published[p]. totals has o->groups places. */
+/* How many messages there are in each group when publisher p has published published[p]. totals has o->groups
+ * places. */
 void push_totals(const struct load_options *o, const uint64_t *published, uint64_t *totals);
 
 #endif

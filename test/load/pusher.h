@@ -1,8 +1,8 @@
 /*
  * pusher.h: one thread of mode push with its own epoll and its own subscribers and publishers.
  *
- * The main thread makes it, starts it, sets the clock when all are ready, reads `live`, joins it, and only then looks at
- * the results.
+ * The main thread makes it, starts it, sets the clock when all are ready, reads `live`, joins it, and only then looks
+ * at the results.
  */
 #ifndef LOAD_PUSHER_H
 #define LOAD_PUSHER_H

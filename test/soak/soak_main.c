@@ -91,7 +91,8 @@ static void expect(struct soak *s, const char *name, uint64_t least, uint64_t mo
         complain(s, "%s is %" PRIu64 "; the books say %" PRIu64 " .. %" PRIu64, name, have, least, most);
 }
 
-/* What slow readers did not get was dropped as the policies say; that all targets are settled server_stop() has seen. */
+/* What slow readers did not get was dropped as the policies say; that all targets are settled server_stop() has
+ * seen. */
 static void judge_dropped(struct soak *s)
 {
     uint64_t have = server_counter(&s->server, "push_dropped_oldest") +

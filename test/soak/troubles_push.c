@@ -1,8 +1,8 @@
 /*
- * troubles_push.c: sending to others: rooms in which everybody hears everything once and in order, listeners that do not
- * read, kicks, logins of one user in several places, names that are nobody's any more, timers. Nothing is pushed to
- * neighbours; each trouble waits until what it sent is settled, so that the ledger of the server is that of the books
- * whatever else happens. Main thread.
+ * troubles_push.c: sending to others: rooms in which everybody hears everything once and in order, listeners that do
+ * not read, kicks, logins of one user in several places, names that are nobody's any more, timers. Nothing is pushed
+ * to neighbours; each trouble waits until what it sent is settled, so that the ledger of the server is that of the
+ * books whatever else happens. Main thread.
  */
 #include "soak.h"
 

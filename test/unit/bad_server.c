@@ -1,6 +1,6 @@
 /*
- * bad_server.c: the server that misbehaves: LOGIN, anything that is answered with itself, and one group. Run by the tests
- * of clients, in a process of its own.
+ * bad_server.c: the server that misbehaves: LOGIN, anything that is answered with itself, and one group. Run by the
+ * tests of clients, in a process of its own.
  */
 #include "bad_server.h"
 

@@ -1,7 +1,7 @@
 /*
- * test_clients_push.c: what clients show of others' text, and mode push of mario_load. That it says all is well counts only if it finds each kind of fault: so it
- * is run against a small server, a process of its own, that hands messages on and misbehaves as it is told. Run by the
- * unit test runner.
+ * test_clients_push.c: what clients show of others' text, and mode push of mario_load. That it says all is well counts
+ * only if it finds each kind of fault: so it is run against a small server, a process of its own, that hands messages
+ * on and misbehaves as it is told. Run by the unit test runner.
  */
 #include "unit.h"
 

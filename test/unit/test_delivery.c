@@ -431,7 +431,8 @@ START_TEST(the_slowest_give_way)
 }
 END_TEST
 
-/* Goal: whose messages have gone, and for whom only replies wait, holds nothing of what is short: he is not closed for it. */
+/* Goal: whose messages have gone, and for whom only replies wait, holds nothing of what is short: he is not closed for
+ * it. */
 START_TEST(replies_take_nothing_of_it)
 {
     static const struct slow_policy any = {.how = MARIO_SLOW_CLOSE, .bytes = 1000000000};

@@ -1,6 +1,6 @@
 /*
- * test_message.c: shared messages: what may be made of what, whose they are, what all of them take, and when the receipt
- * is due.
+ * test_message.c: shared messages: what may be made of what, whose they are, what all of them take, and when the
+ * receipt is due.
  */
 #include "mario/conn/message.h"
 #include "unit.h"

@@ -95,8 +95,9 @@ unsigned char *unit_guarded(size_t size, void **base, size_t *mapped);
 
 /* ---- An allocator that fails, in unit_heap.c ---- */
 
-/* Of this thread's calls of malloc, calloc, realloc and mmap from now on, `good` succeed and all behind them fail, until
- * unit_heap_heal(), which says how many did. Until then only UNIT_ASSERT(): check allocates with each of its asserts. */
+/* Of this thread's calls of malloc, calloc, realloc and mmap from now on, `good` succeed and all behind them fail,
+ * until unit_heap_heal(), which says how many did. Until then only UNIT_ASSERT(): check allocates with each of its
+ * asserts. */
 void unit_heap_fail(size_t good);
 size_t unit_heap_heal(void);
 

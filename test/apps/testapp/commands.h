@@ -135,8 +135,8 @@ struct test_who {
 } __attribute__((packed));
 
 /*
- * What TEST_PUSH does: a list of orders, one after the other. ORDER_RUN and those behind it in the enum have a body, the
- * `body` orders that follow: these are done by the function that is handed over, whose connection is then c.
+ * What TEST_PUSH does: a list of orders, one after the other. ORDER_RUN and those behind it in the enum have a body,
+ * the `body` orders that follow: these are done by the function that is handed over, whose connection is then c.
  */
 enum test_order_kind {
     ORDER_SEND, /* to the id, uid or group `to`, or to all */

@@ -1,7 +1,7 @@
 /*
- * push.c: what TEST_PUSH asks for: sending and all that belongs to it, a list of orders. They are done by whoever is told
- * to: the function itself, inline or offloaded, a thread of its own, the master, hooks, and functions that the library
- * calls, see called.c.
+ * push.c: what TEST_PUSH asks for: sending and all that belongs to it, a list of orders. They are done by whoever is
+ * told to: the function itself, inline or offloaded, a thread of its own, the master, hooks, and functions that the
+ * library calls, see called.c.
  */
 #include "app.h"
 
