@@ -50,12 +50,14 @@ bool spawner_bury(struct spawner *p, struct executor *t)
 
 /* ---- Its thread ---- */
 
+/* Once the state tells what became of it, *s is the master's again, who may give the next order with it. */
 static void succeed(struct spawner *p, struct succession *s)
 {
-    s->successor = takeover_begin(s->worker, s->fence);
+    struct worker *w = s->worker;
+    s->successor = takeover_begin(w, s->fence);
     atomic_store_explicit(&s->state, s->successor != NULL ? SUCCESSION_STARTED : SUCCESSION_FAILED,
                           memory_order_release);
-    doorbell_ring(p->bell, s->worker->shard.ind);
+    doorbell_ring(p->bell, w->shard.ind);
 }
 
 /* Whether t is over: freed, and not to be looked at again. */
