@@ -40,7 +40,7 @@ enum mario_route_kind {
 struct mario_route_order {
     uint32 kind; /* enum mario_route_kind, or MARIO_ROUTE_OWN and above */
     uint16 reason_id;
-    uint8 how; /* enum mario_bind */
+    ubyte how; /* enum mario_bind */
     uint32 devices;
     uint64 key;
     uint64 id;

@@ -10,6 +10,7 @@
 #include "mario/base/mem.h"
 #include "mario/base/stats.h"
 #include "mario/exec/registry.h"
+#include "mario/mario_route.h"
 
 static _Atomic size_t memory, limit;
 static void (*_Atomic receipt_due)(struct mario_msg *m);
@@ -176,6 +177,30 @@ void mario_msg_receipt(struct mario_msg *m, uint64_t tag)
         m->receipt = true;
         m->tag = tag;
     }
+}
+
+void mario_msg_stamp(struct mario_msg *m, uint32_t offset)
+{
+    if (is_made(m) && m->len >= 8 && offset <= m->len - 8)
+        m->stamp = offset + 1;
+}
+
+struct mario_msg *mario_msg_ref(struct mario_msg *m)
+{
+    if (m != NULL)
+        message_ref(m, 1);
+    return m;
+}
+
+void mario_msg_info(const struct mario_msg *m, struct mario_msg_info *info)
+{
+    *info = (struct mario_msg_info){.bytes = m->data,
+                                    .len = m->len,
+                                    .key = m->key,
+                                    .keep = m->keep,
+                                    .receipt = m->receipt,
+                                    .tag = m->tag,
+                                    .stamp = m->stamp};
 }
 
 void mario_msg_free(struct mario_msg **m)

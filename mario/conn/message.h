@@ -25,6 +25,7 @@ struct mario_msg {
     bool keep;    /* never dropped */
     bool receipt; /* one is wanted */
     _Atomic bool begun; /* it was sent: the maker's calls come too late */
+    uint32_t stamp;     /* 1 + where a number of its group's goes; 0: nowhere */
     uint64_t tag;
     _Atomic uint64_t targets, sent, dropped; /* with a receipt only */
     struct mario_msg *next;                  /* whose receipt is due: the one behind it */

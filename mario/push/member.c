@@ -6,6 +6,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/push/push.h"
+#include "mario/push/route.h"
 
 /* Address space only: a page of it is touched when one of its connections has something there. NULL without memory. */
 static void *make_table(const struct shard *s, size_t size)
@@ -115,6 +116,13 @@ static void leave_users(struct shard *s, struct conn *c)
     c->has_bond = false;
 }
 
+void push_group_has_gone(struct shard *s, uint64_t group)
+{
+    push_absent(s->push, group);
+    if (port_has_route() && rooms_count(&s->push->rooms, group) == 0)
+        (void) !route_notice(s, MARIO_ROUTE_GROUP, group, 0); /* not told, it only keeps what nobody needs */
+}
+
 void push_leave_all(struct shard *s, struct conn *c)
 {
     struct push *p = s->push;
@@ -126,7 +134,7 @@ void push_leave_all(struct shard *s, struct conn *c)
     c->has_member = false;
     p->members[c->pub.ind] = NULL;
     while ((group = rooms_leave_any(&p->rooms, &m->groups)) != 0)
-        push_absent(p, group);
+        push_group_has_gone(s, group);
     timers_cancel_all(&p->timers, &m->timers);
     abandon_calls(p, m);
     mem_free(m);

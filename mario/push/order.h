@@ -18,7 +18,7 @@ enum order_kind {
     ORDER_POLICY,  /* how: enum mario_slow; number: messages; other: bytes */
     ORDER_TIMER,   /* number: ms; f, arg */
     ORDER_BIND,    /* other: the user; how: enum mario_bind; number: devices; behind: at the user's home */
-    ORDER_DECIDED, /* other: the user; how: it was refused; number: connections */
+    ORDER_DECIDED, /* other: the user; how: enum decided; number: connections */
     /* for each worker that may have somebody */
     ORDER_GROUP, /* id: the group; m, other: the connection that is left out */
     ORDER_ALL,   /* likewise, id is 0 */
@@ -28,6 +28,12 @@ enum order_kind {
     ORDER_USER_KICK, /* id: the user; m, akg */
     ORDER_USER_BIND, /* id: the user; other: the connection; how, number, behind */
     ORDER_USER_END   /* id: the user; other: the connection */
+};
+
+enum decided {
+    DECIDED_BOUND,
+    DECIDED_REFUSED,
+    DECIDED_ELSEWHERE /* refused, and the home was not asked */
 };
 
 struct each;

@@ -13,9 +13,10 @@
 
 static struct {
     _Alignas(64) _Atomic bool open;
-    struct doorbell *const *bells; /* constant while it is open, like the next two */
+    struct doorbell *const *bells; /* constant while it is open, like the next three */
     uint32_t workers;
     uint32_t size;
+    struct doorbell *route_bell; /* NULL: there is no route */
     _Alignas(64) _Atomic uint32_t visitors;
     _Alignas(64) _Atomic uint32_t made; /* ports: the next one's bit */
     _Atomic(struct port *) ports[PORT_BITS];
@@ -148,6 +149,16 @@ uint32_t port_workers(void)
     return hub.workers;
 }
 
+bool port_has_route(void)
+{
+    return hub.route_bell != NULL;
+}
+
+void port_have_route(struct doorbell *bell)
+{
+    hub.route_bell = bell;
+}
+
 void port_open(struct doorbell *const *bells, uint32_t count, uint32_t size)
 {
     hub.bells = bells;
@@ -181,15 +192,15 @@ static void clear_lane(struct lane *l, void (*f)(const struct order *o))
     free(l);
 }
 
-void port_clear(void (*f)(const struct order *o))
+void port_clear(void (*f)(const struct order *o), void (*route_f)(const struct order *o))
 {
     for (unsigned bit = PORT_BIT_FIRST; bit < 64; bit++) {
         for (struct port *p = port_first(bit); p != NULL; p = p->next) {
-            for (uint32_t i = 0; i < hub.workers; i++) {
+            for (uint32_t i = 0; i < PORT_ENDS; i++) {
                 struct lane *l = port_lane(p, i);
                 atomic_store_explicit(&p->lanes[i], NULL, memory_order_relaxed);
                 if (l != NULL)
-                    clear_lane(l, f);
+                    clear_lane(l, i == PORT_ROUTE ? route_f : f);
             }
         }
     }
@@ -243,7 +254,7 @@ struct port *port_unread(struct order_mark m, uint32_t worker)
 void port_wake(uint32_t worker, unsigned bit)
 {
     const struct executor *t = executor_here;
-    struct doorbell *bell = hub.bells[worker];
+    struct doorbell *bell = worker == PORT_ROUTE ? hub.route_bell : hub.bells[worker];
     if (t == NULL || t->shard == NULL || t->pub.ind != worker) {
         doorbell_ring(bell, bit);
         return;

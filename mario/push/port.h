@@ -39,6 +39,10 @@
 #define PORT_LANES     (~UINT64_C(0) << PORT_BIT_FIRST)
 #define PORT_MASK      (~UINT64_C(0) << PORT_BIT_LOOK)
 
+/* Beside the workers: whoever has a bus to other servers (mario_route.h), whose thread is the consumer there. */
+#define PORT_ROUTE MARIO_WORKERNUM_MAX
+#define PORT_ENDS  (MARIO_WORKERNUM_MAX + 1)
+
 struct walk;
 
 struct lane {
@@ -49,10 +53,10 @@ struct lane {
 struct port {
     _Alignas(64) _Atomic bool inside; /* who has it (w) -> who closes the gate (r) */
     _Atomic bool taken;
-    uint32_t number;   /* constant, like the next two: the how manieth it is */
-    unsigned bit;      /* of doorbells */
-    struct port *next; /* with the same bit */
-    _Atomic(struct lane *) lanes[MARIO_WORKERNUM_MAX]; /* who has it (w) -> worker (r); NULL until used */
+    uint32_t number;                         /* constant, like the next two: the how manieth it is */
+    unsigned bit;                            /* of doorbells */
+    struct port *next;                       /* with the same bit */
+    _Atomic(struct lane *) lanes[PORT_ENDS]; /* who has it (w) -> worker (r); NULL until used */
 };
 
 /* ---- Who runs the server ---- */
@@ -60,10 +64,13 @@ struct port {
 /* Open the gate to workers 0 .. count-1, whose bells these are; lanes have room for `size` orders, a power of two.
  * Before their threads start. */
 void port_open(struct doorbell *const *bells, uint32_t count, uint32_t size);
+/* Before that: there is a route, whose bell this is; NULL: there is none. */
+void port_have_route(struct doorbell *bell);
 /* Close it, and wait until nobody is inside. */
 void port_close(void);
-/* All workers have ended: hand each order that is left to f, then free all lanes. */
-void port_clear(void (*f)(const struct order *o));
+/* All workers have ended, and the route's thread: hand each order that is left to f, those to the route to
+ * route_f, then free all lanes. */
+void port_clear(void (*f)(const struct order *o), void (*route_f)(const struct order *o));
 
 /* ---- Any thread ---- */
 
@@ -78,8 +85,9 @@ struct port *port_own(void);
 bool port_visit(void);
 void port_unvisit(void);
 
-/* Workers there are; inside only. */
+/* Workers there are, and whether there is a route; inside only. */
 uint32_t port_workers(void);
+bool port_has_route(void);
 
 /* The place of the next order to that worker: the same until port_commit(). NULL with errno: EAGAIN, ENOMEM. */
 struct order *port_reserve(struct port *p, uint32_t worker);

@@ -11,6 +11,7 @@
 #include "mario/base/mem.h"
 #include "mario/exec/executor.h"
 #include "mario/exec/registry.h"
+#include "mario/push/route.h"
 #include "mario/push/walk.h"
 
 static struct {
@@ -101,7 +102,16 @@ static int32_t order_conn(const struct order *o, struct mario_msg *m)
     return rc;
 }
 
-static int32_t order_home(const struct order *o, struct mario_msg *m)
+/* Whose kind is what the route is told, 0 for nothing; then the same goes to it. */
+static void tell_route(struct port *p, unsigned kind, const struct order *o)
+{
+    struct order told = *o;
+    told.kind = (uint8_t) kind;
+    if (kind != 0)
+        route_tell(p, &told);
+}
+
+static int32_t order_home(const struct order *o, struct mario_msg *m, unsigned route)
 {
     struct port *p;
     if (o->id == 0)
@@ -109,6 +119,8 @@ static int32_t order_home(const struct order *o, struct mario_msg *m)
     if ((p = port_enter()) == NULL)
         return -1;
     int32_t rc = order_inside(p, push_home(o->id), o, m);
+    if (rc == 0)
+        tell_route(p, route, o);
     port_leave(p);
     return rc;
 }
@@ -143,14 +155,34 @@ static int32_t order_all(struct port *p, const struct order *o, struct mario_msg
     return 0;
 }
 
-static int32_t order_many(const struct order *o, struct mario_msg *m)
+/* An order that is for the route alone. */
+static int32_t order_route(struct port *p, unsigned kind, const struct order *o)
+{
+    struct order told = *o;
+    told.kind = (uint8_t) kind;
+    if (o->m != NULL)
+        atomic_store_explicit(&o->m->begun, true, memory_order_relaxed);
+    int32_t rc = route_order(p, &told);
+    if (rc != 0 && errno == EAGAIN)
+        stats_add_shared(STAT_push_refused_ring, 1);
+    return rc;
+}
+
+static int32_t order_many(const struct order *o, unsigned route)
 {
     struct port *p;
-    if (m == NULL)
+    int32_t rc;
+    if (o->m == NULL)
         return refuse(EINVAL);
     if ((p = port_enter()) == NULL)
         return -1;
-    int32_t rc = order_all(p, o, m, NULL);
+    if (route == MARIO_ROUTE_SEND_GROUP && port_has_route() && route_is_sequenced(o->id)) {
+        rc = order_route(p, route, o);
+    } else {
+        rc = order_all(p, o, o->m, NULL);
+        if (rc == 0)
+            tell_route(p, route, o);
+    }
     port_leave(p);
     return rc;
 }
@@ -172,21 +204,47 @@ int32_t mario_send(uint64_t id, struct mario_msg *m)
     return m == NULL ? refuse(EINVAL) : order_conn(&(struct order){.kind = ORDER_SEND, .id = id, .m = m}, m);
 }
 
+static int32_t send_user(uint64_t uid, struct mario_msg *m, unsigned route)
+{
+    return m == NULL ? refuse(EINVAL)
+                     : order_home(&(struct order){.kind = ORDER_USER, .id = uid, .m = m}, m, route);
+}
+
 int32_t mario_send_user(uint64_t uid, struct mario_msg *m)
 {
-    return m == NULL ? refuse(EINVAL) : order_home(&(struct order){.kind = ORDER_USER, .id = uid, .m = m}, m);
+    return send_user(uid, m, MARIO_ROUTE_SEND_USER);
+}
+
+int32_t mario_local_send_user(uint64_t uid, struct mario_msg *m)
+{
+    return send_user(uid, m, 0);
+}
+
+static int32_t send_group(uint64_t group, struct mario_msg *m, uint64_t except_id, unsigned route)
+{
+    if (group == 0)
+        return refuse(EINVAL);
+    return order_many(&(struct order){.kind = ORDER_GROUP, .id = group, .m = m, .other = except_id}, route);
 }
 
 int32_t mario_send_group(uint64_t group, struct mario_msg *m, uint64_t except_id)
 {
-    if (group == 0)
-        return refuse(EINVAL);
-    return order_many(&(struct order){.kind = ORDER_GROUP, .id = group, .m = m, .other = except_id}, m);
+    return send_group(group, m, except_id, MARIO_ROUTE_SEND_GROUP);
+}
+
+int32_t mario_local_send_group(uint64_t group, struct mario_msg *m, uint64_t except_id)
+{
+    return send_group(group, m, except_id, 0);
 }
 
 int32_t mario_send_all(struct mario_msg *m, uint64_t except_id)
 {
-    return order_many(&(struct order){.kind = ORDER_ALL, .m = m, .other = except_id}, m);
+    return order_many(&(struct order){.kind = ORDER_ALL, .m = m, .other = except_id}, MARIO_ROUTE_SEND_ALL);
+}
+
+int32_t mario_local_send_all(struct mario_msg *m, uint64_t except_id)
+{
+    return order_many(&(struct order){.kind = ORDER_ALL, .m = m, .other = except_id}, 0);
 }
 
 int32_t mario_kick(uint64_t id, uint16_t reason_id, struct mario_msg *last)
@@ -196,9 +254,25 @@ int32_t mario_kick(uint64_t id, uint16_t reason_id, struct mario_msg *last)
         last);
 }
 
+static int32_t kick_user(uint64_t uid, uint16_t reason_id, struct mario_msg *last, unsigned route)
+{
+    return order_home(&(struct order){.kind = ORDER_USER_KICK, .akg = reason_id, .id = uid, .m = last}, last,
+                      route);
+}
+
 int32_t mario_kick_user(uint64_t uid, uint16_t reason_id, struct mario_msg *last)
 {
-    return order_home(&(struct order){.kind = ORDER_USER_KICK, .akg = reason_id, .id = uid, .m = last}, last);
+    return kick_user(uid, reason_id, last, MARIO_ROUTE_KICK_USER);
+}
+
+int32_t mario_local_kick_user(uint64_t uid, uint16_t reason_id, struct mario_msg *last)
+{
+    return kick_user(uid, reason_id, last, 0);
+}
+
+int32_t mario_local_replace(uint64_t id)
+{
+    return order_conn(&(struct order){.kind = ORDER_KICK, .how = REASON_replaced, .id = id}, NULL);
 }
 
 int32_t mario_run(uint64_t id, int32_t (*f)(CONN *c, void *arg), void *arg)
@@ -282,23 +356,66 @@ uint64_t mario_group_count(uint64_t group)
 
 /* ---- Public: users ---- */
 
-int32_t mario_bind(CONN *c, uint64_t uid, enum mario_bind how, uint32_t devices_max)
+/* By way of its own worker it goes to the home, and must not overtake there what this thread has ordered of it. */
+static int32_t order_bind(struct port *p, struct order *o)
 {
-    struct order o = {.kind = ORDER_BIND,
-                      .how = (uint8_t) how,
-                      .number = devices_max,
-                      .id = mario_conn_id(c),
-                      .other = uid};
+    if (id_worker(o->id) >= port_workers())
+        return refuse(EINVAL);
+    o->behind = port_mark(p, push_home(o->other));
+    return order_inside(p, id_worker(o->id), o, NULL);
+}
+
+/* One that concerns the user's other connections, which may be on other servers, is the route's to decide. */
+static int32_t bind_by(struct order *o, bool may_route)
+{
     struct port *p;
-    if (uid == 0 || (unsigned) how > MARIO_BIND_REFUSE_NEW || o.id == 0)
+    if (o->other == 0 || o->how > MARIO_BIND_REFUSE_NEW || o->id == 0)
         return refuse(EINVAL);
     if ((p = port_enter()) == NULL)
         return -1;
-    /* It goes to the home by way of its own worker, and must not overtake there what this thread has ordered of it. */
-    o.behind = port_mark(p, push_home(uid));
-    int32_t rc = order_inside(p, id_worker(o.id), &o, NULL);
+    int32_t rc;
+    if (may_route && port_has_route() && (o->how != MARIO_BIND_MANY || o->number != 0)) {
+        struct order told = *o;
+        told.id = o->other;
+        told.other = o->id;
+        rc = order_route(p, MARIO_ROUTE_BIND, &told);
+    } else {
+        rc = order_bind(p, o);
+    }
     port_leave(p);
     return rc;
+}
+
+static struct order bind_of(uint64_t id, uint64_t uid, enum mario_bind how, uint32_t devices_max)
+{
+    return (struct order){.kind = ORDER_BIND,
+                          .how = (unsigned) how > MARIO_BIND_REFUSE_NEW ? UINT8_MAX : (uint8_t) how,
+                          .number = devices_max,
+                          .id = id,
+                          .other = uid};
+}
+
+int32_t mario_bind(CONN *c, uint64_t uid, enum mario_bind how, uint32_t devices_max)
+{
+    struct order o = bind_of(mario_conn_id(c), uid, how, devices_max);
+    return bind_by(&o, true);
+}
+
+int32_t mario_local_bind(uint64_t id, uint64_t uid, enum mario_bind how, uint32_t devices)
+{
+    struct order o = bind_of(id, uid, how, devices);
+    return bind_by(&o, false);
+}
+
+int32_t mario_local_refuse(uint64_t id, uint64_t uid)
+{
+    uint64_t count = mario_user_count(uid);
+    return order_conn(&(struct order){.kind = ORDER_DECIDED,
+                                      .how = DECIDED_ELSEWHERE,
+                                      .number = (uint32_t) count,
+                                      .id = id,
+                                      .other = uid},
+                      NULL);
 }
 
 uint64_t mario_user_count(uint64_t uid)
@@ -468,6 +585,7 @@ static void settle_shard(struct push *p)
     }
     for (struct backlog *b = &p->backlog; b->count > 0; b->count--, b->first = (b->first + 1) & (b->size - 1))
         settle(&b->at[b->first].order);
+    p->route_backlog.count = 0;
     while (p->late_calls != NULL) {
         struct order o = push_take_call(&p->late_calls);
         settle(&o);
@@ -487,7 +605,8 @@ void push_close(uint32_t workers)
     closing_here = true;
     for (uint32_t i = 0; i < workers; i++)
         settle_shard(hub.push[i]);
-    port_clear(settle);
+    port_clear(settle, route_discard);
+    route_close();
     struct mario_msg *m = atomic_exchange(&hub.stop_message, NULL);
     if (m != NULL)
         message_unref(m);

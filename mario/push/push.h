@@ -63,7 +63,8 @@ struct push {
     _Alignas(64) struct member **members; /* [connections]; NULL until there is one */
     struct bond *bonds;                   /* likewise */
     struct port *port;
-    struct backlog backlog;
+    struct backlog backlog;       /* for workers */
+    struct backlog route_backlog; /* for the route: workers do not wait for it */
     struct timers timers;
     struct call *late_calls; /* their connections have ended meanwhile */
     struct mario_msg *due;   /* receipts, taken */
@@ -102,8 +103,10 @@ void push_post_backlog(struct shard *s);
 
 /* The worker that has the list of a user's connections. */
 uint32_t push_home(uint64_t uid);
-/* A membership, or an order to join, less at this worker. */
+/* A membership, or an order to join, less at this worker. The same for a membership, and the route knows if it was the
+ * last one. */
 void push_absent(struct push *p, uint64_t group);
+void push_group_has_gone(struct shard *s, uint64_t group);
 
 /* The record of c; NULL if it has none. The same, made if need be; NULL without memory. */
 static inline struct member *push_member(const struct shard *s, const struct conn *c)

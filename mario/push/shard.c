@@ -52,6 +52,7 @@ void push_teardown(struct shard *s)
     users_fini(&p->users);
     rooms_fini(&p->rooms);
     free(p->backlog.at);
+    free(p->route_backlog.at);
     if (p->presence != NULL)
         munmap((void *) p->presence, PRESENCE * sizeof *p->presence);
     if (p->bonds != NULL)
@@ -65,16 +66,16 @@ void push_teardown(struct shard *s)
 
 static bool grow(struct backlog *b)
 {
-    CHECK(b->size > 0);
     if (b->count < b->size)
         return true;
-    struct backlog_entry *bigger = malloc(2 * (size_t) b->size * sizeof *bigger);
+    uint32_t size = b->size == 0 ? BACKLOG_LEAST : 2 * b->size;
+    struct backlog_entry *bigger = malloc((size_t) size * sizeof *bigger);
     if (bigger == NULL)
         return false;
     for (uint32_t i = 0; i < b->count; i++)
         bigger[i] = b->at[(b->first + i) & (b->size - 1)];
     free(b->at);
-    *b = (struct backlog){.at = bigger, .count = b->count, .size = 2 * b->size};
+    *b = (struct backlog){.at = bigger, .count = b->count, .size = size};
     return true;
 }
 
@@ -91,7 +92,7 @@ static bool try_post(struct push *p, uint32_t worker, const struct order *o)
 bool push_post(struct shard *s, uint32_t worker, const struct order *o)
 {
     struct push *p = s->push;
-    struct backlog *b = &p->backlog;
+    struct backlog *b = worker == PORT_ROUTE ? &p->route_backlog : &p->backlog;
     if (b->count == 0 && try_post(p, worker, o))
         return true;
     if (!grow(b))
@@ -100,14 +101,18 @@ bool push_post(struct shard *s, uint32_t worker, const struct order *o)
     return true;
 }
 
-void push_post_backlog(struct shard *s)
+static void post_backlog(struct push *p, struct backlog *b)
 {
-    struct push *p = s->push;
-    struct backlog *b = &p->backlog;
     while (b->count > 0 && try_post(p, b->at[b->first].worker, &b->at[b->first].order)) {
         b->first = (b->first + 1) & (b->size - 1);
         b->count--;
     }
+}
+
+void push_post_backlog(struct shard *s)
+{
+    post_backlog(s->push, &s->push->backlog);
+    post_backlog(s->push, &s->push->route_backlog);
 }
 
 bool push_post_some(struct shard *s, uint32_t worker, const struct order *o)

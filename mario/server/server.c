@@ -28,6 +28,7 @@
 #include "mario/process/privilege.h"
 #include "mario/process/supervise.h"
 #include "mario/push/push.h"
+#include "mario/push/route.h"
 #include "mario/server/dump.h"
 #include "mario/server/master.h"
 #include "mario/server/options.h"
@@ -477,7 +478,7 @@ void *start_server(void *server)
     s->head_rules.stx = registry_stx();
     registry_freeze();
     push_open(s->bells, s->workernum, s->service.push_ring);
-    bool ok = start_trimmer() && start_pool(s) && start_workers(s);
+    bool ok = start_trimmer() && start_pool(s) && route_start() && start_workers(s);
     if (ok) {
         log_start(s);
         mario_daemon_ready();
@@ -500,6 +501,7 @@ void *start_server(void *server)
     join_workers(s);
     if (s->pool != NULL)
         offload_stop(s->pool);
+    route_end();
     push_close(s->workers_made);
     trim_stop();
     master_final_timers(&s->master);
@@ -547,6 +549,7 @@ void mario_free_server(SERVER **sp)
         return;
     if (state == SERVER_READY) {
         master_forget_timers();
+        route_end();
         take_down(s);
     }
     if (the_server == s)

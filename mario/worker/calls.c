@@ -73,7 +73,7 @@ static int32_t call_bound(CONN *c, void *arg)
 
 static void call(struct conn *c, const struct order *o)
 {
-    struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how};
+    struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how != DECIDED_BOUND};
     if (o->kind == ORDER_DECIDED)
         dispatch_call(executor_here, c, call_bound, &b);
     else if (o->kind == ORDER_EACH)

@@ -13,6 +13,7 @@
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
 #include "mario/exec/registry.h"
+#include "mario/push/route.h"
 #include "mario/worker/calls.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/walks.h"
@@ -91,6 +92,13 @@ static void carry_out_run(struct shard *s, const struct order *o)
     calls_nobody(o);
 }
 
+/* The route knows of the first one. False without memory. */
+static bool group_has_come(struct shard *s, uint64_t group)
+{
+    return !port_has_route() || rooms_count(&s->push->rooms, group) != 1 ||
+           route_notice(s, MARIO_ROUTE_GROUP, group, 0);
+}
+
 static void carry_out_join(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
@@ -102,7 +110,7 @@ static void carry_out_join(struct shard *s, const struct order *o)
             joined = rooms_join(&s->push->rooms, o->other, c->pub.ind, &m->groups);
         else if (!rooms_has(&s->push->rooms, o->other, &m->groups))
             stats_add(s->stats, STAT_push_refused_groups, 1);
-        if (!full && joined == JOINED_NOT)
+        if ((!full && joined == JOINED_NOT) || (joined == JOINED && !group_has_come(s, o->other)))
             conn_close(c, REASON_no_memory);
     }
     if (c == NULL)
@@ -118,7 +126,7 @@ static void carry_out_leave(struct shard *s, const struct order *o)
     if (c == NULL)
         gone(s);
     else if (m != NULL && rooms_leave(&s->push->rooms, o->other, &m->groups))
-        push_absent(s->push, o->other);
+        push_group_has_gone(s, o->other);
 }
 
 static void carry_out_policy(struct shard *s, const struct order *o)
@@ -206,11 +214,38 @@ static void carry_out_decided(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
     struct bond *b = c == NULL ? NULL : push_bond(s, c);
-    if (b == NULL)
+    if (c == NULL)
         return;
-    settle_bind(s, c, b, o);
+    if (o->how != DECIDED_ELSEWHERE && b != NULL)
+        settle_bind(s, c, b, o);
     if (c->state == CONN_OPEN && registry_bound() != NULL)
         calls_make(s, c, o);
+}
+
+/* The home: one of a user's connections is not his any more. The route only keeps what is not needed any more if it does
+ * not hear of it. */
+static bool forget(struct shard *s, uint64_t uid, uint64_t id)
+{
+    if (!users_remove(&s->push->users, uid, id))
+        return false;
+    if (port_has_route()) {
+        (void) !route_notice(s, MARIO_ROUTE_UNBIND, uid, id);
+        if (users_count(&s->push->users, uid) == 0)
+            (void) !route_notice(s, MARIO_ROUTE_USER, uid, 0);
+    }
+    return true;
+}
+
+/* The home: one more. False without memory: nothing has changed. */
+static bool add(struct shard *s, uint64_t uid, uint64_t id)
+{
+    struct users *u = &s->push->users;
+    if (users_add(u, uid, id) == USER_ADDED_NOT)
+        return false;
+    if (!port_has_route() || users_count(u, uid) != 1 || route_notice(s, MARIO_ROUTE_USER, uid, 0))
+        return true;
+    users_remove(u, uid, id);
+    return false;
 }
 
 /* Older ones make place until `most` are left. */
@@ -219,7 +254,7 @@ static void replace_oldest(struct shard *s, uint64_t uid, uint32_t most, uint64_
     const uint64_t *ids;
     while (users_ids(&s->push->users, uid, &ids) > most && ids[0] != newest) {
         uint64_t oldest = ids[0];
-        users_remove(&s->push->users, uid, oldest);
+        forget(s, uid, oldest);
         push_post(s, id_worker(oldest),
                   &(struct order){.kind = ORDER_KICK, .how = REASON_replaced, .id = oldest});
     }
@@ -240,7 +275,7 @@ static void carry_out_user_bind(struct shard *s, const struct order *o)
         is_there = false;
     }
     bool refused = !is_there && count >= most && o->how != MARIO_BIND_KICK_OLD;
-    if (!refused && !is_there && users_add(u, o->id, o->other) == USER_ADDED_NOT) {
+    if (!refused && !is_there && !add(s, o->id, o->other)) {
         push_post(s, id_worker(o->other),
                   &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
         return;
@@ -297,7 +332,7 @@ static void carry_out_user_kick(struct shard *s, const struct order *o)
             message_ref(o->m, 1);
         posted = push_post(s, id_worker(one.id), &one);
         if (posted)
-            users_remove(u, o->id, one.id);
+            forget(s, o->id, one.id);
         else if (o->m != NULL)
             message_unref(o->m);
     }
@@ -348,7 +383,7 @@ static bool carry_out(struct shard *s, const struct order *o)
         carry_out_user_bind(s, o);
         return false;
     case ORDER_USER_END:
-        users_remove(&s->push->users, o->id, o->other);
+        forget(s, o->id, o->other);
         return false;
     case ORDER_GROUP:
     case ORDER_ALL:
@@ -499,7 +534,7 @@ static void set_alarm(struct worker *w)
 {
     struct push *p = w->shard.push;
     uint64_t at = timers_next(&p->timers);
-    if (p->backlog.count > 0) {
+    if (p->backlog.count > 0 || p->route_backlog.count > 0) {
         uint64_t soon = clock_ns() + BACKLOG_NS;
         at = soon < at ? soon : at;
     }
@@ -531,8 +566,8 @@ bool orders_are_left(const struct worker *w)
 
 static bool is_idle(const struct push *p, const struct shard *s)
 {
-    return p->again == 0 && p->walks == NULL && p->backlog.count == 0 && p->timers.count == 0 &&
-           p->alarm == UINT64_MAX && !delivery_is_due(s);
+    return p->again == 0 && p->walks == NULL && p->backlog.count == 0 && p->route_backlog.count == 0 &&
+           p->timers.count == 0 && p->alarm == UINT64_MAX && !delivery_is_due(s);
 }
 
 void orders_pass(struct worker *w)
