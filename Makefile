@@ -25,6 +25,7 @@ HEADERS = $(wildcard mario/mario*.h)
 
 MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard function/*.c)
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
+ENGINE_SRC = $(wildcard test/engine/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
 INTEGRATION_SRC = $(wildcard test/integration/*.c)
 
@@ -79,12 +80,12 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(wildcard conf/*.c)) $(LIB_INTERNAL)
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(wildcard conf/*.c)) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
 	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm
 	@echo "  LD   $@"
 
-$(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC)) $(LIB)
+$(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC)) $(LIB)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm -ldl
 	@echo "  LD   $@"
 
