@@ -11,14 +11,17 @@ B = build/$(VARIANT)
 ifeq ($(VARIANT),release)
 P =
 LIBOUT = .
-LIB_INTERNAL = mario/obj/libmario_internal.a
+INTERNAL = mario/obj/
 else
 P = $(B)/
 LIBOUT = ../$(B)/mario
-LIB_INTERNAL = $(B)/mario/obj/libmario_internal.a
+INTERNAL = $(B)/mario/obj/
 endif
 
 LIB = $(P)mario/libmario.a
+LIB_INTERNAL = $(INTERNAL)libmario_internal.a
+CLUSTER = $(P)mario/libmario-cluster.a
+CLUSTER_INTERNAL = $(INTERNAL)libmario_cluster_internal.a
 INC = -I.
 LIBS = -levent_core
 HEADERS = $(wildcard mario/mario*.h)
@@ -29,20 +32,19 @@ ENGINE_SRC = $(wildcard test/engine/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
 INTEGRATION_SRC = $(wildcard test/integration/*.c)
 
-, := ,
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 all: lib $(P)maritcp clients ## build everything a user needs (the default)
 
-lib: ## libmario.a and libmario.so
+lib: ## libmario and libmario-cluster, .a and .so
 	@$(MAKE) --no-print-directory -C mario OUT=$(LIBOUT)
 
-$(LIB) $(LIB_INTERNAL): lib ;
+$(LIB) $(LIB_INTERNAL) $(CLUSTER) $(CLUSTER_INTERNAL): lib ;
 
 clients: $(P)test/mario_test $(P)test/mario_load ## the LOGIN client and the load generator
 
-$(P)maritcp: $(call obj,$(MARITCP_SRC)) $(LIB)
-	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+$(P)maritcp: $(call obj,$(MARITCP_SRC)) $(CLUSTER) $(LIB)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(CLUSTER) $(LIB) $(LDFLAGS_ALL) $(CLUSTER_LIBS) $(LIBS)
 	@echo "  LD   $@"
 
 $(P)test/mario_test: $(call obj,test/mario_test.c test/talk.c $(CLIENT_LIB_SRC))
@@ -80,9 +82,9 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(wildcard conf/*.c)) $(LIB_INTERNAL)
-	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
-	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(wildcard conf/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
+	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
+	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"
 
 $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC)) $(LIB)
@@ -103,9 +105,9 @@ APP_NAMES = $(patsubst test/apps/%.c,%,$(wildcard test/apps/*.c)) $(patsubst tes
 C_APPS = $(addprefix $(B)/apps/,$(APP_NAMES))
 
 $(foreach a,$(APP_NAMES),$(eval $(B)/apps/$a: $(call obj,$(wildcard test/apps/$a.c test/apps/$a/*.c))))
-$(C_APPS): $(LIB)
+$(C_APPS): $(CLUSTER) $(LIB)
 	@mkdir -p $(@D)
-	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(CLUSTER) $(LIB) $(LDFLAGS_ALL) $(CLUSTER_LIBS) $(LIBS)
 	@echo "  LD   $@"
 
 # Libraries they are started with, to make system calls and allocations fail.
@@ -136,12 +138,12 @@ $(B)/apps/login-db: $(wildcard example/login-db/*.[ch]) $(LIB)
 chat_src = $(addprefix example/chat/,$(shell sed -n 's/^$(1) = //p' example/chat/Makefile.tree))
 CHAT = $(addprefix $(B)/apps/chat-,server client robots)
 
-$(B)/apps/chat-server: $(call obj,$(call chat_src,SERVER)) $(LIB)
+$(B)/apps/chat-server: $(call obj,$(call chat_src,SERVER)) $(CLUSTER) $(LIB)
 $(B)/apps/chat-client: $(call obj,$(call chat_src,CLIENT))
 $(B)/apps/chat-robots: $(call obj,$(call chat_src,ROBOTS))
 $(CHAT):
 	@mkdir -p $(@D)
-	@$(CC) -o $@ $(filter %.o,$^) $(filter $(LIB),$^) $(LDFLAGS_ALL) $(if $(filter $(LIB),$^),$(LIBS))
+	@$(CC) -o $@ $(filter %.o,$^) $(filter $(CLUSTER) $(LIB),$^) $(LDFLAGS_ALL) $(if $(filter $(LIB),$^),$(CLUSTER_LIBS) $(LIBS))
 	@echo "  LD   $@"
 
 APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(CHAT)
@@ -209,21 +211,23 @@ DEPS = $(addprefix deps-,build test bench million fuzz coverage afl model check)
 $(DEPS): deps-%:
 	@scripts/deps $*
 
-mario.pc: mario.pc.in FORCE
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< > $@
+mario.pc mario-cluster.pc: %: %.in FORCE
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@HIREDIS@|$(if $(REDIS),hiredis)|' $< > $@
 
-install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers, mario.pc, man pages
+install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, libraries, headers, pkg-config, man pages
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf
 	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 maritcp $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 test/mario_test test/mario_load $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 mario/libmario.a $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 mario/libmario.so $(DESTDIR)$(PREFIX)/lib/libmario.so.1
-	ln -sf libmario.so.1 $(DESTDIR)$(PREFIX)/lib/libmario.so
+	install -m 644 mario/libmario.a mario/libmario-cluster.a $(DESTDIR)$(PREFIX)/lib/
+	@for l in libmario libmario-cluster; do \
+	    install -m 755 mario/$$l.so $(DESTDIR)$(PREFIX)/lib/$$l.so.1 && \
+	    ln -sf $$l.so.1 $(DESTDIR)$(PREFIX)/lib/$$l.so || exit 1; \
+	done
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/mario/
-	install -m 644 mario.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 mario.pc mario-cluster.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	install -m 644 *.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
 	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
@@ -239,7 +243,7 @@ install: all mario.pc ## DESTDIR= PREFIX=/usr/local: programs, library, headers,
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/offload mario.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/offload mario.pc mario-cluster.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

@@ -1,5 +1,6 @@
 # What every Makefile here shares: compiler, flags, variants.
 #   WERROR=-Werror  as CI does
+#   REDIS=no NATS=no  a cluster without these engines (yes where their libraries' headers are)
 #   SAN=address   ASan + UBSan       SAN=thread   TSan       (nothing)   release
 
 CC ?= gcc
@@ -22,3 +23,14 @@ VARIANT = release
 else
 $(error SAN is address, thread or nothing)
 endif
+
+, := ,
+
+# The cluster's drivers are built in where the headers of their engines' client libraries are. hiredis is linked; libnats,
+# which brings more along than all the rest is, is loaded when it is wanted.
+REDIS ?= $(shell pkg-config --exists hiredis 2>/dev/null && echo yes)
+NATS ?= $(shell pkg-config --exists libnats 2>/dev/null && echo yes)
+REDIS := $(filter yes,$(REDIS))
+NATS := $(filter yes,$(NATS))
+CLUSTER_WITH = $(if $(REDIS),-DMARIO_WITH_REDIS) $(if $(NATS),-DMARIO_WITH_NATS)
+CLUSTER_LIBS = $(if $(REDIS),-Wl$(,)--as-needed -lhiredis -Wl$(,)--no-as-needed)

@@ -1,0 +1,100 @@
+/*
+ * nats_lib.h: libnats, loaded when it is wanted: it brings a TLS library with it, some 2 MB that a process without NATS
+ * need not have. Included in place of nats/nats.h. The library's functions go by their own names; one that is missing
+ * here gets a line in both lists.
+ */
+#ifndef MARIO_CLUSTER_NATS_LIB_H
+#define MARIO_CLUSTER_NATS_LIB_H
+
+#ifdef MARIO_WITH_NATS
+
+#include <nats/nats.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define NATS_FUNCTIONS(F)                \
+    F(natsStatus_GetText)                \
+    F(nats_GetLastError)                 \
+    F(natsOptions_Create)                \
+    F(natsOptions_Destroy)               \
+    F(natsOptions_SetAllowReconnect)     \
+    F(natsOptions_SetClosedCB)           \
+    F(natsOptions_SetDisconnectedCB)     \
+    F(natsOptions_SetErrorHandler)       \
+    F(natsOptions_SetMaxPendingMsgs)     \
+    F(natsOptions_SetMaxReconnect)       \
+    F(natsOptions_SetName)               \
+    F(natsOptions_SetNoEcho)             \
+    F(natsOptions_SetPingInterval)       \
+    F(natsOptions_SetReconnectBufSize)   \
+    F(natsOptions_SetReconnectJitter)    \
+    F(natsOptions_SetReconnectWait)      \
+    F(natsOptions_SetReconnectedCB)      \
+    F(natsOptions_SetServers)            \
+    F(natsOptions_SetTimeout)            \
+    F(natsOptions_SetUserInfo)           \
+    F(natsConnection_Connect)            \
+    F(natsConnection_Close)              \
+    F(natsConnection_Destroy)            \
+    F(natsConnection_Publish)            \
+    F(natsConnection_PublishRequest)     \
+    F(natsConnection_Subscribe)          \
+    F(natsSubscription_SetPendingLimits) \
+    F(natsSubscription_Unsubscribe)      \
+    F(natsSubscription_Destroy)          \
+    F(natsMsg_GetSubject)                \
+    F(natsMsg_GetData)                   \
+    F(natsMsg_GetDataLength)             \
+    F(natsMsg_Destroy)
+
+#define NATS_MEMBER(f) __typeof__(f) *f;
+struct nats_lib {
+    NATS_FUNCTIONS(NATS_MEMBER)
+};
+#undef NATS_MEMBER
+
+extern struct nats_lib nats_lib; /* constant once it is loaded */
+
+/* Load it, once. False with one line in why[0 .. size-1] if it is not there or is another version. Until it has answered
+ * true none of its functions may be called. One thread at a time. */
+bool nats_lib_load(char *why, size_t size);
+
+#ifndef NATS_LIB_PLAIN /* nats_lib.c needs the names themselves */
+#define natsStatus_GetText                nats_lib.natsStatus_GetText
+#define nats_GetLastError                 nats_lib.nats_GetLastError
+#define natsOptions_Create                nats_lib.natsOptions_Create
+#define natsOptions_Destroy               nats_lib.natsOptions_Destroy
+#define natsOptions_SetAllowReconnect     nats_lib.natsOptions_SetAllowReconnect
+#define natsOptions_SetClosedCB           nats_lib.natsOptions_SetClosedCB
+#define natsOptions_SetDisconnectedCB     nats_lib.natsOptions_SetDisconnectedCB
+#define natsOptions_SetErrorHandler       nats_lib.natsOptions_SetErrorHandler
+#define natsOptions_SetMaxPendingMsgs     nats_lib.natsOptions_SetMaxPendingMsgs
+#define natsOptions_SetMaxReconnect       nats_lib.natsOptions_SetMaxReconnect
+#define natsOptions_SetName               nats_lib.natsOptions_SetName
+#define natsOptions_SetNoEcho             nats_lib.natsOptions_SetNoEcho
+#define natsOptions_SetPingInterval       nats_lib.natsOptions_SetPingInterval
+#define natsOptions_SetReconnectBufSize   nats_lib.natsOptions_SetReconnectBufSize
+#define natsOptions_SetReconnectJitter    nats_lib.natsOptions_SetReconnectJitter
+#define natsOptions_SetReconnectWait      nats_lib.natsOptions_SetReconnectWait
+#define natsOptions_SetReconnectedCB      nats_lib.natsOptions_SetReconnectedCB
+#define natsOptions_SetServers            nats_lib.natsOptions_SetServers
+#define natsOptions_SetTimeout            nats_lib.natsOptions_SetTimeout
+#define natsOptions_SetUserInfo           nats_lib.natsOptions_SetUserInfo
+#define natsConnection_Connect            nats_lib.natsConnection_Connect
+#define natsConnection_Close              nats_lib.natsConnection_Close
+#define natsConnection_Destroy            nats_lib.natsConnection_Destroy
+#define natsConnection_Publish            nats_lib.natsConnection_Publish
+#define natsConnection_PublishRequest     nats_lib.natsConnection_PublishRequest
+#define natsConnection_Subscribe          nats_lib.natsConnection_Subscribe
+#define natsSubscription_SetPendingLimits nats_lib.natsSubscription_SetPendingLimits
+#define natsSubscription_Unsubscribe      nats_lib.natsSubscription_Unsubscribe
+#define natsSubscription_Destroy          nats_lib.natsSubscription_Destroy
+#define natsMsg_GetSubject                nats_lib.natsMsg_GetSubject
+#define natsMsg_GetData                   nats_lib.natsMsg_GetData
+#define natsMsg_GetDataLength             nats_lib.natsMsg_GetDataLength
+#define natsMsg_Destroy                   nats_lib.natsMsg_Destroy
+#endif
+
+#endif
+
+#endif
