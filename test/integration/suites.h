@@ -48,6 +48,7 @@
     ROW(push_groups)  \
     ROW(push_calls)   \
     ROW(push_waits)   \
+    ROW(route)        \
     ROW(push_users)   \
     ROW(push_slow)    \
     ROW(push_bad)     \

@@ -40,7 +40,7 @@ struct app {
     struct mario_options options;
     enum connected_mode connected_mode;
     enum end_mode end_mode;
-    bool with_hooks, with_offload, stderr_is_full; /* test.hooks, test.offload, test.stderr */
+    bool with_hooks, with_offload, with_route, stderr_is_full; /* test.hooks, .offload, .route, .stderr */
     bool supervised;
     const char *log_file, *listen2, *early;
 };
@@ -90,6 +90,18 @@ extern struct app app; /* main.c */
     ROW(receipt_targets)                                                          \
     ROW(receipt_sent)                                                             \
     ROW(receipt_dropped)                                                          \
+    ROW(route_to_users) /* test.route: what it was told, by kind */               \
+    ROW(route_to_groups)                                                          \
+    ROW(route_to_all)                                                             \
+    ROW(route_kicks)                                                              \
+    ROW(route_binds)                                                              \
+    ROW(route_unbinds)                                                            \
+    ROW(route_users)                                                              \
+    ROW(route_groups)                                                             \
+    ROW(route_own)                                                                \
+    ROW(route_bytes)                                                              \
+    ROW(route_holds) /* it takes nothing now */                                   \
+    ROW(route_stops)                                                              \
     ROW(accept_step) /* accepted between two timer functions of the master, the first time many were */
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -246,5 +258,9 @@ int print_own(char *text, size_t size);
 void report(LOG_QUEUE *q);
 /* The alarm function, on the master. */
 void on_alarm(const struct mario_alarm *a);
+
+/* route.c: test.route */
+bool register_route(void);
+sint32 order_of_route(const struct test_order *o);
 
 #endif

@@ -154,21 +154,23 @@ enum test_order_kind {
     ORDER_STOP_MESSAGE, /* a message, or none */
     ORDER_GROUP_COUNT,  /* value: the count */
     ORDER_USER_COUNT,
-    ORDER_ID,         /* value: c's */
-    ORDER_WRITE,      /* a message to c->bufev */
-    ORDER_CLOSE,      /* close_conn(c, number) */
-    ORDER_RETURN,     /* the function then returns number, not 0 */
-    ORDER_STICK,      /* blocks until TEST_UNSTICK */
-    ORDER_END_THREAD, /* pthread_exit() */
-    ORDER_STOP,       /* mario_stop_server() */
-    ORDER_RUN,        /* mario_run() on connection `to` */
-    ORDER_TIMER,      /* mario_timer() of c in number ms; `to`: which of TEST_TIMERS */
-    ORDER_EACH,       /* mario_each_conn() */
-    ORDER_THREAD,     /* a thread of its own, which ends then */
-    ORDER_MASTER,     /* a timer function of the master, within a second */
-    ORDER_CONNECTED,  /* the connected hook, of each connection from now on */
-    ORDER_AT_END,     /* the end hook of c */
-    ORDER_AT_BOUND    /* the bound function, of each bind from now on */
+    ORDER_ID,             /* value: c's */
+    ORDER_WRITE,          /* a message to c->bufev */
+    ORDER_CLOSE,          /* close_conn(c, number) */
+    ORDER_RETURN,         /* the function then returns number, not 0 */
+    ORDER_STICK,          /* blocks until TEST_UNSTICK */
+    ORDER_END_THREAD,     /* pthread_exit() */
+    ORDER_ROUTE_SEQUENCE, /* test.route: group `to` is delivered by it (how: 1), or not */
+    ORDER_ROUTE_HOLD,     /* it takes nothing for number ms */
+    ORDER_STOP,           /* mario_stop_server() */
+    ORDER_RUN,            /* mario_run() on connection `to` */
+    ORDER_TIMER,          /* mario_timer() of c in number ms; `to`: which of TEST_TIMERS */
+    ORDER_EACH,           /* mario_each_conn() */
+    ORDER_THREAD,         /* a thread of its own, which ends then */
+    ORDER_MASTER,         /* a timer function of the master, within a second */
+    ORDER_CONNECTED,      /* the connected hook, of each connection from now on */
+    ORDER_AT_END,         /* the end hook of c */
+    ORDER_AT_BOUND        /* the bound function, of each bind from now on */
 };
 
 #define TEST_TIMERS 4
@@ -179,7 +181,8 @@ enum test_order_flag {
     ORDER_OWN = 4,       /* `to` (ORDER_JOIN_ID, ORDER_LEAVE_ID: `other`) is c's id */
     ORDER_BUT_ME = 8,    /* `other`, whom it does not reach, is c's id */
     ORDER_PERSISTS = 16, /* as long as it is EAGAIN, again; for ORDER_THREAD */
-    ORDER_SAME = 32      /* `times` the same message */
+    ORDER_SAME = 32,     /* `times` the same message */
+    ORDER_LOCAL = 64     /* by its namesake mario_local_*() */
 };
 
 struct test_order {

@@ -8,6 +8,7 @@
  *         test.stderr = full                        standard error is a pipe that is full and nobody reads
  *         test.hooks = on | off
  *         test.offload = on | off       the offloaded commands
+ *         test.route = on | off         a way to other servers, see route.c
  *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
  *         test.early = daemon       run_daemon() before that
  *         test.early = usr1 | sigwait   a handler of its own for USR1; a thread that waits for it
@@ -134,6 +135,8 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         app.early = value;
     else if (strcmp(key, "test.listen2") == 0)
         app.listen2 = value;
+    else if (strcmp(key, "test.route") == 0)
+        app.with_route = on;
     else if (strcmp(key, "test.offload") == 0)
         app.with_offload = on;
     else

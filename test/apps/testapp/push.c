@@ -7,6 +7,8 @@
 
 #include <time.h>
 
+#include "mario/mario_route.h"
+
 uint64 now_ns(void)
 {
     struct timespec t;
@@ -56,19 +58,21 @@ static sint32 send_message(CONN *c, const struct test_order *o, struct mario_msg
 {
     uint64 to = (o->flags & ORDER_OWN) != 0 ? mario_conn_id(c) : o->to;
     uint64 except = (o->flags & ORDER_BUT_ME) != 0 ? mario_conn_id(c) : o->other;
+    bool local = (o->flags & ORDER_LOCAL) != 0;
     switch (o->kind) {
     case ORDER_SEND:
         return mario_send(to, m);
     case ORDER_SEND_USER:
-        return mario_send_user(to, m);
+        return local ? mario_local_send_user(to, m) : mario_send_user(to, m);
     case ORDER_SEND_GROUP:
-        return mario_send_group(to, m, except);
+        return local ? mario_local_send_group(to, m, except) : mario_send_group(to, m, except);
     case ORDER_SEND_ALL:
-        return mario_send_all(m, except);
+        return local ? mario_local_send_all(m, except) : mario_send_all(m, except);
     case ORDER_KICK:
         return mario_kick(to, (uint16) o->number, m);
     case ORDER_KICK_USER:
-        return mario_kick_user(to, (uint16) o->number, m);
+        return local ? mario_local_kick_user(to, (uint16) o->number, m)
+                     : mario_kick_user(to, (uint16) o->number, m);
     default:
         return mario_stop_message(m);
     }
@@ -120,6 +124,9 @@ static sint32 behave(CONN *c, const struct test_order *o, uint32 i, sint32 *retu
         return 0;
     case ORDER_END_THREAD:
         pthread_exit(NULL);
+    case ORDER_ROUTE_SEQUENCE:
+    case ORDER_ROUTE_HOLD:
+        return order_of_route(o);
     default:
         mario_stop_server(app.server);
         return 0;
