@@ -39,7 +39,8 @@ struct mario_cluster_options {
                          * by hash: all nodes have the same list in the same order */
     const char *nats;   /* host:port[,host:port ...]: servers of one NATS cluster; default 127.0.0.1:4222 */
     const char *prefix; /* of all names on the bus, .. MARIO_CLUSTER_PREFIX_MAX; default "mario" */
-    const char *node;   /* this node, unique, .. MARIO_CLUSTER_NODE_MAX; default: host name and process id */
+    const char
+        *node; /* this node, unique, .. MARIO_CLUSTER_NODE_MAX; default: made of host name and process id */
     const char *password_file; /* its first line is "password" or "user:password"; not readable for others */
     uint32 queue;              /* bytes that wait for the bus, QUEUE_MIN .. QUEUE_MAX; default 8 MB */
     uint32
@@ -49,7 +50,8 @@ struct mario_cluster_options {
 };
 void mario_cluster_options_init(struct mario_cluster_options *o);
 
-/* Check them without connecting. 0, or -1 with one line in why[0 .. size-1]. Any thread. */
+/* Check them without connecting; the password file is read. 0, or -1 with one line in why[0 .. size-1], "KEY = VALUE: what
+ * is wrong", and errno as below. Any thread. */
 sint32 mario_cluster_check(const struct mario_cluster_options *o, char *why, uint32 size);
 
 /* Switch the cluster on for the server that was made by mario_init_server() and starts next. It waits up to 3 s for the

@@ -47,7 +47,8 @@
     ROW(table)      \
     ROW(rooms)      \
     ROW(users)      \
-    ROW(timers)
+    ROW(timers)     \
+    ROW(cluster_options)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
