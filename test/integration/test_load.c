@@ -131,6 +131,55 @@ START_TEST(it_says_how_to_mend)
 }
 END_TEST
 
+/* The number behind "key": of one of the servers of -H. */
+static unsigned long long node_number(const char *json, int node, const char *key)
+{
+    const char *at = strstr(json, "\"nodes\":");
+    for (int i = 0; i <= node && at != NULL; i++)
+        at = strstr(at + 1, "{\"target\"");
+    ck_assert_msg(at != NULL, "no node %d in %s", node, json);
+    return json_number(at, key);
+}
+
+/* Goal: over two servers each has its half of the connections and its own counts; that two which do not know of each
+ * other do not hand messages on is found. */
+START_TEST(over_two_servers)
+{
+    static const struct {
+        const char *words[8];
+        int code;
+    } modes[] = {
+        {{"-m", "closed", "-a", "echo", "-t", "0.3"}, 0},
+        {{"-m", "churn", "-t", "0.3"}, 0},
+        {{"-m", "hold", "--heartbeat", "1", "-t", "0.5"}, 0},
+        {{"-m", "push", "-r", "200", "--publishers", "2", "-t", "0.3"}, 1},
+    };
+    char out[8192], err[2048], hosts[64];
+    struct server s[2];
+    for (int i = 0; i < 2; i++)
+        server_start(&s[i], "maritcp", "server.workernum=1", NULL);
+    snprintf(hosts, sizeof hosts, "127.0.0.1:%u,127.0.0.1:%u", s[0].port, s[1].port);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        const char *args[20] = {"-H", hosts, "-c", "20", "-w", "0", "-D", i == 3 ? "1" : "20", "-j", "-"};
+        if (i == 2)
+            args[4] = "-T", args[5] = "2"; /* there -w means nothing */
+        memcpy(args + 10, modes[i].words, sizeof modes[i].words);
+        struct launch l = {.program = "mario_load", .args = args, .bare = true};
+        int code = itest_run(&l, out, sizeof out, err, sizeof err);
+        ck_assert_msg(code == modes[i].code, "%zu: exit code %d: %s%s", i, code, err, out);
+        ck_assert_uint_ge(node_number(out, 0, "connections"), 10);
+        ck_assert_uint_ge(node_number(out, 1, "connections"), 10);
+        if (i < 3)
+            ck_assert_uint_eq(node_number(out, 0, "answered") + node_number(out, 1, "answered"),
+                              json_number(out, "answered"));
+        else
+            ck_assert_uint_gt(json_number(out, "missing"), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        server_finish(&s[i]);
+}
+END_TEST
+
 enum { LEAVERS = 8, ASKS = 40, REQUEST = 8 + 60000, REPLY = 13 }; /* SAY_HELLO with data, and its reply */
 
 /* A server on a thread of its own that reads ASKS requests of a client, answers them with one send, and is gone with a
@@ -185,5 +234,6 @@ Suite *load_suite(void)
     tcase_add_loop_test(c, the_book_is_exact, 0, 4);
     tcase_add_test(c, it_says_how_to_mend);
     tcase_add_test(c, answers_of_a_server_that_goes_count);
+    tcase_add_test(c, over_two_servers);
     return s;
 }

@@ -144,6 +144,46 @@ const char *net_resolve_ports(const char *host, const char *ports, struct net_ta
     return NULL;
 }
 
+/* One of a list, without its comma. */
+static const char *resolve_node(const char *text, size_t n, struct net_target *t)
+{
+    char node[320];
+    if (n == 0 || n >= sizeof node)
+        return n == 0 ? "a server is missing" : "the name of a server is too long";
+    memcpy(node, text, n);
+    node[n] = '\0';
+    if (strncmp(node, "unix:", 5) == 0)
+        return net_resolve(node, NULL, t);
+    char *colon = strrchr(node, ':');
+    if (colon == NULL)
+        return "a server is HOST:PORT";
+    *colon = '\0';
+    return net_resolve(node, colon + 1, t);
+}
+
+const char *net_resolve_nodes(const char *list, struct net_targets *ts)
+{
+    memset(ts, 0, sizeof *ts);
+    ts->nodes = true;
+    for (const char *at = list;; at++) {
+        size_t n = strcspn(at, ",");
+        if (ts->count == NET_TARGETS_MAX)
+            return "more than 64 servers";
+        const char *wrong = resolve_node(at, n, &ts->each[ts->count]);
+        if (wrong != NULL)
+            return wrong;
+        ts->count++;
+        at += n;
+        if (*at == '\0')
+            break;
+    }
+    if (ts->count == 1)
+        memcpy(ts->name, ts->each[0].name, sizeof ts->name);
+    else
+        snprintf(ts->name, sizeof ts->name, "%u servers, %.120s", ts->count, list);
+    return NULL;
+}
+
 static bool is_loopback(const struct net_target *t)
 {
     const struct sockaddr_in *to = (const struct sockaddr_in *) (const void *) &t->addr;

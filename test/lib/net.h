@@ -24,9 +24,11 @@ struct net_target {
 #define NET_NO_SPREAD   UINT32_MAX
 #define NET_TARGETS_MAX 64u
 
-/* One host and one or several ports of it, or one unix socket. Constant after net_resolve_ports(). */
+/* One host and one or several ports of it, or one unix socket; or several servers, the nodes of a cluster. Constant after
+ * net_resolve_ports() or net_resolve_nodes(). */
 struct net_targets {
     uint32_t count;
+    bool nodes; /* each is a server of its own */
     struct net_target each[NET_TARGETS_MAX];
     char name[160]; /* as above, "127.0.0.1 ports 8082-8089,9000" */
 };
@@ -40,6 +42,9 @@ const char *net_resolve(const char *host, const char *port, struct net_target *t
 /* The same for a list of ports and ranges of ports, "8082,8090-8097": at most NET_TARGETS_MAX. */
 const char *net_resolve_ports(const char *host, const char *ports, struct net_targets *ts)
     __attribute__((warn_unused_result));
+
+/* The same for a list of servers, "host:port,[::1]:port,unix:/path": at most NET_TARGETS_MAX. */
+const char *net_resolve_nodes(const char *list, struct net_targets *ts) __attribute__((warn_unused_result));
 
 /* How many connections there can be at a time to these targets from this machine: its local ports for each
  * pair of addresses. UINT64_MAX for a unix socket. */

@@ -25,6 +25,7 @@ static int conn_watch(struct worker *w, struct conn *c, bool want_out)
 static void conn_close(struct worker *w, struct conn *c)
 {
     w->ledger.lost += c->ask.sent - c->ask.done;
+    w->nodes[c->node].counts[NODE_LOST] += c->ask.sent - c->ask.done;
     w->ledger.unsent += c->ask.asked - c->ask.sent;
     asker_close(&c->ask);
     if (c->state == CONN_CONNECTING)
@@ -43,6 +44,7 @@ void conn_end(struct worker *w, struct conn *c)
 void conn_fault(struct worker *w, struct conn *c, enum fault fault)
 {
     w->ledger.faults[fault]++;
+    w->nodes[c->node].faults[fault]++;
     conn_close(w, c);
     if (c->mode->reconnects)
         c->state = CONN_RESTING;
@@ -63,6 +65,7 @@ static void conn_connected(struct worker *w, struct conn *c)
     w->pending--;
     w->open++;
     w->ledger.connects++;
+    w->nodes[c->node].counts[NODE_CONNECTIONS]++;
 }
 
 /* The peer takes no more. What it sent before it went may still be here, and counts: the connection ends when that
@@ -156,6 +159,7 @@ static void conn_take(struct worker *w, struct conn *c, const struct asker_news 
         conn_count_times(w, c, news->replies, now);
         c->moved = now;
         w->ledger.answered += news->replies;
+        w->nodes[c->node].counts[NODE_ANSWERED] += news->replies;
     }
     if (news->fault != FAULT_NONE)
         conn_fault(w, c, news->fault);

@@ -26,6 +26,7 @@ enum conn_state {
 struct conn {
     struct asker ask;
     uint8_t state;
+    uint8_t node;    /* of -H, the server it goes to */
     bool stamped;    /* the kernel notes when replies arrive */
     int deaf;        /* the errno with which a send failed: only what is there is still read. 0 = none */
     uint64_t *since; /* ring: when each request in flight was due or made */

@@ -62,6 +62,11 @@ static uint32_t number_of(const struct holder *h, const struct held *c)
     return index_of(h, c) * h->o->threads + h->index;
 }
 
+static struct node_book *book_of(struct holder *h, const struct held *c)
+{
+    return &h->nodes[number_of(h, c) % h->o->targets.count];
+}
+
 static const struct exchange *exchange_of(const struct holder *h, const struct held *c)
 {
     return is_opening(c) ? &h->o->login : h->phase == HOLDER_JOIN ? &h->o->join : &h->o->exchange;
@@ -72,10 +77,8 @@ static void held_close(struct holder *h, struct held *c, enum held_state state)
 {
     if (is_waiting(c)) {
         list_remove(h, &h->waiting, c);
-        if (c->put > 0)
-            h->ledger.missing++;
-        else
-            h->ledger.unsent++;
+        *(c->put > 0 ? &h->ledger.missing : &h->ledger.unsent) += 1;
+        book_of(h, c)->counts[NODE_LOST] += c->put > 0;
     }
     h->opening -= is_opening(c);
     h->asking -= c->state == HELD_ASKING;
@@ -95,6 +98,7 @@ static void held_fault(struct holder *h, struct held *c, enum fault fault)
         h->ledger.refused[fault]++;
     else
         h->ledger.lost[fault]++;
+    book_of(h, c)->faults[fault]++;
     h->in_row += is_opening(c) || h->phase >= HOLDER_ROLL;
     held_close(h, c, HELD_GONE);
 }
@@ -185,6 +189,7 @@ static void held_answered(struct holder *h, struct held *c)
     held_count_time(h, c, now);
     if (c->state == HELD_LOGIN) {
         h->ledger.opened++;
+        book_of(h, c)->counts[NODE_CONNECTIONS]++;
         h->opening--;
         h->open++;
         if (h->phase == HOLDER_OPEN)
@@ -193,6 +198,7 @@ static void held_answered(struct holder *h, struct held *c)
         h->asking--;
     }
     h->ledger.answered++;
+    book_of(h, c)->counts[NODE_ANSWERED]++;
     h->hold_answered += h->phase == HOLDER_HOLD;
     if (c->state == HELD_LOGIN || h->phase >= HOLDER_ROLL)
         h->in_row = 0;

@@ -71,6 +71,7 @@ void hold_report_sum(struct hold_result *r, struct holder *const *holders)
     for (uint32_t i = 0; i < r->o->threads; i++) {
         const struct holder *h = holders[i];
         add_ledger(&r->ledger, &h->ledger);
+        nodes_add(r->nodes, h->nodes, r->o);
         hist_merge(&r->hist, &h->hist);
         hist_merge(&r->logins, &h->logins);
         hist_merge(&r->told, &h->told);
@@ -313,6 +314,7 @@ void hold_report_print(const struct hold_result *r, FILE *out)
     fprintf(out, "late        at most %.1f ms, %" PRIu64 " of %" PRIu64 " due left undone\n",
             (double) r->late_max / (double) NS_PER_MS, r->ledger.behind, r->ledger.due);
     print_book(r, out);
+    nodes_print(r->nodes, o, out);
     if (o->broadcasts > 0)
         print_broadcasts(r, out);
     if (o->slow + o->stopped > 0)
@@ -426,6 +428,7 @@ void hold_report_json(const struct hold_result *r, FILE *out)
         json_broadcasts(r, out);
     json_neighbours(r, out);
     json_costs(r, out);
+    nodes_json(r->nodes, r->o, out);
     fprintf(out, ",\"ok\":%s}\n", hold_report_failed(r) ? "false" : "true");
 }
 

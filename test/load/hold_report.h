@@ -27,6 +27,7 @@ struct hold_result {
     const struct load_options *o;
     struct hold_ledger ledger;
     struct neighbour_ledger neighbours;
+    struct node_book nodes[NET_TARGETS_MAX];
     struct hist hist, logins, told;
     struct hold_look looks[LOOKS];
     bool server_known;

@@ -14,6 +14,7 @@
 
 #include "held.h"
 #include "neighbour.h"
+#include "nodes.h"
 #include "options.h"
 #include "test/lib/hist.h"
 #include "test/lib/pace.h"
@@ -99,6 +100,7 @@ struct holder {
 
     /* results, for the main thread after holder_join() */
     struct hold_ledger ledger;
+    struct node_book nodes[NET_TARGETS_MAX];
     uint64_t opened_at;     /* when the last of the first logins was answered */
     uint64_t late_max;      /* how late, during the hold, the latest of what was due came */
     uint64_t hold_answered; /* requests of all kinds answered during the hold */

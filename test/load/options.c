@@ -29,16 +29,19 @@ enum {
     OPT_PUBLISHERS,
     OPT_GROUPS,
     OPT_JOINS,
+    OPT_RECONNECT,
     OPT_HISTOGRAM
 };
 
 /* Those of one mode. */
-static const char *const mode_names[] = {"--ramp",    "--heartbeat",  "--churn",      "--active", "--slow",
-                                         "--stopped", "--broadcasts", "--publishers", "--groups", "--joins"};
+static const char *const mode_names[] = {"--ramp",   "--heartbeat", "--churn",      "--active",
+                                         "--slow",   "--stopped",   "--broadcasts", "--publishers",
+                                         "--groups", "--joins",     "--reconnect"};
 
 static const char usage[] =
     "usage: mario_load HOST PORTS [options]     PORTS: 8082, or 8082,8090-8097\n"
     "       mario_load unix:/path [options]\n"
+    "       mario_load -H HOST:PORT,HOST:PORT... [options]     the nodes of a cluster\n"
     "Load a MarioTCP server, check every reply, and report speed, latency and errors.\n"
     "  -c, --connections N   working connections, spread over the threads (50)\n"
     "  -p, --inflight N      requests in flight on each connection (1; open: 64)\n"
@@ -50,6 +53,7 @@ static const char usage[] =
 
 static const char usage_rest[] =
     "  -r, --rate N          requests or messages a second in all, for -m open and push\n"
+    "  -H, --hosts LIST      several servers, over which connections are spread; instead of HOST PORTS\n"
     "  -i, --idle N          more connections, which log in once and stay (0)\n"
     "  -T, --threads N       epoll threads (1)\n"
     "  -x, --stx HEX         protocol magic (0x8eb69af7)\n"
@@ -71,6 +75,7 @@ static const char usage_rest[] =
     "      --publishers N    more connections, which speak to all groups in turn (1)\n"
     "      --groups N        groups (1)\n"
     "      --joins N         groups that each subscriber joins (1)\n"
+    "      --reconnect       a connection that ends is made again, at the next server of -H\n"
     "  -h, --help            this text\n"
     "  -V, --version         version\n"
     "Exit code: 0 no error; 1 a reply, a message or a connection was wrong or lost, or a rate of -m hold "
@@ -104,6 +109,8 @@ static const struct option longs[] = {
     {"publishers", required_argument, NULL, OPT_PUBLISHERS},
     {"groups", required_argument, NULL, OPT_GROUPS},
     {"joins", required_argument, NULL, OPT_JOINS},
+    {"reconnect", no_argument, NULL, OPT_RECONNECT},
+    {"hosts", required_argument, NULL, 'H'},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -116,6 +123,7 @@ struct raw {
     uint64_t connections, idle, inflight, threads, rate, size, uid, pid;
     bool sized, warmed, asks, help, version;
     const char *hold_option, *push_option; /* the last that was given */
+    const char *hosts;
 };
 
 static void print_usage(void)
@@ -168,6 +176,8 @@ static int read_push_option(int opt, const char *arg, struct load_options *o, st
     const char *name = mode_names[opt - OPT_RAMP];
     uint64_t n;
     r->push_option = name;
+    if (opt == OPT_RECONNECT)
+        return o->reconnect = true, 0;
     if (args_number(name, arg, 1, opt == OPT_PUBLISHERS ? 10000 : 1000000, &n) != 0)
         return -1;
     *(opt == OPT_PUBLISHERS ? &o->publishers : opt == OPT_GROUPS ? &o->groups : &o->joins) = (uint32_t) n;
@@ -214,6 +224,8 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
         return o->histogram = arg, 0;
     case 'v':
         return o->verbose = true, 0;
+    case 'H':
+        return r->hosts = arg, 0;
     case 'h':
         return r->help = true, 0;
     case 'V':
@@ -223,6 +235,7 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
     case OPT_PUBLISHERS:
     case OPT_GROUPS:
     case OPT_JOINS:
+    case OPT_RECONNECT:
         return read_push_option(opt, arg, o, r);
     default:
         return read_hold_option(opt, arg, o, r);
@@ -319,6 +332,17 @@ static int combine(struct load_options *o, const struct raw *r)
     return judge_push(o, r);
 }
 
+/* HOST PORTS, or the servers of -H. -1, or 2 after a complaint. */
+static int read_targets(int n, char **args, const char *hosts, struct net_targets *targets)
+{
+    if (hosts == NULL)
+        return args_targets(n, args, targets);
+    if (n > 0)
+        return args_complain("'%s': -H names the servers already", args[0]);
+    const char *wrong = net_resolve_nodes(hosts, targets);
+    return wrong == NULL ? -1 : args_complain("-H %s: %s", hosts, wrong);
+}
+
 int options_read(int argc, char **argv, struct load_options *o)
 {
     struct raw r = {.stx = MARITCP_STX, .connections = 50, .threads = 1};
@@ -331,7 +355,7 @@ int options_read(int argc, char **argv, struct load_options *o)
                                .groups = 1,
                                .joins = 1,
                                .akg_name = "login"};
-    for (int opt; (opt = getopt_long(argc, argv, "c:p:s:a:t:w:m:r:i:T:x:u:D:P:j:vhV", longs, NULL)) != -1;)
+    for (int opt; (opt = getopt_long(argc, argv, "c:p:s:a:t:w:m:r:i:T:x:u:D:P:j:H:vhV", longs, NULL)) != -1;)
         if (read_option(opt, optarg, o, &r) != 0)
             return 2;
     if (r.help) {
@@ -344,5 +368,5 @@ int options_read(int argc, char **argv, struct load_options *o)
     }
     if (combine(o, &r) != 0)
         return 2;
-    return args_targets(argc - optind, argv + optind, &o->targets);
+    return read_targets(argc - optind, argv + optind, r.hosts, &o->targets);
 }

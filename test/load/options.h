@@ -37,6 +37,7 @@ struct load_options {
     uint32_t joins;        /* push: how many of these each of the others is in */
     uint32_t size;         /* push: bytes of a message */
     uint64_t first_group;  /* push: its number; the others follow */
+    bool reconnect;        /* push: a connection that ends is made again at the next server */
     pid_t server;          /* whose CPU is measured; 0 = nobody's */
     const char *json;      /* a path, "-" for standard output, or NULL */
     const char *histogram; /* the same */

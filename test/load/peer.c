@@ -14,7 +14,8 @@
 #include "test/lib/clock.h"
 #include "test/lib/wire.h"
 
-#define LOT 16u /* joins that are out at a time: few enough that a fresh socket takes all of them */
+#define AWAY_NS (100 * NS_PER_MS) /* before another server is tried */
+#define LOT     16u /* joins that are out at a time: few enough that a fresh socket takes all of them */
 
 static bool is_publisher(const struct pusher *w, const struct peer *c)
 {
@@ -30,12 +31,44 @@ void peer_end(struct peer *c)
     c->fd = -1;
 }
 
+/* Its connection ended as one does when its server does. Whether c is to come back, or nobody waits for it any more. */
+static bool goes_elsewhere(struct pusher *w, struct peer *c, enum fault fault)
+{
+    uint64_t now = mono_ns(), patience = (uint64_t) (w->o->timeout_s * (double) NS_PER_S);
+    bool ended =
+        fault == FAULT_REFUSED || fault == FAULT_RESET || fault == FAULT_CLOSED || fault == FAULT_TIMEOUT;
+    if (!w->o->reconnect || !c->joined || !ended)
+        return false;
+    if (c->away_since == 0) {
+        c->away_since = now;
+        c->broken = true;
+        w->ledger.broken++;
+        w->nodes[c->node].counts[NODE_BROKEN]++;
+    }
+    c->state = w->phase > PUSHER_SPEAK ? PEER_GONE : PEER_AWAY;
+    c->next_try = now + AWAY_NS + c->number % 16 * (AWAY_NS / 16); /* not all at the same moment */
+    return now - c->away_since <= patience;
+}
+
+/* What lies ready of a packet that is partly sent is sent again as a whole: the server that is no more cannot have read
+ * it. */
+static void forget_connection(const struct pusher *w, struct peer *c)
+{
+    c->watch = (struct net_watch){0};
+    c->kept = c->lot = c->open = 0;
+    c->refused = false;
+    c->out_sent -= c->out_sent % (PUSH_SAY_HEAD + w->o->size);
+}
+
 void peer_fault(struct pusher *w, struct peer *c, enum fault fault)
 {
     if (peer_is_greeting(c))
         w->greeting--;
-    w->ledger.faults[fault]++;
     peer_end(c);
+    if (goes_elsewhere(w, c, fault))
+        return;
+    w->ledger.faults[fault]++;
+    w->nodes[c->node].faults[fault]++;
     c->state = PEER_GONE;
 }
 
@@ -82,6 +115,22 @@ static uint32_t build_request(const struct pusher *w, const struct peer *c, uint
     return len;
 }
 
+static void flush(struct pusher *w, struct peer *c);
+
+/* c is ready; what it could not send where it was goes first. */
+static void arrive(struct pusher *w, struct peer *c)
+{
+    c->state = PEER_READY;
+    w->greeting--;
+    w->ledger.ready += !c->joined;
+    w->ledger.returned += c->joined;
+    w->nodes[c->node].counts[NODE_CONNECTIONS]++;
+    c->joined = true;
+    c->away_since = 0;
+    if (c->out_len > 0)
+        flush(w, c);
+}
+
 /* Ask the next lot, or be ready when there is none. */
 static void greet(struct pusher *w, struct peer *c, uint64_t now)
 {
@@ -91,10 +140,7 @@ static void greet(struct pusher *w, struct peer *c, uint64_t now)
         c->since = now; /* what was refused must be through before the deadline all the same */
     c->refused = false;
     if (size == 0) {
-        c->state = PEER_READY;
-        c->joined = true;
-        w->greeting--;
-        w->ledger.ready++;
+        arrive(w, c);
         return;
     }
     c->state = PEER_GREETING;
@@ -106,9 +152,16 @@ static void greet(struct pusher *w, struct peer *c, uint64_t now)
         fail(w, c, n < 0 ? errno : ENOBUFS);
 }
 
-void peer_retry(struct pusher *w, struct peer *c, uint64_t now)
+void peer_go_on(struct pusher *w, struct peer *c, uint64_t now)
 {
-    greet(w, c, now);
+    if (c->state == PEER_RESTING)
+        greet(w, c, now);
+    if (c->state != PEER_AWAY || now < c->next_try || w->phase > PUSHER_SPEAK)
+        return;
+    c->node = (uint8_t) ((c->node + 1) % w->o->targets.count);
+    forget_connection(w, c);
+    if (peer_start(w, c, now) != 0)
+        c->next_try = now + AWAY_NS;
 }
 
 static void take_greeting(struct pusher *w, struct peer *c, bool refused, uint64_t now)
@@ -126,7 +179,8 @@ static void take_greeting(struct pusher *w, struct peer *c, bool refused, uint64
 
 int peer_start(struct pusher *w, struct peer *c, uint64_t now)
 {
-    c->fd = net_connect_nth(&w->o->targets, c->number);
+    const struct net_targets *ts = &w->o->targets;
+    c->fd = net_connect_start(&ts->each[c->node], c->number / ts->count);
     if (c->fd < 0 && errno == EAGAIN)
         return -1;
     c->state = PEER_CONNECTING;
@@ -159,6 +213,7 @@ static int hear(struct pusher *w, struct peer *c, const unsigned char *in, uint6
         return 0;
     c->got++;
     w->ledger.received++;
+    w->nodes[c->node].counts[NODE_RECEIVED]++;
     if (m.due >= w->begin && m.due < w->end)
         hist_add(&w->hist, now > m.due ? now - m.due : 0, 1);
     return 0;
@@ -277,6 +332,7 @@ void peer_speak(struct pusher *w, struct peer *c, uint64_t until)
         push_build(w->o, &w->pace, p, c->said, c->out + c->out_len);
         c->out_len += len;
         w->ledger.published++;
+        w->nodes[c->node].counts[NODE_PUBLISHED]++;
     }
     if (c->out_len > before && !c->watch.out)
         flush(w, c);

@@ -24,6 +24,7 @@ enum peer_state {
     PEER_READY,    /* logged in, in all its groups */
     PEER_LEAVING,  /* a publisher: has said all, and asked for a sign that the server has read it */
     PEER_QUIET,    /* a publisher: has got it */
+    PEER_AWAY,     /* its connection ended, and will be made again elsewhere */
     PEER_GONE      /* after a fault, for good */
 };
 
@@ -34,12 +35,15 @@ struct peer {
     bool stamped;  /* the kernel notes when its messages arrive */
     bool refused;  /* one of this lot was */
     bool joined;   /* it has been ready */
+    bool broken;   /* its connection ended then, at least once */
+    uint8_t node;  /* the server it goes to */
     uint32_t lot;  /* of the greeting, the login is number 0 */
     uint32_t open; /* requests of it without an answer */
     uint32_t kept; /* bytes of an unfinished packet in keep */
     unsigned char *keep;
     struct net_watch watch;
-    uint64_t since; /* when what is awaited was asked */
+    uint64_t since;                /* when what is awaited was asked */
+    uint64_t away_since, next_try; /* 0 = it is not away; when to try another server */
 
     /* subscribers */
     struct push_heard *heard; /* for each joined group, for each publisher */
@@ -59,8 +63,8 @@ int peer_start(struct pusher *w, struct peer *c, uint64_t now);
 /* What epoll reported for c. */
 void peer_event(struct pusher *w, struct peer *c, uint32_t events);
 
-/* Ask again what was refused. */
-void peer_retry(struct pusher *w, struct peer *c, uint64_t now);
+/* To be called now and then: ask again what was refused, or go to another server. */
+void peer_go_on(struct pusher *w, struct peer *c, uint64_t now);
 
 /* A publisher: make what is due before `until`, as far as there is room, and send. */
 void peer_speak(struct pusher *w, struct peer *c, uint64_t until);
@@ -71,7 +75,7 @@ void peer_ask_sign(struct pusher *w, struct peer *c, uint64_t now);
 /* Read what is there, whatever epoll has reported: before it is found to have waited too long. */
 void peer_look(struct pusher *w, struct peer *c);
 
-/* The one way out after a fault. */
+/* The one way out after a fault: for good, or, with --reconnect, to another server. */
 void peer_fault(struct pusher *w, struct peer *c, enum fault fault);
 
 /* Close without a fault. */
@@ -80,6 +84,13 @@ void peer_end(struct peer *c);
 static inline bool peer_is_greeting(const struct peer *c)
 {
     return c->state == PEER_CONNECTING || c->state == PEER_GREETING || c->state == PEER_RESTING;
+}
+
+/* The server that connection `number` begins with: members of each group are on all of them. */
+static inline uint32_t peer_home(const struct load_options *o, uint32_t number)
+{
+    uint32_t turn = o->targets.nodes ? number / o->groups + number % o->groups : number;
+    return turn % o->targets.count;
 }
 
 /* The k-th group that a subscriber is in, 0 .. groups-1; groups are joined in a row. */

@@ -18,6 +18,7 @@
 #define SPARE_FDS 32u /* beside the connections: standard ones, epoll, /proc */
 #define GLANCE_NS (5 * NS_PER_MS)
 #define STATUS_NS NS_PER_S
+#define SETTLE_NS NS_PER_S /* from the last join to the first message, with several servers */
 
 struct push {
     const struct load_options *o;
@@ -33,9 +34,11 @@ static int make_pushers(struct push *push)
 {
     const struct load_options *o = push->o;
     push->clock.published = calloc(o->publishers, sizeof *push->clock.published);
+    push->clock.broken = calloc(o->publishers, sizeof *push->clock.broken);
     push->clock.totals = push->totals = calloc(o->groups, sizeof *push->totals);
     push->pushers = calloc(o->threads, sizeof(struct pusher *));
-    if (push->clock.published == NULL || push->totals == NULL || push->pushers == NULL)
+    if (push->clock.published == NULL || push->clock.broken == NULL || push->totals == NULL ||
+        push->pushers == NULL)
         return ENOMEM;
     for (uint32_t i = 0; i < o->threads; i++)
         if ((push->pushers[i] = pusher_create(o, &push->clock, i)) == NULL)
@@ -50,6 +53,7 @@ static void free_pushers(struct push *push)
     free(push->pushers);
     free(push->totals);
     free(push->clock.published);
+    free(push->clock.broken);
 }
 
 /* Signals are the main thread's. */
@@ -128,7 +132,9 @@ static void conduct(struct push *push)
     const struct load_options *o = push->o;
     watch(push, UINT64_MAX, PUSHER_READY, true);
     bool hopeless = common_interrupted || ready(push) == 0;
-    uint64_t start = mono_ns() + GLANCE_NS;
+    /* A server tells the others of its first member while it answers him. */
+    uint64_t start =
+        mono_ns() + (hopeless || o->targets.count == 1 || !o->targets.nodes ? GLANCE_NS : SETTLE_NS);
     uint64_t window = start + (hopeless ? 0 : (uint64_t) (o->warmup_s * (double) NS_PER_S));
     uint64_t end = window + (hopeless ? 0 : (uint64_t) (o->measure_s * (double) NS_PER_S));
     atomic_store_explicit(&push->clock.window, window, memory_order_relaxed);

@@ -14,12 +14,14 @@ enum push_news push_hear(struct push_heard *h, uint32_t number)
         uint32_t step = number - h->next + 1;
         h->window = (step < 64 ? h->window << step : 0) | 1;
         h->next = number + 1;
+        h->count++;
         return step == 1 ? PUSH_NEXT : PUSH_AHEAD;
     }
     uint32_t back = h->next - 1 - number;
     if (back >= 64 || (h->window >> back & 1) != 0)
         return PUSH_AGAIN;
     h->window |= 1ull << back;
+    h->count++;
     return PUSH_LATE;
 }
 
@@ -60,6 +62,12 @@ int push_read(const struct load_options *o, const struct pace *pace, const unsig
     *found = (struct push_found){
         .publisher = p, .group = (uint32_t) group, .number = number, .due = wire_get64(text)};
     return found->due == push_due(o, pace, p, s) ? 0 : -1;
+}
+
+uint64_t push_share(const struct load_options *o, uint32_t p, uint64_t published, uint32_t group)
+{
+    uint64_t first = (group + o->groups - p % o->groups) % o->groups;
+    return published > first ? (published - first - 1) / o->groups + 1 : 0;
 }
 
 void push_totals(const struct load_options *o, const uint64_t *published, uint64_t *totals)

@@ -26,6 +26,7 @@
 /* What one subscriber has heard of one publisher in one group. All 0 = nothing. */
 struct push_heard {
     uint32_t next;   /* one more than the highest number heard */
+    uint32_t count;  /* messages, each once */
     uint64_t window; /* bit i: next - 1 - i was heard */
 };
 
@@ -55,6 +56,9 @@ int push_read(const struct load_options *o, const struct pace *pace, const unsig
 
 /* When message s of publisher p is due. */
 uint64_t push_due(const struct load_options *o, const struct pace *pace, uint32_t p, uint64_t s);
+
+/* Of the `published` messages of publisher p, those to this group. */
+uint64_t push_share(const struct load_options *o, uint32_t p, uint64_t published, uint32_t group);
 
 /* How many messages there are in each group when publisher p has published published[p]. totals has o->groups
  * places. */

@@ -13,6 +13,7 @@
 struct push_result {
     const struct load_options *o;
     struct push_ledger ledger;
+    struct node_book nodes[NET_TARGETS_MAX];
     struct hist hist;
     double seconds, client_cpu_s; /* of the window */
     double server_cpu_s;          /* likewise; -1 = not known */

@@ -42,6 +42,7 @@ static void init_peers(struct pusher *w)
         uint32_t nth = publishes ? i - w->subscribers : i;
         c->fd = -1;
         c->number = nth * w->o->threads + w->index + (publishes ? w->o->connections : 0);
+        c->node = (uint8_t) peer_home(w->o, c->number);
         c->keep = w->keep + (size_t) i * w->packet;
         if (publishes)
             c->out = w->outs + (size_t) nth * (PUSHER_OUT_SIZE + WIRE_HEAD_LEN);
@@ -163,6 +164,15 @@ static bool all_read(const struct pusher *w)
     return true;
 }
 
+/* Before SAID: which of its publishers may have said what no server has read. */
+static void tell_broken(struct pusher *w)
+{
+    for (uint32_t i = w->subscribers; i < w->count; i++) {
+        const struct peer *c = &w->peers[i];
+        w->clock->broken[c->number - w->o->connections] = c->broken || c->state == PEER_GONE;
+    }
+}
+
 /* All totals are known: what is each to hear? */
 static void begin_to_hear(struct pusher *w)
 {
@@ -190,14 +200,27 @@ static bool is_settled(const struct pusher *w, uint64_t now)
     return all_heard(w) || silent > w->o->timeout_s * (double) NS_PER_S;
 }
 
-/* Of a publisher that has gone the server may have read less than he made: then more is missing. */
+/* What c, which has joined, has not heard of one publisher in its k-th group. Where his connection has ended, no server
+ * may have read it. */
+static void count_lack(struct pusher *w, const struct peer *c, uint32_t k, uint32_t p)
+{
+    const struct push_heard *h = &c->heard[(size_t) k * w->o->publishers + p];
+    uint64_t all = push_share(w->o, p, w->clock->published[p], peer_group(w->o, c, k));
+    uint64_t lack = all > h->count ? all - h->count : 0;
+    bool stood = c->state == PEER_READY && !c->broken;
+    w->ledger.expected += h->count + lack;
+    *(w->clock->broken[p] ? &w->ledger.unsaid : stood ? &w->ledger.missing : &w->ledger.unheard) += lack;
+    if (!w->clock->broken[p])
+        w->nodes[c->node].counts[stood ? NODE_MISSING : NODE_UNHEARD] += lack;
+}
+
 static void close_book(struct pusher *w)
 {
     for (uint32_t i = 0; i < w->subscribers; i++) {
-        struct peer *c = &w->peers[i];
-        uint64_t lack = c->expected > c->got ? c->expected - c->got : 0;
-        w->ledger.expected += c->got + lack;
-        *(c->state == PEER_READY ? &w->ledger.missing : &w->ledger.unheard) += lack;
+        const struct peer *c = &w->peers[i];
+        for (uint32_t k = 0; c->joined && k < w->o->joins; k++)
+            for (uint32_t p = 0; p < w->o->publishers; p++)
+                count_lack(w, c, k, p);
     }
     w->phase = PUSHER_QUIET;
 }
@@ -235,8 +258,7 @@ static void sweep(struct pusher *w, uint64_t now)
     uint64_t patience = (uint64_t) (w->o->timeout_s * (double) NS_PER_S);
     for (uint32_t i = 0; i < w->fresh; i++) {
         struct peer *c = &w->peers[i];
-        if (c->state == PEER_RESTING)
-            peer_retry(w, c, now);
+        peer_go_on(w, c, now);
         if (waits(c) && now > c->since + patience)
             peer_look(w, c); /* this loop may be what was late */
         if (waits(c) && now > c->since + patience)
@@ -283,6 +305,7 @@ static void advance(struct pusher *w, uint64_t now)
         stop_speaking(w, now);
     }
     if (w->phase == PUSHER_LEAVE && all_read(w)) {
+        tell_broken(w);
         w->phase = PUSHER_SAID;
         w->moved = now;
     }

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nodes.h"
 #include "options.h"
 #include "peer.h"
 #include "test/lib/hist.h"
@@ -28,19 +29,22 @@ struct push_clock {
     _Atomic bool settle;     /* all publishers are quiet: `totals` is known */
     _Atomic bool close;      /* the main thread has looked at the server: connections may be closed */
     uint64_t *published; /* by each publisher; his pusher writes it before it is quiet, main reads it then */
+    bool *broken;        /* likewise: its connection has ended, so that what it said may not have been read */
     const uint64_t *totals; /* messages in each group; main writes it before `settle` */
 };
 
 /* The exact book, of the whole run. When all is over:
- *     expected = received + missing + unheard */
+ *     expected = received + missing + unheard + unsaid */
 struct push_ledger {
     uint64_t published, behind; /* behind: fell due and could not be said */
     uint64_t expected;          /* messages for all subscribers that had joined */
     uint64_t received;          /* of these, heard at least once */
-    uint64_t missing;           /* not heard, on connections that stood to the end */
+    uint64_t unsaid;            /* not heard, of publishers whose connections ended */
+    uint64_t missing;           /* not heard otherwise, on connections that stood to the end */
     uint64_t unheard;           /* not heard, on connections that did not */
     uint64_t again, late;       /* heard again; heard after one that was said later */
     uint64_t ready;             /* connections that have come so far */
+    uint64_t broken, returned;  /* of these: ended, with --reconnect; made again elsewhere */
     uint64_t faults[FAULT_COUNT];
 };
 
@@ -94,6 +98,7 @@ struct pusher {
 
     /* results, for the main thread after pusher_join() */
     struct push_ledger ledger;
+    struct node_book nodes[NET_TARGETS_MAX];
     struct push_snapshot at_begin, at_end;
     struct hist hist; /* from when a message was due to when it came, of those due in the window */
     int first_errno;

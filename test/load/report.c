@@ -30,6 +30,7 @@ void report_sum(struct result *r, const struct load_options *o, struct worker *c
     for (uint32_t i = 0; i < o->threads; i++) {
         const struct worker *w = workers[i];
         add_ledger(&r->ledger, &w->ledger);
+        nodes_add(r->nodes, w->nodes, o);
         hist_merge(&r->hist, &w->hist);
         r->seconds += (double) (w->at_end.at - w->at_begin.at) / (double) NS_PER_S / o->threads;
         r->client_cpu_s += (double) (w->at_end.cpu - w->at_begin.cpu) / (double) NS_PER_S;
@@ -104,6 +105,7 @@ void report_print(const struct result *r, FILE *out)
             "ledger      sent %" PRIu64 " = answered %" PRIu64 " + lost %" PRIu64 "; %" PRIu64 " connects\n",
             r->ledger.sent, r->ledger.answered, r->ledger.lost, r->ledger.connects);
     print_errors(r, out);
+    nodes_print(r->nodes, o, out);
     print_cost(out, "client     ", r->client_cpu_s, r);
     if (r->server.cpu_s >= 0)
         print_cost(out, "server     ", r->server.cpu_s, r);
@@ -186,6 +188,7 @@ void report_json(const struct result *r, FILE *out)
     json_setup(r, out);
     json_counts(r, out);
     json_costs(r, out);
+    nodes_json(r->nodes, r->o, out);
     fputs("}\n", out);
 }
 

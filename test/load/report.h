@@ -21,6 +21,7 @@ struct server_use {
 struct result {
     const struct load_options *o;
     struct ledger ledger; /* of the whole run */
+    struct node_book nodes[NET_TARGETS_MAX];
     struct hist hist;
     double seconds;              /* of the window, mean of the workers */
     double client_cpu_s;         /* of all workers in the window */

@@ -60,6 +60,8 @@ static void init_conns(struct worker *w, uint32_t ring, uint32_t room)
                     .number = nth * o->threads + w->index + (works ? 0 : o->connections),
                     .keep = w->keep + (size_t) i * room},
             .since = w->since + (size_t) i * ring,
+            .node =
+                (uint8_t) ((nth * o->threads + w->index + (works ? 0 : o->connections)) % o->targets.count),
             .mode = works ? o->mode : &mode_idle,
             .exchange = works ? &o->exchange : &o->login,
         };

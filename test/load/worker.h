@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "conn.h"
+#include "nodes.h"
 #include "options.h"
 #include "test/lib/hist.h"
 
@@ -88,6 +89,7 @@ struct worker {
 
     /* results, for the main thread after worker_join() */
     struct ledger ledger;
+    struct node_book nodes[NET_TARGETS_MAX];
     struct snapshot at_begin, at_end;
     struct hist hist; /* times of requests that began in the window */
 };

@@ -106,6 +106,23 @@ START_TEST(net_takes_port_lists)
 }
 END_TEST
 
+/* Goal: lists of servers likewise. */
+START_TEST(net_takes_server_lists)
+{
+    static const char *const bad[] = {"",   "127.0.0.1", "127.0.0.1:1,", ",127.0.0.1:1", "127.0.0.1:0",
+                                      ":1", "unix:"};
+    static struct net_targets ts;
+    ck_assert_ptr_null(net_resolve_nodes("127.0.0.1:9000,[::1]:9001,unix:/x", &ts));
+    ck_assert_uint_eq(ts.count, 3);
+    ck_assert(ts.nodes);
+    ck_assert_str_eq(ts.each[0].name, "127.0.0.1 port 9000");
+    ck_assert_str_eq(ts.each[1].name, "[::1] port 9001");
+    ck_assert_str_eq(ts.each[2].name, "unix:/x");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(net_resolve_nodes(bad[i], &ts) != NULL, "'%s'", bad[i]);
+}
+END_TEST
+
 /* Goal: there is room for a million from one machine to itself, and each further port adds as much again. */
 START_TEST(net_counts_ports)
 {
@@ -457,6 +474,7 @@ void clients_hold_cases(Suite *s)
     tcase_add_test(parts, exchange_compares);
     tcase_add_test(parts, pace_counts);
     tcase_add_test(parts, net_takes_port_lists);
+    tcase_add_test(parts, net_takes_server_lists);
     tcase_add_test(parts, net_counts_ports);
     tcase_add_test(parts, hist_is_written);
     tcase_add_test(parts, net_stamps_arrivals);

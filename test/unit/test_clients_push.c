@@ -75,13 +75,15 @@ enum misdeed {
     DEED_BUSY,     /* all joins are refused once, and what is asked again is not */
     DEED_NEVER,    /* they are refused for ever */
     DEED_NO_SIGN,  /* the publisher's last request is not answered */
-    DEED_SLOW      /* everything comes, 30 ms late */
+    DEED_SLOW,     /* everything comes, 30 ms late */
+    DEED_NODE /* when the culprit has heard some, all connections to the second port end, and it is closed */
 };
 
-enum { SUBSCRIBERS = 9, CULPRIT = 3, NTH = 10, CLIENTS_MAX = 32, JOINS_MAX = 8, SLOW_MS = 30 };
+enum { SUBSCRIBERS = 9, CULPRIT = 3, NTH = 10, CLIENTS_MAX = 64, NODES = 2, JOINS_MAX = 8, SLOW_MS = 30 };
 
 struct client {
     int fd; /* -1 = none */
+    int node;
     unsigned char in[4096];
     size_t have;
     uint16_t uid;
@@ -93,6 +95,7 @@ struct client {
 
 static struct hub {
     enum misdeed deed;
+    int listeners[NODES]; /* two ports, as if there were two servers that know of each other */
     struct client clients[CLIENTS_MAX];
     unsigned count;
 } hub;
@@ -121,6 +124,16 @@ static void drop_client(struct client *c, bool reset)
     if (reset)
         close(c->fd);
     c->fd = -1;
+}
+
+/* As when a process is killed. */
+static void end_second_node(void)
+{
+    for (unsigned i = 0; i < hub.count; i++)
+        if (hub.clients[i].node == 1 && hub.clients[i].fd >= 0)
+            drop_client(&hub.clients[i], true);
+    close(hub.listeners[1]);
+    hub.listeners[1] = -1;
 }
 
 /* Hand a SAID of n bytes to the culprit for the n-th time. */
@@ -153,11 +166,13 @@ static void hand(struct client *c, unsigned char *p, size_t n)
 {
     unsigned char copy[256];
     memcpy(copy, p, n);
-    if (c->uid == CULPRIT && ++c->heard == NTH) {
+    if (c->uid == CULPRIT && ++c->heard == NTH && hub.deed != DEED_NODE) {
         misdo(c, copy, n);
         return;
     }
     give(c, copy, n);
+    if (c->uid == CULPRIT && c->heard == NTH)
+        end_second_node();
     if (c->late_len == 0 || memcmp(c->late + WIRE_HEAD_LEN, copy + WIRE_HEAD_LEN, 10) != 0)
         return; /* it waits for the next of the same publisher to the same group */
     give(c, c->late, c->late_len);
@@ -243,26 +258,32 @@ static void take(struct client *c)
 }
 
 /* Serve for ever, dying with the test. */
-_Noreturn static void misbehave(enum misdeed deed, int listener)
+_Noreturn static void misbehave(enum misdeed deed)
 {
     hub.deed = deed;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (;;) {
-        struct pollfd p[CLIENTS_MAX + 1] = {{.fd = listener, .events = POLLIN}};
-        for (unsigned i = 0; i < hub.count; i++)
-            p[i + 1] = (struct pollfd){.fd = hub.clients[i].fd, .events = POLLIN};
+        struct pollfd p[CLIENTS_MAX + NODES];
         unsigned count = hub.count;
-        poll(p, count + 1, -1);
         for (unsigned i = 0; i < count; i++)
-            if (p[i + 1].revents != 0 && hub.clients[i].fd >= 0)
+            p[i] = (struct pollfd){.fd = hub.clients[i].fd, .events = POLLIN};
+        for (unsigned i = 0; i < NODES; i++)
+            p[count + i] = (struct pollfd){.fd = hub.listeners[i], .events = POLLIN};
+        poll(p, count + NODES, -1);
+        for (unsigned i = 0; i < count; i++)
+            if (p[i].revents != 0 && hub.clients[i].fd >= 0)
                 take(&hub.clients[i]);
-        int fd = (p[0].revents & POLLIN) != 0 ? accept(listener, NULL, NULL) : -1;
-        if (fd >= 0 && hub.count < CLIENTS_MAX)
-            hub.clients[hub.count++].fd = fd;
+        for (int i = 0; i < NODES; i++) {
+            bool ready = (p[count + (unsigned) i].revents & POLLIN) != 0;
+            int fd = ready && hub.listeners[i] >= 0 ? accept(hub.listeners[i], NULL, NULL) : -1;
+            if (fd >= 0 && hub.count < CLIENTS_MAX)
+                hub.clients[hub.count++] = (struct client){.fd = fd, .node = i};
+        }
     }
 }
 
-static pid_t start_hub(enum misdeed deed, uint16_t *port)
+/* Listen on a free port. */
+static int open_port(uint16_t *port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
@@ -271,21 +292,29 @@ static pid_t start_hub(enum misdeed deed, uint16_t *port)
     ck_assert_int_eq(listen(fd, 128), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *) (void *) &a, &n), 0);
     *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static pid_t start_hub(enum misdeed deed, uint16_t ports[NODES])
+{
+    for (int i = 0; i < NODES; i++)
+        hub.listeners[i] = open_port(&ports[i]);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0)
-        misbehave(deed, fd);
-    close(fd);
+        misbehave(deed);
+    for (int i = 0; i < NODES; i++)
+        close(hub.listeners[i]);
     return pid;
 }
 
-/* Run mario_load against this port and read its JSON. Returns its exit code. */
-static int run_push(uint16_t port, const char *options, char *json, size_t size)
+/* Run mario_load against it, "HOST PORT" or "-H ...", and read its JSON. Returns its exit code. */
+static int run_push(const char *target, const char *options, char *json, size_t size)
 {
     char command[512];
     const char *program = getenv("MARIO_LOAD");
-    snprintf(command, sizeof command, "%s 127.0.0.1 %u -m push -c %d -w 0 -t 0.3 -D %u %s -j - 2>/dev/null",
-             program != NULL ? program : "test/mario_load", port, SUBSCRIBERS, UNIT_SLOW, options);
+    snprintf(command, sizeof command, "%s %s -m push -c %d -w 0 -t 0.3 -D %u %s -j - 2>/dev/null",
+             program != NULL ? program : "test/mario_load", target, SUBSCRIBERS, UNIT_SLOW, options);
     FILE *f = popen(command, "re"); // NOLINT: a command of our own
     ck_assert_ptr_nonnull(f);
     size_t n = fread(json, 1, size - 1, f);
@@ -297,9 +326,24 @@ static int run_push(uint16_t port, const char *options, char *json, size_t size)
 
 static int run_against(enum misdeed deed, const char *options, char *json, size_t size)
 {
-    uint16_t port;
-    pid_t pid = start_hub(deed, &port);
-    int code = run_push(port, options, json, size);
+    uint16_t ports[NODES];
+    char target[64];
+    pid_t pid = start_hub(deed, ports);
+    snprintf(target, sizeof target, "127.0.0.1 %u", ports[0]);
+    int code = run_push(target, options, json, size);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return code;
+}
+
+/* The same with both of its ports, as two servers. */
+static int run_on_two(enum misdeed deed, const char *options, char *json, size_t size)
+{
+    uint16_t ports[NODES];
+    char target[64];
+    pid_t pid = start_hub(deed, ports);
+    snprintf(target, sizeof target, "-H 127.0.0.1:%u,127.0.0.1:%u", ports[0], ports[1]);
+    int code = run_push(target, options, json, size);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return code;
@@ -355,9 +399,9 @@ START_TEST(push_finds_misdeeds)
     int code = run_against(deeds[_i].deed, options, json, sizeof json);
     ck_assert_msg(code == deeds[_i].code, "exit code %d: %s", code, json);
     ck_assert_msg(number_in(json, deeds[_i].key) == deeds[_i].count, "%s", json);
-    ck_assert_double_eq(number_in(json, "expected"), number_in(json, "all_received") +
-                                                         number_in(json, "missing") +
-                                                         number_in(json, "unheard"));
+    ck_assert_double_eq(number_in(json, "expected"),
+                        number_in(json, "all_received") + number_in(json, "missing") +
+                            number_in(json, "unheard") + number_in(json, "unsaid"));
     ck_assert_msg((number_in(json, "unheard") > 0) == deeds[_i].ends, "%s", json);
     ck_assert_double_ge(number_in(json, "all_published"), 119);
     ck_assert_double_le(number_in(json, "all_published"), 121);
@@ -410,11 +454,72 @@ START_TEST(push_refuses)
                                       "-r 5 --publishers 0",
                                       "-r 5 --ramp 5",
                                       "-m closed --groups 2",
-                                      "-r 5 -D 0.2"};
+                                      "-r 5 -D 0.2",
+                                      "-r 5 -H 127.0.0.1:1",
+                                      "-m closed --reconnect"};
     char json[8192];
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        ck_assert_msg(run_push(1, bad[i], json, sizeof json) == 2, "%s", bad[i]); /* nobody is at port 1 */
+        ck_assert_msg(run_push("127.0.0.1 1", bad[i], json, sizeof json) == 2, "%s",
+                      bad[i]); /* nobody is there */
     ck_assert_str_eq(json, "");
+}
+END_TEST
+
+/* The number behind "key": of one of the servers of -H. */
+static double number_of_node(const char *json, int node, const char *key)
+{
+    const char *at = strstr(json, "\"nodes\":");
+    for (int i = 0; i <= node && at != NULL; i++)
+        at = strstr(at + 1, "{\"target\"");
+    return at == NULL ? -1 : number_in(at, key);
+}
+
+static double number_of_both(const char *json, const char *key)
+{
+    return number_of_node(json, 0, key) + number_of_node(json, 1, key);
+}
+
+/* Goal: with several servers all is heard across them, and who did what is told apart; what is
+ * lost is found across them, and said of the server from which it did not come. */
+START_TEST(push_over_two_servers)
+{
+    static const char options[] = "-r 400 --publishers 4 --groups 2 --joins 2 -T 2 -D 1";
+    char json[8192];
+    int code = run_on_two(DEED_NONE, options, json, sizeof json);
+    ck_assert_msg(code == 0, "exit code %d: %s", code, json);
+    ck_assert_msg(number_of_both(json, "connections") == SUBSCRIBERS + 4, "%s", json);
+    ck_assert_double_eq(number_of_both(json, "received"), number_in(json, "all_received"));
+    ck_assert_double_eq(number_of_both(json, "published"), number_in(json, "all_published"));
+    ck_assert_msg(number_of_node(json, 0, "published") > 40 && number_of_node(json, 1, "published") > 40,
+                  "%s", json);
+    ck_assert_int_eq(run_on_two(DEED_DROP, options, json, sizeof json), 1);
+    ck_assert_msg(number_in(json, "missing") == 1, "%s", json);
+    ck_assert_msg(number_of_both(json, "missing") == 1, "%s", json);
+    ck_assert_msg(number_of_node(json, 0, "connections") > 4 && number_of_node(json, 1, "connections") > 4,
+                  "%s", json);
+}
+END_TEST
+
+/* Goal: when a server is gone, its connections are counted as lost with it, those of the other have lost nothing that
+ * was said to it; with --reconnect those come back there, and nothing is wrong. */
+START_TEST(push_loses_a_server)
+{
+    char json[8192], options[128];
+    snprintf(options, sizeof options, "-r 400 --publishers 4 --groups 2 --joins 2 -t 0.8 -D %u %s", UNIT_SLOW,
+             _i == 0 ? "" : "--reconnect");
+    int code = run_on_two(DEED_NODE, options, json, sizeof json);
+    ck_assert_msg(code == (_i == 0), "exit code %d: %s", code, json);
+    ck_assert_msg(number_in(json, "missing") == 0 && number_in(json, "again") == 0, "%s", json);
+    ck_assert_msg(number_of_node(json, 1, "unheard") == (_i == 0 ? number_in(json, "unheard") : 0), "%s",
+                  json);
+    ck_assert_msg(number_in(json, "unheard") > 0, "%s", json);
+    double gone = number_of_node(json, 1, _i == 0 ? "reset" : "broken");
+    ck_assert_msg(gone == 6, "%s", json);
+    ck_assert_msg(number_of_node(json, 0, "reset") == 0, "%s", json);
+    ck_assert_msg(number_in(json, "returned") == (_i == 0 ? 0 : gone), "%s", json);
+    ck_assert_double_eq(number_in(json, "expected"), number_in(json, "all_received") +
+                                                         number_in(json, "unheard") +
+                                                         number_in(json, "unsaid"));
 }
 END_TEST
 
@@ -426,4 +531,6 @@ void clients_push_cases(Suite *s)
     tcase_add_test(c, push_counts);
     tcase_add_test(c, push_times_are_true);
     tcase_add_test(c, push_refuses);
+    tcase_add_test(c, push_over_two_servers);
+    tcase_add_loop_test(c, push_loses_a_server, 0, 2);
 }
