@@ -54,10 +54,11 @@ void mario_cluster_options_init(struct mario_cluster_options *o);
  * is wrong", and errno as below. Any thread. */
 sint32 mario_cluster_check(const struct mario_cluster_options *o, char *why, uint32 size);
 
-/* Switch the cluster on for the server that was made by mario_init_server() and starts next. It waits up to 3 s for the
- * bus; one that is not there yet is looked for as long as the server runs. 0, or -1 after one clear line on standard error
- * with errno: EINVAL (options), ENOSYS (built without this bus: the line says which package), EEXIST (a node of this name
- * lives), EACCES (password), EALREADY (it is on). Main thread, between init and start. It ends with the server. */
+/* Switch the cluster on for the server that was made by mario_init_server() and starts next. It waits up to 3 s for
+ * the bus; one that is not there yet is looked for as long as the server runs. 0, or -1 after one clear line on
+ * standard error with errno: EINVAL (options), ENOSYS (built without this bus: the line says which package), EEXIST (a
+ * node of this name lives), EACCES (password), EALREADY (it is on). Main thread, between init and start. It ends with
+ * the server. */
 sint32 mario_cluster_start(const struct mario_cluster_options *o);
 
 /* ---- What happens ---- */
@@ -83,8 +84,8 @@ sint32 regist_cluster_func(void (*f)(const struct mario_cluster_event *));
 
 /* ---- Who is where ---- */
 
-/* Connections bound to uid, members of a group, on all nodes. Asked of the nodes concerned: f(arg, n) is called once, on
- * the cluster's thread, within a second; n counts those that answered. 0, or -1 with errno as in mario_push.h. */
+/* Connections bound to uid, members of a group, on all nodes. Asked of the nodes concerned: f(arg, n) is called once,
+ * on the cluster's thread, within a second; n counts those that answered. 0, or -1 with errno as in mario_push.h. */
 sint32 mario_cluster_ask_user(uint64 uid, void (*f)(void *arg, uint64 n), void *arg);
 sint32 mario_cluster_ask_group(uint64 group, void (*f)(void *arg, uint64 n), void *arg);
 
@@ -95,14 +96,19 @@ sint64 mario_group_count_all(uint64 group);
 
 /* ---- Histories ---- */
 
-#define MARIO_HISTORY_MAX 65536u
+#define MARIO_HISTORY_MAX   65536u
+#define MARIO_HISTORY_BYTES 268435456u
 
-/* Keep the last n messages (.. MARIO_HISTORY_MAX; 0: none any more) that are sent to the group by mario_send_group(), each
- * with a sequence number from 1 on: in memory without a bus, in a Redis stream with one. All nodes say the same. What is
- * sent to such a group is delivered when it has its number, here too; where a message has a place for it
- * (mario_msg_stamp()) it is in there. While the bus is away it is delivered here at once, without a number (0), and
- * is not kept. except_id is ignored. Any thread, between init and the stop; 0, or -1 with errno: EINVAL,
- * ENOTSUP (over NATS), EAGAIN, ENOMEM, ENOTCONN (the cluster is not on). */
+/* Keep the last n messages (.. MARIO_HISTORY_MAX; 0: none any more) that are sent to the group by mario_send_group(),
+ * each with a sequence number from 1 on: in memory without a bus, in a Redis stream with one. All nodes say the same.
+ * What is sent to such a group is delivered when it has its number, here too; where a message has a place for it
+ * (mario_msg_stamp()) it is in there. While the bus is away it is delivered here at once, without a number (0), and is
+ * not kept; one that was on its way to the bus when that went is not delivered here, unless it arrived there.
+ * except_id is ignored, and a receipt tells of no targets. What is missed while the bus is away, members get when it
+ * is back. In memory all histories together take MARIO_HISTORY_BYTES at most: beyond, the oldest of the group that
+ * grows go first. Any thread, between mario_cluster_start() and the stop: before start_server() it takes effect as the
+ * server starts, later in a moment, until when messages are sent as ever. 0, or -1 with errno: EINVAL, ENOTSUP (over
+ * NATS), EAGAIN, ENOMEM, ENOTCONN (the cluster is not on). */
 sint32 mario_history(uint64 group, uint32 n);
 
 /* What becomes of a mario_resume(). */
@@ -110,18 +116,21 @@ struct mario_resumed {
     uint64 group;
     uint64
         epoch; /* of the history: another one is another history, whose numbers mean nothing to the former */
-    uint64 first;    /* the first message that follows now has this number */
+    uint64 first;    /* the first message that follows has this number */
     uint64 seq;      /* the last one that there is: up to it they follow, then what is new */
     uint32 messages; /* that follow: seq - first + 1, or 0 */
     sint32 gap;      /* 1: some since the caller's number are not there any more, or epoch is another one */
 };
 
 /* Have c join the group and get what it missed: what was sent there since number seq of this epoch (0, 0: all that is
- * kept), then what is sent from now on, each once and in order. First the function of regist_resumed_func() is called
- * as a function of c: c->in_buf is a struct mario_resumed. Instead of mario_join(), for a group that c is not in. In c's
- * own functions and hooks, offloaded ones too. 0, or -1 with errno: EINVAL (also: no mario_history()
- * of the group here), EAGAIN, ENOMEM, ENOTCONN. */
+ * kept), then what is sent from now on, each once and in order, as fast as c takes it (several messages go out as one,
+ * and count as one against push.queue). First the function of regist_resumed_func() is called as a function of c:
+ * c->in_buf is a struct mario_resumed. It is called again, with gap 1, if what c needs goes while c is slow to get it.
+ * While the bus is away epoch and messages are 0 and gap is 1: c is a member, and may leave and come back later.
+ * Instead of mario_join(), for a group that c is not in. In c's own functions and hooks, offloaded ones too. 0, or -1
+ * with errno: EINVAL (also: no mario_history() of the group here), EAGAIN, ENOMEM, ENOTCONN, ENOTSUP. */
 sint32 mario_resume(CONN *c, uint64 group, uint64 epoch, uint64 seq);
+/* One function at most; NULL removes. Before start; 0, or -1 once the server runs. */
 sint32 regist_resumed_func(FUNC_PTR f);
 
 #ifdef __cplusplus

@@ -107,6 +107,10 @@ struct mario_msg *mario_msg_ref(struct mario_msg *m);
  * offset + 8 beyond the message is ignored. */
 void mario_msg_stamp(struct mario_msg *m, uint32 offset);
 
+/* What waits for c because it has not taken it yet: messages, and bytes with replies. In c's own functions on its worker;
+ * elsewhere 0 and 0. */
+void mario_conn_waiting(const CONN *c, uint32 *messages, uint32 *bytes);
+
 /* Add n to a counter that mario_stat() shows (n may be negative, as for one that goes down, too); -1 if there is none
  * of this name. */
 sint32 mario_stat_add(const char *name, sint64 n);

@@ -73,9 +73,10 @@ struct bus_events {
     void (*claimed)(void *arg, uint64_t cookie, enum bus_claim c);
     void (*renewed)(void *arg, uint32_t part, enum bus_renewed r);
     void (*appended)(void *arg, uint64_t cookie, bool done);
-    /* seq 0: the end; epoch then is the history's (0: failed), last its last number */
+    /* seq 0: the end; epoch then is the history's (0: failed), last its last number, base the last one that was given
+     * before the epoch began (0 for a new history): what is above it is of this epoch */
     void (*history)(void *arg, uint64_t cookie, uint64_t epoch, uint64_t seq, const void *bytes, size_t len,
-                    uint64_t last);
+                    uint64_t last, uint64_t base);
 };
 
 struct bus;
@@ -108,7 +109,8 @@ struct bus_ops {
     void (*renew)(struct bus *b);  /* on all parts that are up: this node's record */
     void (*retire)(struct bus *b); /* the node goes: its record is removed */
     /* The histories: append head+body to the group's, at most n are kept, and publish it on the group's channel with the
-     * number, in one step. fetch: those behind `after`, at most `most`. */
+     * number, in one step. An engine that was started again goes on behind the numbers it knows, in a new epoch: it may
+     * have lost some. fetch: those behind `after`, at most `most`; 0: only the end. One that does not exist is made. */
     void (*append)(struct bus *b, uint64_t group, uint32_t n, const void *head, size_t hlen, const void *body,
                    size_t blen, uint64_t cookie);
     void (*fetch)(struct bus *b, uint64_t group, uint64_t after, uint32_t most, uint64_t cookie);

@@ -9,6 +9,7 @@
 
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
+#include "mario/conn/outbox.h"
 #include "mario/exec/executor.h"
 #include "mario/exec/registry.h"
 #include "mario/push/route.h"
@@ -195,6 +196,22 @@ uint64_t mario_conn_id(const CONN *c)
     if (t == NULL || c == NULL || t->conn != c)
         return 0;
     return atomic_load_explicit(&executor_runs(t)->conn, memory_order_relaxed);
+}
+
+void mario_conn_waiting(const CONN *c, uint32_t *messages, uint32_t *bytes)
+{
+    const struct executor *t = executor_here;
+    *messages = *bytes = 0;
+    if (mario_conn_id(c) == 0 || t->shard == NULL)
+        return;
+    const struct outbox *o = t->shard->conns[c->ind].outbox;
+    size_t waiting;
+    *messages = outbox_waiting(o, &waiting);
+    if (o != NULL && !outbox_is_single(o)) {
+        *messages = o->messages;
+        waiting = o->bytes + o->message_bytes;
+    }
+    *bytes = waiting < UINT32_MAX ? (uint32_t) waiting : UINT32_MAX;
 }
 
 /* ---- Public: sending ---- */

@@ -18,37 +18,38 @@
 /* ---- The suites ---- */
 
 /* A row NAME means a function `Suite *NAME_suite(void)`, in test_NAME.c, and the word NAME on the command line. */
-#define SUITES(ROW) \
-    ROW(spsc)       \
-    ROW(doorbell)   \
-    ROW(trim)       \
-    ROW(wheel)      \
-    ROW(head)       \
-    ROW(registry)   \
-    ROW(options)    \
-    ROW(message)    \
-    ROW(outbox)     \
-    ROW(delivery)   \
-    ROW(pool)       \
-    ROW(pool_ends)  \
-    ROW(dispatch)   \
-    ROW(log)        \
-    ROW(log_sinks)  \
-    ROW(log_disks)  \
-    ROW(conf)       \
-    ROW(asker)      \
-    ROW(clients)    \
-    ROW(privilege)  \
-    ROW(listen)     \
-    ROW(record)     \
-    ROW(symbol)     \
-    ROW(peer_text)  \
-    ROW(cgroup)     \
-    ROW(table)      \
-    ROW(rooms)      \
-    ROW(users)      \
-    ROW(timers)     \
-    ROW(cluster_options)
+#define SUITES(ROW)      \
+    ROW(spsc)            \
+    ROW(doorbell)        \
+    ROW(trim)            \
+    ROW(wheel)           \
+    ROW(head)            \
+    ROW(registry)        \
+    ROW(options)         \
+    ROW(message)         \
+    ROW(outbox)          \
+    ROW(delivery)        \
+    ROW(pool)            \
+    ROW(pool_ends)       \
+    ROW(dispatch)        \
+    ROW(log)             \
+    ROW(log_sinks)       \
+    ROW(log_disks)       \
+    ROW(conf)            \
+    ROW(asker)           \
+    ROW(clients)         \
+    ROW(privilege)       \
+    ROW(listen)          \
+    ROW(record)          \
+    ROW(symbol)          \
+    ROW(peer_text)       \
+    ROW(cgroup)          \
+    ROW(table)           \
+    ROW(rooms)           \
+    ROW(users)           \
+    ROW(timers)          \
+    ROW(cluster_options) \
+    ROW(history)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)

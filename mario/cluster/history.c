@@ -1,0 +1,726 @@
+/*
+ * history.c: which groups have a history; messages on their way to their numbers. The cluster's thread, but for the
+ * public calls, mario_history() and mario_resume(): they look whether there is one, and give an order.
+ *
+ * The table of histories is written by the cluster's thread alone and read by all. A table that has become too small is
+ * replaced, and kept until the end for those who look into it still.
+ */
+#include "mario/cluster/history_inside.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum {
+    TABLE_LEAST = 64,
+    APPENDS_BYTES = 1048576, /* given to the engine and not answered */
+    HOLD_MS = 2000,          /* what was needed by those who come back stays for the next one */
+    BYTES_HERE = MARIO_HISTORY_BYTES,
+    BYTES_FETCHED = 67108864
+};
+
+struct place {
+    _Atomic uint64_t group; /* once given, for ever */
+    _Atomic(struct history *) h;
+};
+
+struct table {
+    struct table *older;
+    uint32_t size, used;
+    struct place at[];
+};
+
+/* What mario_history() was told before there were rings. */
+struct early {
+    struct early *next;
+    uint64_t group;
+    uint32_t n;
+};
+
+/* A message on its way to the engine. */
+struct append {
+    struct append *next;
+    uint64_t group;
+    struct mario_msg *m;
+    uint32_t len;
+};
+
+struct histories histories;
+
+static struct {
+    _Atomic int mode;              /* enum history_mode */
+    _Atomic bool begun;            /* there are rings, or were */
+    _Atomic uint32_t pending;      /* calls of mario_history() whose order is on its way */
+    _Atomic(struct early *) early; /* any thread -> the cluster's, a stack */
+    _Atomic(struct table *) table;
+    struct append *first, *last; /* wait for the engine to take more */
+    size_t waiting, queue;       /* bytes of them, and how many may be */
+    size_t given;                /* bytes that the engine was given */
+} hub;
+
+/* ---- The house ---- */
+
+static uint64_t monotonic(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000 * HISTORY_NS_PER_MS + (uint64_t) t.tv_nsec;
+}
+
+static int32_t deliver_here(uint64_t group, struct mario_msg *m)
+{
+    return mario_local_send_group(group, m, 0);
+}
+
+static const struct history_house libmario = {.deliver = deliver_here,
+                                              .send = mario_send,
+                                              .run = mario_run,
+                                              .join = mario_join_id,
+                                              .sequence = mario_route_sequence,
+                                              .waiting = mario_conn_waiting,
+                                              .now = monotonic};
+
+void history_count(const char *name, uint64_t n)
+{
+    if (n > 0)
+        (void) mario_stat_add(name, (int64_t) n);
+}
+
+bool history_is_engine(void)
+{
+    return atomic_load_explicit(&hub.mode, memory_order_relaxed) == HISTORY_ENGINE;
+}
+
+bool history_runs(void)
+{
+    return atomic_load(&hub.mode) != HISTORY_OFF && atomic_load(&hub.begun);
+}
+
+/* ---- The table ---- */
+
+static struct place *place_of(struct table *t, uint64_t group)
+{
+    uint32_t i = (uint32_t) (group * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (t->size - 1);
+    for (;; i = (i + 1) & (t->size - 1)) {
+        uint64_t there = atomic_load_explicit(&t->at[i].group, memory_order_acquire);
+        if (there == group || there == 0)
+            return &t->at[i];
+    }
+}
+
+struct history *history_find(uint64_t group)
+{
+    struct table *t = atomic_load_explicit(&hub.table, memory_order_acquire);
+    return t == NULL ? NULL : atomic_load_explicit(&place_of(t, group)->h, memory_order_acquire);
+}
+
+bool history_has(uint64_t group)
+{
+    return history_find(group) != NULL;
+}
+
+static void put(struct table *t, struct history *h)
+{
+    struct place *p = place_of(t, h->group);
+    atomic_store_explicit(&p->h, h, memory_order_release);
+    if (atomic_load_explicit(&p->group, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&p->group, h->group, memory_order_release);
+        t->used++;
+    }
+}
+
+/* One with room for another one. NULL without memory. */
+static struct table *table_with_room(void)
+{
+    struct table *old = atomic_load_explicit(&hub.table, memory_order_relaxed);
+    if (old != NULL && old->used < old->size / 2)
+        return old;
+    uint32_t size = old == NULL ? TABLE_LEAST : 2 * old->size;
+    struct table *t = calloc(1, sizeof *t + size * sizeof t->at[0]);
+    if (t == NULL)
+        return NULL;
+    t->older = old;
+    t->size = size;
+    for (uint32_t i = 0; old != NULL && i < old->size; i++) {
+        struct history *h = atomic_load_explicit(&old->at[i].h, memory_order_relaxed);
+        if (h != NULL)
+            put(t, h);
+    }
+    atomic_store_explicit(&hub.table, t, memory_order_release);
+    return t;
+}
+
+void history_due(struct history *h)
+{
+    if (h->is_due)
+        return;
+    h->is_due = true;
+    h->next_due = histories.due;
+    histories.due = h;
+}
+
+static void set_timed(struct history *h, uint64_t when)
+{
+    h->when = when;
+    if (when < histories.when)
+        histories.when = when;
+    if (h->is_timed)
+        return;
+    h->is_timed = true;
+    h->next_timed = histories.timed;
+    histories.timed = h;
+}
+
+static void strike(struct history *h)
+{
+    struct history **p;
+    for (p = &histories.due; h->is_due && *p != h; p = &(*p)->next_due) {
+    }
+    if (h->is_due)
+        *p = h->next_due;
+    for (p = &histories.timed; h->is_timed && *p != h; p = &(*p)->next_timed) {
+    }
+    if (h->is_timed)
+        *p = h->next_timed;
+}
+
+/* ---- A history begins and ends ---- */
+
+static uint64_t random_epoch(void)
+{
+    uint64_t epoch = 0;
+    if (getrandom(&epoch, sizeof epoch, GRND_NONBLOCK) != sizeof epoch || epoch == 0)
+        epoch = histories.house.now() | 1; /* at boot */
+    return epoch;
+}
+
+static void keep(uint64_t group, uint32_t n)
+{
+    struct table *t = table_with_room();
+    struct history *h = t == NULL ? NULL : calloc(1, sizeof *h);
+    if (h == NULL || histories.house.sequence(group, 1) != 0) {
+        free(h);
+        history_count("cluster_dropped", 1);
+        return;
+    }
+    h->group = group;
+    h->n = n;
+    h->epoch = history_is_engine() ? 0 : random_epoch();
+    put(t, h);
+    if (history_is_engine() && histories.engine.is_subscribed(histories.engine.arg, group))
+        history_subscribed(group);
+}
+
+static void discard(struct history *h)
+{
+    if (h->is_held)
+        histories.engine.hold(histories.engine.arg, h->group, false);
+    strike(h);
+    line_free(&h->line);
+    line_free(&h->past);
+    line_free(&h->ahead);
+    mario_msg_free(&h->piece);
+    resume_free(h);
+    free(h);
+}
+
+static void forget(struct history *h)
+{
+    line_restart(h, 0, 0);
+    resume_give_up(h, true);
+    (void) histories.house.sequence(h->group, 0);
+    atomic_store_explicit(&place_of(atomic_load(&hub.table), h->group)->h, NULL, memory_order_release);
+    discard(h);
+}
+
+static void begin_or_end(uint64_t group, uint32_t n)
+{
+    struct history *h = history_find(group);
+    if (h == NULL && n > 0) {
+        keep(group, n);
+    } else if (h != NULL && n == 0) {
+        forget(h);
+    } else if (h != NULL) {
+        h->n = n;
+        line_trim(h, false);
+    }
+    atomic_fetch_sub_explicit(&hub.pending, 1, memory_order_release);
+}
+
+static void take_early(void)
+{
+    if (atomic_load_explicit(&hub.early, memory_order_relaxed) == NULL)
+        return;
+    struct early *e = atomic_exchange_explicit(&hub.early, NULL, memory_order_acquire), *first = NULL;
+    while (e != NULL) { /* it was a stack */
+        struct early *next = e->next;
+        e->next = first;
+        first = e;
+        e = next;
+    }
+    while ((e = first) != NULL) {
+        first = e->next;
+        begin_or_end(e->group, e->n);
+        free(e);
+    }
+}
+
+/* ---- Beginning and end ---- */
+
+bool history_setup(enum history_mode mode, const struct history_engine *engine, size_t queue,
+                   const struct history_house *house)
+{
+    histories = (struct histories){.house = house == NULL ? libmario : *house,
+                                   .most = mode == HISTORY_ENGINE ? BYTES_FETCHED : BYTES_HERE,
+                                   .when = UINT64_MAX};
+    if (engine != NULL)
+        histories.engine = *engine;
+    hub.queue = queue;
+    hub.waiting = hub.given = 0;
+    atomic_store(&hub.begun, false);
+    atomic_store(&hub.pending, 0);
+    resume_open();
+    atomic_store_explicit(&hub.mode, (int) mode, memory_order_release);
+    return true;
+}
+
+void history_begin(void)
+{
+    atomic_store(&hub.begun, true);
+    take_early();
+}
+
+static void free_appends(void)
+{
+    struct append *a;
+    while ((a = hub.first) != NULL) {
+        hub.first = a->next;
+        mario_msg_free(&a->m);
+        free(a);
+    }
+    hub.last = NULL;
+}
+
+void history_end(void)
+{
+    struct table *t = atomic_load(&hub.table);
+    atomic_store(&hub.mode, HISTORY_OFF);
+    resume_close();
+    for (uint32_t i = 0; t != NULL && i < t->size; i++) {
+        struct history *h = atomic_load(&t->at[i].h);
+        if (h != NULL)
+            discard(h);
+    }
+    atomic_store(&hub.table, NULL);
+    while (t != NULL) {
+        struct table *older = t->older;
+        free(t);
+        t = older;
+    }
+    resume_free(&histories.orphans);
+    fetch_close();
+    free_appends();
+    struct early *e = atomic_exchange(&hub.early, NULL);
+    while (e != NULL) {
+        struct early *next = e->next;
+        free(e);
+        e = next;
+    }
+}
+
+/* ---- Messages get their numbers ---- */
+
+int32_t history_deliver(uint64_t group, const struct history_message *from, uint64_t seq)
+{
+    struct kept *k = NULL;
+    const void *bytes = from->bytes;
+    if (from->stamp > 0) {
+        if ((k = kept_make(from, seq)) == NULL)
+            return -1;
+        bytes = k->bytes;
+    }
+    struct mario_msg *m = mario_msg(bytes, from->len);
+    free(k);
+    if (m == NULL)
+        return -1;
+    if (from->key != 0)
+        mario_msg_key(m, from->key);
+    if (from->keep)
+        mario_msg_keep(m);
+    int32_t rc = histories.house.deliver(group, m);
+    mario_msg_free(&m);
+    return rc;
+}
+
+static struct history_message message_of(const struct mario_msg *m)
+{
+    struct mario_msg_info i;
+    mario_msg_info(m, &i);
+    return (struct history_message){
+        .bytes = i.bytes, .len = i.len, .stamp = i.stamp, .key = i.key, .keep = i.keep != 0};
+}
+
+/* It gets no number, and is not kept: for those only who are here now. */
+static void deliver_at_once(uint64_t group, const struct mario_msg *m)
+{
+    struct history_message from = message_of(m);
+    (void) history_deliver(group, &from, 0);
+    history_count("cluster_dropped", 1);
+}
+
+/* The next number of h, or a later one. */
+static void take_in(struct history *h, const struct history_message *m, uint64_t seq)
+{
+    struct kept *k = kept_make(m, seq);
+    if (k == NULL) {
+        h->last = h->floor = seq;
+        history_count("cluster_dropped", 1);
+        return;
+    }
+    line_append(h, k);
+    if (!line_deliver(h))
+        history_due(h);
+    line_trim(h, history_is_engine() && !resume_any(h) && h->idle_ns == 0);
+    if (h->sending.first != NULL)
+        history_due(h);
+}
+
+static bool engine_is_up(uint64_t group)
+{
+    return histories.engine.is_up(histories.engine.arg, group);
+}
+
+static void free_append(struct append *a)
+{
+    mario_msg_free(&a->m);
+    free(a);
+}
+
+/* As much to the engine as it may have at a time. */
+static void give_appends(void)
+{
+    struct append *a;
+    while ((a = hub.first) != NULL && (hub.given == 0 || hub.given + a->len <= APPENDS_BYTES)) {
+        const struct history *h = history_find(a->group);
+        hub.first = a->next;
+        if (hub.first == NULL)
+            hub.last = NULL;
+        hub.waiting -= a->len;
+        if (h == NULL || !engine_is_up(a->group)) {
+            deliver_at_once(a->group, a->m);
+            free_append(a);
+            continue;
+        }
+        hub.given += a->len;
+        histories.engine.append(histories.engine.arg, a->group, h->n, a->m, (uintptr_t) a);
+    }
+}
+
+static void send_to_engine(uint64_t group, struct mario_msg *m)
+{
+    uint32_t len = message_of(m).len;
+    struct append *a = hub.waiting + len > hub.queue ? NULL : malloc(sizeof *a);
+    if (!engine_is_up(group)) {
+        give_appends(); /* those of this group before it */
+        deliver_at_once(group, m);
+    } else if (a != NULL) {
+        *a = (struct append){.group = group, .m = mario_msg_ref(m), .len = len};
+        if (hub.last == NULL)
+            hub.first = a;
+        else
+            hub.last->next = a;
+        hub.last = a;
+        hub.waiting += len;
+        give_appends();
+        return;
+    } else {
+        history_count("cluster_dropped", 1);
+    }
+    free(a);
+}
+
+bool history_send(uint64_t group, struct mario_msg *m)
+{
+    struct history *h = history_find(group);
+    if (h == NULL)
+        return false;
+    if (history_is_engine()) {
+        send_to_engine(group, m);
+    } else {
+        struct history_message from = message_of(m);
+        take_in(h, &from, h->last + 1);
+    }
+    mario_msg_free(&m);
+    return true;
+}
+
+void history_appended(uint64_t cookie, bool done)
+{
+    struct append *a = (struct append *) (uintptr_t) cookie; /* NOLINT(performance-no-int-to-ptr) */
+    hub.given -= a->len;
+    if (!done && atomic_load(&hub.mode) == HISTORY_OFF)
+        done = true;
+    /* Refused it was for certain. When the engine went away meanwhile it may be there, and then is fetched later. */
+    if (!done && engine_is_up(a->group))
+        deliver_at_once(a->group, a->m);
+    else if (!done)
+        history_count("cluster_dropped", 1);
+    free_append(a);
+}
+
+/* Its place is not clear yet: what is in front of it is being fetched. */
+static void wait_ahead(struct history *h, const struct history_message *m, uint64_t epoch, uint64_t seq)
+{
+    struct kept *k = NULL;
+    if (h->ahead_epoch != epoch)
+        line_clear(&h->ahead);
+    h->ahead_epoch = epoch;
+    h->has_hole = true;
+    history_due(h);
+    if (!h->overflown && h->ahead.count < AHEAD_MOST && histories.bytes < histories.most)
+        k = kept_make(m, seq);
+    if (k == NULL || !line_push(&h->ahead, k))
+        h->overflown = true;
+}
+
+void history_sequenced(uint64_t group, uint64_t epoch, uint64_t seq, const struct history_message *m)
+{
+    struct history *h = history_find(group);
+    if (h == NULL) {
+        if (m->bytes != NULL && history_deliver(group, m, seq) != 0)
+            history_count("cluster_dropped", 1);
+        return;
+    }
+    if (!h->is_based) {
+        line_restart(h, epoch, seq - 1);
+        h->is_based = true;
+    }
+    if (h->has_hole || seq > h->last + 1 || epoch != h->epoch)
+        wait_ahead(h, m, epoch, seq);
+    else if (seq == h->last + 1)
+        take_in(h, m, seq);
+}
+
+/* ---- The engine comes and goes ---- */
+
+void history_subscribed(uint64_t group)
+{
+    struct history *h = history_find(group);
+    if (h == NULL)
+        return;
+    if (h->is_based)
+        h->has_hole = true; /* something may have come while it was away */
+    else
+        h->wants_base = true;
+    history_due(h);
+}
+
+void history_unsubscribed(uint64_t group)
+{
+    struct history *h = history_find(group);
+    if (h == NULL)
+        return;
+    line_restart(h, 0, 0);
+    line_clear(&h->ahead);
+    h->is_based = h->has_hole = h->overflown = false;
+    history_due(h);
+}
+
+void history_down(void)
+{
+    struct table *t = atomic_load_explicit(&hub.table, memory_order_relaxed);
+    give_appends();
+    for (uint32_t i = 0; t != NULL && i < t->size; i++) {
+        struct history *h = atomic_load_explicit(&t->at[i].h, memory_order_relaxed);
+        if (h != NULL && h->wanting.first != NULL)
+            history_due(h);
+    }
+}
+
+/* ---- Passes ---- */
+
+/* Who came back has what he missed: that stays for a moment, for others. */
+static uint64_t grow_idle(struct history *h, uint64_t now)
+{
+    if (!history_is_engine() || h == &histories.orphans)
+        return UINT64_MAX;
+    if (resume_any(h)) {
+        h->idle_ns = 0;
+        return UINT64_MAX;
+    }
+    if (!h->is_held && h->line.count == h->undelivered && h->floor == 0)
+        return UINT64_MAX;
+    if (h->idle_ns == 0)
+        h->idle_ns = now;
+    if (now < h->idle_ns + HOLD_MS * HISTORY_NS_PER_MS)
+        return h->idle_ns + HOLD_MS * HISTORY_NS_PER_MS;
+    if (h->is_held)
+        histories.engine.hold(histories.engine.arg, h->group, false);
+    h->is_held = false;
+    h->idle_ns = 0;
+    h->floor = 0;
+    mario_msg_free(&h->piece);
+    line_trim(h, true);
+    return UINT64_MAX;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void pass_one(struct history *h, uint64_t now)
+{
+    uint64_t soon = now + HISTORY_NS_PER_MS, when = UINT64_MAX;
+    if (!line_deliver(h))
+        when = soon;
+    line_trim(h, false);
+    if (history_is_engine() && h != &histories.orphans && !fetch_pass(h))
+        when = earlier(when, soon);
+    when = earlier(when, resume_pass(h, now));
+    when = earlier(when, grow_idle(h, now));
+    if (when == 0)
+        history_due(h);
+    else if (when != UINT64_MAX)
+        set_timed(h, when);
+}
+
+/* Those whose time has come are due. */
+static void look_at_clock(uint64_t now)
+{
+    struct history *h = histories.timed, *rest = NULL;
+    if (now < histories.when)
+        return;
+    histories.when = UINT64_MAX;
+    while (h != NULL) {
+        struct history *next = h->next_timed;
+        if (h->when <= now) {
+            h->is_timed = false;
+            history_due(h);
+        } else {
+            h->next_timed = rest;
+            rest = h;
+            histories.when = earlier(histories.when, h->when);
+        }
+        h = next;
+    }
+    histories.timed = rest;
+}
+
+uint64_t history_pass(void)
+{
+    take_early();
+    resume_collect();
+    if (history_is_engine())
+        give_appends();
+    if (histories.due == NULL && histories.timed == NULL)
+        return UINT64_MAX;
+    uint64_t now = histories.house.now();
+    look_at_clock(now);
+    struct history *h = histories.due;
+    histories.due = NULL;
+    while (h != NULL) {
+        struct history *next = h->next_due;
+        h->is_due = false;
+        pass_one(h, now);
+        h = next;
+    }
+    return histories.due != NULL ? now : histories.when;
+}
+
+void history_order(const struct mario_route_order *o)
+{
+    struct mario_msg *m = o->m;
+    uint64_t had[2];
+    struct mario_msg_info info;
+    switch ((enum history_kind) o->kind) {
+    case HISTORY_KIND_KEEP:
+        begin_or_end(o->key, o->devices);
+        break;
+    case HISTORY_KIND_RESUME:
+        mario_msg_info(m, &info);
+        memcpy(had, info.bytes, sizeof had);
+        if (!resume_begin(o->key, o->id, had[0], had[1]))
+            history_count("cluster_dropped", 1);
+        break;
+    case HISTORY_KIND_LOOK: /* in the next pass */
+        break;
+    }
+    mario_msg_free(&m);
+}
+
+/* ---- Public ---- */
+
+static int32_t refuse(int err)
+{
+    errno = err;
+    return -1;
+}
+
+static int32_t refuse_mode(void)
+{
+    switch ((enum history_mode) atomic_load_explicit(&hub.mode, memory_order_acquire)) {
+    case HISTORY_OFF:
+        return refuse(ENOTCONN);
+    case HISTORY_NONE:
+        return refuse(ENOTSUP);
+    case HISTORY_LOCAL:
+    case HISTORY_ENGINE:
+        break;
+    }
+    return 0;
+}
+
+static int32_t tell_early(uint64_t group, uint32_t n)
+{
+    struct early *e = malloc(sizeof *e);
+    if (e == NULL)
+        return refuse(ENOMEM);
+    *e = (struct early){.group = group, .n = n, .next = atomic_load(&hub.early)};
+    while (!atomic_compare_exchange_weak(&hub.early, &e->next, e)) {
+    }
+    return 0;
+}
+
+int32_t mario_history(uint64_t group, uint32_t n)
+{
+    if (group == 0 || n > MARIO_HISTORY_MAX)
+        return refuse(EINVAL);
+    if (refuse_mode() != 0)
+        return -1;
+    const struct mario_route_order o = {.kind = HISTORY_KIND_KEEP, .key = group, .devices = n};
+    atomic_fetch_add(&hub.pending, 1);
+    int32_t rc = mario_route_post(&o);
+    if (rc != 0 && errno == ESHUTDOWN) {
+        if (!atomic_load(&hub.begun))
+            rc = tell_early(group, n);
+        else if ((rc = mario_route_post(&o)) != 0 && errno == ESHUTDOWN)
+            errno = ENOTCONN; /* it has stopped */
+    }
+    if (rc != 0)
+        atomic_fetch_sub(&hub.pending, 1);
+    return rc;
+}
+
+int32_t mario_resume(CONN *c, uint64_t group, uint64_t epoch, uint64_t seq)
+{
+    const uint64_t had[2] = {epoch, seq};
+    uint64_t id = mario_conn_id(c);
+    if (id == 0 || group == 0)
+        return refuse(EINVAL);
+    if (refuse_mode() != 0)
+        return -1;
+    /* In this order: one that is not on its way any more is there. */
+    if (atomic_load(&hub.pending) == 0 && !history_has(group))
+        return refuse(EINVAL);
+    struct mario_msg *m = mario_msg(had, sizeof had);
+    if (m == NULL)
+        return refuse(ENOMEM);
+    int32_t rc = mario_route_post(
+        &(struct mario_route_order){.kind = HISTORY_KIND_RESUME, .key = group, .id = id, .m = m});
+    if (rc != 0)
+        mario_msg_free(&m);
+    return rc;
+}
