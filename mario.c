@@ -4,6 +4,7 @@
  * the wire in protocol/; everything else is the library.
  */
 #include "mario/mario.h"
+#include "mario/mario_cluster.h"
 
 #include "conf/cmdline.h"
 #include "conf/option.h"
@@ -41,6 +42,11 @@ static sint32 configure(struct maritcp_conf *conf, const struct cmdline *cmd)
         (cmd->daemon && !cmd->test && conf_make_absolute(conf, &err) != 0)) {
         fprintf(stderr, "%s\n", err.text);
         return EXIT_CONFIGURATION;
+    }
+    char why[512];
+    if (mario_cluster_check(&conf->cluster, why, sizeof why) != 0) { /* what is good, but was not built in */
+        fprintf(stderr, "maritcp: cluster.%s\n", why);
+        return EXIT_NO_START;
     }
     if (!cmd->test)
         return -1;

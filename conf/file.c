@@ -1,8 +1,8 @@
 /*
  * file.c: reading a configuration file. Main thread before the server starts; after that the log thread, at HUP.
  *
- * A line is a [section], key = value (or key : value), or a comment; a listen list goes on in the next line if that
- * is indented. The whole file is read into memory first, once and from its beginning to its end, so that it may be a
+ * A line is a [section], key = value (or key : value), or a comment; a list of addresses goes on in the next line if
+ * that is indented. The whole file is read into memory first, once and from its beginning to its end, so that it may be a
  * pipe.
  */
 #include "row.h"
@@ -127,7 +127,7 @@ static sint32 take_value(struct reader *r, const char *key, const char *value)
         return conf_fail(r->err, &r->place, r->section, key, "once in a file", "is already set in line %d",
                          *seen);
     *seen = r->place.line;
-    if (row->type != ROW_LISTEN)
+    if (!row_is_list(row))
         return row_set(row, r->conf, value, &r->place, r->place.line, r->err);
     r->list_row = row;
     r->list_line = r->place.line;

@@ -21,6 +21,7 @@ static const char *const assign_names[] = {"round_robin", "least", NULL};
 static const char *const policy_names[] = {"many", "kick_old", "refuse_new", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 static const char *const slow_names[] = {"close", "drop_oldest", "drop_newest", "coalesce", NULL};
+static const char *const bus_names[] = {"-", "redis", "nats", NULL};
 static const char *const uring_names[] = {"off", "auto", NULL};
 _Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
 _Static_assert(MARIO_ASSIGN_ROUND_ROBIN == 0 && MARIO_ASSIGN_LEAST == 1,
@@ -152,6 +153,31 @@ const struct row conf_rows[] = {
      "ones, refuse_new this one."},
     {"collect", "interval", ROW_NUMBER, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
      "Seconds between two log lines that say how many are online."},
+    {"cluster", "bus", ROW_ENUM, "-", 0, 2, bus_names, AT(cluster_bus),
+     "The engine by which several servers are one: a user, a group, a login are then the same on all of them. - is none. "
+     "See docs/cluster.md."},
+    {"cluster", "redis", ROW_SERVERS, "127.0.0.1:6379", 1, CONF_SERVERS_SIZE - 1, NULL, AT(cluster_redis),
+     "The Redis servers. What is sent is spread over them, so each node has the same list, in the same order. A long "
+     "list goes on in the next line as one of server.listen does."},
+    {"cluster", "nats", ROW_SERVERS, "127.0.0.1:4222", 1, CONF_SERVERS_SIZE - 1, NULL, AT(cluster_nats),
+     "Servers of one NATS cluster, any of which will do."},
+    {"cluster", "prefix", ROW_NAME, "mario", 1, MARIO_CLUSTER_PREFIX_MAX, NULL, AT(cluster_prefix),
+     "What all names on the engine begin with, so that several clusters can share it."},
+    {"cluster", "node", ROW_NAME, "-", 1, MARIO_CLUSTER_NODE_MAX, NULL, AT(cluster_node),
+     "The name of this node, which no other may have. - makes one of host name and process id."},
+    {"cluster", "password_file", ROW_SECRET, "-", 1, PATH_MAX - 1, NULL, AT(cluster_password_file),
+     "A file whose first line is the engine's password, or user:password. A password that has a colon needs the user, or "
+     "a colon before it. It is read as server.user. - is no password."},
+    {"cluster", "queue", ROW_SIZE, "8m", MARIO_CLUSTER_QUEUE_MIN, MARIO_CLUSTER_QUEUE_MAX, NULL,
+     AT(cluster.queue),
+     "Bytes that may wait for an engine that is away or slow. Beyond, what is for other nodes is dropped and counted as "
+     "cluster_dropped; here all goes on."},
+    {"cluster", "linger", ROW_NUMBER, "2", 0, MARIO_CLUSTER_LINGER_MAX, NULL, AT(cluster.linger),
+     "Seconds that a user or group stays subscribed after the last of its connections here has gone."},
+    {"cluster", "heartbeat", ROW_NUMBER, "10", 1, MARIO_CLUSTER_HEARTBEAT_MAX, NULL, AT(cluster.heartbeat),
+     "Seconds between two signs of life of a node."},
+    {"cluster", "ttl", ROW_NUMBER, "30", 2, MARIO_CLUSTER_TTL_MAX, NULL, AT(cluster.ttl),
+     "Seconds without a sign of life until a node counts as dead, and its logins are void. Above cluster.heartbeat."},
 };
 
 const uint32 conf_row_count = sizeof conf_rows / sizeof conf_rows[0];
@@ -400,6 +426,20 @@ static sint32 check_push(const struct check *c)
     return blame(c, "push", "bytes", range, "0 is no limit, and push.queue has none either");
 }
 
+static sint32 check_cluster(const struct check *c)
+{
+    char range[RANGE_SIZE];
+    const struct mario_cluster_options *o = &c->conf->cluster;
+    if (o->ttl > o->heartbeat)
+        return 0;
+    if (is_blamed(c, "cluster", "heartbeat", "ttl")) {
+        snprintf(range, sizeof range, "1 .. %u", o->ttl - 1);
+        return blame(c, "cluster", "heartbeat", range, "%u is not below cluster.ttl", o->heartbeat);
+    }
+    snprintf(range, sizeof range, "%u .. %u", o->heartbeat + 1, MARIO_CLUSTER_TTL_MAX);
+    return blame(c, "cluster", "ttl", range, "%u is not above cluster.heartbeat", o->ttl);
+}
+
 static sint32 check_places(const struct check *c)
 {
     char range[RANGE_SIZE];
@@ -415,7 +455,10 @@ static sint32 check_places(const struct check *c)
 /* What belongs together. The line names the option that was set last. */
 static sint32 check_all(const struct check *c)
 {
-    return check_output(c) != 0 || check_watch(c) != 0 || check_push(c) != 0 || check_places(c) != 0 ? -1 : 0;
+    return check_output(c) != 0 || check_watch(c) != 0 || check_push(c) != 0 || check_cluster(c) != 0 ||
+                   check_places(c) != 0
+               ? -1
+               : 0;
 }
 
 static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
@@ -430,6 +473,11 @@ static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
     conf->server.user = conf->user;
     conf->server.unix_group = conf->unix_group;
     conf->log.target = conf->log_file;
+    conf->cluster.redis = conf->cluster_redis;
+    conf->cluster.nats = conf->cluster_nats;
+    conf->cluster.prefix = conf->cluster_prefix;
+    conf->cluster.node = conf->cluster_node;
+    conf->cluster.password_file = conf->cluster_password_file;
     return 0;
 }
 
@@ -449,6 +497,7 @@ static sint32 load(struct maritcp_conf *conf, const char *file, char *const over
     if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
         conf->server.output_high > conf->server.output_max)
         conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
+    conf->cluster.bus = bus_names[conf->cluster_bus];
     conf->server.death_log = conf->log_file;
     conf->server.death_format = conf->log.format;
     return check_all(&(struct check){.conf = conf, .file = file, .overrides = overrides, .err = err});
@@ -516,6 +565,11 @@ sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
         if (path_make_absolute(path, sizeof path, conf->log_file) != 0)
             return conf_fail(err, &place, "log", "file", NULL, "%s", strerror(errno));
         memcpy(conf->log_file, path, strlen(path) + 1);
+    }
+    if (strcmp(conf->cluster_password_file, "-") != 0) {
+        if (path_make_absolute(path, sizeof path, conf->cluster_password_file) != 0)
+            return conf_fail(err, &place, "cluster", "password_file", NULL, "%s", strerror(errno));
+        memcpy(conf->cluster_password_file, path, strlen(path) + 1);
     }
     if (list_make_absolute(list, sizeof list, conf->listen) != 0)
         return conf_fail(err, &place, "server", "listen", NULL, "%s", strerror(errno));

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "mario/mario_cluster.h"
 #include "mario/mario_log.h"
 #include "mario/mario_push.h"
 #include "mario/mario_server.h"
@@ -20,12 +21,13 @@
 #define MARITCP_CONF_FILE "/etc/maritcp.conf"
 #endif
 
-#define CONF_ROWS_MAX    64u   /* rows the table may have */
-#define CONF_LEVELS_SIZE 128u  /* bytes of log.level, NUL included */
-#define CONF_LISTEN_SIZE 8192u /* bytes of a whole listen list, NUL included */
-#define CONF_USER_SIZE   65u
+#define CONF_ROWS_MAX     80u   /* rows the table may have */
+#define CONF_LEVELS_SIZE  128u  /* bytes of log.level, NUL included */
+#define CONF_LISTEN_SIZE  8192u /* bytes of a whole listen list, NUL included */
+#define CONF_USER_SIZE    65u
+#define CONF_SERVERS_SIZE 1024u /* bytes of a list of engines, NUL included */
 
-/* All values, checked. The texts of `server` and `log` point into the struct itself, so hand it on by pointer; a
+/* All values, checked. The texts of `server`, `log` and `cluster` point into the struct itself, so hand it on by pointer; a
  * copy would go on pointing here. */
 struct maritcp_conf {
     struct mario_options server;
@@ -34,15 +36,20 @@ struct maritcp_conf {
     char log_level[CONF_LEVELS_SIZE]; /* mario_log_levels() takes it */
     uint32 collect_interval;          /* seconds */
     enum mario_bind login_policy;
+    struct mario_cluster_options cluster;
+    uint32 cluster_bus;              /* 0: none; as cluster.bus */
     char listen[CONF_LISTEN_SIZE];   /* as server.listen */
     char log_file[PATH_MAX];         /* as log.target; also server.death_log */
     char user[CONF_USER_SIZE];       /* as server.user */
     char unix_group[CONF_USER_SIZE]; /* as server.unix_group */
-    int supervise;                   /* 1: under mario_supervise() */
-    char file[PATH_MAX];             /* what was read; "" if there was none */
-    bool once;                       /* that is a pipe or the like, which cannot be read a second time */
-    bool again;                      /* this was read while the server runs: see conf_load_again() */
-    sint32 origin[CONF_ROWS_MAX];    /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
+    char cluster_redis[CONF_SERVERS_SIZE], cluster_nats[CONF_SERVERS_SIZE]; /* as in cluster */
+    char cluster_prefix[MARIO_CLUSTER_PREFIX_MAX + 1], cluster_node[MARIO_CLUSTER_NODE_MAX + 1];
+    char cluster_password_file[PATH_MAX];
+    int supervise;                /* 1: under mario_supervise() */
+    char file[PATH_MAX];          /* what was read; "" if there was none */
+    bool once;                    /* that is a pipe or the like, which cannot be read a second time */
+    bool again;                   /* this was read while the server runs: see conf_load_again() */
+    sint32 origin[CONF_ROWS_MAX]; /* per row: 0 default, > 0 line of the file, < 0 the -n-th override */
 };
 
 /* What was wrong: one printable line without a newline, empty if nothing was. */
@@ -63,7 +70,7 @@ sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const 
                        uint32 override_count, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull(1, 5)));
 
-/* Make the file read, log.file and the unix sockets independent of the working directory. Returns 0, or -1 with
+/* Make the file read, log.file, cluster.password_file and the unix sockets independent of the working directory. Returns 0, or -1 with
  * *err set. */
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull));

@@ -40,7 +40,7 @@ static void show_value(FILE *out, const struct row *row, const char *value, sint
     if (strlen(value) >= VALUE_SHORT) {
         for (; *value; value++) {
             fputc(*value, out);
-            if (row->type == ROW_LISTEN && *value == ',')
+            if (row_is_list(row) && *value == ',')
                 fputs("\n    ", out);
         }
     } else if (origin == 0) {

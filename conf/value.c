@@ -102,16 +102,11 @@ static const char *value_string(const struct row *row, const char *text)
         return "is not plain UTF-8 text";
     if (strchr(text, ';') != NULL)
         return "has a ';', which starts a comment";
-    if ((row->type == ROW_STRING || row->type == ROW_USER || row->type == ROW_GROUP) &&
-        (strlen(text) < row->min || strlen(text) > row->max))
-        return "has a length out of range";
-    if (row->type == ROW_LISTEN && strlen(text) >= CONF_LISTEN_SIZE)
-        return "is too long a list";
-    if (row->type == ROW_TARGET && (strlen(text) < row->min || strlen(text) > row->max))
-        return "has a length out of range";
-    if (row->type == ROW_LEVELS && strlen(text) > row->max)
-        return "is too long a list";
-    return NULL;
+    if (row->type == ROW_LISTEN)
+        return strlen(text) >= CONF_LISTEN_SIZE ? "is too long a list" : NULL;
+    if (row->type == ROW_LEVELS || row->type == ROW_SERVERS)
+        return strlen(text) > row->max ? "is too long a list" : NULL;
+    return strlen(text) < row->min || strlen(text) > row->max ? "has a length out of range" : NULL;
 }
 
 bool value_is_path(const char *target)
@@ -123,7 +118,34 @@ bool value_is_path(const char *target)
 static bool value_is_text(const struct row *row)
 {
     return row->type == ROW_STRING || row->type == ROW_LISTEN || row->type == ROW_LEVELS ||
-           row->type == ROW_TARGET || row->type == ROW_USER || row->type == ROW_GROUP;
+           row->type == ROW_TARGET || row->type == ROW_USER || row->type == ROW_GROUP ||
+           row->type == ROW_SERVERS || row->type == ROW_NAME || row->type == ROW_SECRET;
+}
+
+/* The same of the cluster's texts, each by itself. */
+static sint32 value_ask_cluster(const struct row *row, const char *text, char why[WHY_SIZE])
+{
+    static const struct {
+        const char *key;
+        size_t at;
+    } texts[] = {
+        {"redis", offsetof(struct mario_cluster_options, redis)},
+        {"nats", offsetof(struct mario_cluster_options, nats)},
+        {"prefix", offsetof(struct mario_cluster_options, prefix)},
+        {"node", offsetof(struct mario_cluster_options, node)},
+        {"password_file", offsetof(struct mario_cluster_options, password_file)},
+    };
+    struct mario_cluster_options o;
+    mario_cluster_options_init(&o);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strcmp(row->key, texts[i].key) == 0)
+            memcpy((char *) &o + texts[i].at, &text, sizeof text);
+    }
+    if (mario_cluster_check(&o, why, WHY_SIZE) == 0)
+        return 0;
+    size_t named = strlen(row->key) + sizeof " = " - 1; /* which conf_fail() says already */
+    memmove(why, why + named, strlen(why + named) + 1);
+    return -1;
 }
 
 /* What the library has to say about a text: 0, or -1 with what is wrong in why. */
@@ -140,6 +162,11 @@ static sint32 value_ask_library(const struct row *row, const char *text, bool ag
         return again ? 0 : mario_group_check(text, why, WHY_SIZE);
     case ROW_TARGET:
         return mario_log_target_check(text, why, WHY_SIZE);
+    case ROW_SECRET:
+        return again ? 0 : value_ask_cluster(row, text, why);
+    case ROW_SERVERS:
+    case ROW_NAME:
+        return value_ask_cluster(row, text, why);
     default:
         return 0;
     }
@@ -212,6 +239,9 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     case ROW_GROUP:
     case ROW_LEVELS:
     case ROW_TARGET:
+    case ROW_SERVERS:
+    case ROW_NAME:
+    case ROW_SECRET:
     case ROW_PORT:
         snprintf(out, size, "%s", (const char *) conf + row->at);
         break;
@@ -255,6 +285,15 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         break;
     case ROW_TARGET:
         snprintf(out, RANGE_SIZE, "a path of %u .. %u bytes, -, syslog, syslog:FACILITY", row->min, row->max);
+        break;
+    case ROW_SERVERS:
+        snprintf(out, RANGE_SIZE, "host:port, [v6]:port, separated by commas, up to 16; port 1 .. 65535");
+        break;
+    case ROW_NAME:
+        snprintf(out, RANGE_SIZE, "%u .. %u letters, digits, '-', '_', '.'", row->min, row->max);
+        break;
+    case ROW_SECRET:
+        snprintf(out, RANGE_SIZE, "the path of a file that nobody else may read, or -");
         break;
     case ROW_LEVELS:
         snprintf(out, RANGE_SIZE,

@@ -175,7 +175,8 @@ END_TEST
 /* Goal: what is read while the server runs asks nobody who a user is, and opens nothing that may make it wait. */
 START_TEST(test_again)
 {
-    static const char text[] = "[server]\nuser = no-such-user\nunix_group = no-such-group\ntimeout = 9\n";
+    static const char text[] = "[server]\nuser = no-such-user\nunix_group = no-such-group\ntimeout = 9\n"
+                               "[cluster]\npassword_file = /no/such/file\n";
     write_file(text, sizeof text - 1);
     ck_assert_int_eq(conf_load(&conf, test_file, NULL, 0, &err), -1);
     ck_assert_msg(conf_load_again(&conf, test_file, NULL, 0, &err) == 0, "%s", err.text);
@@ -218,7 +219,8 @@ START_TEST(test_fields)
         "prefault=on\nunix_mode=0640\nunix_group=0\n"
         "[output]\nhigh=10k\nmax=11k\n[push]\nqueue=16\nbytes=17k\nmemory=18m\nslow=drop_newest\n"
         "lowat=19k\nring=32\nuring=auto\n[log]\nfile=x\nlevel=warn,conn=debug\nformat=json\n"
-        "rotate_size=13k\nrotate_daily=on\nkeep=14\n[login]\npolicy=kick_old\n[collect]\ninterval=12\n";
+        "rotate_size=13k\nrotate_daily=on\nkeep=14\n[login]\npolicy=kick_old\n[collect]\ninterval=12\n"
+        "[cluster]\nbus=redis\nredis=r:1\nnats=n:2\nprefix=p\nnode=q\nqueue=20m\nlinger=21\nheartbeat=22\nttl=23\n";
     ck_assert_msg(load_text(&conf, text, sizeof(text) - 1) == 0, "%s", err.text);
     const struct mario_options *o = &conf.server;
     ck_assert_str_eq(o->listen, "127.0.0.1:7");
@@ -256,6 +258,16 @@ START_TEST(test_fields)
     ck_assert_int_eq(conf.log.rotate_daily, 1);
     ck_assert_uint_eq(conf.log.keep, 14);
     ck_assert_uint_eq(conf.collect_interval, 12);
+    ck_assert_str_eq(conf.cluster.bus, "redis");
+    ck_assert_str_eq(conf.cluster.redis, "r:1");
+    ck_assert_str_eq(conf.cluster.nats, "n:2");
+    ck_assert_str_eq(conf.cluster.prefix, "p");
+    ck_assert_str_eq(conf.cluster.node, "q");
+    ck_assert_str_eq(conf.cluster.password_file, "-");
+    ck_assert_uint_eq(conf.cluster.queue, 20 * 1024 * 1024);
+    ck_assert_uint_eq(conf.cluster.linger, 21);
+    ck_assert_uint_eq(conf.cluster.heartbeat, 22);
+    ck_assert_uint_eq(conf.cluster.ttl, 23);
 }
 END_TEST
 
@@ -299,6 +311,13 @@ START_TEST(test_defaults_are_the_librarys)
     ck_assert_uint_eq(log.rotate_size, conf.log.rotate_size);
     ck_assert_int_eq(log.rotate_daily, conf.log.rotate_daily);
     ck_assert_uint_eq(log.keep, conf.log.keep);
+    struct mario_cluster_options cluster;
+    mario_cluster_options_init(&cluster);
+    ck_assert_uint_eq(cluster.queue, conf.cluster.queue);
+    ck_assert_uint_eq(cluster.linger, conf.cluster.linger);
+    ck_assert_uint_eq(cluster.heartbeat, conf.cluster.heartbeat);
+    ck_assert_uint_eq(cluster.ttl, conf.cluster.ttl);
+    ck_assert_str_eq(conf.cluster.bus, "-");
 }
 END_TEST
 
@@ -465,7 +484,7 @@ START_TEST(test_mutated)
 }
 END_TEST
 
-/* Goal: log.file and unix sockets become absolute; "-" and what is absolute stays; too long is an error. */
+/* Goal: log.file, cluster.password_file and unix sockets become absolute; "-" and what is absolute stays; too long is an error. */
 START_TEST(test_absolute)
 {
     char here[PATH_MAX], path[PATH_MAX + 16], list[2 * PATH_MAX];
@@ -488,6 +507,11 @@ START_TEST(test_absolute)
         ck_assert_int_eq(conf_make_absolute(&conf, &err), 0);
         ck_assert_str_eq(conf.log_file, stay[i]);
     }
+    write_file("secret\n", 7);
+    ck_assert_int_eq(chmod(test_file, 0600), 0);
+    ck_assert_msg(load_override("cluster.password_file=t.conf") == 0, "%s", err.text);
+    ck_assert_int_eq(conf_make_absolute(&conf, &err), 0);
+    ck_assert_str_eq(conf.cluster.password_file, test_file);
     write_file("", 0);
     ck_assert_int_eq(conf_load(&conf, "t.conf", NULL, 0, &err), 0); /* relative, as test_file is not */
     ck_assert_int_eq(conf_make_absolute(&conf, &err), 0);
