@@ -32,6 +32,10 @@ bool channel_parse(const char *prefix, const char *name, size_t len, struct chan
 /* Which part of n it belongs to, constant for ever: users, groups by key, ALL part 0, nodes: by name. */
 uint32_t channel_part(const struct channel *c, uint32_t parts);
 
+/* Why a part is down when the engine refuses the password: the line begins so, and is told again when it was another
+ * reason before. */
+#define BUS_PASSWORD "password refused"
+
 struct bus_config {
     const char *servers; /* host:port list */
     const char *prefix, *node;
@@ -77,6 +81,9 @@ struct bus_events {
      * before the epoch began (0 for a new history): what is above it is of this epoch */
     void (*history)(void *arg, uint64_t cookie, uint64_t epoch, uint64_t seq, const void *bytes, size_t len,
                     uint64_t last, uint64_t base);
+    /* The engine refuses what it is asked (its memory is full, a right is missing): one line, at most one a second and
+     * part. NULL: nobody wants to know. */
+    void (*refused)(void *arg, uint32_t part, const char *line);
 };
 
 struct bus;

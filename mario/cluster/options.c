@@ -18,7 +18,7 @@
 #define LIST_ALLOWED "host:port, [v6]:port, separated by commas, up to 16; port 1 .. 65535"
 #define NAME_ALLOWED "letters, digits, '-', '_', '.'"
 
-extern const struct bus_ops bus_redis __attribute__((weak)), bus_nats __attribute__((weak));
+extern const struct bus_ops bus_nats __attribute__((weak));
 
 /* What is wrong is said once, here. */
 struct check {

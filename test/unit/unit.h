@@ -49,7 +49,8 @@
     ROW(users)           \
     ROW(timers)          \
     ROW(cluster_options) \
-    ROW(history)
+    ROW(history)         \
+    ROW(bus_redis)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
