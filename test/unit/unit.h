@@ -50,7 +50,8 @@
     ROW(timers)          \
     ROW(cluster_options) \
     ROW(history)         \
-    ROW(bus_redis)
+    ROW(bus_redis)       \
+    ROW(bus_nats)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
