@@ -219,6 +219,7 @@ static void discard(struct history *h)
         histories.engine.hold(histories.engine.arg, h->group, false);
     strike(h);
     line_free(&h->line);
+    line_free(&h->rest);
     line_free(&h->past);
     line_free(&h->ahead);
     mario_msg_free(&h->piece);

@@ -69,6 +69,7 @@ struct history {
     uint64_t last, floor;
     struct line line;
     uint32_t undelivered;
+    struct line rest;         /* undelivered from before numbers began anew: in front of all */
     struct history *next_due; /* of those with something to do */
     struct history *next_timed;
     bool is_due, is_timed;
@@ -143,7 +144,7 @@ void line_prepend(struct history *h, struct line *past);
 bool line_deliver(struct history *h);
 /* What need not be kept goes. */
 void line_trim(struct history *h, bool all);
-/* Numbers begin anew, behind `last` of this epoch. */
+/* Numbers begin anew, behind `last` of this epoch. What members have not got waits in `rest`. */
 void line_restart(struct history *h, uint64_t epoch, uint64_t last);
 /* Messages from `from` on as one, up to what members have, as many as go together; *to is the last number in it. The
  * caller has a reference. NULL: without memory, *to is from - 1; or nothing of them can be read. */

@@ -115,14 +115,19 @@ void line_append(struct history *h, struct kept *k)
     line_trim(h, false);
 }
 
+/* One is gone that the members have not got. */
+static void drop_undelivered(struct history *h)
+{
+    h->undelivered--;
+    history_count("cluster_dropped", 1);
+}
+
 /* One that nobody wants back any more, or that there is no room for. */
 static void drop_first(struct history *h, bool for_room)
 {
     struct kept *k = line_take(&h->line);
-    if (h->undelivered > h->line.count) { /* it is one that the members have not got */
-        h->undelivered--;
-        history_count("cluster_dropped", 1);
-    }
+    if (h->undelivered > h->line.count)
+        drop_undelivered(h);
     if (for_room && k->seq > h->floor)
         h->floor = k->seq;
     free(k);
@@ -146,10 +151,8 @@ void line_prepend(struct history *h, struct line *past)
         if (line_push(past, k))
             continue;
         h->floor = k->seq; /* without memory: nobody comes back to what is in front of it */
-        if (l->count - i <= h->undelivered) {
-            h->undelivered--;
-            history_count("cluster_dropped", 1);
-        }
+        if (l->count - i <= h->undelivered)
+            drop_undelivered(h);
     }
     free(l->at);
     *l = *past;
@@ -157,12 +160,22 @@ void line_prepend(struct history *h, struct line *past)
     line_trim(h, false);
 }
 
+/* k for the members. False if a ring is full. */
+static bool deliver(const struct history *h, const struct kept *k)
+{
+    struct history_message m = {.bytes = k->bytes, .len = k->len, .key = k->key, .keep = k->keep};
+    return k->len == 0 || history_deliver(h->group, &m, k->seq) == 0;
+}
+
 bool line_deliver(struct history *h)
 {
+    while (h->rest.count > 0) {
+        if (!deliver(h, line_at(&h->rest, 0)))
+            return false;
+        free(line_take(&h->rest));
+    }
     while (h->undelivered > 0) {
-        const struct kept *k = line_at(&h->line, h->line.count - h->undelivered);
-        struct history_message m = {.bytes = k->bytes, .len = k->len, .key = k->key, .keep = k->keep};
-        if (k->len > 0 && history_deliver(h->group, &m, k->seq) != 0)
+        if (!deliver(h, line_at(&h->line, h->line.count - h->undelivered)))
             return false;
         h->undelivered--;
     }
@@ -171,10 +184,16 @@ bool line_deliver(struct history *h)
 
 void line_restart(struct history *h, uint64_t epoch, uint64_t last)
 {
-    if (!line_deliver(h))
-        history_count("cluster_dropped", h->undelivered);
-    h->undelivered = 0;
-    line_clear(&h->line);
+    struct kept *k;
+    (void) line_deliver(h);
+    while ((k = line_take(&h->line)) != NULL) {
+        if (h->line.count >= h->undelivered)
+            free(k);
+        else if (line_push(&h->rest, k))
+            h->undelivered--;
+        else
+            drop_undelivered(h);
+    }
     line_clear(&h->past);
     mario_msg_free(&h->piece);
     h->epoch = epoch;

@@ -265,6 +265,8 @@ static enum step step(struct history *h, struct resume *r, uint64_t now)
         history_due(h);
         return STEP_DONE;
     }
+    if (h->rest.count > 0) /* that is not for new ones */
+        return STEP_FULL;
     if (r->next_seq == JUST_JOIN || r->next_seq > line_delivered(h)) {
         if (histories.house.join(r->id, r->group) != 0 && (errno == EAGAIN || errno == ENOMEM))
             return STEP_FULL;

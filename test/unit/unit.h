@@ -51,7 +51,8 @@
     ROW(cluster_options) \
     ROW(history)         \
     ROW(bus_redis)       \
-    ROW(bus_nats)
+    ROW(bus_nats)        \
+    ROW(history_engine)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
