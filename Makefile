@@ -241,7 +241,7 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	        $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e/ || exit 1; \
 	done
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 644 docs/mario.3 docs/mario_push.3 $(DESTDIR)$(PREFIX)/share/man/man3/
+	install -m 644 docs/mario.3 docs/mario_push.3 docs/mario_cluster.3 docs/mario_route.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
 clean: ## remove what was built
