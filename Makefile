@@ -149,7 +149,13 @@ $(CHAT):
 	@$(CC) -o $@ $(filter %.o,$^) $(filter $(CLUSTER) $(LIB),$^) $(LDFLAGS_ALL) $(if $(filter $(LIB),$^),$(CLUSTER_LIBS) $(LIBS))
 	@echo "  LD   $@"
 
-APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(CHAT)
+# maritcp as it is where neither engine's library was there to build with.
+$(B)/apps/maritcp-bare: $(call obj,$(MARITCP_SRC) $(wildcard mario/cluster/*.c)) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
+APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(B)/apps/maritcp-bare $(CHAT)
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread

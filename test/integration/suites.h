@@ -56,7 +56,8 @@
     ROW(push_batches) \
     ROW(push_hostile) \
     ROW(chat)         \
-    ROW(chat_client)
+    ROW(chat_client)  \
+    ROW(cluster_conf)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
