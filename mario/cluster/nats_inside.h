@@ -1,6 +1,6 @@
 /*
  * nats_inside.h: what the files of the NATS driver share: the bus (bus_nats.c), the subscriptions (nats_subs.c) and the
- * records of owners and nodes (nats_owner.c). All on the cluster's thread.
+ * records of owners and nodes (nats_jobs.h). All on the cluster's thread.
  *
  * Names: '.' parts a subject of NATS, so one in a prefix or a node's name is written '/', which those cannot have. Beside
  * the channels there are PREFIX:r:NODE:EPOCH.X, where answers to this node come to, X says to what; PREFIX:l:NODE, where it
@@ -85,7 +85,7 @@ bool nats_ask(struct bus *b, const char *subject, const void *bytes, size_t len,
 void nats_tell(struct bus *b, const char *subject, const void *bytes, size_t len);
 void nats_subject(const char *name, char *subject, size_t size); /* '.' to '/' */
 
-/* ---- nats_owner.c ---- */
+/* ---- nats_jobs.c: owners and nodes ---- */
 
 /* NULL without memory. */
 struct nats_owners *nats_owners_create(struct bus *b);
