@@ -87,7 +87,9 @@ static void let_go(struct nats_link *l, natsConnection *nc)
     struct nats_corpse *c = nc == NULL ? NULL : malloc(sizeof *c);
     if (c != NULL)
         *c = (struct nats_corpse){.nc = nc, .subs = l->buried, .n = l->buried_n};
-    else if (nc != NULL) /* it is never freed then */
+    else
+        free(l->buried);
+    if (c == NULL && nc != NULL) /* it is never freed then */
         natsConnection_Close(nc);
     l->buried = NULL;
     l->buried_n = 0;
