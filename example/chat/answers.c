@@ -32,11 +32,8 @@ static void on_welcome(const struct packet *p)
         note("welcome, %s; /help tells what there is", word_text(me.name).text);
     else
         note("connected again");
-    for (uint32_t i = 0; i < me.room_count; i++) {
-        if (w->since != me.since)
-            me.rooms[i].is_known = false; /* another server, which counts its lines anew */
-        request(CHAT_JOIN, me.rooms[i].name, NULL);
-    }
+    for (uint32_t i = 0; i < me.room_count; i++)
+        request_room(&me.rooms[i]);
     me.since = w->since;
 }
 
@@ -49,9 +46,11 @@ static void on_joined(const struct packet *p)
         r = room_choose(j->room);
     if (r == NULL)
         return;
-    if (!r->is_known)
+    if (j->epoch != 0 && (!r->is_known || r->epoch != j->epoch)) { /* or all lines count anew */
         r->seen = j->first - 1;
-    r->is_known = true;
+        r->epoch = j->epoch;
+        r->is_known = true;
+    }
     note("you are in #%s, with %u in all", word_text(j->room).text, j->members);
 }
 
@@ -68,12 +67,14 @@ static void on_said(const struct packet *p)
 {
     const struct chat_said *s = (const struct chat_said *) p->data;
     struct room *r = room_find(s->room);
-    if (r == NULL || (r->is_known && s->number <= r->seen))
+    bool has_number = s->number != 0;
+    if (r == NULL || (has_number && r->is_known && s->number <= r->seen))
         return; /* shown before the connection was lost */
     if (r->is_known && s->number > r->seen + 1)
-        note("%u lines of #%s are missing here", s->number - r->seen - 1, word_text(s->room).text);
-    r->seen = s->number;
-    r->is_known = true;
+        note("%llu lines of #%s are missing here", (unsigned long long) (s->number - r->seen - 1),
+             word_text(s->room).text);
+    if (has_number)
+        r->seen = s->number;
     screen_print("%s%s #%s%s %s<%s>%s %.*s", screen_dim(), clock_of(s->time).text, word_text(s->room).text,
                  screen_plain(), color_of(s->from), word_text(s->from).text, screen_plain(),
                  (int) (p->len - sizeof *s), s->text);
@@ -92,6 +93,8 @@ static void on_told(const struct packet *p)
 static void on_presence(const struct packet *p)
 {
     const struct chat_presence *s = (const struct chat_presence *) p->data;
+    if (room_find(s->room) == NULL)
+        return;
     note("%s has %s #%s", word_text(s->user).text, s->here ? "come to" : "left", word_text(s->room).text);
 }
 

@@ -22,7 +22,8 @@
 enum chat_request {
     CHAT_LOGIN =
         0x0001, /* chat_word: my name -> WELCOME, or SORRY: try again. Whoever had it until now gets BYE */
-    CHAT_JOIN = 0x0002,  /* chat_word: a room -> JOINED, the lines from .first on, then what is said there */
+    CHAT_JOIN =
+        0x0002, /* chat_word or chat_join: a room -> JOINED, the lines from .first on, then what is said there */
     CHAT_LEAVE = 0x0003, /* chat_word: a room -> LEFT */
     CHAT_SAY = 0x0004,   /* chat_words: a room -> SAID to all who are in it, me too */
     CHAT_TELL = 0x0005,  /* chat_words: a user -> TOLD to him and to me */
@@ -71,24 +72,32 @@ struct chat_words {
     char text[];
 } __attribute__((packed));
 
+/* Where I was in a room: what was said since then is to come, as far as it is still there. All 0: I was not there. */
+struct chat_join {
+    char room[CHAT_NAME];
+    uint64_t epoch; /* of its JOINED */
+    uint64_t seen;  /* the last line that I have */
+} __attribute__((packed));
+
 struct chat_welcome {
-    uint64_t
-        since; /* when this server began, in microseconds of 1970: another number, and all lines count anew */
+    uint64_t since; /* when this server began, in microseconds of 1970 */
 } __attribute__((packed));
 
 struct chat_joined {
     char room[CHAT_NAME];
-    uint32_t first;   /* the number of the line that comes next: one of those that were said before, */
-    uint32_t next;    /* up to this one, which is still to be said */
+    uint64_t
+        epoch; /* of the numbers: another one, and all lines count anew. 0: you were in, nothing follows */
+    uint64_t first;   /* the number of the line that comes next: one of those that were said before, */
+    uint64_t next;    /* up to this one, which is still to be said */
     uint32_t members; /* you too */
 } __attribute__((packed));
 
 /* The lines of a room have numbers, without a gap, and everybody gets them in this order. A gap is what you were too
- * slow to read. */
+ * slow to read. Number 0: said while a cluster's bus was away, for those at the same server alone. */
 struct chat_said {
     char room[CHAT_NAME];
     char from[CHAT_NAME];
-    uint32_t number; /* from 1 on */
+    uint64_t number; /* from 1 on */
     uint32_t time;   /* seconds since 1970 */
     char text[];
 } __attribute__((packed));

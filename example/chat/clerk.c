@@ -7,6 +7,7 @@
  */
 #include "clerk.h"
 
+#include "far.h"
 #include "hall.h"
 #include "words.h"
 
@@ -90,18 +91,27 @@ void clerk_tell(struct command *cmd)
     put(cmd, UINT32_MAX);
 }
 
-/* All that waits; waits for it. NULL: nothing will come any more. */
-static struct command *take_all(void)
+/* All that waits, in *all; waits for it, for at most ms. False: nothing will come any more. */
+static bool take_all(uint32 ms, struct command **all)
 {
+    struct timespec until;
+    sint32 code = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&inbox.mutex);
-    while (inbox.first == NULL && !inbox.stops)
-        pthread_cond_wait(&inbox.filled, &inbox.mutex);
-    struct command *first = inbox.first;
+    while (inbox.first == NULL && !inbox.stops && code == 0)
+        code = ms == UINT32_MAX ? pthread_cond_wait(&inbox.filled, &inbox.mutex)
+                                : pthread_cond_timedwait(&inbox.filled, &inbox.mutex, &until);
+    *all = inbox.first;
     inbox.first = NULL;
     inbox.last = &inbox.first;
     inbox.waiting = 0;
+    bool more = *all != NULL || !inbox.stops;
     pthread_mutex_unlock(&inbox.mutex);
-    return first;
+    return more;
 }
 
 static void *work(void *unused)
@@ -110,7 +120,7 @@ static void *work(void *unused)
     struct command *cmd, *next;
     (void) unused;
     mario_log_name(qlog, "clerk");
-    while ((cmd = take_all()) != NULL) {
+    while (take_all(far_sweep(), &cmd)) {
         for (; cmd != NULL; cmd = next) {
             next = cmd->next;
             hall_serve(cmd, qlog);

@@ -14,8 +14,9 @@
 
 #include "chat_protocol.h"
 
-/* What the clerk is told besides the requests of chat_protocol.h. */
-enum { COMMAND_ARRIVED = 0xff01, COMMAND_GONE = 0xff02 };
+/* What the clerk is told besides the requests of chat_protocol.h and far.h. IN, NOT_IN: it got into the room, by
+ * way of the cluster, or did not. */
+enum { COMMAND_ARRIVED = 0xff01, COMMAND_GONE = 0xff02, COMMAND_IN = 0xff03, COMMAND_NOT_IN = 0xff04 };
 
 struct guest;
 struct seat;
@@ -41,7 +42,8 @@ struct guest {
     /* Its worker's: how much it may still say. */
     uint64 refilled; /* milliseconds */
     uint32 may_say;
-    uint32 refused; /* in a row */
+    uint32 refused;   /* in a row */
+    bool is_replaced; /* told so, and ended; before GONE */
 
     /* The clerk's. */
     struct guest *next_of_user;

@@ -2,9 +2,9 @@
  * client.c: a person's client: the terminal on one side, the server on the other; the connection that comes again
  * when it was lost. One thread.
  *
- *     chat-client [-s HOST:PORT] [-r ROOM] [NAME]
+ *     chat-client [-s HOST:PORT[,HOST:PORT...]] [-r ROOM] [NAME]
  *
- * Without -s 127.0.0.1:8085, without -r the room lobby, without NAME $USER. Exit code 0: left as was asked; 1: could
+ * Several addresses are servers of a cluster: when one is lost the next is tried. Without -s 127.0.0.1:8085, without -r the room lobby, without NAME $USER. Exit code 0: left as was asked; 1: could
  * not come or stay; 2: bad usage.
  */
 #include <errno.h>
@@ -22,7 +22,9 @@
 
 enum { EXIT_USAGE = 2, RETRY_FIRST_MS = 500, RETRY_MAX_MS = 30000, LOGIN_AGAIN_MS = 1000, QUIT_MS = 5000 };
 
-static struct link_address server;
+static struct link_address servers[LINK_SERVERS];
+static uint32_t server_count, server; /* which is tried */
+static uint32_t failures;             /* in a row */
 static const char *server_name = "127.0.0.1:8085";
 /* Milliseconds of now_ms(); 0 = none. */
 static uint64_t retry_at, login_at, quit_until;
@@ -95,6 +97,7 @@ void welcomed(void)
 {
     me.welcome = true;
     retry_ms = RETRY_FIRST_MS;
+    failures = 0;
 }
 
 void log_in_later(void)
@@ -108,6 +111,13 @@ void request(enum chat_request what, const char *word, const char *text)
         note("no memory: that was not sent");
 }
 
+void request_room(const struct room *r)
+{
+    struct chat_join where = {.epoch = r->is_known ? r->epoch : 0, .seen = r->is_known ? r->seen : 0};
+    if (!link_put(&me.link, CHAT_JOIN, r->name, (const char *) &where + CHAT_NAME, sizeof where - CHAT_NAME))
+        note("no memory: that was not sent");
+}
+
 static void lost(const char *why)
 {
     link_close(&me.link);
@@ -117,7 +127,10 @@ static void lost(const char *why)
         me.ends = true;
         return;
     }
-    if (me.since == 0) { /* it may be a wrong address: better said at once than tried for ever */
+    server = (server + 1) % server_count;
+    failures++;
+    if (me.since == 0 &&
+        failures >= server_count) { /* a wrong address? better said at once than tried for ever */
         note("cannot connect to %s: %s", server_name, why);
         me.exit_code = 1;
         me.ends = true;
@@ -133,7 +146,7 @@ static void lost(const char *why)
 static void come(void)
 {
     retry_at = 0;
-    if (link_connect(&me.link, &server) != 0)
+    if (link_connect(&me.link, &servers[server]) != 0)
         lost(strerror(errno));
     else
         request(CHAT_LOGIN, me.name, NULL);
@@ -242,7 +255,8 @@ static void turn(void)
 
 static int usage(const char *why)
 {
-    fprintf(stderr, "chat-client: %s\nusage: chat-client [-s HOST:PORT] [-r ROOM] [NAME]\n", why);
+    fprintf(stderr, "chat-client: %s\nusage: chat-client [-s HOST:PORT[,HOST:PORT...]] [-r ROOM] [NAME]\n",
+            why);
     return EXIT_USAGE;
 }
 
@@ -261,7 +275,7 @@ int main(int argc, char **argv)
         name = argv[optind];
     if (name == NULL || !word_make(me.name, name) || !word_make(room, room_name))
         return usage("a name is 1 to 12 letters, digits, - and _");
-    const char *wrong = link_resolve(server_name, &server);
+    const char *wrong = link_resolve(server_name, servers, &server_count);
     if (wrong != NULL)
         return usage(wrong);
     srandom((unsigned) (now_ms() ^ (uint64_t) getpid()));

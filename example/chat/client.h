@@ -12,8 +12,9 @@
 
 struct room {
     char name[CHAT_NAME];
-    uint32_t seen; /* the number of the last line shown */
-    bool is_known; /* seen means something */
+    uint64_t epoch; /* of the numbers, as JOINED said */
+    uint64_t seen;  /* the number of the last line shown */
+    bool is_known;  /* seen means something */
 };
 
 extern struct client {
@@ -41,6 +42,8 @@ struct room *room_choose(const char name[CHAT_NAME]);
 
 /* Put a request behind what waits: a name or NULL, a text or NULL. */
 void request(enum chat_request what, const char *word, const char *text);
+/* Ask for the room, and what was said since we were there. */
+void request_room(const struct room *r);
 /* Connected and logged in; not this time; that was the last word. */
 void welcomed(void);
 void log_in_later(void);

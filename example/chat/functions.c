@@ -5,12 +5,18 @@
 #include "functions.h"
 
 #include "clerk.h"
+#include "far.h"
+#include "hall.h"
+#include "mario/mario_cluster.h"
 #include "words.h"
+
+#pragma weak mario_cluster_ask_user
 
 enum {
     WAITING_MESSAGES = 256, /* that may wait for a slow reader; then the oldest are dropped */
     WAITING_BYTES = 262144,
     BURST = 10,        /* seconds' worth of requests at once */
+    REPLACED = 1,      /* err_type of a connection that was told so */
     REFUSALS_MAX = 100 /* requests beyond that in a row, and the connection ends */
 };
 
@@ -73,12 +79,46 @@ static sint32 ping(CONN *c, void *unused)
     return mario_timer(c, settings.ping_s * 1000, ping, NULL);
 }
 
+/* What waits while the others are told. */
+struct login {
+    uint64 id, user;
+};
+
+static sint32 bind_now(CONN *c, void *arg)
+{
+    struct login *l = arg;
+    sint32 code = c == NULL ? 0 : mario_bind(c, l->user, MARIO_BIND_KICK_OLD, 1);
+    free(l);
+    return code;
+}
+
+/* The cluster's thread: all who have somebody of that name have answered, so they have heard of the kick before. */
+static void all_are_told(void *arg, uint64 n)
+{
+    struct login *l = arg;
+    (void) n;
+    if (mario_run(l->id, bind_now, l) != 0)
+        free(l); /* its timer ends it */
+}
+
 /* Bind c to the user; the connection that has the name until now is told, and ends. What is ordered of a user before
  * binding to him reaches only those who were bound before, so c does not get its own good-bye. Of two logins at the
- * same time the one that binds last stays. */
+ * same time the one that binds last stays. On another server the word must be there before the bind, which ends what it
+ * finds without one. */
 static bool take_name(CONN *c, uint64 user)
 {
-    return mario_kick_user(user, 0, replaced) == 0 && mario_bind(c, user, MARIO_BIND_KICK_OLD, 1) == 0;
+    if (mario_kick_user(user, REPLACED, replaced) != 0)
+        return false;
+    if (!far_is_on())
+        return mario_bind(c, user, MARIO_BIND_KICK_OLD, 1) == 0;
+    struct login *l = malloc(sizeof *l);
+    if (l == NULL)
+        return false;
+    *l = (struct login){.id = mario_conn_id(c), .user = user};
+    if (mario_cluster_ask_user(user, all_are_told, l) == 0)
+        return true;
+    free(l);
+    return false;
 }
 
 static sint32 chat_login(CONN *c)
@@ -135,14 +175,20 @@ static bool may_ask(struct guest *g)
     return true;
 }
 
-/* What belongs to a request: a name, and a text behind it. */
+/* What belongs to a request: a name, and a text behind it, or, if it is so, where somebody was. */
 static const struct request {
     uint16 what;
     bool has_word, has_text, is_free; /* free: it does not count */
+    uint16 more;                      /* bytes that may stand behind the name */
 } requests[] = {
-    {CHAT_JOIN, true, false, false},   {CHAT_LEAVE, true, false, false}, {CHAT_SAY, true, true, false},
-    {CHAT_TELL, true, true, false},    {CHAT_NAMES, true, false, false}, {CHAT_WHO, true, false, false},
-    {CHAT_ROOMS, false, false, false}, {CHAT_QUIT, false, false, true},
+    {CHAT_JOIN, true, false, false, sizeof(struct chat_join) - CHAT_NAME},
+    {CHAT_LEAVE, true, false, false, 0},
+    {CHAT_SAY, true, true, false, 0},
+    {CHAT_TELL, true, true, false, 0},
+    {CHAT_NAMES, true, false, false, 0},
+    {CHAT_WHO, true, false, false, 0},
+    {CHAT_ROOMS, false, false, false, 0},
+    {CHAT_QUIT, false, false, true, 0},
 };
 
 enum { REQUESTS = sizeof requests / sizeof requests[0] };
@@ -163,10 +209,10 @@ static sint32 chat_request(CONN *c)
     const struct chat_words *data = (const struct chat_words *) (c->in_buf + SIZE_OF_HEAD);
     uint32 needed = SIZE_OF_HEAD + (r->has_word ? CHAT_NAME : 0);
     struct guest *g = c->user;
-    if (g == NULL || c->in_buf_len < needed)
+    if (g == NULL || far_is_ear(g) || c->in_buf_len < needed)
         return -1;
-    uint32 len = c->in_buf_len - needed; /* of the text */
-    if (r->has_text ? len < 1 || len > CHAT_TEXT : len != 0)
+    uint32 len = c->in_buf_len - needed; /* of what is behind the name */
+    if (r->has_text ? len < 1 || len > CHAT_TEXT : len != 0 && len != r->more)
         return -1;
     if ((r->has_word && word_number(data->word) == 0) || (r->has_text && !text_is_clean(data->text, len)))
         return -1;
@@ -192,8 +238,10 @@ static sint32 chat_disconnected(CONN *c)
 {
     struct guest *g = c->user;
     c->user = NULL;
-    if (g != NULL)
-        clerk_tell(g->gone); /* the guest is the clerk's from here on */
+    if (g == NULL || far_is_ear(g))
+        return 0;
+    g->is_replaced = c->err_type == REPLACED;
+    clerk_tell(g->gone); /* the guest is the clerk's from here on */
     return 0;
 }
 
@@ -214,6 +262,7 @@ sint32 functions_register(const struct chat_settings *s)
     settings = *s;
     clock_gettime(CLOCK_REALTIME, &now);
     since = (uint64) now.tv_sec * 1000000 + (uint64) now.tv_nsec / 1000;
+    hall_setup(since);
     sint32 wrong = regist_stx(CHAT_STX);
     wrong |= regist_connected_func(chat_connected) | regist_disconnected_func(chat_disconnected);
     wrong |= regist_bound_func(chat_bound);

@@ -7,6 +7,7 @@
  */
 #include "hall.h"
 
+#include "far.h"
 #include "post.h"
 #include "table.h"
 #include "words.h"
@@ -28,7 +29,8 @@ struct room {
     struct seat *seats;
     uint32 members;
     uint64 emptied; /* the emptyings' count when the last one left */
-    uint32 next;    /* the number of the line to be said next */
+    /* Without other servers; else the cluster has them. */
+    uint64 next; /* the number of the line to be said next */
     /* Line n is in lines[n % CHAT_HISTORY]: the very message that the members got, kept to be sent again. */
     struct mario_msg *lines[CHAT_HISTORY];
 };
@@ -36,6 +38,7 @@ struct room {
 struct seat {
     struct guest *guest;
     struct room *room;
+    bool is_coming; /* the cluster is still taking it in */
     struct seat *next_of_guest;
     struct seat *prev_in_room, *next_in_room;
 };
@@ -44,6 +47,7 @@ static struct table users, rooms;
 static uint64 emptyings;
 static uint32 room_count;
 /* Clerk (w), master (r), relaxed. */
+static uint64 epoch; /* of the lines' numbers here; set once, by main */
 static uint64 users_here, lines_said, rooms_used;
 
 static void count(uint64 *counter, sint64 change)
@@ -60,7 +64,7 @@ static void sorry(const struct command *cmd, enum chat_why why)
 
 /* ---- Rooms and seats ---- */
 
-static uint32 first_line(const struct room *r)
+static uint64 first_line(const struct room *r)
 {
     return r->next > CHAT_HISTORY ? r->next - CHAT_HISTORY : 1;
 }
@@ -97,14 +101,16 @@ static struct room *room_get(const char name[CHAT_NAME])
     if (r != NULL)
         return r;
     if (room_count == ROOMS_MAX) {
-        r = longest_empty();
+        r = far_is_on() ? NULL : longest_empty(); /* others may be in it there */
         if (r == NULL)
             return NULL;
         room_destroy(r);
     }
     r = calloc(1, sizeof *r);
-    if (r == NULL)
+    if (r == NULL || (far_is_on() && !far_keep_lines(number))) {
+        free(r);
         return NULL;
+    }
     r->node.number = number;
     memcpy(r->name, name, CHAT_NAME);
     r->next = 1;
@@ -137,7 +143,9 @@ static bool is_there_twice(const struct guest *g, const struct room *r)
 static void announce(struct room *r, const struct guest *g, bool here)
 {
     struct chat_presence p = {.here = here};
-    if (r->members > PRESENCE_MAX || is_there_twice(g, r))
+    uint64 group = far_is_on() ? far_presence(r->node.number) : r->node.number;
+    uint32 members = far_is_on() ? far_members(r->node.number) : r->members;
+    if (members > PRESENCE_MAX || is_there_twice(g, r) || (!here && g->is_replaced))
         return;
     memcpy(p.room, r->name, CHAT_NAME);
     memcpy(p.user, g->name, CHAT_NAME);
@@ -145,7 +153,7 @@ static void announce(struct room *r, const struct guest *g, bool here)
     if (m == NULL)
         return;
     mario_msg_key(m, g->user ^ r->node.number * 0x9e3779b97f4a7c15u); /* of this user in this room; */
-    post_room(r->node.number, m, g->id); /* were it 0, it would have no key, and only not be coalesced */
+    post_room(group, m, g->id); /* were it 0, it would have no key, and only not be coalesced */
     mario_msg_free(&m);
 }
 
@@ -223,10 +231,48 @@ static void gone(struct command *cmd)
     clerk_free_guest(g);
 }
 
-static void send_history(const struct guest *g, struct room *r)
+/* JOINED, and the lines from `first` on. */
+static void send_history(const struct guest *g, struct room *r, uint64 first)
 {
-    for (uint32 n = first_line(r); n < r->next; n++)
+    struct chat_joined j = {.epoch = epoch, .first = first, .next = r->next, .members = r->members};
+    memcpy(j.room, r->name, CHAT_NAME);
+    post_answer(g->id, CHAT_JOINED, &j, sizeof j);
+    for (uint64 n = first; n < r->next; n++)
         post_send(g->id, r->lines[n % CHAT_HISTORY]);
+}
+
+/* The first line that cmd's guest is to get: he may have been there before. */
+static uint64 first_for(const struct command *cmd, const struct room *r)
+{
+    uint64 was[2] = {0, 0}, first = first_line(r); /* epoch and line */
+    memcpy(was, cmd->text, cmd->len);
+    return was[0] == epoch && was[1] >= first && was[1] < r->next ? was[1] + 1 : first;
+}
+
+/* Into the library's groups. */
+static bool enter(const struct command *cmd, const struct room *r)
+{
+    uint64 was[2] = {0, 0}; /* epoch and line */
+    if (!far_is_on())
+        return post_join(cmd->guest->id, r->node.number);
+    memcpy(was, cmd->text, cmd->len);
+    return post_join(cmd->guest->id, far_presence(r->node.number)) &&
+           far_join(cmd->guest, r->node.number, was[0], was[1]);
+}
+
+static void leave_groups(const struct guest *g, const struct room *r)
+{
+    post_leave(g->id, r->node.number);
+    if (far_is_on())
+        post_leave(g->id, far_presence(r->node.number));
+}
+
+/* JOINED for who is in already: he has the lines. */
+static void tell_of_room(const struct guest *g, const struct room *r)
+{
+    struct chat_joined j = {.members = far_is_on() ? far_members(r->node.number) : r->members};
+    memcpy(j.room, r->name, CHAT_NAME);
+    post_answer(g->id, CHAT_JOINED, &j, sizeof j);
 }
 
 static void join(struct command *cmd)
@@ -242,21 +288,40 @@ static void join(struct command *cmd)
     if (!is_in) {
         r = room_get(cmd->word);
         s = malloc(sizeof *s);
-        if (r == NULL || s == NULL || !post_join(g->id, r->node.number)) {
+        if (r == NULL || s == NULL || !enter(cmd, r)) {
             free(s);
             sorry(cmd, CHAT_WHY_BUSY);
             return;
         }
         seat_take(s, g, r);
+        s->is_coming = far_is_on();
     }
-    /* Whoever is in already has the lines. */
-    struct chat_joined j = {.first = is_in ? r->next : first_line(r), .next = r->next, .members = r->members};
-    memcpy(j.room, r->name, CHAT_NAME);
-    post_answer(g->id, CHAT_JOINED, &j, sizeof j);
-    if (!is_in) {
-        send_history(g, r);
+    if (is_in)
+        tell_of_room(g, r);
+    else if (!far_is_on())
+        send_history(g, r, first_for(cmd, r));
+    if (!is_in)
         announce(r, g, true);
-    }
+}
+
+static void in(struct command *cmd)
+{
+    const struct room *r = table_find(&rooms, word_number(cmd->word));
+    struct seat *s = r == NULL ? NULL : seat_of(cmd->guest, r);
+    if (s != NULL)
+        s->is_coming = false;
+}
+
+static void not_in(struct command *cmd)
+{
+    struct room *r = table_find(&rooms, word_number(cmd->word));
+    struct seat *s = r == NULL ? NULL : seat_of(cmd->guest, r);
+    if (s == NULL)
+        return;
+    leave_groups(cmd->guest, r);
+    seat_give_up(s);
+    cmd->what = CHAT_JOIN;
+    sorry(cmd, CHAT_WHY_BUSY);
 }
 
 /* The seat of cmd's guest in cmd's room; NULL after an answer. */
@@ -275,7 +340,11 @@ static void leave(struct command *cmd)
     struct seat *s = own_seat(cmd);
     if (s == NULL)
         return;
-    post_leave(cmd->guest->id, s->room->node.number);
+    if (s->is_coming) { /* what takes it in would come after what takes it out */
+        sorry(cmd, CHAT_WHY_BUSY);
+        return;
+    }
+    leave_groups(cmd->guest, s->room);
     seat_give_up(s);
     memcpy(w.word, cmd->word, CHAT_NAME);
     post_answer(cmd->guest->id, CHAT_LEFT, &w, sizeof w);
@@ -292,18 +361,24 @@ static void say(struct command *cmd)
     struct room *r = s->room;
     memcpy(said->room, r->name, CHAT_NAME);
     memcpy(said->from, cmd->guest->name, CHAT_NAME);
-    said->number = r->next;
+    said->number = far_is_on() ? 0 : r->next;
     said->time = (uint32) time(NULL);
     memcpy(said->text, cmd->text, cmd->len);
     struct mario_msg *m = post_make(CHAT_SAID, bytes, sizeof *said + cmd->len);
+    if (m != NULL && far_is_on())
+        far_number(m);
     if (m == NULL || !post_room(r->node.number, m, 0)) {
         mario_msg_free(&m);
         sorry(cmd, CHAT_WHY_BUSY);
         return;
     }
-    struct mario_msg **place = &r->lines[r->next++ % CHAT_HISTORY];
-    mario_msg_free(place);
-    *place = m;
+    if (far_is_on()) {
+        mario_msg_free(&m);
+    } else {
+        struct mario_msg **place = &r->lines[r->next++ % CHAT_HISTORY];
+        mario_msg_free(place);
+        *place = m;
+    }
     count(&lines_said, 1);
 }
 
@@ -313,7 +388,8 @@ static void tell(struct command *cmd)
     unsigned char bytes[sizeof(struct chat_told) + CHAT_TEXT];
     struct chat_told *told = (struct chat_told *) bytes;
     uint64 user = word_number(cmd->word);
-    if (mario_user_count(user) == 0) {
+    bool is_here = mario_user_count(user) > 0;
+    if (!is_here && !far_is_on()) {
         sorry(cmd, CHAT_WHY_NOBODY);
         return;
     }
@@ -324,6 +400,8 @@ static void tell(struct command *cmd)
     struct mario_msg *m = post_make(CHAT_TOLD, bytes, sizeof *told + cmd->len);
     if (m != NULL)
         mario_msg_keep(m); /* what is meant for one is not dropped because many others talk */
+    if (m != NULL && !is_here)
+        mario_msg_receipt(m, cmd->guest->id); /* if he is nowhere the speaker is told (far.c) */
     if (m == NULL || !post_user(user, m))
         sorry(cmd, CHAT_WHY_BUSY);
     else if (user != cmd->guest->user)
@@ -331,46 +409,42 @@ static void tell(struct command *cmd)
     mario_msg_free(&m);
 }
 
-static void names(struct command *cmd)
+/* ---- Lists: what there is here; 0: no such room, no such user ---- */
+
+static size_t list_names(const char word[CHAT_NAME], unsigned char *bytes)
 {
-    static unsigned char bytes[sizeof(struct chat_named) + CHAT_SHOWN * CHAT_NAME];
     struct chat_named *named = (struct chat_named *) bytes;
-    const struct room *r = table_find(&rooms, word_number(cmd->word));
+    const struct room *r = table_find(&rooms, word_number(word));
     uint32 n = 0;
-    if (r == NULL) {
-        sorry(cmd, CHAT_WHY_NOBODY);
-        return;
-    }
+    if (r == NULL)
+        return 0;
     memcpy(named->room, r->name, CHAT_NAME);
     named->members = r->members;
     for (const struct seat *s = r->seats; s != NULL && n < CHAT_SHOWN; s = s->next_in_room)
         memcpy(named->names[n++], s->guest->name, CHAT_NAME);
-    post_answer(cmd->guest->id, CHAT_NAMED, bytes, sizeof *named + n * CHAT_NAME);
+    return sizeof *named + n * CHAT_NAME;
 }
 
 /* The user's newest connection tells. */
-static void who(struct command *cmd)
+static size_t list_user(const char word[CHAT_NAME], unsigned char *bytes)
 {
-    unsigned char bytes[sizeof(struct chat_found) + CHAT_SEATS * CHAT_NAME];
     struct chat_found *found = (struct chat_found *) bytes;
-    const struct user *u = table_find(&users, word_number(cmd->word));
+    const struct user *u = table_find(&users, word_number(word));
     uint32 n = 0;
-    if (u == NULL) {
-        sorry(cmd, CHAT_WHY_NOBODY);
-        return;
-    }
-    memcpy(found->user, cmd->word, CHAT_NAME);
+    if (u == NULL)
+        return 0;
+    memcpy(found->user, word, CHAT_NAME);
     found->since = u->guests->since;
     for (const struct seat *s = u->guests->seats; s != NULL; s = s->next_of_guest)
         memcpy(found->rooms[n++], s->room->name, CHAT_NAME);
-    post_answer(cmd->guest->id, CHAT_FOUND, bytes, sizeof *found + n * CHAT_NAME);
+    return sizeof *found + n * CHAT_NAME;
 }
 
-static void list_rooms(struct command *cmd)
+static size_t list_rooms(const char word[CHAT_NAME], unsigned char *bytes)
 {
-    static unsigned char bytes[sizeof(struct chat_listed) + CHAT_SHOWN * sizeof(struct chat_listed_room)];
     struct chat_listed *listed = (struct chat_listed *) bytes;
     uint32 n = 0;
+    (void) word;
     for (uint32 i = 0; i < 1u << TABLE_BITS && n < CHAT_SHOWN; i++) {
         for (struct node *node = rooms.chains[i]; node != NULL && n < CHAT_SHOWN; node = node->next) {
             const struct room *r = (const struct room *) node;
@@ -381,7 +455,54 @@ static void list_rooms(struct command *cmd)
         }
     }
     listed->rooms = (uint32) rooms_used;
-    post_answer(cmd->guest->id, CHAT_LISTED, bytes, sizeof *listed + n * sizeof listed->each[0]);
+    return sizeof *listed + n * sizeof listed->each[0];
+}
+
+static const struct list {
+    uint16 what, answer;
+    size_t (*make)(const char word[CHAT_NAME], unsigned char *bytes);
+} lists[] = {{CHAT_NAMES, CHAT_NAMED, list_names},
+             {CHAT_WHO, CHAT_FOUND, list_user},
+             {CHAT_ROOMS, CHAT_LISTED, list_rooms}};
+
+enum { LISTS = sizeof lists / sizeof lists[0] };
+
+static unsigned char list_bytes[sizeof(struct chat_listed) + CHAT_SHOWN * sizeof(struct chat_listed_room)];
+
+/* The row for this request; NULL: it asks for no list. */
+static const struct list *list_for(uint16 what)
+{
+    for (uint32 i = 0; i < LISTS; i++) {
+        if (lists[i].what == what)
+            return &lists[i];
+    }
+    return NULL;
+}
+
+static void list(struct command *cmd)
+{
+    const struct list *l = list_for(cmd->what);
+    size_t n = l->make(cmd->word, list_bytes);
+    if (far_ask(cmd, list_bytes, n))
+        return; /* answered when the others have */
+    if (n == 0)
+        sorry(cmd, CHAT_WHY_NOBODY);
+    else
+        post_answer(cmd->guest->id, l->answer, list_bytes, n);
+}
+
+/* Another clerk asks. */
+static void far_asked(struct command *cmd)
+{
+    const struct far_ask *ask = (const struct far_ask *) cmd->text;
+    const struct list *l = list_for(ask->what);
+    if (l != NULL)
+        far_tell(ask, list_bytes, l->make(ask->word, list_bytes));
+}
+
+static void far_answered(struct command *cmd)
+{
+    far_take((const struct far_answer *) cmd->text, cmd->len);
 }
 
 static void quit(struct command *cmd)
@@ -396,9 +517,10 @@ static const struct {
     uint16 what;
     void (*serve)(struct command *cmd);
 } commands[] = {
-    {COMMAND_ARRIVED, arrived}, {CHAT_JOIN, join},    {CHAT_LEAVE, leave}, {CHAT_SAY, say},
-    {CHAT_TELL, tell},          {CHAT_NAMES, names},  {CHAT_WHO, who},     {CHAT_ROOMS, list_rooms},
-    {CHAT_QUIT, quit},          {COMMAND_GONE, gone},
+    {COMMAND_ARRIVED, arrived}, {CHAT_JOIN, join},          {CHAT_LEAVE, leave}, {CHAT_SAY, say},
+    {CHAT_TELL, tell},          {CHAT_NAMES, list},         {CHAT_WHO, list},    {CHAT_ROOMS, list},
+    {CHAT_QUIT, quit},          {COMMAND_GONE, gone},       {COMMAND_IN, in},    {COMMAND_NOT_IN, not_in},
+    {FAR_ASK, far_asked},       {FAR_ANSWER, far_answered},
 };
 
 void hall_serve(struct command *cmd, LOG_QUEUE *qlog)
@@ -411,6 +533,11 @@ void hall_serve(struct command *cmd, LOG_QUEUE *qlog)
         }
     }
     free(cmd);
+}
+
+void hall_setup(uint64 since)
+{
+    epoch = since;
 }
 
 void hall_clear(void)

@@ -9,6 +9,9 @@
 /* Do what cmd says and free it; with COMMAND_GONE its guest too. */
 void hall_serve(struct command *cmd, LOG_QUEUE *qlog);
 
+/* Main, before the clerk starts: what lines' numbers count from, when there are no other servers. */
+void hall_setup(uint64 since);
+
 /* Forget all rooms, when the last guest has gone. */
 void hall_clear(void);
 

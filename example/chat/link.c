@@ -17,7 +17,7 @@
 
 enum { AT_ONCE = 4096 }; /* room to receive into */
 
-const char *link_resolve(const char *text, struct link_address *address)
+static const char *resolve(const char *text, struct link_address *address)
 {
     char host[256];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *found;
@@ -34,6 +34,24 @@ const char *link_resolve(const char *text, struct link_address *address)
     address->len = found->ai_addrlen;
     freeaddrinfo(found);
     return NULL;
+}
+
+const char *link_resolve(const char *text, struct link_address addresses[LINK_SERVERS], uint32_t *count)
+{
+    char one[300];
+    *count = 0;
+    for (size_t n;; text += n + 1) {
+        n = strcspn(text, ",");
+        snprintf(one, sizeof one, "%.*s", (int) n, text);
+        if (*count == LINK_SERVERS)
+            return "too many servers";
+        const char *wrong = resolve(one, &addresses[*count]);
+        if (wrong != NULL)
+            return wrong;
+        ++*count;
+        if (text[n] == '\0')
+            return NULL;
+    }
 }
 
 void link_init(struct link *l)

@@ -18,8 +18,11 @@ struct link_address {
     socklen_t len;
 };
 
-/* "HOST:PORT", "[IPV6]:PORT". NULL, or what is wrong with it. May ask a name server. */
-const char *link_resolve(const char *text, struct link_address *address);
+#define LINK_SERVERS 16u
+
+/* "HOST:PORT", "[IPV6]:PORT", several separated by commas: at most LINK_SERVERS. NULL, or what is wrong with it. May ask a
+ * name server. */
+const char *link_resolve(const char *text, struct link_address addresses[LINK_SERVERS], uint32_t *count);
 
 struct bytes {
     unsigned char *data;

@@ -72,6 +72,11 @@ bool post_leave(uint64 id, uint64 room)
     INSIST(mario_leave_id(id, room));
 }
 
+bool post_run(uint64 id, sint32 (*f)(CONN *c, void *arg), void *arg)
+{
+    INSIST(mario_run(id, f, arg));
+}
+
 bool post_answer(uint64 id, uint16 what, const void *data, size_t len)
 {
     struct mario_msg *m = post_make(what, data, len);

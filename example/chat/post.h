@@ -26,6 +26,8 @@ bool post_user(uint64 user, struct mario_msg *m);
 bool post_room(uint64 room, struct mario_msg *m, uint64 except_id);
 bool post_last(uint64 id, struct mario_msg *m); /* and the connection ends behind it */
 bool post_join(uint64 id, uint64 room);
+/* f(c, arg) as a function of the connection; false: it is not called. */
+bool post_run(uint64 id, sint32 (*f)(CONN *c, void *arg), void *arg);
 bool post_leave(uint64 id, uint64 room);
 
 #endif

@@ -18,17 +18,12 @@ enum {
     HALF_WAY_LOSES = 1,
     KINDS = 10,
     COMMON_SPEAKERS = 100,
-    RETRY_US = 200000
+    RETRY_US = 200000,
+    ATTEMPTS = 10 /* at each server, before it gives up */
 };
 
 struct plan plan;
 struct tally tally;
-
-/* What was heard first of each line: a hash of who said what. */
-static struct record {
-    uint64_t *lines;
-    uint32_t last, size;
-} * records;
 
 static const char common_name[CHAT_NAME] = "robots";
 
@@ -37,56 +32,6 @@ uint64_t now_us(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
-
-/* ---- What all have heard ---- */
-
-int record_setup(void)
-{
-    records = calloc(plan.rooms + 1, sizeof *records);
-    return records == NULL ? -1 : 0;
-}
-
-void record_clear(void)
-{
-    for (uint32_t i = 0; i <= plan.rooms; i++)
-        free(records[i].lines);
-    free(records);
-    free(tally.latency);
-}
-
-uint32_t record_last(uint32_t room)
-{
-    return records[room].last;
-}
-
-static uint64_t hash(const void *data, size_t n)
-{
-    const unsigned char *p = data;
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001b3u;
-    return h | 1; /* 0 = not heard yet */
-}
-
-/* Line `number` of a room is what others have heard as this one. */
-static bool record_agrees(uint32_t room, uint32_t number, uint64_t line)
-{
-    struct record *r = &records[room];
-    if (number >= r->size) {
-        uint32_t size = number * 2 + 64;
-        uint64_t *lines = realloc(r->lines, size * sizeof *lines);
-        if (lines == NULL)
-            return false;
-        memset(lines + r->size, 0, (size - r->size) * sizeof *lines);
-        r->lines = lines;
-        r->size = size;
-    }
-    if (r->lines[number] == 0)
-        r->lines[number] = line;
-    if (number > r->last)
-        r->last = number;
-    return r->lines[number] == line;
 }
 
 static void note_latency(uint64_t us)
@@ -113,10 +58,8 @@ static void watch(struct robot *r, struct link *l, int operation)
 
 static bool open_link(struct robot *r, struct link *l)
 {
-    if (link_connect(l, &plan.server) != 0) {
-        tally.bad_connect++;
+    if (link_connect(l, &plan.servers[r->server]) != 0)
         return false;
-    }
     watch(r, l, EPOLL_CTL_ADD);
     return true;
 }
@@ -143,6 +86,9 @@ static void give_up(struct robot *r)
     r->stage = ROBOT_OVER;
 }
 
+static bool may_move(const struct robot *r, int bye);
+static void move(struct robot *r);
+
 /* ---- What it does ---- */
 
 static void room_name(const struct robot *r, char name[CHAT_NAME])
@@ -167,7 +113,13 @@ static void await(struct robot *r, uint16_t what)
 
 static void log_in(struct robot *r, struct link *l)
 {
+    r->attempts++;
     if (l->fd < 0 && !open_link(r, l)) {
+        if (may_move(r, -1)) {
+            move(r);
+            return;
+        }
+        tally.bad_connect++;
         give_up(r);
         return;
     }
@@ -180,18 +132,28 @@ static void do_login(struct robot *r)
     log_in(r, &r->link);
 }
 
+/* Into a room; where it was before, it wants what it has missed. */
+static void join(struct robot *r, const char *room, const struct stay *stay)
+{
+    struct chat_join where = {.epoch = stay->is_in ? stay->epoch : 0,
+                              .seen = stay->is_in ? stay->next - 1 : 0};
+    if (link_put(&r->link, CHAT_JOIN, room, (const char *) &where + CHAT_NAME, sizeof where - CHAT_NAME))
+        link_send(&r->link);
+    if (link_wants_out(&r->link))
+        watch(r, &r->link, EPOLL_CTL_MOD);
+    await(r, CHAT_JOINED);
+}
+
 static void do_join_common(struct robot *r)
 {
-    ask(r, &r->link, CHAT_JOIN, common_name, NULL);
-    await(r, CHAT_JOINED);
+    join(r, common_name, &r->common);
 }
 
 static void do_join_own(struct robot *r)
 {
     char name[CHAT_NAME];
     room_name(r, name);
-    ask(r, &r->link, CHAT_JOIN, name, NULL);
-    await(r, CHAT_JOINED);
+    join(r, name, &r->own);
 }
 
 static void do_leave_own(struct robot *r)
@@ -222,17 +184,16 @@ static void do_say_in_common(struct robot *r)
     say(r, common_name);
 }
 
-/* With the first connection still there. */
+/* With the first connection still there; to another server, if there is one. */
 static void do_login_again(struct robot *r)
 {
+    r->server = (r->server + 1) % plan.server_count;
     log_in(r, &r->other);
 }
 
 static void do_lose(struct robot *r)
 {
     link_close(&r->link);
-    r->common.is_in = false;
-    r->own.is_in = false;
     do_login(r);
 }
 
@@ -280,16 +241,72 @@ static void (*script(const struct robot *r))(struct robot *)
     return step == 0 && r->number > 0 && is_steady(r->number - 1) ? do_tell : NULL;
 }
 
-/* The step is done; the next one comes in a while. */
-static void step_done(struct robot *r)
+static void next_step(struct robot *r)
 {
-    r->awaited = 0;
+    r->interrupted = 0;
     r->step++;
     if (script(r) == NULL) {
         r->stage = ROBOT_WAITS;
         tally.waiting++;
-        return;
     }
+}
+
+/* ---- Coming back ---- */
+
+/* What it does to be where it was: log in, then into the rooms that it was in. False: it is there. */
+static bool come_back(struct robot *r)
+{
+    if (r->returning == 1)
+        do_login(r);
+    else if (r->returning == 2 && r->common.is_in)
+        do_join_common(r);
+    else if (r->returning <= 3 && r->own.is_in)
+        do_join_own(r);
+    else
+        return false;
+    return true;
+}
+
+/* One of these is done. When it is there what was interrupted is done again, unless it turns out to have been done. */
+static void step_of_return(struct robot *r)
+{
+    r->awaited = 0;
+    r->returning = r->returning == 2 && !r->common.is_in ? 4 : r->returning + 1;
+    if (come_back(r))
+        return;
+    r->returning = 0;
+    if (r->stage == ROBOT_BUSY && r->step == 0)
+        next_step(r); /* it is logged in */
+    r->next_at = now_us() + RETRY_US;
+}
+
+static bool may_move(const struct robot *r, int bye)
+{
+    return plan.server_count > 1 && r->stage > ROBOT_IDLE && r->stage < ROBOT_QUITS &&
+           r->attempts <= ATTEMPTS * plan.server_count && (bye < 0 || bye == CHAT_WHY_STOPS);
+}
+
+/* To the next server. */
+static void move(struct robot *r)
+{
+    link_close(&r->link);
+    link_close(&r->other);
+    if (r->returning == 0) {
+        tally.moved++;
+        r->interrupted = r->awaited;
+        r->attempts = 0;
+    }
+    r->server = (r->server + 1) % plan.server_count;
+    r->returning = 1;
+    r->awaited = 0;
+    r->next_at = now_us() + RETRY_US / 2 + (uint64_t) random() % RETRY_US;
+}
+
+/* The step is done; the next one comes in a while. */
+static void step_done(struct robot *r)
+{
+    r->awaited = 0;
+    next_step(r);
     r->next_at = now_us() + (uint64_t) random() % (2000 * (uint64_t) plan.interval_ms + 1);
 }
 
@@ -315,17 +332,25 @@ static struct stay *stay_of(struct robot *r, const char *name, uint32_t *room)
 static void hear_joined(struct robot *r, const struct packet *p)
 {
     const struct chat_joined *j = (const struct chat_joined *) p->data;
-    uint32_t room, expected = j->next > CHAT_HISTORY ? j->next - CHAT_HISTORY : 1;
+    uint32_t room;
+    uint64_t expected = j->next > CHAT_HISTORY ? j->next - CHAT_HISTORY : 1;
     struct stay *stay = stay_of(r, j->room, &room);
     if (stay == NULL || r->awaited != CHAT_JOINED) {
         tally.bad_answer++;
         return;
     }
+    if (stay->is_in && stay->epoch == j->epoch) { /* it goes on where it was */
+        tally.bad_gap += j->first > stay->next ? j->first - stay->next : 0;
+        expected = j->first > stay->next ? j->first : stay->next;
+    }
     if (j->first != expected)
         tally.bad_history++;
     tally.history += j->next - j->first;
-    *stay = (struct stay){.is_in = true, .next = j->first};
-    step_done(r);
+    *stay = (struct stay){.is_in = true, .epoch = j->epoch, .next = j->first};
+    if (r->returning != 0)
+        step_of_return(r);
+    else
+        step_done(r);
 }
 
 static void hear_line(struct robot *r, const struct packet *p)
@@ -343,17 +368,22 @@ static void hear_line(struct robot *r, const struct packet *p)
     if (s->number < stay->next)
         tally.bad_order++;
     stay->next = s->number + 1;
-    if (!record_agrees(room, s->number, hash(s->from, p->len - CHAT_NAME)))
+    if (!record_agrees(room, s->number, record_hash(s->from, p->len - CHAT_NAME)))
         tally.bad_content++;
     char expected[64];
     int len = snprintf(expected, sizeof expected, "this is line %u of robot %u", r->said + 1, r->number);
-    if (r->awaited != CHAT_SAID || memcmp(s->from, r->name, CHAT_NAME) != 0 ||
-        p->len - sizeof *s != (size_t) len || memcmp(s->text, expected, (size_t) len) != 0)
+    if ((r->awaited != CHAT_SAID && r->interrupted != CHAT_SAID) ||
+        memcmp(s->from, r->name, CHAT_NAME) != 0 || p->len - sizeof *s != (size_t) len ||
+        memcmp(s->text, expected, (size_t) len) != 0)
         return; /* another's, or an older one of its own */
     r->said++;
     tally.said++;
-    note_latency(now_us() - r->asked_at);
-    step_done(r);
+    if (r->interrupted == 0)
+        note_latency(now_us() - r->asked_at);
+    if (r->returning == 0)
+        step_done(r);
+    else
+        next_step(r); /* it had been said before the connection ended */
 }
 
 static void hear_told(struct robot *r, const struct packet *p)
@@ -374,6 +404,8 @@ static void hear_told(struct robot *r, const struct packet *p)
 static void hear_sorry(struct robot *r, const struct packet *p)
 {
     const struct chat_sorry *s = (const struct chat_sorry *) p->data;
+    if (s->request == CHAT_TELL && s->why == CHAT_WHY_NOBODY && tally.moved > 0)
+        return; /* who is on the way to another server is nowhere */
     if (s->why != CHAT_WHY_BUSY && s->why != CHAT_WHY_TOO_FAST) {
         tally.bad_answer++;
         give_up(r);
@@ -417,9 +449,13 @@ static void hear(struct robot *r, struct link *l, const struct packet *p)
         return;
     switch (p->what) {
     case CHAT_WELCOME:
+        r->attempts = 0;
         if (l == &r->other)
             change_over(r);
-        step_done(r);
+        if (r->returning != 0)
+            step_of_return(r);
+        else
+            step_done(r);
         break;
     case CHAT_JOINED:
         hear_joined(r, p);
@@ -458,6 +494,12 @@ static void ended(struct robot *r, struct link *l)
         tally.replaced++;
         return;
     }
+    if (is_replaced && l == &r->other && tally.moved > 0)
+        return; /* its server went before it could say so */
+    if (may_move(r, bye)) {
+        move(r);
+        return;
+    }
     if (r->stage != ROBOT_QUITS || bye != CHAT_WHY_ASKED)
         tally.bad_end++;
     give_up(r);
@@ -467,7 +509,8 @@ static void ended(struct robot *r, struct link *l)
 
 void robot_init(struct robot *r, uint32_t number)
 {
-    *r = (struct robot){.number = number, .room = number % plan.rooms};
+    *r = (struct robot){
+        .number = number, .room = number % plan.rooms, .server = number / plan.rooms % plan.server_count};
     robot_name(number, r->name);
     link_init(&r->link);
     link_init(&r->other);
@@ -481,7 +524,11 @@ void robot_start(struct robot *r)
 
 void robot_tick(struct robot *r, uint64_t now)
 {
-    if (r->stage == ROBOT_BUSY && r->awaited == 0 && now >= r->next_at)
+    if (r->awaited != 0 || now < r->next_at)
+        return;
+    if (r->returning != 0 && (r->stage == ROBOT_BUSY || r->stage == ROBOT_WAITS))
+        come_back(r);
+    else if (r->stage == ROBOT_BUSY)
         script(r)(r);
 }
 

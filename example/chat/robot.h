@@ -4,6 +4,9 @@
  *
  * It does one thing at a time and waits for what must come of it. Half-way one in ten leaves its room and joins it
  * again, one logs in a second time while the first connection is still there, one loses its connection.
+ *
+ * With several servers a connection that ends is made again at the next one; it goes back to its rooms, must get what was
+ * said meanwhile, and does again what it did not hear the end of.
  */
 #ifndef ROBOT_H
 #define ROBOT_H
@@ -15,7 +18,8 @@
 
 /* What all robots are to do; constant. */
 extern struct plan {
-    struct link_address server;
+    struct link_address servers[LINK_SERVERS];
+    uint32_t server_count;
     int epoll; /* what it reports has the robot's pointer, with bit 0 for its second connection */
     uint32_t robots, rooms;
     uint32_t lines;       /* each says so many */
@@ -26,7 +30,7 @@ extern struct plan {
 extern struct tally {
     uint64_t said, heard;         /* lines */
     uint64_t tell, told, private; /* private ones: sent, confirmed, received */
-    uint64_t presence, history, replaced, busy;
+    uint64_t presence, history, replaced, busy, moved;
     uint64_t bad_gap, bad_order, bad_content, bad_history, bad_packet, bad_end, bad_answer, bad_connect;
     uint32_t waiting, over; /* robots that have done their part; that have quit */
     uint32_t *latency;      /* microseconds from saying to hearing, of each own line */
@@ -38,7 +42,7 @@ enum stage { ROBOT_IDLE, ROBOT_BUSY, ROBOT_WAITS, ROBOT_QUITS, ROBOT_OVER };
 /* Where it is in a room. */
 struct stay {
     bool is_in;
-    uint32_t next; /* the line that must come next */
+    uint64_t epoch, next; /* the line that must come next */
 };
 
 struct robot {
@@ -47,7 +51,11 @@ struct robot {
     enum stage stage;
     uint32_t step;    /* of its script */
     uint16_t awaited; /* the packet that ends this step; 0 = none, the next one begins at next_at */
-    uint64_t next_at; /* microseconds, as now_us() */
+    uint32_t server;
+    uint32_t returning;   /* the step of coming back that it does; 0 = it is there */
+    uint32_t attempts;    /* to connect, in a row */
+    uint16_t interrupted; /* what it waited for when its connection ended */
+    uint64_t next_at;     /* microseconds, as now_us() */
     uint64_t asked_at;
     uint32_t said;
     struct link link; /* where it speaks */
@@ -62,8 +70,11 @@ uint64_t now_us(void);
  * or -1. */
 int record_setup(void);
 void record_clear(void);
+/* Line `number` of a room is what others have heard as this one: a record_hash(). */
+bool record_agrees(uint32_t room, uint64_t number, uint64_t line);
+uint64_t record_hash(const void *data, size_t n);
 /* The number of the last line of a room. */
-uint32_t record_last(uint32_t room);
+uint64_t record_last(uint32_t room);
 
 void robot_init(struct robot *r, uint32_t number);
 /* Begin. */

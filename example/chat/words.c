@@ -29,6 +29,13 @@ uint64_t word_number(const char word[CHAT_NAME])
     return number;
 }
 
+void word_from_number(char word[CHAT_NAME], uint64_t number)
+{
+    static const char digits[WORD_BASE] = "\0abcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (size_t i = CHAT_NAME; i-- > 0; number /= WORD_BASE)
+        word[i] = digits[number % WORD_BASE];
+}
+
 bool word_make(char word[CHAT_NAME], const char *typed)
 {
     size_t len = strlen(typed);

@@ -15,6 +15,9 @@
  * as with numbers that are given out, and nobody can make two names meet, as with a hash. */
 uint64_t word_number(const char word[CHAT_NAME]);
 
+/* The name of that number. */
+void word_from_number(char word[CHAT_NAME], uint64_t number);
+
 /* What a person has typed, as a name: capitals become small. False if it is none. */
 bool word_make(char word[CHAT_NAME], const char *typed);
 

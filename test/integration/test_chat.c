@@ -101,6 +101,40 @@ START_TEST(history_has_no_seam)
 }
 END_TEST
 
+/* Goal: who says where he was gets only what was said since then; with numbers of another server's beginning, or from
+ * the future, all there is. */
+START_TEST(a_return_brings_what_was_missed)
+{
+    struct server s;
+    struct chat_joined j;
+    chatter_start(&s, fast);
+    int ada = chatter_enter(&s, "ada"), bob = chatter_enter(&s, "bob");
+    chatter_join(ada, "tea", &j);
+    ck_assert_uint_ne(j.epoch, 0);
+    for (uint32_t i = 1; i <= 9; i++)
+        chatter_say(&ada, 1, "tea", "again?", i);
+    const struct {
+        uint64_t epoch, seen, first;
+    } rows[] = {{j.epoch, 5, 6}, {j.epoch, 9, 10}, {j.epoch, 10, 1}, {j.epoch + 1, 5, 1}, {0, 0, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct chat_join where = {.epoch = rows[i].epoch, .seen = rows[i].seen};
+        struct chat_word left;
+        memcpy(where.room, chatter_word("tea"), CHAT_NAME);
+        chatter_send(bob, CHAT_JOIN, &where, sizeof where);
+        ck_assert_uint_eq(chatter_await(bob, CHAT_JOINED, &j, sizeof j), sizeof j);
+        ck_assert_uint_eq(j.first, rows[i].first);
+        ck_assert_uint_eq(j.next, 10);
+        for (uint32_t line = (uint32_t) rows[i].first; line < 10; line++)
+            chatter_hear(bob, "tea", "ada", "again?", line);
+        chatter_ask(bob, CHAT_LEAVE, "tea", NULL);
+        chatter_await(bob, CHAT_LEFT, &left, sizeof left);
+    }
+    close(ada);
+    close(bob);
+    server_finish(&s);
+}
+END_TEST
+
 /* One private line from `from` must be the next at fd. */
 static void hear_private(int fd, const char *from, const char *to, const char *text)
 {
@@ -520,6 +554,7 @@ Suite *chat_suite(void)
     TCase *c = itest_case(s, "talk", 20);
     tcase_add_test(c, a_room_hears_each_line);
     tcase_add_test(c, history_has_no_seam);
+    tcase_add_test(c, a_return_brings_what_was_missed);
     tcase_add_test(c, private_lines);
     tcase_add_test(c, presence_and_questions);
     tcase_add_test(c, a_second_login_replaces_the_first);

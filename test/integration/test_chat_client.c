@@ -337,6 +337,30 @@ static int pipe_through(const char *address, const char *name, const char *input
     return code;
 }
 
+/* Goal: with several addresses it takes the first where somebody is, and goes to another one when that is lost. */
+START_TEST(it_goes_to_another_server)
+{
+    struct server s[2];
+    struct person p;
+    char addresses[80];
+    for (int i = 0; i < 2; i++)
+        chatter_start(&s[i], NULL);
+    snprintf(addresses, sizeof addresses, "127.0.0.1:1,127.0.0.1:%u,127.0.0.1:%u", s[0].port, s[1].port);
+    sit_down(&p, addresses, "ada", NULL); /* nobody is at port 1 */
+    see(&p, "#lobby> ", "* you are in #lobby");
+    server_stop(&s[0]);
+    see(&p, "#lobby> ", "* connected again");
+    int bob = chatter_enter(&s[1], "bob");
+    chatter_join(bob, "lobby", NULL);
+    chatter_say(&bob, 1, "lobby", "there you are", 1);
+    see(&p, "#lobby> ", "there you are");
+    type(&p, "/quit\r");
+    stand_up(&p, 0);
+    close(bob);
+    server_stop(&s[1]);
+}
+END_TEST
+
 /* Goal: without a terminal it reads lines, says them, prints what comes without a single escape, and ends behind the
  * last answer when its input does. A line that cannot be said is said to be so. */
 START_TEST(a_pipe_is_enough)
@@ -453,6 +477,7 @@ Suite *chat_client_suite(void)
     tcase_add_test(c, a_line_is_edited);
     tcase_add_test(c, commands_of_a_person);
     tcase_add_test(c, it_comes_again);
+    tcase_add_test(c, it_goes_to_another_server);
     c = itest_case(s, "pipe", 20);
     tcase_add_test(c, a_pipe_is_enough);
     tcase_add_test(c, it_says_why_it_cannot);
