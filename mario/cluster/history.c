@@ -1,5 +1,5 @@
 /*
- * history.c: which groups have a history; messages on their way to their numbers. The cluster's thread, but for the
+ * history.c: which groups have a history, and when it has something to do. The cluster's thread, but for the
  * public calls, mario_history() and mario_resume(): they look whether there is one, and give an order.
  *
  * The table of histories is written by the cluster's thread alone and read by all. A table that has become too small is
@@ -15,8 +15,7 @@
 
 enum {
     TABLE_LEAST = 64,
-    APPENDS_BYTES = 1048576, /* given to the engine and not answered */
-    HOLD_MS = 2000,          /* what was needed by those who come back stays for the next one */
+    HOLD_MS = 2000, /* what was needed by those who come back stays for the next one */
     BYTES_HERE = MARIO_HISTORY_BYTES,
     BYTES_FETCHED = 67108864
 };
@@ -39,14 +38,6 @@ struct early {
     uint32_t n;
 };
 
-/* A message on its way to the engine. */
-struct append {
-    struct append *next;
-    uint64_t group;
-    struct mario_msg *m;
-    uint32_t len;
-};
-
 struct histories histories;
 
 static struct {
@@ -55,9 +46,6 @@ static struct {
     _Atomic uint32_t pending;      /* calls of mario_history() whose order is on its way */
     _Atomic(struct early *) early; /* any thread -> the cluster's, a stack */
     _Atomic(struct table *) table;
-    struct append *first, *last; /* wait for the engine to take more */
-    size_t waiting, queue;       /* bytes of them, and how many may be */
-    size_t given;                /* bytes that the engine was given */
 } hub;
 
 /* ---- The house ---- */
@@ -278,8 +266,7 @@ bool history_setup(enum history_mode mode, const struct history_engine *engine, 
                                    .when = UINT64_MAX};
     if (engine != NULL)
         histories.engine = *engine;
-    hub.queue = queue;
-    hub.waiting = hub.given = 0;
+    number_open(queue);
     atomic_store(&hub.begun, false);
     atomic_store(&hub.pending, 0);
     resume_open();
@@ -291,17 +278,6 @@ void history_begin(void)
 {
     atomic_store(&hub.begun, true);
     take_early();
-}
-
-static void free_appends(void)
-{
-    struct append *a;
-    while ((a = hub.first) != NULL) {
-        hub.first = a->next;
-        mario_msg_free(&a->m);
-        free(a);
-    }
-    hub.last = NULL;
 }
 
 void history_end(void)
@@ -322,186 +298,13 @@ void history_end(void)
     }
     resume_free(&histories.orphans);
     fetch_close();
-    free_appends();
+    number_close();
     struct early *e = atomic_exchange(&hub.early, NULL);
     while (e != NULL) {
         struct early *next = e->next;
         free(e);
         e = next;
     }
-}
-
-/* ---- Messages get their numbers ---- */
-
-int32_t history_deliver(uint64_t group, const struct history_message *from, uint64_t seq)
-{
-    struct kept *k = NULL;
-    const void *bytes = from->bytes;
-    if (from->stamp > 0) {
-        if ((k = kept_make(from, seq)) == NULL)
-            return -1;
-        bytes = k->bytes;
-    }
-    struct mario_msg *m = mario_msg(bytes, from->len);
-    free(k);
-    if (m == NULL)
-        return -1;
-    if (from->key != 0)
-        mario_msg_key(m, from->key);
-    if (from->keep)
-        mario_msg_keep(m);
-    int32_t rc = histories.house.deliver(group, m);
-    mario_msg_free(&m);
-    return rc;
-}
-
-static struct history_message message_of(const struct mario_msg *m)
-{
-    struct mario_msg_info i;
-    mario_msg_info(m, &i);
-    return (struct history_message){
-        .bytes = i.bytes, .len = i.len, .stamp = i.stamp, .key = i.key, .keep = i.keep != 0};
-}
-
-/* It gets no number, and is not kept: for those only who are here now. */
-static void deliver_at_once(uint64_t group, const struct mario_msg *m)
-{
-    struct history_message from = message_of(m);
-    (void) history_deliver(group, &from, 0);
-    history_count("cluster_dropped", 1);
-}
-
-/* The next number of h, or a later one. */
-static void take_in(struct history *h, const struct history_message *m, uint64_t seq)
-{
-    struct kept *k = kept_make(m, seq);
-    if (k == NULL) {
-        h->last = h->floor = seq;
-        history_count("cluster_dropped", 1);
-        return;
-    }
-    line_append(h, k);
-    if (!line_deliver(h))
-        history_due(h);
-    line_trim(h, history_is_engine() && !resume_any(h) && h->idle_ns == 0);
-    if (h->sending.first != NULL)
-        history_due(h);
-}
-
-static bool engine_is_up(uint64_t group)
-{
-    return histories.engine.is_up(histories.engine.arg, group);
-}
-
-static void free_append(struct append *a)
-{
-    mario_msg_free(&a->m);
-    free(a);
-}
-
-/* As much to the engine as it may have at a time. */
-static void give_appends(void)
-{
-    struct append *a;
-    while ((a = hub.first) != NULL && (hub.given == 0 || hub.given + a->len <= APPENDS_BYTES)) {
-        const struct history *h = history_find(a->group);
-        hub.first = a->next;
-        if (hub.first == NULL)
-            hub.last = NULL;
-        hub.waiting -= a->len;
-        if (h == NULL || !engine_is_up(a->group)) {
-            deliver_at_once(a->group, a->m);
-            free_append(a);
-            continue;
-        }
-        hub.given += a->len;
-        histories.engine.append(histories.engine.arg, a->group, h->n, a->m, (uintptr_t) a);
-    }
-}
-
-static void send_to_engine(uint64_t group, struct mario_msg *m)
-{
-    uint32_t len = message_of(m).len;
-    struct append *a = hub.waiting + len > hub.queue ? NULL : malloc(sizeof *a);
-    if (!engine_is_up(group)) {
-        give_appends(); /* those of this group before it */
-        deliver_at_once(group, m);
-    } else if (a != NULL) {
-        *a = (struct append){.group = group, .m = mario_msg_ref(m), .len = len};
-        if (hub.last == NULL)
-            hub.first = a;
-        else
-            hub.last->next = a;
-        hub.last = a;
-        hub.waiting += len;
-        give_appends();
-        return;
-    } else {
-        history_count("cluster_dropped", 1);
-    }
-    free(a);
-}
-
-bool history_send(uint64_t group, struct mario_msg *m)
-{
-    struct history *h = history_find(group);
-    if (h == NULL)
-        return false;
-    if (history_is_engine()) {
-        send_to_engine(group, m);
-    } else {
-        struct history_message from = message_of(m);
-        take_in(h, &from, h->last + 1);
-    }
-    mario_msg_free(&m);
-    return true;
-}
-
-void history_appended(uint64_t cookie, bool done)
-{
-    struct append *a = (struct append *) (uintptr_t) cookie; /* NOLINT(performance-no-int-to-ptr) */
-    hub.given -= a->len;
-    if (!done && atomic_load(&hub.mode) == HISTORY_OFF)
-        done = true;
-    /* Refused it was for certain. When the engine went away meanwhile it may be there, and then is fetched later. */
-    if (!done && engine_is_up(a->group))
-        deliver_at_once(a->group, a->m);
-    else if (!done)
-        history_count("cluster_dropped", 1);
-    free_append(a);
-}
-
-/* Its place is not clear yet: what is in front of it is being fetched. */
-static void wait_ahead(struct history *h, const struct history_message *m, uint64_t epoch, uint64_t seq)
-{
-    struct kept *k = NULL;
-    if (h->ahead_epoch != epoch)
-        line_clear(&h->ahead);
-    h->ahead_epoch = epoch;
-    h->has_hole = true;
-    history_due(h);
-    if (!h->overflown && h->ahead.count < AHEAD_MOST && histories.bytes < histories.most)
-        k = kept_make(m, seq);
-    if (k == NULL || !line_push(&h->ahead, k))
-        h->overflown = true;
-}
-
-void history_sequenced(uint64_t group, uint64_t epoch, uint64_t seq, const struct history_message *m)
-{
-    struct history *h = history_find(group);
-    if (h == NULL) {
-        if (m->bytes != NULL && history_deliver(group, m, seq) != 0)
-            history_count("cluster_dropped", 1);
-        return;
-    }
-    if (!h->is_based) {
-        line_restart(h, epoch, seq - 1);
-        h->is_based = true;
-    }
-    if (h->has_hole || seq > h->last + 1 || epoch != h->epoch)
-        wait_ahead(h, m, epoch, seq);
-    else if (seq == h->last + 1)
-        take_in(h, m, seq);
 }
 
 /* ---- The engine comes and goes ---- */
@@ -532,7 +335,7 @@ void history_unsubscribed(uint64_t group)
 void history_down(void)
 {
     struct table *t = atomic_load_explicit(&hub.table, memory_order_relaxed);
-    give_appends();
+    number_give();
     for (uint32_t i = 0; t != NULL && i < t->size; i++) {
         struct history *h = atomic_load_explicit(&t->at[i].h, memory_order_relaxed);
         if (h != NULL && h->wanting.first != NULL)
@@ -615,7 +418,7 @@ uint64_t history_pass(void)
     take_early();
     resume_collect();
     if (history_is_engine())
-        give_appends();
+        number_give();
     if (histories.due == NULL && histories.timed == NULL)
         return UINT64_MAX;
     uint64_t now = histories.house.now();

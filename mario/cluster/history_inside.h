@@ -116,6 +116,12 @@ void history_count(const char *name, uint64_t n);
 bool history_is_engine(void);
 /* The server runs. Any thread. */
 bool history_runs(void);
+
+/* history_number.c */
+void number_open(size_t queue);
+void number_close(void);
+/* As much to the engine as it may have at a time; where it is away, to the members at once. */
+void number_give(void);
 /* m for the members here, with this number. Errors as mario_send_group()'s. */
 int32_t history_deliver(uint64_t group, const struct history_message *m, uint64_t seq);
 
