@@ -103,7 +103,8 @@ sint64 mario_group_count_all(uint64 group);
  * each with a sequence number from 1 on: in memory without a bus, in a Redis stream with one. All nodes say the same.
  * What is sent to such a group is delivered when it has its number, here too; where a message has a place for it
  * (mario_msg_stamp()) it is in there. While the bus is away it is delivered here at once, without a number (0), and is
- * not kept; one that was on its way to the bus when that went is not delivered here, unless it arrived there.
+ * not kept; one that was on its way to the bus when that went is not delivered here, unless it arrived there. One that the
+ * engine refuses is delivered here without a number, too, maybe in front of some that have one.
  * except_id is ignored, and a receipt tells of no targets. What is missed while the bus is away, members get when it
  * is back. In memory all histories together take MARIO_HISTORY_BYTES at most: beyond, the oldest of the group that
  * grows go first. Any thread, between mario_cluster_start() and the stop: before start_server() it takes effect as the

@@ -203,7 +203,7 @@ static void keep(uint64_t group, uint32_t n)
 
 static void discard(struct history *h)
 {
-    if (h->is_held)
+    if (h->is_held && history_is_engine()) /* not at the end: then there is no engine to be told */
         histories.engine.hold(histories.engine.arg, h->group, false);
     strike(h);
     line_free(&h->line);
