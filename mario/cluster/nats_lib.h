@@ -14,7 +14,6 @@
 
 #define NATS_FUNCTIONS(F)                   \
     F(natsStatus_GetText)                   \
-    F(nats_GetLastError)                    \
     F(natsOptions_Create)                   \
     F(natsOptions_Destroy)                  \
     F(natsOptions_SetAllowReconnect)        \
@@ -70,7 +69,6 @@ bool nats_lib_load(char *why, size_t size);
 
 #ifndef NATS_LIB_PLAIN /* nats_lib.c needs the names themselves */
 #define natsStatus_GetText                   nats_lib.natsStatus_GetText
-#define nats_GetLastError                    nats_lib.nats_GetLastError
 #define natsOptions_Create                   nats_lib.natsOptions_Create
 #define natsOptions_Destroy                  nats_lib.natsOptions_Destroy
 #define natsOptions_SetAllowReconnect        nats_lib.natsOptions_SetAllowReconnect

@@ -57,15 +57,13 @@ static int take_bus(struct settings *s, const char *bus, const struct check *c)
         package = "libhiredis-dev";
 #ifdef MARIO_WITH_REDIS
         s->ops = &bus_redis;
-        if (s->ops != NULL)
-            return 0;
+        return 0;
 #endif
     } else if (strcmp(bus, "nats") == 0) {
         package = "libnats-dev";
 #ifdef MARIO_WITH_NATS
         s->ops = &bus_nats;
-        if (s->ops != NULL)
-            return 0;
+        return 0;
 #endif
     } else {
         return wrong(c, EINVAL, "bus", bus, "there is no such bus (allowed: -, redis, nats)");
