@@ -30,7 +30,7 @@ endif
 # which brings more along than all the rest is, is loaded when it is wanted.
 REDIS ?= $(shell pkg-config --exists hiredis 2>/dev/null && echo yes)
 NATS ?= $(shell pkg-config --exists libnats 2>/dev/null && echo yes)
-REDIS := $(filter yes,$(REDIS))
-NATS := $(filter yes,$(NATS))
-CLUSTER_WITH = $(if $(REDIS),-DMARIO_WITH_REDIS) $(if $(NATS),-DMARIO_WITH_NATS)
-CLUSTER_LIBS = $(if $(REDIS),-Wl$(,)--as-needed -lhiredis -Wl$(,)--no-as-needed)
+HAS_REDIS := $(filter yes,$(REDIS))
+HAS_NATS := $(filter yes,$(NATS))
+CLUSTER_WITH = $(if $(HAS_REDIS),-DMARIO_WITH_REDIS) $(if $(HAS_NATS),-DMARIO_WITH_NATS)
+CLUSTER_LIBS = $(if $(HAS_REDIS),-Wl$(,)--as-needed -lhiredis -Wl$(,)--no-as-needed)

@@ -48,27 +48,25 @@ static bool is_given(const char *text)
 
 static int take_bus(struct settings *s, const char *bus, const struct check *c)
 {
-    const char *package;
-    if (!is_given(bus)) {
-        s->ops = NULL;
-        return 0;
-    }
-    if (strcmp(bus, "redis") == 0) {
-        package = "libhiredis-dev";
 #ifdef MARIO_WITH_REDIS
-        s->ops = &bus_redis;
-        return 0;
+    const struct bus_ops *redis = &bus_redis;
+#else
+    const struct bus_ops *redis = NULL;
 #endif
-    } else if (strcmp(bus, "nats") == 0) {
-        package = "libnats-dev";
 #ifdef MARIO_WITH_NATS
-        s->ops = &bus_nats;
-        return 0;
+    const struct bus_ops *nats = &bus_nats;
+#else
+    const struct bus_ops *nats = NULL;
 #endif
-    } else {
+    bool is_redis = is_given(bus) && strcmp(bus, "redis") == 0;
+    if (!is_given(bus))
+        return 0;
+    if (!is_redis && strcmp(bus, "nats") != 0)
         return wrong(c, EINVAL, "bus", bus, "there is no such bus (allowed: -, redis, nats)");
-    }
-    return wrong(c, ENOSYS, "bus", bus, "built without it; install %s and build again", package);
+    s->ops = is_redis ? redis : nats;
+    return s->ops != NULL ? 0
+                          : wrong(c, ENOSYS, "bus", bus, "built without it; install %s and build again",
+                                  is_redis ? "libhiredis-dev" : "libnats-dev");
 }
 
 /* What is wrong with host:port, len bytes of it; NULL: nothing. */
