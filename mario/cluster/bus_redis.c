@@ -17,11 +17,11 @@ enum { WORDS = 16, PIECE_BYTES = 256 * 1024 /* of a history, in one answer */ };
 
 /* ---- Commands ---- */
 
-/* A command that is put together; digits are those of its numbers. */
+/* A command that is put together, with its numbers as text, and its keys. */
 struct command {
     struct redis_word w[WORDS];
     size_t n;
-    char digits[WORDS][21];
+    char digits[WORDS][21], key[2][CHANNEL_NAME_MAX];
 };
 
 static void add_bytes(struct command *c, const void *bytes, size_t len, const void *more, size_t more_len)
@@ -103,7 +103,6 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
 static void destroy(struct bus **bus)
 {
     struct bus *b = *bus;
-    *bus = NULL;
     if (b == NULL)
         return;
     for (uint32_t i = 0; i < b->parts_n; i++)
@@ -116,6 +115,7 @@ static void destroy(struct bus **bus)
     if (b->later != NULL)
         event_free(b->later);
     free(b);
+    *bus = NULL;
 }
 
 static bool setup(struct bus *b, const struct redis_address *a, uint32_t n)
@@ -223,20 +223,20 @@ static bool publish(struct bus *b, const struct channel *c, const void *head, si
 
 /* ---- Owners ---- */
 
-static void owner_key(const struct bus *b, uint64_t uid, char key[CHANNEL_NAME_MAX])
+/* The call of a script for the record of a user's owners. */
+static void begin_owner(struct command *c, const struct redis_part *p, enum redis_script script, uint64_t uid)
 {
-    snprintf(key, CHANNEL_NAME_MAX, "%s:o:%" PRIu64, b->config.prefix, uid);
+    snprintf(c->key[0], sizeof c->key[0], "%s:o:%" PRIu64, p->bus->config.prefix, uid);
+    begin_call(c, p, script, "1");
+    add(c, c->key[0]);
 }
 
 static void claim(struct bus *b, uint64_t uid, const struct owner *me, int how, uint32_t most, bool again,
                   const void *head, size_t hlen, uint64_t cookie)
 {
     struct redis_part *p = part_of_key(b, CHANNEL_USER, uid);
-    struct command c;
-    char key[CHANNEL_NAME_MAX];
-    owner_key(b, uid, key);
-    begin_call(&c, p, SCRIPT_CLAIM, "1");
-    add(&c, key);
+    struct command c = {.n = 0};
+    begin_owner(&c, p, SCRIPT_CLAIM, uid);
     add(&c, b->config.prefix);
     add(&c, me->node);
     add_number(&c, me->epoch);
@@ -253,11 +253,8 @@ _Static_assert(MARIO_BIND_KICK_OLD == 1, "the script of claim() knows it by this
 static void release(struct bus *b, uint64_t uid, const struct owner *me)
 {
     struct redis_part *p = part_of_key(b, CHANNEL_USER, uid);
-    struct command c;
-    char key[CHANNEL_NAME_MAX];
-    owner_key(b, uid, key);
-    begin_call(&c, p, SCRIPT_RELEASE, "1");
-    add(&c, key);
+    struct command c = {.n = 0};
+    begin_owner(&c, p, SCRIPT_RELEASE, uid);
     add(&c, me->node);
     add_number(&c, me->epoch);
     add_number(&c, me->id);
@@ -273,7 +270,7 @@ static void renew(struct bus *b)
     snprintf(key, sizeof key, "%s:e:%s", b->config.prefix, b->config.node);
     snprintf(life, sizeof life, "%s:l:%s", b->config.prefix, b->config.node);
     for (uint32_t i = 0; i < b->parts_n; i++) {
-        struct command c;
+        struct command c = {.n = 0};
         begin_call(&c, &b->parts[i], SCRIPT_RENEW, "1");
         add(&c, key);
         add(&c, life);
@@ -288,7 +285,7 @@ static void retire(struct bus *b)
     char key[CHANNEL_NAME_MAX];
     snprintf(key, sizeof key, "%s:e:%s", b->config.prefix, b->config.node);
     for (uint32_t i = 0; i < b->parts_n; i++) {
-        struct command c;
+        struct command c = {.n = 0};
         begin_call(&c, &b->parts[i], SCRIPT_RETIRE, "1");
         add(&c, key);
         add_number(&c, b->config.epoch);
@@ -298,20 +295,16 @@ static void retire(struct bus *b)
 
 /* ---- Histories ---- */
 
-struct history_keys {
-    char stream[CHANNEL_NAME_MAX], meta[CHANNEL_NAME_MAX];
-};
-
 /* The call of a script for a group's history, up to what both have in common. */
-static void begin_history(struct command *c, struct redis_part *p, enum redis_script script, uint64_t group,
-                          struct history_keys *k)
+static void begin_history(struct command *c, const struct redis_part *p, enum redis_script script,
+                          uint64_t group)
 {
     const char *prefix = p->bus->config.prefix;
-    snprintf(k->stream, sizeof k->stream, "%s:h:%" PRIu64, prefix, group);
-    snprintf(k->meta, sizeof k->meta, "%s:h:%" PRIu64 ":meta", prefix, group);
+    snprintf(c->key[0], sizeof c->key[0], "%s:h:%" PRIu64, prefix, group);
+    snprintf(c->key[1], sizeof c->key[1], "%s:h:%" PRIu64 ":meta", prefix, group);
     begin_call(c, p, script, "2");
-    add(c, k->stream);
-    add(c, k->meta);
+    add(c, c->key[0]);
+    add(c, c->key[1]);
     add(c, p->run);
     add_number(c, redis_random(p->bus) | 1);
     add_number(c, REDIS_KEEP_MS);
@@ -321,11 +314,10 @@ static void append(struct bus *b, uint64_t group, uint32_t n, const void *head, 
                    size_t blen, uint64_t cookie)
 {
     struct redis_part *p = part_of_key(b, CHANNEL_GROUP, group);
-    struct command c;
-    struct history_keys keys;
+    struct command c = {.n = 0};
     char name[CHANNEL_NAME_MAX];
     channel_name(b->config.prefix, &(struct channel){.kind = CHANNEL_GROUP, .key = group}, name);
-    begin_history(&c, p, SCRIPT_APPEND, group, &keys);
+    begin_history(&c, p, SCRIPT_APPEND, group);
     add_number(&c, n);
     add(&c, name);
     add_bytes(&c, head, hlen, body, blen);
@@ -334,9 +326,8 @@ static void append(struct bus *b, uint64_t group, uint32_t n, const void *head, 
 
 bool redis_fetch_ask(struct redis_part *p, struct redis_fetch *f)
 {
-    struct command c;
-    struct history_keys keys;
-    begin_history(&c, p, SCRIPT_FETCH, f->group, &keys);
+    struct command c = {.n = 0};
+    begin_history(&c, p, SCRIPT_FETCH, f->group);
     add_number(&c, f->after + 1);
     add_number(&c, f->after == UINT64_MAX ? 0 : f->left);
     add_number(&c, PIECE_BYTES);

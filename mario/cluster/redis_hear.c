@@ -209,12 +209,14 @@ static void on_item(void *arg, const struct redis_item *i)
         hear_plain(p, i);
         p->kind = KIND_PONG;
     } else if (i->index == 0) {
-        p->kind = kind_of(i);
+        p->kind = (int) kind_of(i);
     } else if (i->index == 1 && p->kind == KIND_PONG) {
         pay(p);
-    } else if (i->index == 1) {
-        p->name_len = i->type == REDIS_STRING && i->len < sizeof p->name ? i->len : 0;
+    } else if (i->index == 1 && i->type == REDIS_STRING) {
+        p->name_len = i->len < sizeof p->name ? i->len : 0; /* what is too long is none of ours */
         memcpy(p->name, i->bytes, p->name_len);
+    } else if (i->index == 1) {
+        p->kind = KIND_OTHER;
     } else {
         hear_third(p, i);
     }

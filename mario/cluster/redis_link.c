@@ -216,7 +216,7 @@ bool redis_link_open(struct redis_link *l, struct event_base *base, const struct
         errno = error;
         return false;
     }
-    redisReaderSetPrivdata(l->reader, l);
+    l->reader->privdata = l;
     l->reader->maxbuf = READER_KEEPS;
     return true;
 }

@@ -1,7 +1,7 @@
 /*
  * redis_script.c: the scripts, in Lua. Numbers are kept as text where they may have 64 bits: Lua's have 53. What
- * changes something is first computed, then written, then said to others, so that an engine whose memory is full
- * refuses it as a whole.
+ * changes something is first computed, then written, then said to others; and what needs memory is written
+ * first: an engine whose memory is full refuses a script as a whole before its first write, and only then.
  */
 #include "mario/cluster/redis_script.h"
 
@@ -11,9 +11,10 @@
     "local m = redis.call('HMGET', KEYS[2], 'e', 's', 'r', 'b') "                        \
     "local e, s, b = m[1], m[2], m[4] "                                                  \
     "if not e or m[3] ~= ARGV[1] then "                                                  \
-    "  if not e then redis.call('DEL', KEYS[1]) s = '0' end "                            \
+    "  local new = not e if new then s = '0' end "                                       \
     "  e, b = ARGV[2], s "                                                               \
     "  redis.call('HSET', KEYS[2], 'e', e, 's', s, 'b', b, 'r', ARGV[1]) "               \
+    "  if new then redis.call('DEL', KEYS[1]) end "                                      \
     "  redis.call('PEXPIRE', KEYS[2], ARGV[3]) redis.call('PEXPIRE', KEYS[1], ARGV[3]) " \
     "end "
 

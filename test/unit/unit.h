@@ -52,7 +52,8 @@
     ROW(history)         \
     ROW(bus_redis)       \
     ROW(bus_nats)        \
-    ROW(history_engine)
+    ROW(history_engine)  \
+    ROW(bus_redis_days)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
