@@ -71,7 +71,7 @@ bench/offload: bench/offload.c $(LIB)
 	@echo "  LD   $@"
 
 # The drivers' tests are built where the drivers are.
-$(B)/obj/test/unit/test_bus_%.o: CFLAGS_ALL += $(CLUSTER_WITH)
+$(B)/obj/test/unit/test_bus_%.o $(B)/obj/test/unit/nats_%.o: CFLAGS_ALL += $(CLUSTER_WITH)
 
 # Programs in the style of 0.9.9 are built as those were.
 $(B)/obj/test/apps/legacy_%.o: CFLAGS_ALL := $(filter-out -std=% -D_GNU_SOURCE -Wshadow -Wstrict-prototypes \

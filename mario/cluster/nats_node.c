@@ -16,6 +16,7 @@
 
 enum {
     LIFE_MS = 1000, /* for an answer of another node of our name */
+    NOBODY_MS = 300,
     OWNERS_DAYS = 7,
     REPLICAS = 3 /* where cluster.nats names so many servers */
 };
@@ -114,26 +115,42 @@ static void write_node(struct nats_owners *o, struct job *j, uint64_t revision, 
     job_put(o, j, text, (size_t) len, revision, on_node_written);
 }
 
-/* Somebody else of our name, or nobody (he was killed). With records the one who stands there stays. Without, of two
- * the one who knew the name to be his, then the lower epoch; one who is silent (stopped) is there, but does not drive out
- * who has the name. */
+/* Nobody of our name is there. */
+static void alone(struct nats_owners *o, struct job *j)
+{
+    if (o->js == JS_ON)
+        write_node(o, j, j->revision, true);
+    else
+        renewed(o, j, RENEWED);
+}
+
+/* Nobody said that he lives. If a question to nobody is answered as one, somebody is subscribed and silent, a node that
+ * is stopped: he does not drive out who has the name. Else it is who listens to everything. */
+static void on_silence(struct nats_owners *o, struct job *j, const struct nats_record *r)
+{
+    bool listener = r == NULL || !r->nobody;
+    renewed(o, j, o->js != JS_ON && (listener || o->confirmed) ? RENEWED : RENEWED_TAKEN);
+}
+
+/* With records the one who stands there stays. Without, of two the one who knew the name to be his, then the lower
+ * epoch. */
 static void on_life(struct nats_owners *o, struct job *j, const struct nats_record *r)
 {
-    bool on = o->js == JS_ON;
-    if (r != NULL && r->nobody) {
-        if (on)
-            write_node(o, j, j->revision, true);
-        else
-            renewed(o, j, RENEWED);
+    if (r == NULL) {
+        char subject[SUBJECT_MAX];
+        snprintf(subject, sizeof subject, "%s:-", o->b->prefix);
+        job_ask(o, j, subject, "", 0, NATS_ANY, NOBODY_MS, on_silence);
+        return;
+    }
+    if (r->nobody) {
+        alone(o, j);
         return;
     }
     char *end = NULL;
-    uint64_t epoch = r == NULL ? 0 : strtoull(r->text, &end, 10);
-    bool theirs = epoch == 0 || strcmp(end, " 1") == 0;
-    bool ours = o->confirmed && (!theirs || epoch == 0 || o->b->config.epoch < epoch);
-    if (!theirs && !o->confirmed)
-        ours = o->b->config.epoch < epoch;
-    renewed(o, j, !on && ours ? RENEWED : RENEWED_TAKEN);
+    uint64_t epoch = strtoull(r->text, &end, 10);
+    bool theirs = strcmp(end, " 1") == 0;
+    bool ours = theirs == o->confirmed ? o->b->config.epoch < epoch : o->confirmed;
+    renewed(o, j, o->js != JS_ON && ours ? RENEWED : RENEWED_TAKEN);
 }
 
 void node_ask_life(struct nats_owners *o, struct job *j)

@@ -93,7 +93,7 @@ void engine_place(struct engine *e, enum engine_kind kind, const struct engine_o
 struct words {
     const char *argv[ARGS_MAX];
     size_t count;
-    char port[8], log[100], secret[100], path[512], netns[100], limits[80];
+    char port[8], log[100], secret[100], path[512], netns[100], limits[80], conf[100];
 };
 
 static void add(struct words *w, const char *word)
@@ -136,6 +136,13 @@ static void nats_words(const struct engine *e, struct words *w)
         ADD(w, "--user", o->user, "--pass", o->password);
     if (o->jetstream)
         ADD(w, "-js", "-sd", e->dir);
+    if (o->config == NULL)
+        return;
+    snprintf(w->conf, sizeof w->conf, "%s/conf", e->dir);
+    FILE *f = fopen(w->conf, "w");
+    ck_assert_msg(f != NULL && fputs(o->config, f) >= 0 && fclose(f) == 0, "%s: %s", w->conf,
+                  strerror(errno));
+    ADD(w, "-c", w->conf);
 }
 
 static void make_words(const struct engine *e, struct words *w)

@@ -21,6 +21,7 @@ struct engine_options {
     const char *memory;          /* Redis: maxmemory, "2mb", never evicting */
     const char *pubsub_limit;    /* Redis: client-output-buffer-limit of subscribers, "64kb 64kb 1" */
     bool persists;               /* Redis: what it knows outlives it */
+    const char *config;          /* NATS: what its configuration says besides */
     bool jetstream;              /* NATS; what it stores outlives it */
 };
 

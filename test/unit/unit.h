@@ -51,6 +51,7 @@
     ROW(cluster_options) \
     ROW(history)         \
     ROW(bus_redis)       \
+    ROW(bus_nats_owners) \
     ROW(bus_nats)        \
     ROW(history_engine)  \
     ROW(bus_redis_days)
