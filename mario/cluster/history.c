@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
+
+#include "mario/base/clock.h"
 
 enum {
     TABLE_LEAST = 64,
@@ -50,13 +51,6 @@ static struct {
 
 /* ---- The house ---- */
 
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t) t.tv_sec * 1000 * HISTORY_NS_PER_MS + (uint64_t) t.tv_nsec;
-}
-
 static int32_t deliver_here(uint64_t group, struct mario_msg *m)
 {
     return mario_local_send_group(group, m, 0);
@@ -68,7 +62,7 @@ static const struct history_house libmario = {.deliver = deliver_here,
                                               .join = mario_join_id,
                                               .sequence = mario_route_sequence,
                                               .waiting = mario_conn_waiting,
-                                              .now = monotonic};
+                                              .now = clock_ns};
 
 void history_count(const char *name, uint64_t n)
 {
