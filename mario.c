@@ -82,14 +82,18 @@ static sint32 open_log(const struct maritcp_conf *conf, int is_restart)
 /* What the server needs before it runs. Says in one line what failed. */
 static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
 {
-    struct function_settings settings = {
-        .stx = conf->stx, .policy = conf->login_policy, .interval = conf->collect_interval};
+    bool cluster = conf->cluster_bus != 0;
+    struct function_settings settings = {.stx = conf->stx,
+                                         .policy = conf->login_policy,
+                                         .interval = conf->collect_interval,
+                                         .cluster = cluster};
     if (function_register(server, &settings) != 0)
         return -1;
-    if (regist_stx(conf->stx) == 0 && start_log_thread() == 0)
-        return 0;
-    fprintf(stderr, "maritcp: the log thread cannot be started: %s\n", strerror(errno));
-    return -1;
+    if (regist_stx(conf->stx) != 0 || start_log_thread() != 0) {
+        fprintf(stderr, "maritcp: the log thread cannot be started: %s\n", strerror(errno));
+        return -1;
+    }
+    return cluster ? mario_cluster_start(&conf->cluster) : 0; /* which says it itself */
 }
 
 /* Make the server, run it until it is stopped, take it down. */

@@ -10,12 +10,14 @@
 #include <stdbool.h>
 
 #include "mario/mario.h"
+#include "mario/mario_cluster.h"
 
 /* What they are told when they are registered. */
 struct function_settings {
     uint32 stx;             /* every packet's */
     enum mario_bind policy; /* LOGIN, if the uid is logged in on another connection */
     uint32 interval;        /* seconds between two reports of who is online, 1 .. MARIO_TIMEOUT_MAX */
+    bool cluster;           /* mario_cluster_start() is going to be called */
 };
 
 /* Register all of them, the hooks, and the report. Main thread, between mario_init_server() and start_server().
@@ -46,11 +48,14 @@ sint32 echo_answer(CONN *c);
 /* push.c: to all connections of a user. */
 sint32 push_to_answer(CONN *c);
 
-/* group.c: in, out, to the others, how many. */
+/* group.c: in, out, to the others, how many. Of several nodes WHO counts the members on all of them: what is known goes
+ * into the answer at once, else it is asked for, and the answer comes within a second. */
 sint32 join_answer(CONN *c);
 sint32 leave_answer(CONN *c);
 sint32 say_answer(CONN *c);
 sint32 who_answer(CONN *c);
+/* Main thread, before the server starts: whether there may be several nodes. */
+void group_setup(bool cluster);
 
 /* answer.c: a HEAD of this command and n bytes behind it, as c's answer. 0, or -1 if it cannot be. */
 sint32 answer_with(CONN *c, uint16 akg_id, const void *data, uint32 n);
@@ -69,5 +74,10 @@ void online_enter(const CONN *c);
 sint32 online_leave(CONN *c);
 /* Log one line: how many are online, in all and on each worker. A timer function, runs on the master. */
 void online_report(LOG_QUEUE *qlog, void *server);
+
+/* nodes.c: log what happens to the cluster. The function for regist_cluster_func(). */
+void nodes_event(const struct mario_cluster_event *e);
+/* Log one line: what went over the bus. A timer function, runs on the master. */
+void nodes_report(LOG_QUEUE *qlog, void *server);
 
 #endif

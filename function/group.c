@@ -1,10 +1,18 @@
 /*
- * group.c: JOIN, LEAVE, SAY and WHO: groups of connections. Runs on the connection's worker.
+ * group.c: JOIN, LEAVE, SAY and WHO: groups of connections. Runs on the connection's worker, but for who_known().
  */
 #include "mario/mario.h"
+#include "mario/mario_cluster.h"
 #include "protocol/mario_protocol.h"
 
 #include "function.h"
+
+static bool group_cluster; /* constant once the server runs */
+
+void group_setup(bool cluster)
+{
+    group_cluster = cluster;
+}
 
 /* The group that a command with at most `more` bytes behind it names; 0, which is none, after a line in the log: c has
  * no right to ask, or the packet is wrong. */
@@ -72,11 +80,41 @@ sint32 say_answer(CONN *c)
     return 0;
 }
 
+/* ---- WHO on several nodes ---- */
+
+/* The nodes have answered. On the cluster's thread; arg, freed here, is the id of who asked, who may be gone by now. */
+static void who_known(void *arg, uint64 n)
+{
+    uint64 *id = arg;
+    WHO_RSP rsp = {.count = n};
+    struct mario_msg *m = mario_msg_packet(CMD_FUNCTION_WHO, &rsp, sizeof rsp);
+    if (m != NULL)
+        mario_send(*id, m);
+    mario_msg_free(&m);
+    free(id);
+}
+
+/* Have them asked. False, and nothing is asked, without memory or room. */
+static bool who_ask(const CONN *c, uint64 group)
+{
+    uint64 *id = malloc(sizeof *id);
+    if (id == NULL)
+        return false;
+    *id = mario_conn_id(c);
+    if (mario_cluster_ask_group(group, who_known, id) == 0)
+        return true;
+    free(id);
+    return false;
+}
+
 sint32 who_answer(CONN *c)
 {
     uint64 group = group_read(c, "WHO", 0);
     if (group == 0)
         return -1;
-    WHO_RSP rsp = {.count = mario_group_count(group)};
+    sint64 known = group_cluster ? mario_group_count_all(group) : (sint64) mario_group_count(group);
+    if (known < 0 && who_ask(c, group))
+        return 0;
+    WHO_RSP rsp = {.count = known < 0 ? mario_group_count(group) : (uint64) known};
     return answer_with(c, CMD_FUNCTION_WHO, &rsp, sizeof rsp);
 }

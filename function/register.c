@@ -23,6 +23,7 @@ sint32 function_register(SERVER *server, const struct function_settings *setting
 {
     answer_setup(settings->stx);
     login_setup(settings->policy);
+    group_setup(settings->cluster);
     for (size_t i = 0; i < sizeof function_rows / sizeof function_rows[0]; i++) {
         if (regist_akg_func(function_rows[i].id, function_rows[i].run) != 0) {
             fprintf(stderr, "maritcp: %s cannot be registered as 0x%04x\n", function_rows[i].name,
@@ -37,6 +38,11 @@ sint32 function_register(SERVER *server, const struct function_settings *setting
     if (regist_disconnected_func(online_leave) != 0 ||
         regist_timer_func(settings->interval, online_report, server) != 0) {
         fprintf(stderr, "maritcp: the online count cannot be registered\n");
+        return -1;
+    }
+    if (settings->cluster && (regist_cluster_func(nodes_event) != 0 ||
+                              regist_timer_func(settings->interval, nodes_report, server) != 0)) {
+        fprintf(stderr, "maritcp: the cluster's events cannot be registered\n");
         return -1;
     }
     return 0;

@@ -57,7 +57,8 @@
     ROW(push_hostile) \
     ROW(chat)         \
     ROW(chat_client)  \
-    ROW(cluster_conf)
+    ROW(cluster_conf) \
+    ROW(cluster_maritcp)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
