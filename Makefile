@@ -221,7 +221,7 @@ $(DEPS): deps-%:
 	@scripts/deps $*
 
 mario.pc mario-cluster.pc: %: %.in FORCE
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@HIREDIS@|$(if $(HAS_REDIS),hiredis)|' $< > $@
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@HIREDIS@|$(if $(HAS_REDIS),-lhiredis)|' $< > $@
 
 install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, libraries, headers, pkg-config, man pages
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
