@@ -54,7 +54,7 @@ static bool messages_add(struct nats_messages *m, natsMsg *msg)
 {
     if (m->n == m->room) {
         size_t room = m->room == 0 ? 256 : m->room * 2;
-        natsMsg **at = realloc(m->at, room * sizeof *at);
+        natsMsg **at = realloc(m->at, room * sizeof(void *));
         if (at == NULL)
             return false;
         m->at = at;

@@ -39,12 +39,11 @@ static void on_read(struct nats_owners *o, struct job *j, const struct nats_reco
 
 static void on_written(struct nats_owners *o, struct job *j, const struct nats_record *r)
 {
-    if (job_lost(o, r)) {
-        job_finish_claim(o, j, CLAIM_FAILED);
-    } else if (r->error == 0) {
+    bool lost = job_lost(o, r);
+    if (!lost && r->error == 0) {
         tell_gone(o, j);
         job_finish_claim(o, j, CLAIM_OK);
-    } else if (job_again(j)) {
+    } else if (!lost && job_again(j)) {
         job_get(o, j, on_read);
     } else {
         job_finish_claim(o, j, CLAIM_FAILED);

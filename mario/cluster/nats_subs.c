@@ -127,7 +127,7 @@ natsSubscription **nats_subs_take_all(struct nats_subs *s, size_t more, size_t *
     size_t room = s->users.n + s->groups.n + 1 + more;
     for (const struct sub_node *node = s->nodes; node != NULL; node = node->next)
         room++;
-    natsSubscription **to = malloc(room * sizeof *to);
+    natsSubscription **to = malloc(room * sizeof(void *));
     *n = 0;
     *n += table_empty(&s->users, to);
     *n += table_empty(&s->groups, to == NULL ? NULL : to + *n);
