@@ -21,7 +21,7 @@ enum {
     CONNECT_MS = 2000, /* both connections must be there */
     ANSWER_MS = 5000,  /* an answer must have come */
     QUIET_MS = 2000,   /* nothing on its way and nothing heard: PING */
-    LATE_LOOKS = 2,    /* a process that was stopped reads first what came meanwhile */
+    LATE_LOOKS = 2,    /* where all were stopped, the answer comes a moment after they go on */
     ROOM_BYTES = 256 * 1024,
     ROOM_ASKED = 16384
 };

@@ -366,6 +366,9 @@ START_TEST(histories)
     RIG_UNTIL(&b, b.heard_n == 1 && b.heard[0].seq == 151);
     fetch(&b, 9, 0, 1000);
     ck_assert(b.heard_n == 10 && b.heard[0].seq == 142);
+    ck_assert_int_eq(engine_number(&e, "DEL test:h:9:meta"), 1); /* what is forgotten begins anew */
+    fetch(&b, 9, 0, 1000);
+    ck_assert(b.heard_n == 0 && b.last == 0 && b.epoch != 0 && b.epoch != epoch);
     end_both();
 }
 END_TEST
