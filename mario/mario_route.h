@@ -29,7 +29,8 @@ enum mario_route_kind {
     /* binds */
     MARIO_ROUTE_BIND, /* key: uid; id: the connection; how, devices: mario_bind()'s, never (MANY, 0). The route
                          * answers by mario_local_bind() or mario_local_refuse() */
-    MARIO_ROUTE_UNBIND, /* key: uid; id: this connection is not bound to it any more */
+    MARIO_ROUTE_UNBIND, /* key: uid; id: this connection is not bound to it any more, or it did not come to that: it had
+                         * ended, or was refused here, after mario_local_bind() */
     /* who is here: look again, with mario_user_count() or mario_group_count() */
     MARIO_ROUTE_USER,  /* key: uid: its first connection has come, or its last one gone */
     MARIO_ROUTE_GROUP, /* key: the group: likewise its members on one of the workers */

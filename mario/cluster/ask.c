@@ -210,7 +210,7 @@ static struct question *put_question(unsigned kind, uint64_t key)
     if (cluster.ops == NULL)
         return q;
     const struct interest *i = interest_find(&cluster.interests, c.kind, key);
-    q->self = cluster.ops->counts_self && i != NULL && interest_is_said(i);
+    q->self = cluster.ops->counts_self && i != NULL && interest_is_confirmed(&cluster.interests, i);
     struct frame f = {.kind = FRAME_ASK, .seq = number, .key = key};
     if (out_frame(&c, &f, cluster.set.node, strlen(cluster.set.node), COOKIE_ENDS + (number << 1 | 1)))
         q->ends_ms += PATIENCE_MS;

@@ -1,31 +1,47 @@
 /*
- * deliver.c: what came of the bus, and what it decided, to those who are here, in the order in which it came. Where the
- * ring to a worker is full it waits, and all behind it: messages up to cluster.queue bytes, decisions without a bound, for
- * there are no more than connections. The cluster's thread.
+ * deliver.c: what came of the bus, and what it decided, to those who are here. Where the ring to a worker is full it
+ * waits. The cluster's thread.
+ *
+ * Messages wait in one line, in the order in which they came, up to cluster.queue bytes and PATIENCE_MS: so a worker that
+ * is busy for a moment loses nothing, and one that is stuck holds up no more than that what is for others. Decisions are
+ * few, no more than connections, and none is lost: they wait as long as it takes, and only for their own worker, and
+ * behind what was decided of the same user.
  */
 #include "mario/cluster/inside.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { LEAST = 64, EACH = 64, AGAIN_MS = 1 };
+enum { LEAST = 64, EACH = 64 /* bytes that one counts besides its own */, PATIENCE_MS = 250, AGAIN_MS = 1 };
 
-static struct {
-    struct delivery *at; /* [size], a ring */
+struct waiting {
+    struct delivery d;
+    uint64_t since_ms;
+};
+
+struct line {
+    struct waiting *at; /* [size], a ring */
     uint32_t first, count, size;
-    uint64_t bytes; /* of the messages in it */
-} line;
+};
+
+static struct line messages, decisions;
+static uint64_t bytes; /* of the messages that wait */
 
 static uint32_t cost(const struct delivery *d)
 {
     struct mario_msg_info info;
     if (d->m == NULL)
-        return 0;
+        return EACH;
     mario_msg_info(d->m, &info);
     return EACH + info.len;
 }
 
-/* False: try again. */
+static bool is_decision(const struct delivery *d)
+{
+    return d->what >= DELIVER_BIND;
+}
+
+/* False: its ring is full. */
 static bool hand_over(struct delivery *d)
 {
     int32_t rc = 0;
@@ -54,65 +70,118 @@ static bool hand_over(struct delivery *d)
     }
     if (rc != 0 && errno == EAGAIN)
         return false;
+    cluster.tally.lost += rc != 0 && d->m != NULL; /* no memory */
     mario_msg_free(&d->m);
     return true;
 }
 
-static bool grow(void)
+/* ---- Lines ---- */
+
+static struct waiting *place(const struct line *l, uint32_t i)
 {
-    if (line.count < line.size)
+    return &l->at[(l->first + i) & (l->size - 1)];
+}
+
+static bool grow(struct line *l)
+{
+    if (l->count < l->size)
         return true;
-    uint32_t size = line.size == 0 ? LEAST : 2 * line.size;
-    struct delivery *bigger = malloc((size_t) size * sizeof *bigger);
+    uint32_t size = l->size == 0 ? LEAST : 2 * l->size;
+    struct waiting *bigger = malloc((size_t) size * sizeof *bigger);
     if (bigger == NULL)
         return false;
-    for (uint32_t i = 0; i < line.count; i++)
-        bigger[i] = line.at[(line.first + i) & (line.size - 1)];
-    free(line.at);
-    line.at = bigger;
-    line.first = 0;
-    line.size = size;
+    for (uint32_t i = 0; i < l->count; i++)
+        bigger[i] = *place(l, i);
+    free(l->at);
+    *l = (struct line){.at = bigger, .count = l->count, .size = size};
     return true;
+}
+
+static void clear(struct line *l)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        mario_msg_free(&place(l, i)->d.m);
+    free(l->at);
+    *l = (struct line){.at = NULL};
+}
+
+static void lose(struct delivery *d)
+{
+    cluster.tally.lost++;
+    mario_msg_free(&d->m);
 }
 
 void deliver(const struct delivery *given)
 {
     struct delivery d = *given;
-    if (line.count == 0 && hand_over(&d))
+    struct line *l = is_decision(&d) ? &decisions : &messages;
+    if (l->count == 0 && hand_over(&d))
         return;
-    uint32_t n = cost(&d);
-    if ((n > 0 && line.bytes + n > cluster.set.queue) || !grow()) {
-        cluster.tally.lost += d.m != NULL;
-        mario_msg_free(&d.m);
+    if (l == &messages && bytes + cost(&d) > cluster.set.queue) {
+        lose(&d);
         return;
     }
-    line.bytes += n;
-    line.at[(line.first + line.count++) & (line.size - 1)] = d;
+    if (!grow(l)) {
+        lose(&d);
+        return;
+    }
+    if (l == &messages)
+        bytes += cost(&d);
+    *place(l, l->count++) = (struct waiting){.d = d, .since_ms = cluster_ms()};
+}
+
+/* ---- Again ---- */
+
+static void try_messages(void)
+{
+    while (messages.count > 0) {
+        struct waiting *w = place(&messages, 0);
+        uint32_t n = cost(&w->d);
+        if (!hand_over(&w->d)) {
+            if (cluster_ms() - w->since_ms < PATIENCE_MS)
+                return;
+            lose(&w->d);
+        }
+        bytes -= n;
+        messages.first = (messages.first + 1) & (messages.size - 1);
+        messages.count--;
+    }
+    clear(&messages);
+}
+
+/* Those who still wait move together. Who is behind one that waits is told by bits, so some wait in vain for a pass. */
+static void try_decisions(void)
+{
+    uint64_t workers[4] = {0}, users = 0;
+    uint32_t kept = 0, count = decisions.count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct waiting *w = place(&decisions, i);
+        unsigned worker = (unsigned) (w->d.id >> 56);
+        uint64_t user = UINT64_C(1) << (w->d.key * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+        bool is_behind = (workers[worker / 64] >> worker % 64 & 1) != 0 || (users & user) != 0;
+        if (!is_behind && hand_over(&w->d))
+            continue;
+        workers[worker / 64] |= UINT64_C(1) << worker % 64;
+        users |= user;
+        *place(&decisions, kept++) = *w;
+    }
+    decisions.count = kept;
+    if (kept == 0)
+        clear(&decisions);
 }
 
 uint64_t deliver_pass(void)
 {
-    while (line.count > 0) {
-        struct delivery *d = &line.at[line.first];
-        uint32_t n = cost(d);
-        if (!hand_over(d))
-            return cluster_ms() + AGAIN_MS;
-        line.bytes -= n;
-        line.first = (line.first + 1) & (line.size - 1);
-        line.count--;
-    }
-    free(line.at);
-    line.at = NULL;
-    line.size = 0;
-    return UINT64_MAX;
+    if (messages.count > 0)
+        try_messages();
+    if (decisions.count > 0)
+        try_decisions();
+    return messages.count > 0 || decisions.count > 0 ? cluster_ms() + AGAIN_MS : UINT64_MAX;
 }
 
 void deliver_teardown(void)
 {
-    for (; line.count > 0; line.count--, line.first++)
-        mario_msg_free(&line.at[line.first & (line.size - 1)].m);
-    free(line.at);
-    line.at = NULL;
-    line.first = line.size = 0;
-    line.bytes = 0;
+    clear(&messages);
+    clear(&decisions);
+    bytes = 0;
 }

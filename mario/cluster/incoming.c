@@ -116,7 +116,7 @@ void in_message(uint32_t part, const struct channel *c, const void *bytes, size_
     if (!is_own)
         peers_hear(f.epoch);
     if (f.kind == FRAME_REPLACED && f.owner_epoch == cluster.set.epoch)
-        deliver(&(struct delivery){.what = DELIVER_REPLACE, .id = f.owner_id});
+        deliver(&(struct delivery){.what = DELIVER_REPLACE, .key = f.key, .id = f.owner_id});
     else if (!is_own)
         serve(c, &f);
 }

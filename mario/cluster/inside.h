@@ -128,7 +128,7 @@ void in_sequenced(uint64_t group, uint64_t epoch, uint64_t seq, const void *byte
 void in_fetched(uint64_t cookie, uint64_t epoch, uint64_t seq, const void *bytes, size_t len, uint64_t last,
                 uint64_t base);
 
-/* ---- deliver.c: to those who are here, in order; waits where their rings are full ---- */
+/* ---- deliver.c: to those who are here; waits where their rings are full ---- */
 
 enum deliver {
     DELIVER_USER,

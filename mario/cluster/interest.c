@@ -54,11 +54,6 @@ const struct interest *interest_find(const struct interests *is, enum channel_ki
     return find(is, kind, key);
 }
 
-bool interest_is_said(const struct interest *i)
-{
-    return (i->flags & SAID) != 0;
-}
-
 bool interest_is_confirmed(const struct interests *is, const struct interest *i)
 {
     return (i->flags & CONFIRMED) != 0 && is->part[part_of(is, i)].is_up;

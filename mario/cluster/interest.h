@@ -59,8 +59,6 @@ bool interest_hold(struct interests *is, enum channel_kind kind, uint64_t key, b
 
 /* NULL: not subscribed, neither is it to be. Valid until the next change. */
 const struct interest *interest_find(const struct interests *is, enum channel_kind kind, uint64_t key);
-/* The engine was told. */
-bool interest_is_said(const struct interest *i);
 /* It has confirmed it, and the part is up. */
 bool interest_is_confirmed(const struct interests *is, const struct interest *i);
 

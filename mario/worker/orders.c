@@ -168,20 +168,31 @@ static void tell_home(struct shard *s, struct conn *c, uint64_t uid, const struc
         conn_close(c, REASON_no_memory);
 }
 
+/* The route said that it may be bound, and nothing comes of it. */
+static void not_bound(struct shard *s, const struct order *o, uint64_t uid, uint64_t id)
+{
+    if (port_has_route() && (o->how != MARIO_BIND_MANY || o->number != 0))
+        (void) !route_notice(s, MARIO_ROUTE_UNBIND, uid, id);
+}
+
 static void carry_out_bind(struct shard *s, const struct order *o)
 {
     struct conn *c = find(s, o->id);
     struct bond *b = c == NULL ? NULL : push_make_bond(s, c);
     if (c != NULL && b == NULL)
         conn_close(c, REASON_no_memory);
-    if (b == NULL)
+    if (b == NULL) {
+        not_bound(s, o, o->other, o->id);
         return;
+    }
     if (b->wanted != 0 && b->wanted != o->other) {
         tell_home(s, c, b->wanted, &(struct order){.kind = ORDER_USER_END, .id = b->wanted, .other = o->id});
         b->wanted = 0;
     }
-    if (c->state != CONN_OPEN)
+    if (c->state != CONN_OPEN) {
+        not_bound(s, o, o->other, o->id);
         return;
+    }
     if (b->uid != o->other)
         b->wanted = o->other;
     tell_home(s, c, o->other,
@@ -278,8 +289,11 @@ static void carry_out_user_bind(struct shard *s, const struct order *o)
     if (!refused && !is_there && !add(s, o->id, o->other)) {
         push_post(s, id_worker(o->other),
                   &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
+        not_bound(s, o, o->id, o->other);
         return;
     }
+    if (refused)
+        not_bound(s, o, o->id, o->other);
     if (o->how == MARIO_BIND_KICK_OLD)
         replace_oldest(s, o->id, most, o->other);
     push_post(s, id_worker(o->other),

@@ -131,6 +131,9 @@ START_TEST(binds_are_decided)
     wait_count(&e, "route_unbinds", 1);
     ck_assert_uint_eq(ear_counter(&e, 0, "closed_replaced"), 1);
     wait_count(&e, "route_binds", 4);
+    ear_order(&e, 0, (struct test_order){.kind = ORDER_BIND, .to = UID, .how = MARIO_BIND_REFUSE_NEW});
+    wait_count(&e, "route_unbinds", 2); /* the route let it in, the home did not */
+    wait_count(&e, "route_binds", 5);
     finish(&s, &e);
 }
 END_TEST
