@@ -1,5 +1,5 @@
 /*
- * test_cluster_maritcp.c: two maritcps that are one over a Redis of the test's own: who gets what, what login.policy means,
+ * test_cluster_maritcp.c: two maritcps that are one over an engine of the test's own: who gets what, what login.policy means,
  * what WHO counts, what the log says; and an engine that lets none of them in.
  */
 #include <fcntl.h>
@@ -20,30 +20,27 @@ enum { EXIT_NO_START = 2, TEXT = 4096, GROUP = 77 };
 static struct engine engine;
 static struct server nodes[2];
 
-static void engine_begin(void)
-{
-    if (engine_missing(ENGINE_REDIS) == NULL)
-        engine_start(&engine, ENGINE_REDIS, NULL);
-}
-
 static void engine_over(void)
 {
     engine_end(&engine);
 }
 
-#define NEEDS_REDIS()                                      \
-    do {                                                   \
-        if (engine_missing(ENGINE_REDIS) != NULL)          \
-            TEST_SKIP("%s", engine_missing(ENGINE_REDIS)); \
+/* Start the engine, or skip the test. */
+#define WITH_ENGINE(k)                                                                       \
+    do {                                                                                     \
+        if (engine_missing(k) != NULL)                                                       \
+            TEST_SKIP("%s", engine_missing(k));                                              \
+        engine_start(&engine, k, &(struct engine_options){.jetstream = (k) == ENGINE_NATS}); \
     } while (0)
 
 /* Start node i, with up to two more arguments. */
 static void node_start(unsigned i, const char *more, const char *second)
 {
     char address[128], name[32];
-    snprintf(address, sizeof address, "cluster.redis=%s", engine.address);
+    bool redis = engine.kind == ENGINE_REDIS;
+    snprintf(address, sizeof address, "cluster.%s=%s", redis ? "redis" : "nats", engine.address);
     snprintf(name, sizeof name, "cluster.node=n%u", i);
-    const char *args[] = {"cluster.bus=redis",
+    const char *args[] = {redis ? "cluster.bus=redis" : "cluster.bus=nats",
                           address,
                           name,
                           "cluster.heartbeat=1",
@@ -89,7 +86,7 @@ static void await_push(int from, int to, uint16_t uid)
 /* Goal: a user and a group are the same on both nodes: pushed, said, counted; who says it does not hear it. */
 START_TEST(two_are_one)
 {
-    NEEDS_REDIS();
+    WITH_ENGINE((enum engine_kind) _i);
     nodes_begin(NULL);
     int ada = commands_open(&nodes[0], 1), grace = commands_open(&nodes[1], 2),
         near = commands_open(&nodes[0], 3);
@@ -125,7 +122,7 @@ END_TEST
 /* Goal: with kick_old a login ends the one before, wherever that was; the new one stays. */
 START_TEST(a_login_replaces_one_elsewhere)
 {
-    NEEDS_REDIS();
+    WITH_ENGINE((enum engine_kind) _i);
     nodes_begin("login.policy=kick_old");
     int before = commands_open(&nodes[0], 7);
     for (unsigned i = 1; i < 6; i++) {
@@ -146,10 +143,10 @@ END_TEST
 /* Goal: with refuse_new a uid that is logged in on the other node is taken, until that ends. */
 START_TEST(a_login_is_refused_elsewhere)
 {
-    NEEDS_REDIS();
+    WITH_ENGINE((enum engine_kind) _i);
     nodes_begin("login.policy=refuse_new");
     int first = commands_open(&nodes[0], 7), second = client_open(&nodes[1]);
-    commands_send(second, CMD_FUNCTION_LOGIN, 7, 2, NULL, 0);
+    commands_send(second, CMD_FUNCTION_LOGIN, 7, 2, "", 0);
     commands_refused(second, CMD_FUNCTION_LOGIN, REFUSED_TAKEN);
     client_expect_fin(second);
     client_echo(first, 10);
@@ -159,7 +156,7 @@ START_TEST(a_login_is_refused_elsewhere)
         unsigned char why;
         ITEST_ASSERT(mono_ns() < until, "the uid stays taken");
         second = client_open(&nodes[1]);
-        commands_send(second, CMD_FUNCTION_LOGIN, 7, 2, NULL, 0);
+        commands_send(second, CMD_FUNCTION_LOGIN, 7, 2, "", 0);
         in = client_recv_packet(second, CMD_FUNCTION_LOGIN, &why, 1) == 0;
     }
     nodes_over();
@@ -169,7 +166,7 @@ END_TEST
 /* Goal: the log says when another node comes and goes, and with each report what went over the bus. */
 START_TEST(what_the_log_says)
 {
-    NEEDS_REDIS();
+    WITH_ENGINE(ENGINE_REDIS);
     node_start(0, "collect.interval=1", NULL);
     node_start(1, NULL, NULL);
     server_wait_log(&nodes[0], "cluster: subscriptions 0, published ", 8000);
@@ -186,7 +183,7 @@ END_TEST
 /* Goal: a server whose parent starts it again is a node again at once, also under the name that it was given. */
 START_TEST(with_a_parent)
 {
-    NEEDS_REDIS();
+    WITH_ENGINE(ENGINE_REDIS);
     node_start(0, "-S", NULL);
     node_start(1, NULL, NULL);
     struct mortal_next next = {.parent = nodes[0].pid, .former = mortal_child(nodes[0].pid)};
@@ -220,7 +217,7 @@ static void must_not_start(const char *const *args, const char *word)
 /* Goal: a node whose name another one has does not start; that one goes on. */
 START_TEST(a_name_that_is_taken)
 {
-    NEEDS_REDIS();
+    WITH_ENGINE(ENGINE_REDIS);
     char address[128];
     snprintf(address, sizeof address, "cluster.redis=%s", engine.address);
     const char *args[] = {"cluster.bus=redis", address, "cluster.node=n0", NULL};
@@ -236,14 +233,14 @@ END_TEST
 /* Goal: without the engine's password, or with another one, it does not start; with it, it does. */
 START_TEST(passwords)
 {
-    NEEDS_REDIS();
-    struct engine guarded;
     char dir[64], path[96], file[128], address[128];
-    engine_start(&guarded, ENGINE_REDIS, &(struct engine_options){.password = "sesame"});
+    if (engine_missing(ENGINE_REDIS) != NULL)
+        TEST_SKIP("%s", engine_missing(ENGINE_REDIS));
+    engine_start(&engine, ENGINE_REDIS, &(struct engine_options){.password = "sesame"});
     program_make_dir(dir, sizeof dir);
     snprintf(path, sizeof path, "%s/password", dir);
     snprintf(file, sizeof file, "cluster.password_file=%s", path);
-    snprintf(address, sizeof address, "cluster.redis=%s", guarded.address);
+    snprintf(address, sizeof address, "cluster.redis=%s", engine.address);
     const char *without[] = {"cluster.bus=redis", address, NULL},
                *with[] = {"cluster.bus=redis", address, file, NULL};
     static const char *const texts[] = {"open\n", "sesame\n"};
@@ -259,7 +256,6 @@ START_TEST(passwords)
     server_launch(&s, &(struct launch){.program = "maritcp", .args = with});
     server_stop(&s);
     program_remove_dir(dir);
-    engine_end(&guarded);
 }
 END_TEST
 
@@ -267,10 +263,10 @@ Suite *cluster_maritcp_suite(void)
 {
     Suite *s = suite_create("cluster_maritcp");
     TCase *c = itest_case(s, "nodes", 30);
-    tcase_add_checked_fixture(c, engine_begin, engine_over);
-    tcase_add_test(c, two_are_one);
-    tcase_add_test(c, a_login_replaces_one_elsewhere);
-    tcase_add_test(c, a_login_is_refused_elsewhere);
+    tcase_add_checked_fixture(c, NULL, engine_over);
+    tcase_add_loop_test(c, two_are_one, ENGINE_REDIS, ENGINE_NATS + 1);
+    tcase_add_loop_test(c, a_login_replaces_one_elsewhere, ENGINE_REDIS, ENGINE_NATS + 1);
+    tcase_add_loop_test(c, a_login_is_refused_elsewhere, ENGINE_REDIS, ENGINE_NATS + 1);
     tcase_add_test(c, what_the_log_says);
     tcase_add_test(c, with_a_parent);
     tcase_add_test(c, a_name_that_is_taken);
