@@ -1,7 +1,7 @@
 /*
- * bus_redis.c: Redis as the bus. Each server of the list is a part, with two connections: one for the subscriptions, one
- * for everything else. What is said in a pass of the loop goes out together at its end, and is answered in order. The
- * cluster's thread.
+ * bus_redis.c: Redis as the bus. Each server of the list is a part, with two connections: one for the subscriptions,
+ * one for everything else. What is said in a pass of the loop goes out together at its end, and is answered in order.
+ * The cluster's thread.
  */
 #ifdef MARIO_WITH_REDIS
 #include <inttypes.h>

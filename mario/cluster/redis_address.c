@@ -1,6 +1,6 @@
 /*
- * redis_address.c: where the servers are. An address is taken at once; a name has a thread that asks for it. Who is done
- * last with a look-up, that thread or the cluster's, frees it.
+ * redis_address.c: where the servers are. An address is taken at once; a name has a thread that asks for it. Who is
+ * done last with a look-up, that thread or the cluster's, frees it.
  */
 #ifdef MARIO_WITH_REDIS
 #include "mario/cluster/redis_address.h"

@@ -1,6 +1,6 @@
 /*
- * redis_hear.c: the connection with a part's subscriptions: what is published, and what has been subscribed. The cluster's
- * thread.
+ * redis_hear.c: the connection with a part's subscriptions: what is published, and what has been subscribed. The
+ * cluster's thread.
  */
 #ifdef MARIO_WITH_REDIS
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * redis_link.h: one connection to Redis: what is to be sent waits in `out`, what comes is taken apart by hiredis's reader,
- * which builds no objects here: each element of a reply is told as soon as it is there. The cluster's thread.
+ * redis_link.h: one connection to Redis: what is to be sent waits in `out`, what comes is taken apart by hiredis's
+ * reader, which builds no objects here: each element of a reply is told as soon as it is there. The cluster's thread.
  */
 #ifndef MARIO_CLUSTER_REDIS_LINK_H
 #define MARIO_CLUSTER_REDIS_LINK_H

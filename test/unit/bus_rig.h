@@ -1,6 +1,6 @@
 /*
- * bus_rig.h: a driver of a bus, as the cluster's core has it, and all that it tells, written down. The test's thread runs
- * its loop. Failing tests end in here with a message.
+ * bus_rig.h: a driver of a bus, as the cluster's core has it, and all that it tells, written down. The test's thread
+ * runs its loop. Failing tests end in here with a message.
  */
 #ifndef TEST_BUS_RIG_H
 #define TEST_BUS_RIG_H

@@ -1,6 +1,6 @@
 /*
- * fake_redis.c: a server that greets like Redis. It takes a driver's greeting for one by its words, prefix "test", node "a",
- * epoch 11, without a password.
+ * fake_redis.c: a server that greets like Redis. It takes a driver's greeting for one by its words, prefix "test",
+ * node "a", epoch 11, without a password.
  */
 #include "fake_redis.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_bus_redis.c: the Redis driver against real servers: what is published arrives, in order, and is counted; who owns a
- * user; a node's name; histories; and that it comes back when its server does.
+ * test_bus_redis.c: the Redis driver against real servers: what is published arrives, in order, and is counted; who
+ * owns a user; a node's name; histories; and that it comes back when its server does.
  */
 #include "bus_rig.h"
 #include "unit.h"
@@ -80,8 +80,8 @@ START_TEST(published_is_heard)
 }
 END_TEST
 
-/* As many messages as the driver takes, of all lengths: each arrives once and in order; when it has no room it says so, and
- * when it has again. */
+/* As many messages as the driver takes, of all lengths: each arrives once and in order; when it has no room it says
+ * so, and when it has again. */
 START_TEST(many_are_heard)
 {
     enum { MESSAGES = 3000, LONGEST = 66000 };

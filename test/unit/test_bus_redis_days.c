@@ -1,5 +1,6 @@
 /*
- * test_bus_redis_days.c: bad days of the Redis driver: servers that are not there, die, stop, refuse, forget, or are none.
+ * test_bus_redis_days.c: bad days of the Redis driver: servers that are not there, die, stop, refuse, forget, or are
+ * none.
  */
 #include "bus_rig.h"
 #include "fake_redis.h"
@@ -43,8 +44,8 @@ static const struct bus_ops *redis(const char **missing, bool really)
 
 /* ---- Real servers ---- */
 
-/* Nobody there: that is said once, whatever is asked fails, and when the server comes it is found. By a name of its host,
- * too, which may have addresses on which nobody listens. */
+/* Nobody there: that is said once, whatever is asked fails, and when the server comes it is found. By a name of its
+ * host, too, which may have addresses on which nobody listens. */
 START_TEST(not_there_at_start)
 {
     char where[40];
@@ -100,8 +101,8 @@ START_TEST(killed_while_busy)
 }
 END_TEST
 
-/* One that stops answers nothing: down within 6 s or so; one that greets so slowly never is up. Two of them at once, and one
- * with nothing to ask, which finds out by itself. */
+/* One that stops answers nothing: down within 6 s or so; one that greets so slowly never is up. Two of them at once,
+ * and one with nothing to ask, which finds out by itself. */
 START_TEST(frozen)
 {
     BEGIN(true);
@@ -400,7 +401,8 @@ START_TEST(strange_messages)
 }
 END_TEST
 
-/* Any bytes whatsoever, and valid ones with a byte that is another: nothing but an end of the connections comes of it. */
+/* Any bytes whatsoever, and valid ones with a byte that is another: nothing but an end of the connections comes of
+ * it. */
 START_TEST(any_bytes)
 {
     enum { ROUNDS = 40 };
