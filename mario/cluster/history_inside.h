@@ -34,7 +34,6 @@ struct kept {
 struct line {
     struct kept **at; /* [size], a ring */
     uint32_t first, count, size;
-    size_t bytes;
 };
 
 enum fetch_what {

@@ -147,10 +147,11 @@ void line_prepend(struct history *h, struct line *past)
     struct kept *k;
     for (uint32_t i = 0; i < l->count; i++) {
         k = line_at(l, i);
+        uint64_t seq = k->seq;
         histories.bytes -= kept_size(k);
         if (line_push(past, k))
             continue;
-        h->floor = k->seq; /* without memory: nobody comes back to what is in front of it */
+        h->floor = seq; /* without memory: nobody comes back to what is in front of it */
         if (l->count - i <= h->undelivered)
             drop_undelivered(h);
     }
