@@ -484,6 +484,41 @@ START_TEST(storm)
 }
 END_TEST
 
+/* Goal: without memory every now and then messages may be missing, but none comes twice or too early, and nobody is
+ * forgotten. */
+START_TEST(without_memory)
+{
+    open_engine((uint64_t) _i + 1, MOST);
+    lab.may_skip = true;
+    lab.filler = 1000;
+    engine.lossy = 3;
+    while (lab.tags < MOST / 8) {
+        bool short_of = lab_draw(3) == 0;
+        if (lab_draw(3) > 0) {
+            something(1);
+        } else {
+            uint32_t what = lab_draw(4);
+            if (short_of)
+                unit_heap_fail(lab_draw(3));
+            if (what == 0)
+                work();
+            else if (what < 3)
+                tell_news();
+            else
+                (void) history_pass();
+            unit_heap_heal();
+        }
+        lab.clock += lab_draw(1000000);
+    }
+    engine.is_up = true;
+    engine.lossy = 0;
+    settle();
+    for (uint32_t i = 1; i <= CONNS; i++)
+        ck_assert(!lab.ear[i].is_coming);
+    close_engine();
+}
+END_TEST
+
 Suite *history_engine_suite(void)
 {
     Suite *s = suite_create("history_engine");
@@ -492,5 +527,6 @@ Suite *history_engine_suite(void)
     tcase_add_test(c, away);
     tcase_add_loop_test(c, restarted, 0, 3);
     tcase_add_loop_test(c, storm, 0, 24);
+    tcase_add_loop_test(c, without_memory, 0, 8);
     return s;
 }
