@@ -27,7 +27,8 @@ enum order_kind {
     ORDER_USER,      /* id: the user; m */
     ORDER_USER_KICK, /* id: the user; m, akg */
     ORDER_USER_BIND, /* id: the user; other: the connection; how, number, behind */
-    ORDER_USER_END   /* id: the user; other: the connection */
+    ORDER_USER_CLAIM, /* id: the user; other: the connection; how, number: as for a bind, which the route decides */
+    ORDER_USER_END /* id: the user; other: the connection */
 };
 
 enum decided {

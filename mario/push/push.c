@@ -382,7 +382,8 @@ static int32_t order_bind(struct port *p, struct order *o)
     return order_inside(p, id_worker(o->id), o, NULL);
 }
 
-/* One that concerns the user's other connections, which may be on other servers, is the route's to decide. */
+/* One that concerns the user's other connections, which may be on other servers, is the route's to decide: by way of the
+ * home, behind what this thread has ordered of the user before. */
 static int32_t bind_by(struct order *o, bool may_route)
 {
     struct port *p;
@@ -392,10 +393,9 @@ static int32_t bind_by(struct order *o, bool may_route)
         return -1;
     int32_t rc;
     if (may_route && port_has_route() && (o->how != MARIO_BIND_MANY || o->number != 0)) {
-        struct order told = *o;
-        told.id = o->other;
-        told.other = o->id;
-        rc = order_route(p, MARIO_ROUTE_BIND, &told);
+        struct order claim = {
+            .kind = ORDER_USER_CLAIM, .how = o->how, .number = o->number, .id = o->other, .other = o->id};
+        rc = order_inside(p, push_home(claim.id), &claim, NULL);
     } else {
         rc = order_bind(p, o);
     }

@@ -304,6 +304,16 @@ static void carry_out_user_bind(struct shard *s, const struct order *o)
                               .other = o->id});
 }
 
+/* The home passes it on, when all that was ordered of the user before it is done. */
+static void carry_out_user_claim(struct shard *s, const struct order *o)
+{
+    const struct order bind = {
+        .kind = MARIO_ROUTE_BIND, .how = o->how, .number = o->number, .id = o->id, .other = o->other};
+    if (!push_post(s, PORT_ROUTE, &bind))
+        push_post(s, id_worker(o->other),
+                  &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
+}
+
 /* It cannot be sent on to c's worker, where very much waits already. */
 static void drop_on_the_way(struct shard *s, struct mario_msg *m)
 {
@@ -395,6 +405,9 @@ static bool carry_out(struct shard *s, const struct order *o)
         return false;
     case ORDER_USER_BIND:
         carry_out_user_bind(s, o);
+        return false;
+    case ORDER_USER_CLAIM:
+        carry_out_user_claim(s, o);
         return false;
     case ORDER_USER_END:
         forget(s, o->id, o->other);

@@ -227,6 +227,34 @@ START_TEST(stopped_in_a_storm)
 }
 END_TEST
 
+static bool second_is_told(const struct ears *e, uint64_t n)
+{
+    return e->each[2].called >= n || e->each[2].fd < 0;
+}
+
+/* Goal: what one function orders of a user before it binds to it does not reach who is bound behind it, though the route
+ * decides between. */
+START_TEST(kicked_before_the_bind)
+{
+    enum { ROUNDS = 200 };
+    struct server s;
+    struct ears e;
+    start(&s, &e, 3, "push.ring=4096");
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        ear_tell(&e, 2,
+                 ORDERS({.kind = ORDER_SEND_USER, .to = UID + 2 * i, .len = 32},
+                        {.kind = ORDER_KICK_USER, .to = UID + 2 * i},
+                        {.kind = ORDER_BIND, .to = UID + 2 * i, .how = MARIO_BIND_KICK_OLD}),
+                 3);
+        ears_wait(&e, second_is_told, i + 1, "the bind is decided");
+        ck_assert_int_ge(e.each[2].fd, 0);
+    }
+    wait_count(&e, "route_binds", ROUNDS);
+    ck_assert_uint_eq(e.each[2].heard, 0);
+    finish(&s, &e);
+}
+END_TEST
+
 Suite *route_suite(void)
 {
     Suite *s = suite_create("route");
@@ -238,6 +266,7 @@ Suite *route_suite(void)
     tcase_add_test(c, a_sequenced_group);
     tcase_add_test(c, a_route_that_is_slow);
     tcase_add_test(c, stopped_in_a_storm);
+    tcase_add_test(c, kicked_before_the_bind);
     suite_add_tcase(s, c);
     return s;
 }
