@@ -5,7 +5,8 @@
  * connection says in order, its answers too. So what has to be known is sent as a request, and behind a batch goes a mark:
  * a request to a subject where nobody listens. When its "no responders" is here, that of each message before it was, or will
  * not come; and the subscriptions before it are made. Somebody who listens to everything, as tools do, takes all these
- * answers away: then, after MARK_MS, there is supposed to be somebody for each message.
+ * answers away. A mark that nothing else is before, when the connection begins, tells whether there is such a one: then
+ * marks are waited for shortly, and there is supposed to be somebody for each message.
  */
 #include "mario/cluster/nats_inside.h"
 
@@ -18,6 +19,8 @@
 
 enum {
     MARK_MS = 300,
+    PATIENCE = 16, /* so many times MARK_MS: a server that is silent is down before */
+    PATIENCE_OVERHEARD = 2,
     BUFFER_MOST = 1 << 20, /* bytes that the kernel has not taken: publish() has no room then */
     BUFFER_LESS = 1 << 19
 };
@@ -76,10 +79,9 @@ bool nats_ask(struct bus *b, const char *subject, const void *bytes, size_t len,
 
 /* ---- What waits for a mark ---- */
 
-static void wait_for_mark(struct bus *b, unsigned ms)
+static void wait_for_mark(struct bus *b)
 {
-    struct timeval t = {.tv_usec = (suseconds_t) ms * 1000};
-    event_add(b->mark, &t);
+    event_add(b->mark, &(struct timeval){.tv_usec = MARK_MS * 1000});
 }
 
 static bool waiting_add(struct bus *b, uint64_t what, uint8_t kind)
@@ -101,17 +103,15 @@ static bool waiting_add(struct bus *b, uint64_t what, uint8_t kind)
     return true;
 }
 
+/* Send one, behind what there is. */
 static void mark(struct bus *b)
 {
     char subject[SUBJECT_MAX];
-    b->marked = 0;
-    event_del(b->mark);
-    if (b->first == b->next)
-        return;
     snprintf(subject, sizeof subject, "%s:-", b->prefix);
     b->marked = b->next;
+    b->patience = b->overheard ? PATIENCE_OVERHEARD : PATIENCE;
     request(b, subject, "", 0, 'm', b->marked);
-    wait_for_mark(b, MARK_MS);
+    wait_for_mark(b);
 }
 
 /* Answer all before number `end`, with what is known. */
@@ -127,7 +127,19 @@ static void settle(struct bus *b, uint64_t end, bool lost)
     }
 }
 
-/* There is something to be marked, or the mark did not come back. */
+/* The mark is passed. What came behind it meanwhile gets the next one. */
+static void pass_mark(struct bus *b)
+{
+    uint64_t end = b->marked;
+    event_del(b->mark);
+    settle(b, end, false);
+    b->marked = 0;
+    if (b->first != b->next && nats_link_connection(b->link) != NULL)
+        mark(b);
+}
+
+/* There is something to be marked, or the mark has not come back yet. Late timers are common: the loop was busy. So it
+ * takes several. */
 static void on_mark(evutil_socket_t fd, short what, void *arg)
 {
     struct bus *b = arg;
@@ -135,9 +147,15 @@ static void on_mark(evutil_socket_t fd, short what, void *arg)
     (void) what;
     if (nats_link_connection(b->link) == NULL)
         return;
-    if (b->marked != 0)
-        settle(b, b->marked, false);
-    mark(b);
+    if (b->marked == 0) {
+        if (b->first != b->next)
+            mark(b);
+    } else if (--b->patience > 0) {
+        wait_for_mark(b);
+    } else {
+        b->overheard = true;
+        pass_mark(b);
+    }
 }
 
 /* ---- What comes ---- */
@@ -156,9 +174,8 @@ static void on_answer(struct bus *b, const char *name, natsMsg *m)
         if (number - b->first < b->next - b->first)
             b->waiting[number & (b->room - 1)].receivers = 0;
     } else if (name[0] == 'm' && number == b->marked && b->marked != 0) {
-        settle(b, b->marked, false);
-        if (nats_link_connection(b->link) != NULL)
-            mark(b);
+        b->overheard = false;
+        pass_mark(b);
     }
 }
 
@@ -189,6 +206,8 @@ static void on_up(void *arg)
     snprintf(subject, sizeof subject, "%s:l:%s", b->prefix, b->node);
     b->own[1] = nats_link_subscribe(b->link, subject);
     b->told_down = b->told_password = false;
+    b->overheard = true;
+    mark(b);
     nats_owners_up(b->owners);
     b->events->up(b->arg, 0);
 }

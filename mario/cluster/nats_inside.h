@@ -69,7 +69,9 @@ struct bus {
     size_t room;
     uint64_t first, next;
     uint64_t marked;    /* up to here the mark on its way is for; 0: there is none */
-    struct event *mark; /* at the end of this pass; or it did not come back */
+    unsigned patience;  /* it is waited for so many times more */
+    bool overheard;     /* somebody listens to everything: the last one did not come back */
+    struct event *mark; /* at the end of this pass; or it has not come back yet */
     bool wants_room, told_down, told_password;
     struct nats_owners *owners;
     char *scratch;

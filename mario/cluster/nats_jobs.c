@@ -14,7 +14,7 @@
 
 enum {
     TICK_MS = 100,
-    TRIES = 30 /* others that were faster */
+    TRIES = 200 /* others that were faster */
 };
 
 /* ---- Jobs ---- */

@@ -53,6 +53,7 @@ struct job {
 struct nats_owners {
     struct bus *b;
     enum { JS_ASKING, JS_ON, JS_OFF } js;
+    bool told_off;  /* said that there is none, and there was none since */
     bool confirmed; /* the name is ours */
     char bucket[64];
     struct job *lanes[LANES_ALL];

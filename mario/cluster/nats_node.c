@@ -25,9 +25,10 @@ enum {
 
 static void streams_done(struct nats_owners *o, struct job *j, bool on)
 {
-    bool was_off = o->js == JS_OFF;
+    bool say = !on && !o->told_off;
     o->js = on ? JS_ON : JS_OFF;
-    if (!on && !was_off && o->b->events->refused != NULL)
+    o->told_off = !on;
+    if (say && o->b->events->refused != NULL)
         o->b->events->refused(o->b->arg, 0, "NATS has no JetStream for us: binds hold on each node alone");
     job_finish(o, j);
     for (unsigned i = 0; i < LANES_ALL; i++)

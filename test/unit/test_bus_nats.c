@@ -78,13 +78,32 @@ START_TEST(a_listener_to_everything)
     NLAB_NEEDS_ENGINE;
     static struct nlab_node a;
     nlab_begin(NULL);
-    nlab_node_up(&a, "a", 1);
     int tool = nlab_client("SUB > 1");
+    nlab_node_up(&a, "a", 1);
     nlab_subscribe(&a, nlab_user(1));
     nlab_say(&a, nlab_user(2), "x", 5);
     NLAB_UNTIL(a.published_n, 1);
     ck_assert_int_eq(a.published[5], 1);
     close(tool);
+    nlab_end(&a, NULL);
+}
+END_TEST
+
+/* Goal: a subscription is confirmed when the server has made it, not before. */
+START_TEST(confirmed_is_made)
+{
+    NLAB_NEEDS_ENGINE;
+    static struct nlab_node a;
+    nlab_begin(NULL);
+    nlab_node_up(&a, "a", 1);
+    nlab_subscribe(&a, nlab_user(1));
+    engine_freeze(&nlab_engine);
+    bus_nats.subscribe(a.bus, &(struct channel){.kind = CHANNEL_USER, .key = 2});
+    nlab_turn(1200);
+    ck_assert_uint_eq(a.subscribed, 1);
+    engine_thaw(&nlab_engine);
+    NLAB_UNTIL(a.subscribed, 2);
+    ck_assert_uint_eq(a.downs, 0);
     nlab_end(&a, NULL);
 }
 END_TEST
@@ -301,6 +320,7 @@ Suite *bus_nats_suite(void)
     tcase_add_test(c, channels);
     tcase_add_test(c, nobody_is_known);
     tcase_add_test(c, a_listener_to_everything);
+    tcase_add_test(c, confirmed_is_made);
     tcase_add_test(c, room);
     tcase_add_test(c, in_order);
     tcase_add_test(c, not_there_yet);

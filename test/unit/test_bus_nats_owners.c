@@ -167,9 +167,13 @@ START_TEST(without_jetstream)
     nlab_release(&a, 5, 100);
     bus_nats.retire(a.bus);
     nlab_flush(&a);
-    ck_assert_uint_eq(a.refused, 1);
     ck_assert_ptr_nonnull(strstr(a.why, "JetStream"));
     ck_assert_uint_eq(a.downs, 0);
+    engine_kill(&nlab_engine);
+    engine_restart(&nlab_engine);
+    NLAB_UNTIL(a.ups, 2);
+    ck_assert_int_eq(nlab_claim(&a, 5, 100, MARIO_BIND_KICK_OLD, 1, false), CLAIM_FAILED);
+    ck_assert_uint_eq(a.refused, 1);
     nlab_end(&a, NULL);
 }
 END_TEST
