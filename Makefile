@@ -201,6 +201,10 @@ bench-push: deps-bench all ## measure pushing to many, beside peers that are ins
 	@$(MAKE) --no-print-directory -C bench/push
 	@python3 bench/push.py $(ARGS)
 
+bench-cluster: deps-test all ## measure several servers as one, over Redis and NATS; ARGS=--quick
+	@$(MAKE) --no-print-directory -C bench/cluster
+	@python3 bench/cluster.py $(ARGS)
+
 million: deps-million all ## a million connections, in a guest if this machine cannot: N=1000000 HOLD=60
 	@N=$(or $(N),1000000) HOLD=$(or $(HOLD),60) bench/million/run
 
@@ -261,6 +265,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push million demo demo-chat deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat deps $(DEPS) \
 	install \
 	clean help

@@ -54,11 +54,11 @@ def run_program(name, work):
 
 
 def start_process(argv, core, **streams):
-    """Start argv on one core."""
+    """Start argv on one core, or on a set of them."""
 
     def in_child():
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, core if isinstance(core, set) else {core})
 
     try:
         process = subprocess.Popen(argv, preexec_fn=in_child, start_new_session=True,
