@@ -61,6 +61,7 @@ static const struct history_house libmario = {.deliver = deliver_here,
                                               .run = mario_run,
                                               .join = mario_join_id,
                                               .sequence = mario_route_sequence,
+                                              .post = mario_route_post,
                                               .waiting = mario_conn_waiting,
                                               .now = clock_ns};
 
@@ -73,6 +74,11 @@ void history_count(const char *name, uint64_t n)
 bool history_is_engine(void)
 {
     return atomic_load_explicit(&hub.mode, memory_order_relaxed) == HISTORY_ENGINE;
+}
+
+bool history_may_come(void)
+{
+    return atomic_load(&hub.pending) > 0;
 }
 
 bool history_runs(void)
@@ -490,11 +496,11 @@ int32_t mario_history(uint64_t group, uint32_t n)
         return -1;
     const struct mario_route_order o = {.kind = HISTORY_KIND_KEEP, .key = group, .devices = n};
     atomic_fetch_add(&hub.pending, 1);
-    int32_t rc = mario_route_post(&o);
+    int32_t rc = histories.house.post(&o);
     if (rc != 0 && errno == ESHUTDOWN) {
         if (!atomic_load(&hub.begun))
             rc = tell_early(group, n);
-        else if ((rc = mario_route_post(&o)) != 0 && errno == ESHUTDOWN)
+        else if ((rc = histories.house.post(&o)) != 0 && errno == ESHUTDOWN)
             errno = ENOTCONN; /* it has stopped */
     }
     if (rc != 0)
@@ -516,7 +522,7 @@ int32_t mario_resume(CONN *c, uint64_t group, uint64_t epoch, uint64_t seq)
     struct mario_msg *m = mario_msg(had, sizeof had);
     if (m == NULL)
         return refuse(ENOMEM);
-    int32_t rc = mario_route_post(
+    int32_t rc = histories.house.post(
         &(struct mario_route_order){.kind = HISTORY_KIND_RESUME, .key = group, .id = id, .m = m});
     if (rc != 0)
         mario_msg_free(&m);

@@ -56,6 +56,7 @@ struct history_house {
     int32_t (*run)(uint64_t id, int32_t (*f)(CONN *c, void *arg), void *arg);
     int32_t (*join)(uint64_t id, uint64_t group);
     int32_t (*sequence)(uint64_t group, int on);
+    int32_t (*post)(const struct mario_route_order *o);                  /* any thread */
     void (*waiting)(const CONN *c, uint32_t *messages, uint32_t *bytes); /* mario_conn_waiting() */
     uint64_t (*now)(void);                                               /* ns, monotonic */
 };

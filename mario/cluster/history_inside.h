@@ -53,6 +53,7 @@ struct resume {
     uint32_t patience_ms;     /* how long it was not asked before that */
     bool is_told;             /* its function of regist_resumed_func() has run */
     bool is_gone;             /* there is no such connection any more */
+    bool is_given_up;         /* there is nothing for it to come back to */
     uint32_t messages, bytes; /* that waited for it when it was asked */
     struct mario_resumed out; /* the answer */
 };
@@ -113,6 +114,8 @@ struct history *history_find(uint64_t group);
 void history_due(struct history *h);
 void history_count(const char *name, uint64_t n);
 bool history_is_engine(void);
+/* Somebody has said that there is one, and the order is on its way. */
+bool history_may_come(void);
 /* The server runs. Any thread. */
 bool history_runs(void);
 

@@ -102,7 +102,7 @@ static int32_t run_here(CONN *c, void *arg)
     } while (!atomic_compare_exchange_weak_explicit(&done, &r->next, r, memory_order_release,
                                                     memory_order_relaxed));
     /* If the ring is full that thread is awake. */
-    (void) mario_route_post(&(struct mario_route_order){.kind = HISTORY_KIND_LOOK});
+    (void) histories.house.post(&(struct mario_route_order){.kind = HISTORY_KIND_LOOK});
     return rc;
 }
 
@@ -123,6 +123,19 @@ void resume_close(void)
     }
 }
 
+/* r is one of h's from now on. */
+static void enlist(struct history *h, struct resume *r)
+{
+    if (history_is_engine() && h != &histories.orphans) {
+        if (!h->is_held)
+            histories.engine.hold(histories.engine.arg, h->group, true);
+        h->is_held = true;
+        h->wants_base = !h->is_based;
+    }
+    add(&h->wanting, r);
+    history_due(h);
+}
+
 bool resume_begin(uint64_t group, uint64_t id, uint64_t epoch, uint64_t seq)
 {
     struct history *h = history_find(group);
@@ -134,17 +147,29 @@ bool resume_begin(uint64_t group, uint64_t id, uint64_t epoch, uint64_t seq)
         r->epoch = 1; /* none at all: it is told that there is a gap */
     if (seq == UINT64_MAX)
         r->next_seq = seq;
-    if (h == NULL) {
-        h = &histories.orphans;
-    } else if (history_is_engine()) {
-        if (!h->is_held)
-            histories.engine.hold(histories.engine.arg, group, true);
-        h->is_held = true;
-        h->wants_base = !h->is_based;
-    }
-    add(&h->wanting, r);
-    history_due(h);
+    enlist(h == NULL ? &histories.orphans : h, r);
     return true;
+}
+
+/* Another thread may have said that there is a history, and its order come later than the one to come back to it. True:
+ * some wait for that. */
+static bool find_homes(void)
+{
+    struct resumes left = histories.orphans.wanting;
+    struct resume *r;
+    bool waits = false;
+    histories.orphans.wanting = (struct resumes){0};
+    while ((r = take(&left)) != NULL) {
+        struct history *h = r->is_given_up ? NULL : history_find(r->group);
+        if (h != NULL) {
+            enlist(h, r);
+            continue;
+        }
+        r->is_given_up = r->is_given_up || !history_may_come();
+        waits = waits || !r->is_given_up;
+        add(&histories.orphans.wanting, r);
+    }
+    return waits;
 }
 
 /* ---- Deciding ---- */
@@ -220,14 +245,17 @@ static bool order_run(struct history *h, struct resume *r)
 
 static uint64_t pass_wanting(struct history *h)
 {
+    bool waits = h == &histories.orphans && find_homes();
     struct resumes left = h->wanting;
     struct resume *r;
     int steps = 0, failures = 0;
     h->wanting = (struct resumes){0};
     bool ready = is_away(h) || is_ready(h);
     while (ready && steps++ < STEPS && failures < FAILURES && (r = take(&left)) != NULL) {
-        if (!is_away(h) && reach_of(h, r) < line_start(h)) {
-            add(&h->wanting, r); /* it is being fetched */
+        bool is_clear =
+            is_away(h) ? h != &histories.orphans || r->is_given_up : reach_of(h, r) >= line_start(h);
+        if (!is_clear) {
+            add(&h->wanting, r); /* it is being fetched; or may have a home yet */
             continue;
         }
         struct resume before = *r;
@@ -241,7 +269,7 @@ static uint64_t pass_wanting(struct history *h)
     bool more = ready && left.first != NULL;
     while ((r = take(&left)) != NULL)
         add(&h->wanting, r);
-    if (failures > 0)
+    if (failures > 0 || waits)
         return histories.house.now() + HISTORY_NS_PER_MS;
     return more ? 0 : UINT64_MAX;
 }
@@ -392,8 +420,10 @@ void resume_collect(void)
 void resume_give_up(struct history *h, bool all)
 {
     struct resume *r;
-    while ((r = take(&h->wanting)) != NULL)
+    while ((r = take(&h->wanting)) != NULL) {
+        r->is_given_up = true;
         add(&histories.orphans.wanting, r);
+    }
     while (all && ((r = take(&h->sending)) != NULL || (r = take(&h->polling)) != NULL)) {
         r->next_seq = JUST_JOIN;
         add(&histories.orphans.sending, r);

@@ -44,6 +44,8 @@ struct lab {
     struct call call[RUNS];
     uint32_t calls;
     bool is_sequenced;
+    bool holds_orders; /* what is posted waits in `order`, one */
+    struct mario_route_order order;
 };
 extern struct lab lab;
 extern const struct history_house lab_house;

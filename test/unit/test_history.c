@@ -160,6 +160,26 @@ START_TEST(told_again)
 }
 END_TEST
 
+/* Goal: one thread says that there is a history, another one has somebody come back to it, and its order is the first: it
+ * is not told that there is none. */
+START_TEST(another_thread)
+{
+    lab_setup(1);
+    ck_assert(history_setup(HISTORY_LOCAL, NULL, 0, &lab_house));
+    history_begin();
+    lab.holds_orders = true;
+    lab_keep(10);
+    lab_come(1, 0, 0);
+    for (int i = 0; i < 10; i++)
+        (void) history_pass();
+    ck_assert_uint_eq(lab.ear[1].told + lab.calls, 0);
+    history_order(&lab.order);
+    settle();
+    ck_assert(lab.ear[1].is_member && lab.ear[1].epoch != 0 && lab.ear[1].last.gap == 0);
+    history_end();
+}
+END_TEST
+
 /* Goal: sends, coming back, late functions, full rings in any order: each member gets each message once, in order. */
 START_TEST(storm)
 {
@@ -196,6 +216,7 @@ Suite *history_suite(void)
     tcase_add_test(c, ends);
     tcase_add_test(c, slow);
     tcase_add_test(c, told_again);
+    tcase_add_test(c, another_thread);
     tcase_add_loop_test(c, storm, 0, 9);
     return s;
 }
