@@ -218,14 +218,21 @@ static void go_on(void)
     }
 }
 
-/* The first word on it: who is bound, who is not. One that has ended meanwhile is bound to nobody, whatever is said. */
+/* The first word on it: who is bound, who is not. One that has ended meanwhile is bound to nobody, whatever is said. What
+ * the engine has decided is not decided again by the user's home: it may hear of two logins in another order than the
+ * engine, and then each of them would replace the other. Who has to go is told by the engine, us too. */
 static void answer_first(const struct asked *a, struct claim *c, enum bus_claim result)
 {
     if (result == CLAIM_REFUSED && c != NULL)
         forget(c);
     if (result == CLAIM_FAILED && c != NULL)
         set_stale(c, true);
-    decide(result == CLAIM_REFUSED ? DELIVER_REFUSE : DELIVER_BIND, a);
+    struct asked decided = *a;
+    if (result == CLAIM_OK) {
+        decided.how = MARIO_BIND_MANY;
+        decided.devices = 0;
+    }
+    decide(result == CLAIM_REFUSED ? DELIVER_REFUSE : DELIVER_BIND, &decided);
 }
 
 static void answer_again(const struct asked *a, struct claim *c, enum bus_claim result)
