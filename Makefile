@@ -98,7 +98,7 @@ $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC) $(ENGINE
 SOAK_SRC = $(wildcard test/soak/*.c) test/integration/test_ledger.c \
     $(filter-out test/integration/test_%.c test/integration/integration_main.c,$(INTEGRATION_SRC))
 
-$(B)/soak: $(call obj,$(SOAK_SRC) $(CLIENT_LIB_SRC))
+$(B)/soak: $(call obj,$(SOAK_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC))
 	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $$(pkg-config --libs check) -lm
 	@echo "  LD   $@"
 

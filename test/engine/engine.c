@@ -93,7 +93,7 @@ void engine_place(struct engine *e, enum engine_kind kind, const struct engine_o
 struct words {
     const char *argv[ARGS_MAX];
     size_t count;
-    char port[8], log[100], secret[100], path[512], netns[100], limits[80], conf[100];
+    char port[8], log[100], secret[100], path[512], limits[80], conf[100];
 };
 
 static void add(struct words *w, const char *word)
@@ -152,7 +152,6 @@ static void make_words(const struct engine *e, struct words *w)
     snprintf(w->port, sizeof w->port, "%u", e->port);
     snprintf(w->log, sizeof w->log, "%s/log", e->dir);
     snprintf(w->secret, sizeof w->secret, ">%s", e->options.password != NULL ? e->options.password : "");
-    snprintf(w->netns, sizeof w->netns, "/run/netns/%s", e->options.netns != NULL ? e->options.netns : "");
     snprintf(w->limits, sizeof w->limits, "%s",
              e->options.pubsub_limit != NULL ? e->options.pubsub_limit : "");
     add(w, w->path);
@@ -166,7 +165,7 @@ static void make_words(const struct engine *e, struct words *w)
 static _Noreturn void become(const struct engine *e, const struct words *w, pid_t parent)
 {
     int null = open("/dev/null", O_RDWR);
-    int ns = e->options.netns != NULL ? open(w->netns, O_RDONLY) : -1;
+    int ns = e->options.netns != NULL ? open(e->options.netns, O_RDONLY) : -1;
     sigset_t none;
     sigemptyset(&none);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || null < 0 ||

@@ -17,7 +17,7 @@ enum engine_kind { ENGINE_REDIS, ENGINE_NATS };
 struct engine_options {
     const char *user, *password; /* of NATS both or none; of Redis a user is one beside the default one */
     const char *address;         /* NULL: 127.0.0.1 */
-    const char *netns;           /* it lives in this network namespace (ip netns); root only */
+    const char *netns;           /* it lives in this network namespace: a file such as /proc/PID/ns/net */
     const char *memory;          /* Redis: maxmemory, "2mb", never evicting */
     const char *pubsub_limit;    /* Redis: client-output-buffer-limit of subscribers, "64kb 64kb 1" */
     bool persists;               /* Redis: what it knows outlives it */

@@ -39,7 +39,32 @@ static void hear_pushed(struct ear *r, uint16_t akg, const unsigned char *data, 
     r->last_len = (uint32_t) n;
 }
 
-static void hear_packet(struct ear *r, struct wire_head h, const unsigned char *data)
+/* Numbers of a history only go up; whoever resumes somewhere else sets the last one back. */
+static void hear_numbered(struct ear *r, unsigned char *data, size_t n)
+{
+    struct test_numbered m;
+    ITEST_ASSERT(n >= sizeof m, "pushed to ear %u: %zu bytes of data", r->at, n);
+    memcpy(&m, data, sizeof m);
+    ITEST_ASSERT(m.seq == 0 || m.seq > r->seq, "ear %u: number %" PRIu64 " of a history behind %" PRIu64,
+                 r->at, m.seq, r->seq);
+    if (m.seq == 0)
+        r->unnumbered++;
+    else if (r->seq != 0)
+        r->seq_gaps += m.seq - r->seq - 1;
+    r->seq = m.seq != 0 ? m.seq : r->seq;
+    memset(data + offsetof(struct test_numbered, seq), 'p', sizeof m.seq);
+    hear_pushed(r, TEST_PUSHED, data, n);
+}
+
+/* Something of the cluster's, of one size, which goes to *last and is counted. */
+static void hear_last(uint64_t *counter, void *last, size_t size, const unsigned char *data, size_t n)
+{
+    ITEST_ASSERT(n == size, "%zu bytes instead of %zu", n, size);
+    memcpy(last, data, n);
+    ++*counter;
+}
+
+static void hear_packet(struct ear *r, struct wire_head h, unsigned char *data)
 {
     size_t n = h.pkglen - WIRE_HEAD_LEN;
     if (h.akg_id == TEST_PUSHED || h.akg_id == TEST_WROTE) {
@@ -50,6 +75,18 @@ static void hear_packet(struct ear *r, struct wire_head h, const unsigned char *
         ITEST_ASSERT(n == sizeof r->last_called, "called with %zu bytes", n);
         memcpy(&r->last_called, data, n);
         r->called++;
+        return;
+    }
+    if (h.akg_id == TEST_NUMBERED) {
+        hear_numbered(r, data, n);
+        return;
+    }
+    if (h.akg_id == TEST_ASKED) {
+        hear_last(&r->asked, &r->last_asked, sizeof r->last_asked, data, n);
+        return;
+    }
+    if (h.akg_id == TEST_RESUMED) {
+        hear_last(&r->resumed, &r->last_resumed, sizeof r->last_resumed, data, n);
         return;
     }
     if (h.akg_id == TEST_PUSH && r->told > 0) {
@@ -63,7 +100,7 @@ static void hear_packet(struct ear *r, struct wire_head h, const unsigned char *
 }
 
 /* Whole packets at p[0 .. n-1]; returns their bytes. */
-static size_t hear_packets(struct ear *r, const unsigned char *p, size_t n)
+static size_t hear_packets(struct ear *r, unsigned char *p, size_t n)
 {
     size_t used = 0;
     while (n - used >= WIRE_HEAD_LEN) {
@@ -277,6 +314,21 @@ uint64_t ear_order(struct ears *e, uint32_t i, struct test_order o)
     ITEST_ASSERT(done.rc == 0, "order %u: %u of %u accepted, then %s", o.kind, done.accepted, o.times + 1,
                  strerror(done.error));
     return done.value;
+}
+
+static bool has_been_answered(const struct ears *e, uint64_t i)
+{
+    return e->each[i].asked > 0;
+}
+
+uint64_t ear_ask_nodes(struct ears *e, uint32_t i, enum test_order_kind kind, uint64_t key)
+{
+    e->each[i].asked = 0;
+    ear_order(e, i, (struct test_order){.kind = (uint8_t) kind, .to = key});
+    ears_wait(e, has_been_answered, i, "the nodes answer");
+    struct test_asked a = e->each[i].last_asked;
+    ITEST_ASSERT(a.kind == kind && a.key == key, "an answer on %u, %" PRIx64, a.kind, a.key);
+    return a.n;
 }
 
 /* A counter in the answer to TEST_STATS that connection i has got. */

@@ -29,7 +29,14 @@ struct ear {
     uint32_t last_len;          /* of its data */
     uint64_t called;            /* TEST_CALLED that came */
     struct test_called last_called;
-    uint32_t told;      /* answers to ear_tell() that are still to come: they are no replies */
+    uint32_t told;       /* answers to ear_tell() that are still to come: they are no replies */
+    uint64_t seq;        /* the last number in a history that came */
+    uint64_t seq_gaps;   /* numbers left out between these */
+    uint64_t unnumbered; /* TEST_NUMBERED without one */
+    uint64_t asked;      /* TEST_ASKED that came */
+    struct test_asked last_asked;
+    uint64_t resumed; /* TEST_RESUMED that came */
+    struct test_resumed last_resumed;
     uint64_t replies;   /* any other packets */
     uint16_t reply_akg; /* the last one of these, cut to size */
     uint32_t reply_len;
@@ -83,6 +90,8 @@ void ear_tell(struct ears *e, uint32_t i, const struct test_order *orders, uint3
 uint64_t ear_order(struct ears *e, uint32_t i, struct test_order o);
 /* Ask anything by connection i; the answer is in its reply[]. */
 void ear_ask(struct ears *e, uint32_t i, uint16_t akg, const void *data, size_t n);
+/* How many connections a user has, or members a group, on all nodes; asked by connection i. */
+uint64_t ear_ask_nodes(struct ears *e, uint32_t i, enum test_order_kind kind, uint64_t key);
 /* A counter, asked by connection i; until it is at least so much. */
 uint64_t ear_counter(struct ears *e, uint32_t i, const char *name);
 void ear_wait_counter(struct ears *e, uint32_t i, const char *name, uint64_t least);

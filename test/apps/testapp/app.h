@@ -8,6 +8,7 @@
 #define TESTAPP_APP_H
 
 #include "mario/mario.h"
+#include "mario/mario_cluster.h"
 #include "mario/mario_push.h"
 
 #include <stdatomic.h>
@@ -41,7 +42,8 @@ struct app {
     enum connected_mode connected_mode;
     enum end_mode end_mode;
     bool with_hooks, with_offload, with_route, stderr_is_full; /* test.hooks, .offload, .route, .stderr */
-    bool supervised;
+    bool supervised, has_cluster;                              /* cluster.bus */
+    struct mario_cluster_options cluster;                      /* cluster.* */
     const char *log_file, *listen2, *early;
 };
 
@@ -102,6 +104,13 @@ extern struct app app; /* main.c */
     ROW(route_bytes)                                                              \
     ROW(route_holds) /* it takes nothing now */                                   \
     ROW(route_stops)                                                              \
+    ROW(event_up) /* of the cluster */                                            \
+    ROW(event_down)                                                               \
+    ROW(event_gap)                                                                \
+    ROW(event_joined)                                                             \
+    ROW(event_left)                                                               \
+    ROW(event_nobody)                                                             \
+    ROW(resumed)                                                                  \
     ROW(accept_step) /* accepted between two timer functions of the master, the first time many were */
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -183,7 +192,9 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_RELOAD, do_reload)           \
     /* push.c, called.c */                \
     ROW(TEST_PUSH, do_push)               \
-    ROW(TEST_RECEIPTS, do_receipts)
+    ROW(TEST_RECEIPTS, do_receipts)       \
+    /* cluster.c */                       \
+    ROW(TEST_EVENTS, do_events)
 
 #define ROW(id, f) sint32 f(CONN *c);
 FUNCTIONS(ROW)
@@ -251,6 +262,14 @@ void on_receipt(const struct mario_receipt *r);
 void do_master_orders(void);
 /* called.c: until the threads of ORDER_THREAD have ended. Main, when the server has stopped. */
 void await_threads(void);
+
+/* cluster.c: a key of cluster.* and its value; false if it is none. Main. */
+bool set_cluster(const char *key, const char *value);
+/* cluster.c: switch it on, if there is one. Main, before the server starts. */
+bool start_cluster(void);
+/* cluster.c: the orders of it. As the library's functions; a question's value. */
+sint32 cluster_order(CONN *c, const struct test_order *o);
+uint64 cluster_question(const struct test_order *o);
 
 /* counters.c: " name=value name=value ..." of the own counters that are not 0; its length. Any thread. */
 int print_own(char *text, size_t size);

@@ -62,6 +62,10 @@ enum testapp_cmd {
     TEST_CALLED =
         0x7083, /* only sent: test_called: a function of ORDER_RUN, _TIMER, _EACH, _AT_BOUND begins */
     TEST_RECEIPTS = 0x7084, /* -> test_receipt of each, the last ones that came */
+    TEST_NUMBERED = 0x7085, /* only sent: test_numbered, then 'p': what orders with ORDER_STAMP send */
+    TEST_ASKED = 0x7086,    /* only sent: test_asked: the answer to ORDER_ASK_USER, _GROUP */
+    TEST_RESUMED = 0x7087,  /* only sent: test_resumed: what became of ORDER_RESUME */
+    TEST_EVENTS = 0x7088,   /* -> test_event of each, the last ones of the cluster, the oldest first */
     TEST_OFFLOADED = 0x100, /* to be added to a command */
     TEST_CONCURRENT = 0x200 /* to be added instead */
 };
@@ -149,7 +153,7 @@ enum test_order_kind {
     ORDER_LEAVE_ID,
     ORDER_JOIN, /* c */
     ORDER_LEAVE,
-    ORDER_BIND,         /* how: enum mario_bind; number: devices */
+    ORDER_BIND,         /* how: enum mario_bind; number: devices; user `to`, the next times those behind it */
     ORDER_POLICY,       /* how: enum mario_slow; number, limit: messages, bytes */
     ORDER_STOP_MESSAGE, /* a message, or none */
     ORDER_GROUP_COUNT,  /* value: the count */
@@ -163,14 +167,20 @@ enum test_order_kind {
     ORDER_ROUTE_SEQUENCE, /* test.route: group `to` is delivered by it (how: 1), or not */
     ORDER_ROUTE_HOLD,     /* it takes nothing for number ms */
     ORDER_STOP,           /* mario_stop_server() */
-    ORDER_RUN,            /* mario_run() on connection `to` */
-    ORDER_TIMER,          /* mario_timer() of c in number ms; `to`: which of TEST_TIMERS */
-    ORDER_EACH,           /* mario_each_conn() */
-    ORDER_THREAD,         /* a thread of its own, which ends then */
-    ORDER_MASTER,         /* a timer function of the master, within a second */
-    ORDER_CONNECTED,      /* the connected hook, of each connection from now on */
-    ORDER_AT_END,         /* the end hook of c */
-    ORDER_AT_BOUND        /* the bound function, of each bind from now on */
+    ORDER_HISTORY,        /* mario_history(to, number) */
+    ORDER_RESUME,         /* mario_resume(c, to, key, other): epoch, seq */
+    ORDER_ASK_USER,       /* mario_cluster_ask_user(to), answered by TEST_ASKED to c, or to nobody */
+    ORDER_ASK_GROUP,
+    ORDER_ONLINE,    /* value: mario_cluster_online(to) */
+    ORDER_COUNT_ALL, /* value: mario_group_count_all(to) */
+    ORDER_RUN,       /* mario_run() on connection `to` */
+    ORDER_TIMER,     /* mario_timer() of c in number ms; `to`: which of TEST_TIMERS */
+    ORDER_EACH,      /* mario_each_conn() */
+    ORDER_THREAD,    /* a thread of its own, which ends then */
+    ORDER_MASTER,    /* a timer function of the master, within a second */
+    ORDER_CONNECTED, /* the connected hook, of each connection from now on */
+    ORDER_AT_END,    /* the end hook of c */
+    ORDER_AT_BOUND   /* the bound function, of each bind from now on */
 };
 
 #define TEST_TIMERS 4
@@ -182,7 +192,8 @@ enum test_order_flag {
     ORDER_BUT_ME = 8,    /* `other`, whom it does not reach, is c's id */
     ORDER_PERSISTS = 16, /* as long as it is EAGAIN, again; for ORDER_THREAD */
     ORDER_SAME = 32,     /* `times` the same message */
-    ORDER_LOCAL = 64     /* by its namesake mario_local_*() */
+    ORDER_LOCAL = 64,    /* by its namesake mario_local_*() */
+    ORDER_STAMP = 128    /* a TEST_NUMBERED, with mario_msg_stamp() */
 };
 
 struct test_order {
@@ -200,6 +211,28 @@ struct test_order {
 struct test_pushed {
     uint32_t sender, number;
     uint64_t sent_ns; /* CLOCK_MONOTONIC */
+} __attribute__((packed));
+
+struct test_numbered {
+    struct test_pushed pushed;
+    uint64_t seq; /* in the history of its group, or 0 */
+} __attribute__((packed));
+
+struct test_asked {
+    uint8_t kind; /* of the order */
+    uint64_t key, n;
+} __attribute__((packed));
+
+struct test_resumed {
+    uint64_t group, epoch, first, seq;
+    uint32_t messages;
+    int32_t gap;
+} __attribute__((packed));
+
+struct test_event {
+    uint8_t what; /* enum mario_cluster_what */
+    uint64_t from_ms, to_ms, uid, tag;
+    char node[64];
 } __attribute__((packed));
 
 struct test_done {

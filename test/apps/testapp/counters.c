@@ -21,7 +21,7 @@ int print_own(char *text, size_t size)
 
 void report(LOG_QUEUE *q)
 {
-    char text[800];
+    char text[1200];
     print_own(text, sizeof text);
     slog_info_t(q, "testapp:%s", text);
 }

@@ -38,6 +38,7 @@ int main(int argc, char **argv)
 {
     struct mario_options o;
     mario_options_init(&o);
+    mario_cluster_options_init(&app.cluster);
     o.workernum = 2;
     o.connnum = 1000;
     read_options(&o, argc, argv);
@@ -66,6 +67,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "testapp: cannot be set up\n");
         return 2;
     }
+    if (!start_cluster())
+        return 3;
     if (app.stderr_is_full)
         stuff_stderr();
     start_server(app.server);

@@ -12,6 +12,7 @@
  *         test.early = thread | twice   mario_supervise() with other threads, and in its own child
  *         test.early = daemon       run_daemon() before that
  *         test.early = usr1 | sigwait   a handler of its own for USR1; a thread that waits for it
+ *         cluster.bus = - | redis | nats and all other keys of cluster.*
  *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  */
 #include "app.h"
@@ -165,7 +166,8 @@ void read_options(struct mario_options *o, int argc, char **argv)
         if (equals == NULL)
             bad_option(opt == 'o' ? optarg : "?");
         *equals = '\0';
-        if (!set_number(o, optarg, equals + 1) && !set_word(o, optarg, equals + 1))
+        if (!set_number(o, optarg, equals + 1) && !set_word(o, optarg, equals + 1) &&
+            !set_cluster(optarg, equals + 1))
             bad_option(optarg);
     }
 }

@@ -18,7 +18,7 @@ uint64 now_ns(void)
 
 /* ---- Messages ---- */
 
-/* A packet of o->len bytes of data, o's message number i, at p. Its length. */
+/* A packet of o->len bytes of data, o's message number i, at p. Its length. A place for a number holds 0. */
 static uint32 build(char *p, uint16 akg_id, const struct test_order *o, uint32 i)
 {
     HEAD h = {.stx = STX, .pkglen = (uint16) (SIZE_OF_HEAD + o->len), .akg_id = akg_id};
@@ -26,6 +26,8 @@ static uint32 build(char *p, uint16 akg_id, const struct test_order *o, uint32 i
     memcpy(p, &h, sizeof h);
     memset(p + sizeof h, 'p', o->len);
     memcpy(p + sizeof h, &head, sizeof head);
+    if (akg_id == TEST_NUMBERED)
+        memset(p + sizeof h + offsetof(struct test_numbered, seq), 0, sizeof(uint64));
     return h.pkglen;
 }
 
@@ -33,15 +35,19 @@ static uint32 build(char *p, uint16 akg_id, const struct test_order *o, uint32 i
 static struct mario_msg *make_message(const struct test_order *o, uint32 i)
 {
     char packet[65536];
-    uint32 n = build(packet, TEST_PUSHED, o, i);
-    struct mario_msg *m = i % 2 == 0 ? mario_msg(packet, n)
-                                     : mario_msg_packet(TEST_PUSHED, packet + SIZE_OF_HEAD, n - SIZE_OF_HEAD);
+    bool stamped = (o->flags & ORDER_STAMP) != 0 && o->len >= sizeof(struct test_numbered);
+    uint16 akg_id = stamped ? TEST_NUMBERED : TEST_PUSHED;
+    uint32 n = build(packet, akg_id, o, i);
+    struct mario_msg *m =
+        i % 2 == 0 ? mario_msg(packet, n) : mario_msg_packet(akg_id, packet + SIZE_OF_HEAD, n - SIZE_OF_HEAD);
     if ((o->flags & ORDER_KEEP) != 0)
         mario_msg_keep(m);
     if ((o->flags & ORDER_RECEIPT) != 0)
         mario_msg_receipt(m, o->key);
     else if (o->key != 0)
         mario_msg_key(m, o->key);
+    if (stamped)
+        mario_msg_stamp(m, SIZE_OF_HEAD + offsetof(struct test_numbered, seq));
     return m;
 }
 
@@ -92,7 +98,7 @@ static sint32 belong(CONN *c, const struct test_order *o, uint32 i)
     case ORDER_LEAVE:
         return mario_leave(c, o->to + i);
     case ORDER_BIND:
-        return mario_bind(c, o->to, (enum mario_bind) o->how, o->number);
+        return mario_bind(c, o->to + i, (enum mario_bind) o->how, o->number);
     default:
         return mario_slow_policy(c, (enum mario_slow) o->how, o->number, o->limit);
     }
@@ -102,7 +108,8 @@ static uint64 ask(const CONN *c, const struct test_order *o)
 {
     return o->kind == ORDER_GROUP_COUNT  ? mario_group_count(o->to)
            : o->kind == ORDER_USER_COUNT ? mario_user_count(o->to)
-                                         : mario_conn_id(c);
+           : o->kind == ORDER_ID         ? mario_conn_id(c)
+                                         : cluster_question(o);
 }
 
 /* What concerns the function itself, not the library's sending. */
@@ -142,6 +149,8 @@ static sint32 do_once(CONN *c, const struct test_order *o, uint32 i, struct mari
         return m == NULL && o->len > 0 ? -1 : send_message(c, o, m);
     if (o->kind <= ORDER_POLICY)
         return belong(c, o, i);
+    if (o->kind >= ORDER_HISTORY && o->kind <= ORDER_ASK_GROUP)
+        return cluster_order(c, o);
     return o->kind < ORDER_RUN ? behave(c, o, i, returns) : hand_over(c, o, body);
 }
 
@@ -149,7 +158,8 @@ static sint32 do_once(CONN *c, const struct test_order *o, uint32 i, struct mari
 
 static bool is_question(const struct test_order *o)
 {
-    return o->kind == ORDER_GROUP_COUNT || o->kind == ORDER_USER_COUNT || o->kind == ORDER_ID;
+    return o->kind == ORDER_GROUP_COUNT || o->kind == ORDER_USER_COUNT || o->kind == ORDER_ID ||
+           o->kind == ORDER_ONLINE || o->kind == ORDER_COUNT_ALL;
 }
 
 static bool has_message(const struct test_order *o)
