@@ -12,11 +12,6 @@
 
 enum { KNOWN = 4096, PATIENCE_MS = 500 };
 
-struct wish {
-    struct ask_wish w;
-    struct wish *next;
-};
-
 struct question {
     uint64_t number; /* the key */
     uint64_t key, sum, ends_ms;
@@ -24,7 +19,7 @@ struct question {
     uint32_t answers;
     uint8_t kind; /* enum channel_kind */
     bool self;    /* we hear it, too */
-    struct wish *wishes;
+    struct ask_wish *wishes;
 };
 
 struct known {
@@ -115,10 +110,10 @@ static int32_t ask(enum channel_kind kind, uint64_t key, void (*f)(void *arg, ui
         errno = ENOTCONN;
         return -1;
     }
-    struct wish *w = malloc(sizeof *w);
+    struct ask_wish *w = malloc(sizeof *w);
     if (w == NULL)
         return -1;
-    *w = (struct wish){.w = {.f = f, .arg = arg}};
+    *w = (struct ask_wish){.f = f, .arg = arg};
     int32_t rc = mario_route_post(
         &(struct mario_route_order){.kind = CORE_ASK, .how = kind, .key = key, .id = (uintptr_t) w});
     if (rc != 0) {
@@ -154,9 +149,9 @@ static void finish(struct question *at)
     learn(q.kind, q.key, q.sum);
     uint64_t n = q.sum + here(q.kind, q.key);
     while (q.wishes != NULL) {
-        struct wish *w = q.wishes;
+        struct ask_wish *w = q.wishes;
         q.wishes = w->next;
-        w->w.f(w->w.arg, n);
+        w->f(w->arg, n);
         free(w);
     }
 }
@@ -219,14 +214,14 @@ static struct question *put_question(unsigned kind, uint64_t key)
 
 void ask_order(const struct mario_route_order *o)
 {
-    struct wish *w = (struct wish *) (uintptr_t) o->id;
+    struct ask_wish *w = (struct ask_wish *) (uintptr_t) o->id;
     struct question *q = same(o->how, o->key);
     if (q == NULL)
         q = put_question(o->how, o->key);
     if (w == NULL)
         return;
     if (q == NULL) {
-        w->w.f(w->w.arg, here(o->how, o->key));
+        w->f(w->arg, here(o->how, o->key));
         free(w);
         return;
     }

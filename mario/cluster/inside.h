@@ -172,6 +172,7 @@ bool claims_pass(void);
 struct ask_wish {
     void (*f)(void *arg, uint64_t n);
     void *arg;
+    struct ask_wish *next; /* ask.c's */
 };
 bool ask_setup(void);
 void ask_teardown(void); /* who waits is told what is known */

@@ -49,6 +49,7 @@
     ROW(users)           \
     ROW(timers)          \
     ROW(cluster_options) \
+    ROW(cluster_core)    \
     ROW(history)         \
     ROW(bus_redis)       \
     ROW(bus_nats_owners) \
