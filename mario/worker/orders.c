@@ -169,9 +169,9 @@ static void tell_home(struct shard *s, struct conn *c, uint64_t uid, const struc
 }
 
 /* The route said that it may be bound, and nothing comes of it. */
-static void not_bound(struct shard *s, const struct order *o, uint64_t uid, uint64_t id)
+static void not_bound(struct shard *s, uint64_t uid, uint64_t id)
 {
-    if (port_has_route() && (o->how != MARIO_BIND_MANY || o->number != 0))
+    if (port_has_route())
         (void) !route_notice(s, MARIO_ROUTE_UNBIND, uid, id);
 }
 
@@ -182,7 +182,7 @@ static void carry_out_bind(struct shard *s, const struct order *o)
     if (c != NULL && b == NULL)
         conn_close(c, REASON_no_memory);
     if (b == NULL) {
-        not_bound(s, o, o->other, o->id);
+        not_bound(s, o->other, o->id);
         return;
     }
     if (b->wanted != 0 && b->wanted != o->other) {
@@ -190,7 +190,7 @@ static void carry_out_bind(struct shard *s, const struct order *o)
         b->wanted = 0;
     }
     if (c->state != CONN_OPEN) {
-        not_bound(s, o, o->other, o->id);
+        not_bound(s, o->other, o->id);
         return;
     }
     if (b->uid != o->other)
@@ -289,11 +289,11 @@ static void carry_out_user_bind(struct shard *s, const struct order *o)
     if (!refused && !is_there && !add(s, o->id, o->other)) {
         push_post(s, id_worker(o->other),
                   &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
-        not_bound(s, o, o->id, o->other);
+        not_bound(s, o->id, o->other);
         return;
     }
     if (refused)
-        not_bound(s, o, o->id, o->other);
+        not_bound(s, o->id, o->other);
     if (o->how == MARIO_BIND_KICK_OLD)
         replace_oldest(s, o->id, most, o->other);
     push_post(s, id_worker(o->other),
