@@ -62,7 +62,8 @@
     ROW(cluster)         \
     ROW(cluster_binds)   \
     ROW(cluster_days)    \
-    ROW(cluster_links)
+    ROW(cluster_links)   \
+    ROW(cluster_history)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
