@@ -145,7 +145,8 @@ def run_push(engine, setup):
             progress(Task("push"), f"{engine}, round {at + 1} of {setup.rounds}")
             for mode in MODES:
                 found[mode].append(push_round(trio, mode, setup, at % 2 == 1))
-    return {mode: {key: statistics.median(one[key] for one in rounds) for key in ("local", "cross", "here", "far", "engine")}
+    keys = ("local", "cross", "here", "far", "engine")
+    return {mode: {key: statistics.median(one[key] for one in rounds) for key in keys}
             | {"ratio": middle([one["ratio"] for one in rounds]),
                "here_ratio": middle([one["here_ratio"] for one in rounds])}
             for mode, rounds in found.items()}
@@ -157,8 +158,8 @@ def run_push(engine, setup):
 def engine_publishes(setup):
     """Messages a second that redis-benchmark publishes here, without pipelining."""
     with ENGINES["redis"]("bare", setup.both_cores, setup) as redis:
-        argv = [find("redis-benchmark") or "redis-benchmark", "-p", str(redis.port), "-n", str(int(200000 * setup.length)),
-                "-q", "PUBLISH", "bench", "x" * LENGTH]
+        argv = [find("redis-benchmark") or "redis-benchmark", "-p", str(redis.port), "-n", "100000", "-q", "PUBLISH",
+                "bench", "x" * LENGTH]
         said = subprocess.run(argv, capture_output=True, text=True, check=True,
                               preexec_fn=lambda: os.sched_setaffinity(0, setup.both_cores)).stdout
     rates = re.findall(r"([\d.]+) requests per second", said)
@@ -274,14 +275,15 @@ def run_memory(engine, setup):
         with ENGINES[engine]("engine", setup.load_core, setup) as one:
             one.bus = engine
             grown, theirs = grow(one, count, setup)
-        found[name] = {"count": count, "ours": (grown - bare) / count, "engine": theirs / count, "without": bare / count}
+        found[name] = {"count": count, "ours": (grown - bare) / count, "engine": theirs / count,
+                       "without": bare / count}
     progress(Task("memory"), f"{engine}, restarted")
     return found | {"again": subscribed_again(engine, SUBSCRIPTIONS, setup)}
 
 
 def subscribed_again(engine, count, setup):
-    """Seconds from the moment at which an engine that was killed listens again until it has all subscriptions, and until
-    the node says that it is up."""
+    """Seconds from the moment at which an engine that was killed listens again until it has all subscriptions, and
+    until the node says that it is up."""
     with ENGINES[engine]("engine", setup.load_core, setup) as one:
         one.bus = engine
         with Node("one", one, setup.server_core, setup) as node:
@@ -303,8 +305,8 @@ def subscribed_again(engine, count, setup):
 
 
 def run_killed(engine, setup):
-    """Nodes send 2,000 messages a second each. Two of them to each other's users, and a third one is killed; then each to
-    its own users, and the engine is killed and comes back a second later."""
+    """Nodes send 2,000 messages a second each. Two of them to each other's users, and a third one is killed; then each
+    to its own users, and the engine is killed and comes back a second later."""
     with contextlib.ExitStack() as stack:
         one = stack.enter_context(ENGINES[engine]("engine", setup.both_cores, setup))
         one.bus = engine
@@ -361,7 +363,7 @@ def run_idle(engine, setup):
     with ENGINES[engine]("engine", setup.load_core, setup) as one:
         def in_cluster(path, port, conns, log):
             return bench.maritcp_args(path, port, conns, log) + [
-                word for key in (f"bus={engine}", f"{engine}=127.0.0.1:{one.port}") for word in ("-o", "cluster." + key)]
+                "-o", f"cluster.bus={engine}", "-o", f"cluster.{engine}=127.0.0.1:{one.port}"]
 
         _, kind, path = bench.server_role("maritcp")
         with bench.Server("on", dataclasses.replace(kind, args=in_cluster), path, 50, setup):

@@ -27,14 +27,14 @@ def caption(document):
 
 
 def push_rows(document):
-    rows = [["engine", "messages", "alone, us", "cross-node, us", "of it who delivers, us", "ratio", "at most", "engine, us",
-             "to one's own users in a cluster"]]
+    rows = [["engine", "messages", "alone, us", "cross-node, us", "of it who delivers, us", "ratio", "at most",
+             "engine, us", "to one's own users in a cluster"]]
     for engine, found in document["push"].items():
         for mode, one in found.items():
             burst, rate = document["modes"][mode]
-            rows.append([engine, f"{burst} at a time, {rate:,}/s", human(one["local"]), human(one["cross"]), human(one["far"]),
-                         spread(one["ratio"]), verdict(one["ratio"]["median"], LIMITS["push"]), human(one["engine"]),
-                         spread(one["here_ratio"])])
+            rows.append([engine, f"{burst} at a time, {rate:,}/s", human(one["local"]), human(one["cross"]),
+                         human(one["far"]), spread(one["ratio"]), verdict(one["ratio"]["median"], LIMITS["push"]),
+                         human(one["engine"]), spread(one["here_ratio"])])
     return rows
 
 
@@ -44,8 +44,9 @@ def storm_rows(document):
     for engine, found in document["storm"].items():
         for step in found["steps"]:
             lost = step["sent"] - step["received"]
-            rows.append([engine, f"{step['share']:g} x {found['bare']:,.0f}", human(step["rate"]), human(step["reached"]),
-                         f"{step['sent']:,}", f"{lost:,}", verdict(lost, LIMITS["storm"] if step["share"] == 0.5 else None),
+            limit = LIMITS["storm"] if step["share"] == 0.5 else None
+            rows.append([engine, f"{step['share']:g} x {found['bare']:,.0f}", human(step["rate"]),
+                         human(step["reached"]), f"{step['sent']:,}", f"{lost:,}", verdict(lost, limit),
                          f"{step['twice']:,}", f"{step['counters']['cluster_dropped']:,}", f"{step['refused']:,}",
                          human(step["node_us"]), human(step["engine_us"])])
     return rows
