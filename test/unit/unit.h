@@ -52,6 +52,7 @@
     ROW(cluster_core)    \
     ROW(history)         \
     ROW(bus_redis)       \
+    ROW(bus_nats_parts)  \
     ROW(bus_nats_owners) \
     ROW(bus_nats)        \
     ROW(history_engine)  \
