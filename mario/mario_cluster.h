@@ -7,6 +7,10 @@
  * sender and each user, group or all. While the bus is away everything goes on here, what is for others waits up to
  * cluster.queue bytes, and what does not fit is counted (cluster_dropped).
  *
+ * A user is nobody's (cluster_nobody, MARIO_CLUSTER_NOBODY) if no node is subscribed to him: who has gone less than
+ * cluster.linger ago still counts. What waited while the engine itself was away goes out as soon as it is back, and may
+ * find nodes that have not subscribed again.
+ *
  * What must not be lost has a history: see mario_history().
  */
 #ifndef MARIO_CLUSTER_H
@@ -69,8 +73,8 @@ enum mario_cluster_what {
     MARIO_CLUSTER_GAP, /* messages for this node may have been missed, from_ms .. to_ms; it is closed now */
     MARIO_CLUSTER_NODE_JOINED, /* node */
     MARIO_CLUSTER_NODE_LEFT,   /* node; it said so, or was not heard of for cluster.ttl */
-    MARIO_CLUSTER_REFUSED,     /* the engine refuses what it is asked (no memory, no right), or another node has our name */
-    MARIO_CLUSTER_NOBODY       /* a message with a receipt (tag) for uid: nobody is online, on any node */
+    MARIO_CLUSTER_REFUSED, /* the engine refuses what it is asked (no memory, no right), or another node has our name */
+    MARIO_CLUSTER_NOBODY /* a message with a receipt (tag) for uid: nobody is online, on any node */
 };
 struct mario_cluster_event {
     enum mario_cluster_what what;

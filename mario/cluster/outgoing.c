@@ -47,6 +47,24 @@ static void drop(struct waiting *w)
     mario_msg_free(&w->m);
 }
 
+static struct awaited *await(uint64_t uid, uint64_t tag, bool self)
+{
+    struct awaited *a = malloc(sizeof *a);
+    if (a == NULL)
+        return NULL;
+    *a = (struct awaited){.uid = uid, .tag = tag, .self = self, .prev = open_ones.prev, .next = &open_ones};
+    open_ones.prev->next = a;
+    open_ones.prev = a;
+    return a;
+}
+
+static void forget(struct awaited *a)
+{
+    a->prev->next = a->next;
+    a->next->prev = a->prev;
+    free(a);
+}
+
 void out_teardown(void)
 {
     for (uint32_t i = 0; i < BUS_PARTS_MAX; i++) {
@@ -57,6 +75,8 @@ void out_teardown(void)
         *l = (struct line){.at = NULL};
     }
     bytes = 0;
+    while (open_ones.next != NULL && open_ones.next != &open_ones) /* a bus that did not answer */
+        forget(open_ones.next);
 }
 
 /* ---- One message to the bus ---- */
@@ -74,24 +94,6 @@ size_t out_head(struct frame *f, const struct mario_msg_info *info, unsigned cha
     f->msg_key = info->key;
     f->stamp = info->stamp;
     return frame_head(f, head);
-}
-
-static struct awaited *await(uint64_t uid, uint64_t tag, bool self)
-{
-    struct awaited *a = malloc(sizeof *a);
-    if (a == NULL)
-        return NULL;
-    *a = (struct awaited){.uid = uid, .tag = tag, .self = self, .prev = open_ones.prev, .next = &open_ones};
-    open_ones.prev->next = a;
-    open_ones.prev = a;
-    return a;
-}
-
-static void forget(struct awaited *a)
-{
-    a->prev->next = a->next;
-    a->next->prev = a->prev;
-    free(a);
 }
 
 /* What is to be known of it. An engine that answers each publish anyhow is asked of each. */
@@ -122,7 +124,7 @@ static bool publish(const struct waiting *w)
     size_t n = out_head(&f, &info, head);
     uint64_t cookie = cookie_of(w, &info);
     if (!cluster.ops->publish(cluster.bus, &c, head, n, info.bytes, info.len, cookie)) {
-        if (cookie >= COOKIE_ENDS)
+        if (cookie > COOKIE_ENDS)
             forget((struct awaited *) (uintptr_t) cookie);
         return false;
     }
@@ -217,22 +219,23 @@ static void heard_by(int64_t others, uint64_t uid, uint64_t tag)
         event_nobody(uid, tag);
 }
 
+static void awaited_published(struct awaited *a, int64_t receivers)
+{
+    if (receivers >= 0)
+        heard_by(receivers - a->self, a->uid, a->tag);
+    forget(a);
+}
+
 void out_published(uint64_t cookie, int64_t receivers)
 {
     if (cookie > COOKIE_ENDS && cookie % 2 == 1) { /* see COOKIE_ENDS */
         ask_published((cookie - COOKIE_ENDS) >> 1, receivers);
         return;
     }
-    struct awaited *a = cookie >= COOKIE_ENDS ? (struct awaited *) (uintptr_t) cookie : NULL;
-    if (receivers < 0) {
-        cluster.tally.dropped++;
-    } else {
-        cluster.tally.published++;
-        if (a != NULL)
-            heard_by(receivers - a->self, a->uid, a->tag);
-        else if (cookie != COOKIE_PLAIN)
-            heard_by(receivers - (cookie == COOKIE_NOBODY_SELF), 0, 0);
-    }
-    if (a != NULL)
-        forget(a);
+    cluster.tally.dropped += receivers < 0;
+    cluster.tally.published += receivers >= 0;
+    if (cookie > COOKIE_ENDS)
+        awaited_published((struct awaited *) (uintptr_t) cookie, receivers);
+    else if (cookie != COOKIE_PLAIN && receivers >= 0)
+        heard_by(receivers - (cookie == COOKIE_NOBODY_SELF), 0, 0);
 }
