@@ -63,7 +63,8 @@
     ROW(cluster_binds)   \
     ROW(cluster_days)    \
     ROW(cluster_links)   \
-    ROW(cluster_history)
+    ROW(cluster_history) \
+    ROW(cluster_crowd)
 
 #define ROW(name) Suite *name##_suite(void);
 SUITES(ROW)
