@@ -107,7 +107,7 @@ END_TEST
 /* Goal: different prefixes have different buckets, of letters that JetStream takes. */
 START_TEST(buckets)
 {
-    static const char *const prefixes[] = {"mario", "a.b", "a_b", "a_d", "a-b", "a..", "a__", "._"};
+    static const char *const prefixes[] = {"mario", "a.b", "a_b", "a_db", "a-b", "a..", "a__", "._"};
     char name[8][64];
     for (unsigned i = 0; i < 8; i++) {
         bucket_name(prefixes[i], name[i], sizeof name[i]);
