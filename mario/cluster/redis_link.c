@@ -26,6 +26,8 @@ enum {
     USER_TIMEOUT_MS = 5000, /* sent and not acknowledged for so long: the connection is gone */
 };
 
+static const struct timeval lazy_pause = {.tv_usec = 1000};
+
 /* ---- What the reader tells ---- */
 
 /* Any pointer but NULL stands for "there is one". */
@@ -141,6 +143,18 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         l->events->read(l->arg);
     if (l->why[0] != '\0')
         l->events->broken(l->arg, l->why);
+    else if (l->lazy)
+        event_add(l->look, &lazy_pause);
+}
+
+void redis_link_be_lazy(struct redis_link *l, bool lazy)
+{
+    if (l->lazy == lazy || l->connecting || l->why[0] != '\0')
+        return;
+    l->lazy = lazy;
+    event_del(lazy ? l->readable : l->look);
+    if (event_add(lazy ? l->look : l->readable, lazy ? &lazy_pause : NULL) != 0)
+        redis_link_spoil(l, "no memory");
 }
 
 /* ---- Sending ---- */
@@ -202,7 +216,8 @@ static bool begin(struct redis_link *l, struct event_base *base, const struct so
     l->reader = redisReaderCreateWithFunctions(&functions);
     l->readable = event_new(base, l->fd, EV_READ | EV_PERSIST, on_readable, l);
     l->writable = event_new(base, l->fd, EV_WRITE, on_writable, l);
-    return l->reader != NULL && l->readable != NULL && l->writable != NULL &&
+    l->look = evtimer_new(base, on_readable, l);
+    return l->reader != NULL && l->readable != NULL && l->look != NULL && l->writable != NULL &&
            event_add(l->writable, NULL) == 0;
 }
 
@@ -227,14 +242,16 @@ void redis_link_close(struct redis_link *l)
         event_free(l->readable);
     if (l->writable != NULL)
         event_free(l->writable);
+    if (l->look != NULL)
+        event_free(l->look);
     if (l->reader != NULL)
         redisReaderFree(l->reader);
     if (l->fd >= 0)
         close(l->fd);
-    l->readable = l->writable = NULL;
+    l->readable = l->writable = l->look = NULL;
     l->reader = NULL;
     l->fd = -1;
-    l->connecting = false;
+    l->connecting = l->lazy = false;
     redis_out_clear(&l->out);
 }
 #endif

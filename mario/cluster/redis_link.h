@@ -37,7 +37,8 @@ struct redisReader;
 struct redis_link {
     int fd; /* -1: none */
     bool connecting;
-    struct event *readable, *writable;
+    bool lazy; /* what comes is looked for by `look` */
+    struct event *readable, *writable, *look;
     struct redisReader *reader;
     struct redis_out out;
     uint64_t heard_ms; /* when something came last; before: when it began */
@@ -48,6 +49,8 @@ struct redis_link {
 
 /* Begin to connect; false with errno. l is all 0 but events and arg, or was closed. */
 bool redis_link_open(struct redis_link *l, struct event_base *base, const struct sockaddr *to, socklen_t len);
+/* Whether what comes may wait for a millisecond or two, so that many answers cost one look; it may not at first. */
+void redis_link_be_lazy(struct redis_link *l, bool lazy);
 /* Send what waits, as far as the kernel takes it. False if it broke: l->why. */
 bool redis_link_send(struct redis_link *l);
 /* Nothing more of it is told but that it broke. */

@@ -194,6 +194,8 @@ bool redis_part_has_room(const struct redis_part *p, bool comfortably)
 void redis_part_read(void *arg)
 {
     struct redis_part *p = arg;
+    if (p->asked.n == 0)
+        redis_link_be_lazy(&p->commands, false);
     if (p->wants_room && p->state == PART_UP && redis_part_has_room(p, true)) {
         p->wants_room = false;
         p->bus->events->room(p->bus->arg, p->index);
@@ -229,6 +231,7 @@ void redis_part_attend(struct redis_part *p)
     event_active(p->attend, EV_TIMEOUT, 0);
 }
 
+/* Nobody waits for how many heard what was published; for every other answer somebody does. */
 bool redis_part_ask(struct redis_part *p, struct redis_asked a, const struct redis_word *w, size_t n)
 {
     if (!redis_line_reserve(&p->asked) || !redis_out_command(&p->commands.out, w, n))
@@ -236,6 +239,10 @@ bool redis_part_ask(struct redis_part *p, struct redis_asked a, const struct red
     if (p->asked.n == 0)
         p->asked_ms = clock_ms();
     redis_line_add(&p->asked, a);
+    if (a.what != ASKED_PUBLISH)
+        redis_link_be_lazy(&p->commands, false);
+    else if (p->asked.n == 1)
+        redis_link_be_lazy(&p->commands, true);
     redis_part_attend(p);
     return true;
 }

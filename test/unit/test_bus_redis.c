@@ -118,6 +118,22 @@ START_TEST(many_are_heard)
 }
 END_TEST
 
+/* When all is answered the loop sleeps: answers are not looked for any more. */
+START_TEST(idle)
+{
+    unsigned turns = 0;
+    BEGIN(NULL);
+    rig_begin(&a, ops, e.address, "a", 11);
+    rig_publish(&a, CHANNEL_USER, 7, "x", 1);
+    RIG_UNTIL(&a, a.answers == 1);
+    for (uint64_t end = unit_ms() + 600; unit_ms() < end; turns++)
+        event_base_loop(a.base, EVLOOP_ONCE);
+    ck_assert_msg(turns < 30, "%u turns", turns);
+    rig_end(&a);
+    engine_end(&e);
+}
+END_TEST
+
 /* What others say on our channels, and on such that look like ours. */
 START_TEST(garbage_is_told)
 {
@@ -425,6 +441,7 @@ Suite *bus_redis_suite(void)
     TCase *c = unit_case(s, "bus_redis", 30);
     tcase_add_test(c, published_is_heard);
     tcase_add_test(c, many_are_heard);
+    tcase_add_test(c, idle);
     tcase_add_test(c, garbage_is_told);
     tcase_add_test(c, many_subscriptions);
     tcase_add_test(c, several_servers);
