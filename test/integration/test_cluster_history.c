@@ -1,6 +1,7 @@
 /*
- * test_cluster_history.c: groups with a history, on one node without a bus and on several over Redis: who comes back gets
- * what was missed, once and in order, while others send; nodes that die, an engine that goes, comes back, has forgotten.
+ * test_cluster_history.c: groups with a history, on one node without a bus and on several over Redis: who comes back
+ * gets what was missed, once and in order, while others send; nodes that die, an engine that goes, comes back, has
+ * forgotten. /
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -135,7 +136,8 @@ static int refused(struct nodes *n, struct test_order o)
 
 /* ---- One node ---- */
 
-/* Goal: all since, and what comes then; numbers that are not there any more, of another epoch, of the future; nonsense. */
+/* Goal: all since, and what comes then; numbers that are not there any more, of another epoch, of the future;
+ * nonsense. */
 START_TEST(alone)
 {
     struct nodes n;
@@ -170,8 +172,8 @@ START_TEST(alone)
 }
 END_TEST
 
-/* Goal: much more than push.queue and push.bytes hold is what somebody missed who then reads slowly: he gets it all, and
- * nobody is closed for it. */
+/* Goal: much more than push.queue and push.bytes hold is what somebody missed who then reads slowly: he gets it all,
+ * and nobody is closed for it. */
 START_TEST(much)
 {
     enum { COUNT = ITEST_SLOW > 1 ? 1500 : 5000 };
@@ -277,7 +279,8 @@ START_TEST(storm_between)
 }
 END_TEST
 
-/* Goal: a node is killed while another one sends; all who were there come back on a third one at once, and miss nothing. */
+/* Goal: a node is killed while another one sends; all who were there come back on a third one at once, and miss
+ * nothing. */
 START_TEST(node_killed)
 {
     enum { EARS = ITEST_SLOW > 1 ? 60 : 300, COUNT = 600 };
@@ -342,8 +345,8 @@ START_TEST(engine_restarted)
 }
 END_TEST
 
-/* Goal: the engine's memory is full: members hear what is sent on their node, once, though without a number, and all that
- * has one. */
+/* Goal: the engine's memory is full: members hear what is sent on their node, once, though without a number, and all
+ * that has one. */
 START_TEST(engine_full)
 {
     START(n, 2, 3, .engine = {.memory = "3mb"});

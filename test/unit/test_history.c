@@ -160,8 +160,8 @@ START_TEST(told_again)
 }
 END_TEST
 
-/* Goal: one thread says that there is a history, another one has somebody come back to it, and its order is the first: it
- * is not told that there is none. */
+/* Goal: one thread says that there is a history, another one has somebody come back to it, and its order is the
+ * first: it is not told that there is none. */
 START_TEST(another_thread)
 {
     lab_setup(1);

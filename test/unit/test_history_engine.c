@@ -317,8 +317,8 @@ static void expect(uint32_t id, uint64_t epoch, uint64_t seq, uint64_t first, ui
     ck_assert_uint_eq(e->got, last + 1 - first);
 }
 
-/* Goal: what the engine has is fetched, also more than it gives at a time; what it has not is a gap. Those who come back
- * together are served by one question. */
+/* Goal: what the engine has is fetched, also more than it gives at a time; what it has not is a gap. Those who come
+ * back together are served by one question. */
 START_TEST(fetched)
 {
     open_engine(1, 1000);
