@@ -1,11 +1,11 @@
 /*
  * mario_cluster.h: several servers as one. libmario-cluster, to be linked beside libmario (-lmario-cluster).
  *
- * Once it is on, mario_send_user(), mario_send_group(), mario_send_all() and mario_kick_user() reach all nodes, and what
- * mario_bind() says of a user's other connections holds across them. A message goes to those who are here directly, and
- * once to the bus; nodes hear of it that have such a user or such members. At most once across nodes, in order for each
- * sender and each user, group or all. While the bus is away everything goes on here, what is for others waits up to
- * cluster.queue bytes, and what does not fit is counted (cluster_dropped).
+ * Once it is on, mario_send_user(), mario_send_group(), mario_send_all() and mario_kick_user() reach all nodes, and
+ * what mario_bind() says of a user's other connections holds across them. A message goes to those who are here
+ * directly, and once to the bus; nodes hear of it that have such a user or such members. At most once across nodes, in
+ * order for each sender and each user, group or all. While the bus is away everything goes on here, what is for others
+ * waits up to cluster.queue bytes, and what does not fit is counted (cluster_dropped).
  *
  * A user is nobody's (cluster_nobody, MARIO_CLUSTER_NOBODY) if no node is subscribed to him: who has gone less than
  * cluster.linger ago still counts. What waited while the engine itself was away goes out as soon as it is back, and may
@@ -54,8 +54,8 @@ struct mario_cluster_options {
 };
 void mario_cluster_options_init(struct mario_cluster_options *o);
 
-/* Check them without connecting; the password file is read. 0, or -1 with one line in why[0 .. size-1], "KEY = VALUE: what
- * is wrong", and errno as below. Any thread. */
+/* Check them without connecting; the password file is read. 0, or -1 with one line in why[0 .. size-1], "KEY = VALUE:
+ * what is wrong", and errno as below. Any thread. */
 sint32 mario_cluster_check(const struct mario_cluster_options *o, char *why, uint32 size);
 
 /* Switch the cluster on for the server that was made by mario_init_server() and starts next. It waits up to 3 s for
@@ -108,8 +108,8 @@ sint64 mario_group_count_all(uint64 group);
  * each with a sequence number from 1 on: in memory without a bus, in a Redis stream with one. All nodes say the same.
  * What is sent to such a group is delivered when it has its number, here too; where a message has a place for it
  * (mario_msg_stamp()) it is in there. While the bus is away it is delivered here at once, without a number (0), and is
- * not kept; one that was on its way to the bus when that went is not delivered here, unless it arrived there. One that the
- * engine refuses is delivered here without a number, too, maybe in front of some that have one.
+ * not kept; one that was on its way to the bus when that went is not delivered here, unless it arrived there. One that
+ * the engine refuses is delivered here without a number, too, maybe in front of some that have one.
  * except_id is ignored, and a receipt tells of no targets. What is missed while the bus is away, members get when it
  * is back. In memory all histories together take MARIO_HISTORY_BYTES at most: beyond, the oldest of the group that
  * grows go first. Any thread, between mario_cluster_start() and the stop: before start_server() it takes effect as the

@@ -1,8 +1,8 @@
 /*
- * ask.c: how many connections a user has, or members a group, on all nodes: a question on its channel, to which each node
- * that hears it answers on ours; done when as many have answered as the engine says have heard it, or after half a
- * second. What was answered last lies in a table that any thread may look into: a record is written under an odd `seal`,
- * and who finds it changed meanwhile has not found it. The rest is the cluster's thread's.
+ * ask.c: how many connections a user has, or members a group, on all nodes: a question on its channel, to which each
+ * node that hears it answers on ours; done when as many have answered as the engine says have heard it, or after half a
+ * second. What was answered last lies in a table that any thread may look into: a record is written under an odd
+ * `seal`, and who finds it changed meanwhile has not found it. The rest is the cluster's thread's.
  */
 #include "mario/cluster/inside.h"
 
@@ -86,7 +86,8 @@ static int64_t tell(enum channel_kind kind, uint64_t key, uint64_t here)
         age_ms = now_ms > when_ms ? now_ms - when_ms : 0;
     }
     if (age_ms > holds_ms / 2)
-        (void) mario_route_post(&(struct mario_route_order){.kind = CORE_ASK, .how = kind, .key = key});
+        (void) mario_route_post(
+            &(struct mario_route_order){.kind = CORE_ASK, .how = (ubyte) kind, .key = key});
     return age_ms <= holds_ms ? (int64_t) (here + others) : -1;
 }
 
@@ -115,7 +116,7 @@ static int32_t ask(enum channel_kind kind, uint64_t key, void (*f)(void *arg, ui
         return -1;
     *w = (struct ask_wish){.f = f, .arg = arg};
     int32_t rc = mario_route_post(
-        &(struct mario_route_order){.kind = CORE_ASK, .how = kind, .key = key, .id = (uintptr_t) w});
+        &(struct mario_route_order){.kind = CORE_ASK, .how = (ubyte) kind, .key = key, .id = (uintptr_t) w});
     if (rc != 0) {
         int err = errno;
         free(w);

@@ -1,12 +1,12 @@
 /*
- * claims.c: binds that hold across nodes. The engine has an owner record for each user, which names connections; a claim
- * makes one of ours an owner in one atomic step there, which tells the node of one that has to go. What the engine cannot
- * decide is decided here alone, and claimed when it is back. The cluster's thread.
+ * claims.c: binds that hold across nodes. The engine has an owner record for each user, which names connections; a
+ * claim makes one of ours an owner in one atomic step there, which tells the node of one that has to go. What the
+ * engine cannot decide is decided here alone, and claimed when it is back. The cluster's thread.
  *
- * What we claimed stands in a table until it is not bound any more. A record of a node that did not renew in time is void,
- * and an engine may come back without any: then all is claimed again, as something that was ours before, so it is refused
- * (and the connection replaced) if somebody newer is there. One that was never claimed, for the engine was known to be
- * away, is claimed as what it is, a new login.
+ * What we claimed stands in a table until it is not bound any more. A record of a node that did not renew in time is
+ * void, and an engine may come back without any: then all is claimed again, as something that was ours before, so it is
+ * refused (and the connection replaced) if somebody newer is there. One that was never claimed, for the engine was
+ * known to be away, is claimed as what it is, a new login.
  *
  * A release has no answer. It is kept, and said again to an engine that comes back, until a renewal that was said later
  * has been answered.
@@ -218,9 +218,9 @@ static void go_on(void)
     }
 }
 
-/* The first word on it: who is bound, who is not. One that has ended meanwhile is bound to nobody, whatever is said. What
- * the engine has decided is not decided again by the user's home: it may hear of two logins in another order than the
- * engine, and then each of them would replace the other. Who has to go is told by the engine, us too. */
+/* The first word on it: who is bound, who is not. One that has ended meanwhile is bound to nobody, whatever is said.
+ * What the engine has decided is not decided again by the user's home: it may hear of two logins in another order than
+ * the engine, and then each of them would replace the other. Who has to go is told by the engine, us too. */
 static void answer_first(const struct asked *a, struct claim *c, enum bus_claim result)
 {
     if (result == CLAIM_REFUSED && c != NULL)

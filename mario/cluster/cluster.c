@@ -1,6 +1,7 @@
 /*
- * cluster.c: switching the cluster on, its thread, and one turn of it. mario_cluster_start() is the main thread's; so are
- * the events of the bus until the server starts. Then the cluster's thread has all of it until the server has stopped.
+ * cluster.c: switching the cluster on, its thread, and one turn of it. mario_cluster_start() is the main thread's; so
+ * are the events of the bus until the server starts. Then the cluster's thread has all of it until the server has
+ * stopped.
  *
  * A turn: the loop waits for the engine's sockets, the orders' descriptor or the time that is due; then cluster_pass()
  * takes what was ordered and does what is due, each in slices, so that no crowd of one kind keeps the others waiting.

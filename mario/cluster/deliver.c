@@ -2,10 +2,10 @@
  * deliver.c: what came of the bus, and what it decided, to those who are here. Where the ring to a worker is full it
  * waits. The cluster's thread.
  *
- * Messages wait in one line, in the order in which they came, up to cluster.queue bytes and PATIENCE_MS: so a worker that
- * is busy for a moment loses nothing, and one that is stuck holds up no more than that what is for others. Decisions are
- * few, no more than connections, and none is lost: they wait as long as it takes, and only for their own worker, and
- * behind what was decided of the same user.
+ * Messages wait in one line, in the order in which they came, up to cluster.queue bytes and PATIENCE_MS: so a worker
+ * that is busy for a moment loses nothing, and one that is stuck holds up no more than that what is for others.
+ * Decisions are few, no more than connections, and none is lost: they wait as long as it takes, and only for their own
+ * worker, and behind what was decided of the same user.
  */
 #include "mario/cluster/inside.h"
 

@@ -1,6 +1,6 @@
 /*
- * inside.h: what the files of the core need of each other. All of it is the cluster's thread's (before the server starts:
- * the main thread's), but where it says otherwise.
+ * inside.h: what the files of the core need of each other. All of it is the cluster's thread's (before the server
+ * starts: the main thread's), but where it says otherwise.
  */
 #ifndef MARIO_CLUSTER_INSIDE_H
 #define MARIO_CLUSTER_INSIDE_H

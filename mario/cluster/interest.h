@@ -1,7 +1,7 @@
 /*
  * interest.h: which channels this node is subscribed to: a user's and a group's while somebody is here, and some time
- * after; its own and everybody's always. 16 bytes a channel, in a table that is between 3/8 and 3/4 full while it grows.
- * The cluster's thread.
+ * after; its own and everybody's always. 16 bytes a channel, in a table that is between 3/8 and 3/4 full while it
+ * grows. The cluster's thread.
  *
  * A part that comes back has forgotten all: interest_walk() says it anew, some at a time, and interest_is_ready() tells
  * when the engine has confirmed what was there at that time.

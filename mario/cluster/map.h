@@ -1,6 +1,6 @@
 /*
- * map.h: entries of one size by key, in an open table with linear probing. One thread, its owner's. An entry begins with
- * its key, whose first 8 bytes are not all 0 where one is; the rest is the owner's. Entries move with each change.
+ * map.h: entries of one size by key, in an open table with linear probing. One thread, its owner's. An entry begins
+ * with its key, whose first 8 bytes are not all 0 where one is; the rest is the owner's. Entries move with each change.
  */
 #ifndef MARIO_CLUSTER_MAP_H
 #define MARIO_CLUSTER_MAP_H

@@ -102,8 +102,8 @@ static uint64_t cookie_of(const struct waiting *w, const struct mario_msg_info *
     if (w->kind != FRAME_USER || cluster.house->user_count(w->key) > 0)
         return cluster.ops->counts_self ? COOKIE_PLAIN : COOKIE_NONE;
     const struct interest *i = interest_find(&cluster.interests, CHANNEL_USER, w->key);
-    /* As long as it is not confirmed the engine may not have counted us: then one who is nobody's is not noticed, rather than
-     * one who is somebody's taken for nobody's. */
+    /* As long as it is not confirmed the engine may not have counted us: then one who is nobody's is not noticed,
+     * rather than one who is somebody's taken for nobody's. */
     bool self = cluster.ops->counts_self && i != NULL && interest_is_confirmed(&cluster.interests, i);
     struct awaited *a = info->receipt ? await(w->key, info->tag, self) : NULL;
     return a != NULL ? (uintptr_t) a : self ? COOKIE_NOBODY_SELF : COOKIE_NOBODY;

@@ -1,8 +1,8 @@
 /*
  * sequence.h: numbers that tell a receiver what he missed. Each sender numbers what it publishes on a channel, in its
  * order; numbers of a channel only rise, and follow each other unless the sender has forgotten the channel meanwhile
- * (FRAME_FIRST). Both sides remember a bounded number of channels, the last ones: who is forgotten misses nothing, only a
- * loss may then not be noticed. The cluster's thread.
+ * (FRAME_FIRST). Both sides remember a bounded number of channels, the last ones: who is forgotten misses nothing, only
+ * a loss may then not be noticed. The cluster's thread.
  */
 #ifndef MARIO_CLUSTER_SEQUENCE_H
 #define MARIO_CLUSTER_SEQUENCE_H

@@ -1,6 +1,6 @@
 /*
- * test_cluster_core.c: the core of a node between a bus and a house that are played: what it says to the one, what it does
- * with the other, and what it counts. Time is the test's.
+ * test_cluster_core.c: the core of a node between a bus and a house that are played: what it says to the one, what it
+ * does with the other, and what it counts. Time is the test's.
  */
 #include "mario/cluster/inside.h"
 #include "unit.h"
@@ -668,7 +668,8 @@ END_TEST
 
 /* ---- Sending ---- */
 
-/* Goal: each message goes to its channel once, in order, with its marks, and is counted when the engine has answered. */
+/* Goal: each message goes to its channel once, in order, with its marks, and is counted when the engine has
+ * answered. */
 START_TEST(sending)
 {
     start_up();
@@ -701,8 +702,8 @@ START_TEST(sending)
 }
 END_TEST
 
-/* Goal: what the bus has no room for, or is not there for, waits in order up to cluster.queue bytes; what does not fit is
- * dropped and counted. */
+/* Goal: what the bus has no room for, or is not there for, waits in order up to cluster.queue bytes; what does not fit
+ * is dropped and counted. */
 START_TEST(waiting_for_the_bus)
 {
     enum { COUNT = 1500, FIT = QUEUE / (64 + 8) };
@@ -879,8 +880,8 @@ START_TEST(binds)
 }
 END_TEST
 
-/* Goal: while the engine is away binds are decided here, and claimed when it is back: those that it knew as such, new ones
- * as new ones; what was released meanwhile is released. */
+/* Goal: while the engine is away binds are decided here, and claimed when it is back: those that it knew as such, new
+ * ones as new ones; what was released meanwhile is released. */
 START_TEST(binds_without_the_engine)
 {
     start_up();
