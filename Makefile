@@ -216,6 +216,10 @@ demo-chat: deps-build ## a chat in a minute: two people, a second login, a thous
 	@$(MAKE) --no-print-directory all $(CHAT)
 	@APPS=$(B)/apps scripts/demo-chat
 
+demo-cluster: deps-build ## two chat servers as one: people on both, robots, and one server is killed
+	@$(MAKE) --no-print-directory all $(CHAT)
+	@APPS=$(B)/apps scripts/demo-cluster
+
 # ---- Installing ----
 
 deps: ## install the Debian packages that building and testing need
@@ -265,6 +269,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat demo-cluster deps $(DEPS) \
 	install \
 	clean help

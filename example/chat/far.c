@@ -13,12 +13,6 @@
 #include "post.h"
 #include "words.h"
 
-/* Until libmario-cluster has them: a server of its own needs none. */
-#pragma weak mario_cluster_start
-#pragma weak regist_cluster_func
-#pragma weak mario_group_count_all
-#pragma weak mario_cluster_ask_user
-
 #define CLERKS  UINT64_MAX /* their group: no name's number */
 #define NAMES   (39ull * 39 * 39 * 39 * 39 * 39 * 39 * 39 * 39 * 39 * 39 * 39) /* numbers of names are below */
 #define NUMBERS (UINT64_MAX - NAMES) /* that are no name's, CLERKS excepted */
@@ -197,13 +191,14 @@ struct comeback {
     uint64 room, epoch, seen;
 };
 
-/* On the connection's worker; c is NULL if there is none any more. */
+/* On the connection's worker; c is NULL if there is none any more. That the room has a history is said once more: orders of
+ * one thread come in order, and the clerk's may be behind this one. */
 static sint32 come_back(CONN *c, void *arg)
 {
     struct comeback *b = arg;
     struct guest *g = c == NULL ? NULL : c->user;
     sint32 code = 0;
-    if (g != NULL && mario_resume(c, b->room, b->epoch, b->seen) != 0) {
+    if (g != NULL && (!far_keep_lines(b->room) || mario_resume(c, b->room, b->epoch, b->seen) != 0)) {
         char word[CHAT_NAME];
         word_from_number(word, b->room);
         code = clerk_ask(g, COMMAND_NOT_IN, word, NULL, 0) ? 0 : -1; /* not half in: it ends then */
@@ -254,8 +249,6 @@ sint32 far_start(const char *bus, const char *node, uint16 port)
     struct mario_cluster_options o;
     if (strncmp(bus, "redis=", 6) != 0)
         return complain("--cluster redis=HOST:PORT: rooms have histories, which are kept in Redis");
-    if (mario_cluster_start == NULL)
-        return complain("--cluster: this libmario-cluster has no such thing yet");
     mario_cluster_options_init(&o);
     o.bus = "redis";
     o.redis = bus + 6;

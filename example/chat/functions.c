@@ -10,12 +10,11 @@
 #include "mario/mario_cluster.h"
 #include "words.h"
 
-#pragma weak mario_cluster_ask_user
-
 enum {
     WAITING_MESSAGES = 256, /* that may wait for a slow reader; then the oldest are dropped */
     WAITING_BYTES = 262144,
     BURST = 10,        /* seconds' worth of requests at once */
+    ASKED_MAX = 100,   /* whether a connection that was kicked has gone */
     REPLACED = 1,      /* err_type of a connection that was told so */
     REFUSALS_MAX = 100 /* requests beyond that in a row, and the connection ends */
 };
@@ -79,9 +78,10 @@ static sint32 ping(CONN *c, void *unused)
     return mario_timer(c, settings.ping_s * 1000, ping, NULL);
 }
 
-/* What waits while the others are told. */
+/* A login that waits until the name is free on all servers of a cluster. */
 struct login {
     uint64 id, user;
+    uint32 asked; /* times */
 };
 
 static sint32 bind_now(CONN *c, void *arg)
@@ -92,30 +92,32 @@ static sint32 bind_now(CONN *c, void *arg)
     return code;
 }
 
-/* The cluster's thread: all who have somebody of that name have answered, so they have heard of the kick before. */
-static void all_are_told(void *arg, uint64 n)
+/* The cluster's thread: n connections have the name. They are told, and end; when they have, it is taken. A bind alone
+ * would end them too, but without a word. */
+static void name_is_free(void *arg, uint64 n)
 {
     struct login *l = arg;
-    (void) n;
+    if (n > 0 && l->asked++ < ASKED_MAX &&
+        (l->asked > 1 || mario_kick_user(l->user, REPLACED, replaced) == 0) &&
+        mario_cluster_ask_user(l->user, name_is_free, l) == 0)
+        return;
     if (mario_run(l->id, bind_now, l) != 0)
         free(l); /* its timer ends it */
 }
 
 /* Bind c to the user; the connection that has the name until now is told, and ends. What is ordered of a user before
  * binding to him reaches only those who were bound before, so c does not get its own good-bye. Of two logins at the
- * same time the one that binds last stays. On another server the word must be there before the bind, which ends what it
- * finds without one. */
+ * same time the one that binds last stays. */
 static bool take_name(CONN *c, uint64 user)
 {
-    if (mario_kick_user(user, REPLACED, replaced) != 0)
-        return false;
     if (!far_is_on())
-        return mario_bind(c, user, MARIO_BIND_KICK_OLD, 1) == 0;
+        return mario_kick_user(user, REPLACED, replaced) == 0 &&
+               mario_bind(c, user, MARIO_BIND_KICK_OLD, 1) == 0;
     struct login *l = malloc(sizeof *l);
     if (l == NULL)
         return false;
     *l = (struct login){.id = mario_conn_id(c), .user = user};
-    if (mario_cluster_ask_user(user, all_are_told, l) == 0)
+    if (mario_cluster_ask_user(user, name_is_free, l) == 0)
         return true;
     free(l);
     return false;

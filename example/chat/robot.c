@@ -184,10 +184,11 @@ static void do_say_in_common(struct robot *r)
     say(r, common_name);
 }
 
-/* With the first connection still there; to another server, if there is one. */
+/* With the first connection still there; to another server, if there is one, and none was lost. */
 static void do_login_again(struct robot *r)
 {
-    r->server = (r->server + 1) % plan.server_count;
+    if (!r->has_moved)
+        r->server = (r->server + 1) % plan.server_count;
     log_in(r, &r->other);
 }
 
@@ -295,6 +296,7 @@ static void move(struct robot *r)
         tally.moved++;
         r->interrupted = r->awaited;
         r->attempts = 0;
+        r->has_moved = true;
     }
     r->server = (r->server + 1) % plan.server_count;
     r->returning = 1;
@@ -337,6 +339,10 @@ static void hear_joined(struct robot *r, const struct packet *p)
     struct stay *stay = stay_of(r, j->room, &room);
     if (stay == NULL || r->awaited != CHAT_JOINED) {
         tally.bad_answer++;
+        return;
+    }
+    if (j->epoch == 0 && stay->is_in) { /* it has joined when it came back */
+        step_done(r);
         return;
     }
     if (stay->is_in && stay->epoch == j->epoch) { /* it goes on where it was */
@@ -404,8 +410,11 @@ static void hear_told(struct robot *r, const struct packet *p)
 static void hear_sorry(struct robot *r, const struct packet *p)
 {
     const struct chat_sorry *s = (const struct chat_sorry *) p->data;
-    if (s->request == CHAT_TELL && s->why == CHAT_WHY_NOBODY && tally.moved > 0)
-        return; /* who is on the way to another server is nowhere */
+    if (s->request == CHAT_TELL && s->why == CHAT_WHY_NOBODY && tally.moved > 0) {
+        if (r->awaited == CHAT_TOLD)
+            step_done(r); /* who is on the way to another server is nowhere */
+        return;
+    }
     if (s->why != CHAT_WHY_BUSY && s->why != CHAT_WHY_TOO_FAST) {
         tally.bad_answer++;
         give_up(r);

@@ -52,7 +52,8 @@ struct robot {
     uint32_t step;    /* of its script */
     uint16_t awaited; /* the packet that ends this step; 0 = none, the next one begins at next_at */
     uint32_t server;
-    uint32_t returning;   /* the step of coming back that it does; 0 = it is there */
+    uint32_t returning; /* the step of coming back that it does; 0 = it is there */
+    bool has_moved;
     uint32_t attempts;    /* to connect, in a row */
     uint16_t interrupted; /* what it waited for when its connection ended */
     uint64_t next_at;     /* microseconds, as now_us() */

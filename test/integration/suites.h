@@ -57,6 +57,7 @@
     ROW(push_hostile)    \
     ROW(chat)            \
     ROW(chat_client)     \
+    ROW(chat_cluster)    \
     ROW(cluster_conf)    \
     ROW(cluster_maritcp) \
     ROW(cluster)         \

@@ -14,6 +14,7 @@
 
 #include "harness.h"
 #include "protocol/mario_protocol.h"
+#include "test/engine/engine.h"
 
 #define MANY  15000u /* connections, or what the descriptor limit allows */
 #define SPARE 200u   /* descriptors that both ends need besides */
@@ -180,6 +181,76 @@ START_TEST(over_two_servers)
 }
 END_TEST
 
+/* Start maritcp as a node; its name is a digit. */
+static void start_node(struct server *s, const struct engine *e, unsigned name)
+{
+    char redis[120], node[40];
+    snprintf(redis, sizeof redis, "cluster.redis=%s", e->address);
+    snprintf(node, sizeof node, "cluster.node=%u", name);
+    server_start(s, "maritcp", "server.workernum=1", "cluster.bus=redis", redis, node, NULL);
+}
+
+/* Goal: over the nodes of a cluster everything is heard, once and in order. When one is killed in the middle the others'
+ * subscribers have lost nothing of what was said to them, and its own go to another node and hear what comes then. */
+START_TEST(over_a_cluster)
+{
+    if (engine_missing(ENGINE_REDIS) != NULL)
+        TEST_SKIP("%s", engine_missing(ENGINE_REDIS));
+    char out[8192], err[2048], hosts[96];
+    struct engine e;
+    struct server s[3];
+    engine_start(&e, ENGINE_REDIS, NULL);
+    for (unsigned i = 0; i < 3; i++)
+        start_node(&s[i], &e, i);
+    snprintf(hosts, sizeof hosts, "127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u", s[0].port, s[1].port, s[2].port);
+    const char *const args[] = {"-H",
+                                hosts,
+                                "-m",
+                                "push",
+                                "-c",
+                                "60",
+                                "--groups",
+                                "10",
+                                "--publishers",
+                                "3",
+                                "-r",
+                                "500",
+                                "-t",
+                                _i == 0 ? "1" : "4",
+                                "-w",
+                                "0",
+                                "-D",
+                                "5",
+                                "-j",
+                                "-",
+                                _i == 0 ? NULL : "--reconnect",
+                                NULL};
+    pid_t killer = _i == 0 ? 0 : fork();
+    if (_i != 0 && killer == 0) {
+        itest_sleep(2500); /* a second passes before anything is said */
+        kill(s[1].pid, SIGKILL);
+        _exit(0);
+    }
+    struct launch l = {.program = "mario_load", .args = args, .bare = true};
+    int code = itest_run(&l, out, sizeof out, err, sizeof err);
+    ck_assert_msg(code == 0, "exit code %d: %s%s", code, err, out);
+    ck_assert_uint_eq(json_number(out, "missing"), 0);
+    ck_assert_uint_gt(json_number(out, "all_received"), 1000);
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_ge(node_number(out, i, "connections"), 20);
+    if (_i != 0) {
+        ck_assert_uint_ge(json_number(out, "broken"), 20);
+        ck_assert_uint_eq(json_number(out, "returned"), json_number(out, "broken"));
+        server_wait_exit(&s[1], 5000);
+        server_discard(&s[1]);
+    }
+    for (int i = 0; i < 3; i++)
+        if (_i == 0 || i != 1)
+            server_stop(&s[i]);
+    engine_end(&e);
+}
+END_TEST
+
 enum { LEAVERS = 8, ASKS = 40, REQUEST = 8 + 60000, REPLY = 13 }; /* SAY_HELLO with data, and its reply */
 
 /* A server on a thread of its own that reads ASKS requests of a client, answers them with one send, and is gone with a
@@ -235,5 +306,6 @@ Suite *load_suite(void)
     tcase_add_test(c, it_says_how_to_mend);
     tcase_add_test(c, answers_of_a_server_that_goes_count);
     tcase_add_test(c, over_two_servers);
+    tcase_add_loop_test(c, over_a_cluster, 0, 2);
     return s;
 }
