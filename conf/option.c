@@ -154,8 +154,8 @@ const struct row conf_rows[] = {
     {"collect", "interval", ROW_NUMBER, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
      "Seconds between two log lines that say how many are online."},
     {"cluster", "bus", ROW_ENUM, "-", 0, 2, bus_names, AT(cluster_bus),
-     "The engine by which several servers are one: a user, a group, a login are then the same on all of them. - is none. "
-     "See docs/cluster.md."},
+     "The engine by which several servers are one: a user, a group, a login are then the same on all of them. - is "
+     "none. See docs/cluster.md."},
     {"cluster", "redis", ROW_SERVERS, "127.0.0.1:6379", 1, CONF_SERVERS_SIZE - 1, NULL, AT(cluster_redis),
      "The Redis servers. What is sent is spread over them, so each node has the same list, in the same order. A long "
      "list goes on in the next line as one of server.listen does."},
@@ -166,12 +166,12 @@ const struct row conf_rows[] = {
     {"cluster", "node", ROW_NAME, "-", 1, MARIO_CLUSTER_NODE_MAX, NULL, AT(cluster_node),
      "The name of this node, which no other may have. - makes one of host name and process id."},
     {"cluster", "password_file", ROW_SECRET, "-", 1, PATH_MAX - 1, NULL, AT(cluster_password_file),
-     "A file whose first line is the engine's password, or user:password. A password that has a colon needs the user, or "
-     "a colon before it. It is read as server.user. - is no password."},
+     "A file whose first line is the engine's password, or user:password. A password that has a colon needs the user, "
+     "or a colon before it. It is read as server.user. - is no password."},
     {"cluster", "queue", ROW_SIZE, "8m", MARIO_CLUSTER_QUEUE_MIN, MARIO_CLUSTER_QUEUE_MAX, NULL,
      AT(cluster.queue),
-     "Bytes that may wait for an engine that is away or slow. Beyond, what is for other nodes is dropped and counted as "
-     "cluster_dropped; here all goes on."},
+     "Bytes that may wait for an engine that is away or slow. Beyond, what is for other nodes is dropped and counted "
+     "as cluster_dropped; here all goes on."},
     {"cluster", "linger", ROW_NUMBER, "2", 0, MARIO_CLUSTER_LINGER_MAX, NULL, AT(cluster.linger),
      "Seconds that a user or group stays subscribed after the last of its connections here has gone."},
     {"cluster", "heartbeat", ROW_NUMBER, "10", 1, MARIO_CLUSTER_HEARTBEAT_MAX, NULL, AT(cluster.heartbeat),

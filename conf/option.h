@@ -27,8 +27,8 @@
 #define CONF_USER_SIZE    65u
 #define CONF_SERVERS_SIZE 1024u /* bytes of a list of engines, NUL included */
 
-/* All values, checked. The texts of `server`, `log` and `cluster` point into the struct itself, so hand it on by pointer; a
- * copy would go on pointing here. */
+/* All values, checked. The texts of `server`, `log` and `cluster` point into the struct itself, so hand it on by
+ * pointer; a copy would go on pointing here. */
 struct maritcp_conf {
     struct mario_options server;
     uint32 stx;
@@ -70,8 +70,8 @@ sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const 
                        uint32 override_count, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull(1, 5)));
 
-/* Make the file read, log.file, cluster.password_file and the unix sockets independent of the working directory. Returns 0, or -1 with
- * *err set. */
+/* Make the file read, log.file, cluster.password_file and the unix sockets independent of the working directory.
+ * Returns 0, or -1 with *err set. */
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull));
 

@@ -1,6 +1,6 @@
 /*
- * nodes.c: what the log says of other nodes. nodes_event() runs on the cluster's thread, or before there is one on the main
- * thread; nodes_report() on the master.
+ * nodes.c: what the log says of other nodes. nodes_event() runs on the cluster's thread, or before there is one on the
+ * main thread; nodes_report() on the master.
  */
 #include "mario/mario.h"
 #include "mario/mario_cluster.h"

@@ -73,8 +73,9 @@ sint32 mario_route_sequence(uint64 group, int on);
 
 /* ---- Any thread ---- */
 
-/* Give the route an order of its own kind (MARIO_ROUTE_OWN and above; only kind, key, id, m, devices, reason_id and how are
- * carried; m with a reference of its own). 0, or -1 with errno as in mario_push.h; ENOTCONN: there is no route. */
+/* Give the route an order of its own kind (MARIO_ROUTE_OWN and above; only kind, key, id, m, devices, reason_id and
+ * how are carried; m with a reference of its own). 0, or -1 with errno as in mario_push.h; ENOTCONN: there is no
+ * route. */
 sint32 mario_route_post(const struct mario_route_order *o);
 
 /* As their namesakes of mario_push.h, on this server only; the route hears nothing of it. */
@@ -108,8 +109,8 @@ struct mario_msg *mario_msg_ref(struct mario_msg *m);
  * offset + 8 beyond the message is ignored. */
 void mario_msg_stamp(struct mario_msg *m, uint32 offset);
 
-/* What waits for c because it has not taken it yet: messages, and bytes with replies. In c's own functions on its worker;
- * elsewhere 0 and 0. */
+/* What waits for c because it has not taken it yet: messages, and bytes with replies. In c's own functions on its
+ * worker; elsewhere 0 and 0. */
 void mario_conn_waiting(const CONN *c, uint32 *messages, uint32 *bytes);
 
 /* Add n to a counter that mario_stat() shows (n may be negative, as for one that goes down, too); -1 if there is none

@@ -4,8 +4,8 @@
  *
  *     chat-client [-s HOST:PORT[,HOST:PORT...]] [-r ROOM] [NAME]
  *
- * Several addresses are servers of a cluster: when one is lost the next is tried. Without -s 127.0.0.1:8085, without -r the room lobby, without NAME $USER. Exit code 0: left as was asked; 1: could
- * not come or stay; 2: bad usage.
+ * Several addresses are servers of a cluster: when one is lost the next is tried. Without -s 127.0.0.1:8085, without
+ * -r the room lobby, without NAME $USER. Exit code 0: left as was asked; 1: could not come or stay; 2: bad usage.
  */
 #include <errno.h>
 #include <poll.h>

@@ -43,14 +43,15 @@ bool far_is_ear(const struct guest *g);
 
 /* ---- Rooms; any thread ---- */
 
-/* The group of those who hear who comes to a room and goes: its lines have numbers, and nothing else may be among them. */
+/* The group of those who hear who comes to a room and goes: its lines have numbers, and nothing else may be among
+ * them. */
 uint64 far_presence(uint64 room);
 /* Members on all servers, as far as is known. */
 uint32 far_members(uint64 room);
 /* From now on the room's lines have numbers, and the last CHAT_HISTORY are kept. */
 bool far_keep_lines(uint64 room);
-/* Have g's connection join and get the lines since `seen` of `epoch`; it is told JOINED. If that cannot be the client is
- * told SORRY, and the clerk COMMAND_NOT_IN. The clerk's thread. */
+/* Have g's connection join and get the lines since `seen` of `epoch`; it is told JOINED. If that cannot be the client
+ * is told SORRY, and the clerk COMMAND_NOT_IN. The clerk's thread. */
 bool far_join(const struct guest *g, uint64 room, uint64 epoch, uint64 seen);
 /* A line, before it is sent: its number will be put in. */
 void far_number(struct mario_msg *m);

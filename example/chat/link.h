@@ -20,8 +20,8 @@ struct link_address {
 
 #define LINK_SERVERS 16u
 
-/* "HOST:PORT", "[IPV6]:PORT", several separated by commas: at most LINK_SERVERS. NULL, or what is wrong with it. May ask a
- * name server. */
+/* "HOST:PORT", "[IPV6]:PORT", several separated by commas: at most LINK_SERVERS. NULL, or what is wrong with it. May
+ * ask a name server. */
 const char *link_resolve(const char *text, struct link_address addresses[LINK_SERVERS], uint32_t *count);
 
 struct bytes {

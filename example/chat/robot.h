@@ -5,8 +5,8 @@
  * It does one thing at a time and waits for what must come of it. Half-way one in ten leaves its room and joins it
  * again, one logs in a second time while the first connection is still there, one loses its connection.
  *
- * With several servers a connection that ends is made again at the next one; it goes back to its rooms, must get what was
- * said meanwhile, and does again what it did not hear the end of.
+ * With several servers a connection that ends is made again at the next one; it goes back to its rooms, must get what
+ * was said meanwhile, and does again what it did not hear the end of.
  */
 #ifndef ROBOT_H
 #define ROBOT_H

@@ -5,7 +5,8 @@
  *     chat-server [-l SECONDS] [-p SECONDS] [-r RATE] [--cluster redis=HOST:PORT] [--node NAME] [LISTEN]
  *
  * -l: to log in within (10); -p: between two pings (30); -r: requests a second of one client (5). LISTEN as in
- * maritcp's server.listen, without it 127.0.0.1:8085. --cluster: one of several servers, whose people talk to each other.
+ * maritcp's server.listen, without it 127.0.0.1:8085. --cluster: one of several servers, whose people talk to each
+ * other.
  */
 #include "clerk.h"
 #include "far.h"

@@ -2,10 +2,10 @@
  * bus.h: what the cluster needs of an engine. Two drivers: bus_redis.c, bus_nats.c. All calls and all events happen on
  * the cluster's thread (before start_server(): on the main thread), in its event_base; nobody blocks.
  *
- * A bus consists of 1 .. BUS_PARTS_MAX parts (servers of Redis), each with a state of its own; a channel belongs to one
- * of them, by bus_part(). A driver reconnects by itself, with a backoff with jitter, 50 ms .. 2 s. What was said to
- * a part while it is down is lost, and its subscriptions are: the core repeats those it wants after `up`, unless the driver
- * keeps them (keeps_subscriptions).
+ * A bus consists of 1 .. BUS_PARTS_MAX parts (servers of Redis), each with a state of its own; a channel belongs to
+ * one of them, by bus_part(). A driver reconnects by itself, with a backoff with jitter, 50 ms .. 2 s. What was said
+ * to a part while it is down is lost, and its subscriptions are: the core repeats those it wants after `up`, unless
+ * the driver keeps them (keeps_subscriptions).
  */
 #ifndef MARIO_CLUSTER_BUS_H
 #define MARIO_CLUSTER_BUS_H
@@ -106,18 +106,20 @@ struct bus_ops {
     /* head and body are copied, and one message. False if the part is down or has no room: `room` is told. */
     bool (*publish)(struct bus *b, const struct channel *c, const void *head, size_t hlen, const void *body,
                     size_t blen, uint64_t cookie);
-    /* Make `me` the owner of uid, or one of `most`, in one step on the engine. how: enum mario_bind; owners whose node's
-     * record has another epoch by now, or is not there, are none. If `most` are there: MANY and REFUSE_NEW refuse, with
-     * KICK_OLD the oldest go, and the node of each gets on its channel: head, then "EPOCH ID" of that owner in decimal.
-     * again: it was ours before and the record got lost; if others are there by now they are newer, and it is refused. */
+    /* Make `me` the owner of uid, or one of `most`, in one step on the engine. how: enum mario_bind; owners whose
+     * node's record has another epoch by now, or is not there, are none. If `most` are there: MANY and REFUSE_NEW
+     * refuse, with KICK_OLD the oldest go, and the node of each gets on its channel: head, then "EPOCH ID" of that
+     * owner in decimal. again: it was ours before and the record got lost; if others are there by now they are newer,
+     * and it is refused. */
     void (*claim)(struct bus *b, uint64_t uid, const struct owner *me, int how, uint32_t most, bool again,
                   const void *head, size_t hlen, uint64_t cookie);
     void (*release)(struct bus *b, uint64_t uid, const struct owner *me);
     void (*renew)(struct bus *b);  /* on all parts that are up: this node's record */
     void (*retire)(struct bus *b); /* the node goes: its record is removed */
-    /* The histories: append head+body to the group's, at most n are kept, and publish it on the group's channel with the
-     * number, in one step. An engine that was started again goes on behind the numbers it knows, in a new epoch: it may
-     * have lost some. fetch: those behind `after`, at most `most`; 0: only the end. One that does not exist is made. */
+    /* The histories: append head+body to the group's, at most n are kept, and publish it on the group's channel with
+     * the number, in one step. An engine that was started again goes on behind the numbers it knows, in a new epoch:
+     * it may have lost some. fetch: those behind `after`, at most `most`; 0: only the end. One that does not exist is
+     * made. */
     void (*append)(struct bus *b, uint64_t group, uint32_t n, const void *head, size_t hlen, const void *body,
                    size_t blen, uint64_t cookie);
     void (*fetch)(struct bus *b, uint64_t group, uint64_t after, uint32_t most, uint64_t cookie);

@@ -2,11 +2,11 @@
  * bus_nats.c: the cluster's bus on NATS. One part. The cluster's thread.
  *
  * NATS confirms nothing, but says "no responders" to a request that nobody is subscribed for, and handles what one
- * connection says in order, its answers too. So what has to be known is sent as a request, and behind a batch goes a mark:
- * a request to a subject where nobody listens. When its "no responders" is here, that of each message before it was, or will
- * not come; and the subscriptions before it are made. Somebody who listens to everything, as tools do, takes all these
- * answers away. A mark that nothing else is before, when the connection begins, tells whether there is such a one: then
- * marks are waited for shortly, and there is supposed to be somebody for each message.
+ * connection says in order, its answers too. So what has to be known is sent as a request, and behind a batch goes a
+ * mark: a request to a subject where nobody listens. When its "no responders" is here, that of each message before it
+ * was, or will not come; and the subscriptions before it are made. Somebody who listens to everything, as tools do,
+ * takes all these answers away. A mark that nothing else is before, when the connection begins, tells whether there is
+ * such a one: then marks are waited for shortly, and there is supposed to be somebody for each message.
  */
 #include "mario/cluster/nats_inside.h"
 

@@ -2,8 +2,8 @@
  * nats_inlet.h: where libnats's threads put what they have for a link, and the link's thread, which does what takes its
  * time: connecting, and ending 200,000 subscriptions.
  *
- * What libnats calls knows the inlet by the number of its connection, so a call that comes late finds nobody. Lock order:
- * libnats's, then the gate; nothing of libnats that locks is called with the gate shut.
+ * What libnats calls knows the inlet by the number of its connection, so a call that comes late finds nobody. Lock
+ * order: libnats's, then the gate; nothing of libnats that locks is called with the gate shut.
  */
 #ifndef MARIO_CLUSTER_NATS_INLET_H
 #define MARIO_CLUSTER_NATS_INLET_H

@@ -2,10 +2,10 @@
  * nats_inside.h: what the files of the NATS driver share: the bus (bus_nats.c), the subscriptions (nats_subs.c) and the
  * records of owners and nodes (nats_jobs.h). All on the cluster's thread.
  *
- * Names: '.' parts a subject of NATS, so one in a prefix or a node's name is written '/', which those cannot have. Beside
- * the channels there are PREFIX:r:NODE:EPOCH.X, where answers to this node come to, X says to what; PREFIX:l:NODE, where it
- * answers who asks whether it lives; and PREFIX:-, where nobody listens. Records lie in two streams of JetStream, made and
- * named as key-value buckets are: PREFIX_owners, by uid, and PREFIX_nodes, by node.
+ * Names: '.' parts a subject of NATS, so one in a prefix or a node's name is written '/', which those cannot have.
+ * Beside the channels there are PREFIX:r:NODE:EPOCH.X, where answers to this node come to, X says to what;
+ * PREFIX:l:NODE, where it answers who asks whether it lives; and PREFIX:-, where nobody listens. Records lie in two
+ * streams of JetStream, made and named as key-value buckets are: PREFIX_owners, by uid, and PREFIX_nodes, by node.
  */
 #ifndef MARIO_CLUSTER_NATS_INSIDE_H
 #define MARIO_CLUSTER_NATS_INSIDE_H

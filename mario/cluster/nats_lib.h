@@ -63,8 +63,8 @@ struct nats_lib {
 
 extern struct nats_lib nats_lib; /* constant once it is loaded */
 
-/* Load it, once. False with one line in why[0 .. size-1] if it is not there or is another version. Until it has answered
- * true none of its functions may be called. One thread at a time. */
+/* Load it, once. False with one line in why[0 .. size-1] if it is not there or is another version. Until it has
+ * answered true none of its functions may be called. One thread at a time. */
 bool nats_lib_load(char *why, size_t size);
 
 #ifndef NATS_LIB_PLAIN /* nats_lib.c needs the names themselves */

@@ -1,6 +1,6 @@
 /*
- * nats_link.c: a connection with NATS on the thread of an event_base. libnats reads and writes when this says so, in that
- * thread; what its other threads have comes through the inlet.
+ * nats_link.c: a connection with NATS on the thread of an event_base. libnats reads and writes when this says so, in
+ * that thread; what its other threads have comes through the inlet.
  */
 #include "mario/cluster/nats_link.h"
 

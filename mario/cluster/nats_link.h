@@ -41,7 +41,8 @@ size_t nats_link_waiting(const struct nats_link *l);
 
 /* What comes for the subject is told by `message`. NULL if it cannot be. */
 natsSubscription *nats_link_subscribe(struct nats_link *l, const char *subject);
-/* In `down`, and before nats_link_destroy(): n subscriptions, and the array by malloc() they are in, to be freed aside. */
+/* In `down`, and before nats_link_destroy(): n subscriptions, and the array by malloc() they are in, to be freed
+ * aside. */
 void nats_link_bury(struct nats_link *l, natsSubscription **subs, size_t n);
 
 #endif

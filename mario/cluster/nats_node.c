@@ -1,9 +1,10 @@
 /*
  * nats_node.c: the streams that hold the records, and the node's own record, by which others know that it lives. Both
- * streams lie in memory: an engine that was started again knows nobody, and says so (RENEWED_ANEW). The cluster's thread.
+ * streams lie in memory: an engine that was started again knows nobody, and says so (RENEWED_ANEW). The cluster's
+ * thread.
  *
- * Without JetStream claims fail, which is said once, and whether a node's name is taken is asked of who is subscribed for
- * its sign of life.
+ * Without JetStream claims fail, which is said once, and whether a node's name is taken is asked of who is subscribed
+ * for its sign of life.
  */
 #include "mario/cluster/nats_jobs.h"
 

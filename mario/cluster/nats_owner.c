@@ -1,7 +1,7 @@
 /*
- * nats_owner.c: whose a user is, in JetStream. Each record is the last message of a subject, its revision that message's
- * number, and it is replaced only if the revision is still what was read (compare and set); so a claim is one step, begun
- * again if somebody else was faster. The cluster's thread.
+ * nats_owner.c: whose a user is, in JetStream. Each record is the last message of a subject, its revision that
+ * message's number, and it is replaced only if the revision is still what was read (compare and set); so a claim is
+ * one step, begun again if somebody else was faster. The cluster's thread.
  */
 #include "mario/cluster/nats_jobs.h"
 

@@ -1,6 +1,6 @@
 /*
- * options.c: what a cluster may be told, and how it is checked. No state; any thread. Nothing is asked of a network or of
- * the name service; of files only the password's is read.
+ * options.c: what a cluster may be told, and how it is checked. No state; any thread. Nothing is asked of a network or
+ * of the name service; of files only the password's is read.
  */
 #include "mario/cluster/options.h"
 

@@ -1,6 +1,6 @@
 /*
- * options.h: mario_cluster_options, checked, and what is made of them for the core and the drivers. Any thread; a struct
- * settings belongs to who took it.
+ * options.h: mario_cluster_options, checked, and what is made of them for the core and the drivers. Any thread; a
+ * struct settings belongs to who took it.
  */
 #ifndef MARIO_CLUSTER_OPTIONS_H
 #define MARIO_CLUSTER_OPTIONS_H

@@ -382,8 +382,8 @@ static int32_t order_bind(struct port *p, struct order *o)
     return order_inside(p, id_worker(o->id), o, NULL);
 }
 
-/* One that concerns the user's other connections, which may be on other servers, is the route's to decide: by way of the
- * home, behind what this thread has ordered of the user before. */
+/* One that concerns the user's other connections, which may be on other servers, is the route's to decide: by way of
+ * the home, behind what this thread has ordered of the user before. */
 static int32_t bind_by(struct order *o, bool may_route)
 {
     struct port *p;

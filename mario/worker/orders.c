@@ -233,8 +233,8 @@ static void carry_out_decided(struct shard *s, const struct order *o)
         calls_make(s, c, o);
 }
 
-/* The home: one of a user's connections is not his any more. The route only keeps what is not needed any more if it does
- * not hear of it. */
+/* The home: one of a user's connections is not his any more. The route only keeps what is not needed any more if it
+ * does not hear of it. */
 static bool forget(struct shard *s, uint64_t uid, uint64_t id)
 {
     if (!users_remove(&s->push->users, uid, id))

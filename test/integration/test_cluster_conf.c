@@ -1,6 +1,6 @@
 /*
- * test_cluster_conf.c: maritcp as a node that cannot be one: mistakes in cluster.*, an engine it was not built with, one
- * that does not let it in. One line says which, with the right exit code, and nothing is left behind.
+ * test_cluster_conf.c: maritcp as a node that cannot be one: mistakes in cluster.*, an engine it was not built with,
+ * one that does not let it in. One line says which, with the right exit code, and nothing is left behind.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,7 +47,8 @@ static void must_refuse(const char *program, const char *const *more, int code, 
     ck_assert_msg(access(log_in + strlen("log.file="), F_OK) != 0, "%s: there is a log", more[0]);
 }
 
-/* Goal: each mistake gets one line with the key, what it has and what is allowed, whether there is a bus or not; exit 1. */
+/* Goal: each mistake gets one line with the key, what it has and what is allowed, whether there is a bus or not; exit
+ * 1. */
 START_TEST(a_bad_key)
 {
     static const char *const rows[][3] = {

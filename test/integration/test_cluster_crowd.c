@@ -64,8 +64,8 @@ static bool all_go_on(struct nodes *n, unsigned at, uint32_t users)
     return done == e->count - 1;
 }
 
-/* Goal: a hundred thousand users log in on two nodes at once, many of them those of a node that was killed, whose logins
- * still stand in the engine: all are in, none is in twice, everybody is reached from the other node. */
+/* Goal: a hundred thousand users log in on two nodes at once, many of them those of a node that was killed, whose
+ * logins still stand in the engine: all are in, none is in twice, everybody is reached from the other node. */
 START_TEST(all_come_back_at_once)
 {
     NODES_NEED(ENGINE_REDIS);

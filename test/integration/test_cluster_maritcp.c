@@ -1,6 +1,6 @@
 /*
- * test_cluster_maritcp.c: two maritcps that are one over an engine of the test's own: who gets what, what login.policy means,
- * what WHO counts, what the log says; and an engine that lets none of them in.
+ * test_cluster_maritcp.c: two maritcps that are one over an engine of the test's own: who gets what, what login.policy
+ * means, what WHO counts, what the log says; and an engine that lets none of them in.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -64,7 +64,8 @@ static void nodes_over(void)
     server_stop(&nodes[1]);
 }
 
-/* Push to uid until to hears it: the other node is told of a user in a moment. What came of former tries is taken, too. */
+/* Push to uid until to hears it: the other node is told of a user in a moment. What came of former tries is taken,
+ * too. */
 static void await_push(int from, int to, uint16_t uid)
 {
     uint64_t until = itest_deadline(COMMANDS_SOON_MS);

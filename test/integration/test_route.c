@@ -75,8 +75,8 @@ START_TEST(each_send_is_told_once)
 }
 END_TEST
 
-/* Goal: the route is told of the first one of a user or group that comes and of the last one that goes, of each end of a
- * bind, and finds the counts as they are then. */
+/* Goal: the route is told of the first one of a user or group that comes and of the last one that goes, of each end of
+ * a bind, and finds the counts as they are then. */
 START_TEST(who_is_here)
 {
     enum { DEVICES = 6 };
@@ -104,8 +104,8 @@ START_TEST(who_is_here)
 }
 END_TEST
 
-/* Goal: a bind that looks at a user's other connections is the route's to decide, and the function is told how; one that
- * does not is not; a refused one leaves the user that the connection has. */
+/* Goal: a bind that looks at a user's other connections is the route's to decide, and the function is told how; one
+ * that does not is not; a refused one leaves the user that the connection has. */
 START_TEST(binds_are_decided)
 {
     struct server s;
@@ -167,8 +167,8 @@ START_TEST(a_sequenced_group)
 }
 END_TEST
 
-/* Goal: a route that takes nothing for a while holds up nobody: what is sent is delivered here, what it does not hear of
- * is counted; of who comes and goes it hears all. */
+/* Goal: a route that takes nothing for a while holds up nobody: what is sent is delivered here, what it does not hear
+ * of is counted; of who comes and goes it hears all. */
 START_TEST(a_route_that_is_slow)
 {
     enum { CONNS = 300, COUNT = 1000, HOLD_MS = 1500 };
@@ -232,8 +232,8 @@ static bool second_is_told(const struct ears *e, uint64_t n)
     return e->each[2].called >= n || e->each[2].fd < 0;
 }
 
-/* Goal: what one function orders of a user before it binds to it does not reach who is bound behind it, though the route
- * decides between. */
+/* Goal: what one function orders of a user before it binds to it does not reach who is bound behind it, though the
+ * route decides between. */
 START_TEST(kicked_before_the_bind)
 {
     enum { ROUNDS = 100 };

@@ -24,8 +24,8 @@ struct net_target {
 #define NET_NO_SPREAD   UINT32_MAX
 #define NET_TARGETS_MAX 64u
 
-/* One host and one or several ports of it, or one unix socket; or several servers, the nodes of a cluster. Constant after
- * net_resolve_ports() or net_resolve_nodes(). */
+/* One host and one or several ports of it, or one unix socket; or several servers, the nodes of a cluster. Constant
+ * after net_resolve_ports() or net_resolve_nodes(). */
 struct net_targets {
     uint32_t count;
     bool nodes; /* each is a server of its own */

@@ -1,6 +1,6 @@
 /*
- * nats_lab.h: NATS drivers of a test in one loop, each a node, and what they tell; the test's thread. Failing tests end in
- * here with a message.
+ * nats_lab.h: NATS drivers of a test in one loop, each a node, and what they tell; the test's thread. Failing tests
+ * end in here with a message.
  */
 #ifndef TEST_NATS_LAB_H
 #define TEST_NATS_LAB_H

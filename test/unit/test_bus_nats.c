@@ -1,6 +1,6 @@
 /*
- * test_bus_nats.c: the NATS driver against a nats-server: what is said arrives, what nobody hears is known, and a server
- * that is away, silent or slow is survived.
+ * test_bus_nats.c: the NATS driver against a nats-server: what is said arrives, what nobody hears is known, and a
+ * server that is away, silent or slow is survived.
  */
 #include "nats_lab.h"
 
@@ -239,7 +239,8 @@ START_TEST(silent)
 }
 END_TEST
 
-/* Goal: a wrong password is said as such, also if the server was not there at first; a right one is taken, a token too. */
+/* Goal: a wrong password is said as such, also if the server was not there at first; a right one is taken, a token
+ * too. */
 START_TEST(passwords)
 {
     NLAB_NEEDS_ENGINE;

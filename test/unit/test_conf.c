@@ -484,7 +484,8 @@ START_TEST(test_mutated)
 }
 END_TEST
 
-/* Goal: log.file, cluster.password_file and unix sockets become absolute; "-" and what is absolute stays; too long is an error. */
+/* Goal: log.file, cluster.password_file and unix sockets become absolute; "-" and what is absolute stays; too long is
+ * an error. */
 START_TEST(test_absolute)
 {
     char here[PATH_MAX], path[PATH_MAX + 16], list[2 * PATH_MAX];
