@@ -11,6 +11,10 @@
  * cluster.linger ago still counts. What waited while the engine itself was away goes out as soon as it is back, and may
  * find nodes that have not subscribed again.
  *
+ * All binds of a user should say the same policy: a connection that is bound with (MANY, 0) has no record on the bus,
+ * and a later KICK_OLD, here or elsewhere, does not find it. Binds of one connection to different users that do not
+ * wait for one another may be decided in any order.
+ *
  * What must not be lost has a history: see mario_history().
  */
 #ifndef MARIO_CLUSTER_H

@@ -191,8 +191,8 @@ struct comeback {
     uint64 room, epoch, seen;
 };
 
-/* On the connection's worker; c is NULL if there is none any more. That the room has a history is said once more: orders of
- * one thread come in order, and the clerk's may be behind this one. */
+/* On the connection's worker; c is NULL if there is none any more. That the room has a history is said once more:
+ * orders of one thread come in order, and the clerk's may be behind this one. */
 static sint32 come_back(CONN *c, void *arg)
 {
     struct comeback *b = arg;

@@ -190,8 +190,9 @@ static void start_node(struct server *s, const struct engine *e, unsigned name)
     server_start(s, "maritcp", "server.workernum=1", "cluster.bus=redis", redis, node, NULL);
 }
 
-/* Goal: over the nodes of a cluster everything is heard, once and in order. When one is killed in the middle the others'
- * subscribers have lost nothing of what was said to them, and its own go to another node and hear what comes then. */
+/* Goal: over the nodes of a cluster everything is heard, once and in order. When one is killed in the middle the
+ * others' subscribers have lost nothing of what was said to them, and its own go to another node and hear what comes
+ * then. */
 START_TEST(over_a_cluster)
 {
     if (engine_missing(ENGINE_REDIS) != NULL)
