@@ -8,8 +8,8 @@
  * waits up to cluster.queue bytes, and what does not fit is counted (cluster_dropped).
  *
  * A user is nobody's (cluster_nobody, MARIO_CLUSTER_NOBODY) if no node is subscribed to him: who has gone less than
- * cluster.linger ago still counts. What waited while the engine itself was away goes out as soon as it is back, and may
- * find nodes that have not subscribed again.
+ * cluster.linger ago still counts. What waited while the engine was away goes out 2.3 s after it is back, when the
+ * other nodes have subscribed again.
  *
  * All binds of a user should say the same policy: a connection that is bound with (MANY, 0) has no record on the bus,
  * and a later KICK_OLD, here or elsewhere, does not find it. Binds of one connection to different users that do not

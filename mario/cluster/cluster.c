@@ -56,7 +56,7 @@ static void on_up(void *arg, uint32_t part)
     (void) arg;
     cluster.ops->renew(cluster.bus);
     if (me.begun)
-        parts_up(part);
+        parts_up(part, true);
 }
 
 static void on_down(void *arg, uint32_t part, const char *why)
@@ -350,7 +350,7 @@ bool cluster_pass(uint64_t *next_ms)
         more |= parts_pass();
         more |= claims_pass();
     }
-    uint64_t next = beat();
+    uint64_t next = sooner(beat(), parts_next());
     next = sooner(next, interest_expire(&cluster.interests, cluster_ms()));
     next = sooner(next, deliver_pass());
     next = sooner(next, ask_pass());
@@ -412,7 +412,7 @@ void cluster_begin(void)
     (void) interest_hold(&cluster.interests, CHANNEL_NODE, INTEREST_FIXED, true, cluster_ms());
     for (uint32_t i = 0; i < cluster.parts; i++) {
         if (cluster.ops->is_up(cluster.bus, i))
-            parts_up(i);
+            parts_up(i, false);
     }
 }
 
@@ -442,6 +442,7 @@ static void go(void)
 {
     uint64_t ends_ms = cluster.house->now() / NS_PER_MS + STOP_MS, next_ms;
     bool more = true, said = false;
+    parts_open();
     for (;;) {
         more = cluster_pass(&next_ms);
         if (cluster.ops == NULL && !more)

@@ -43,6 +43,7 @@ struct part {
     bool has_gap;             /* messages may have been missed since gap_from */
     bool has_spoken;          /* something came of it since the last pass */
     uint64_t heard, gap_from; /* ns */
+    uint64_t gate_ms;         /* messages go out from then on, see parts_up() */
 };
 
 /* Since the last pass, which adds them to libmario's counters. */
@@ -89,7 +90,13 @@ extern const struct house cluster_libmario;
 
 /* ---- parts.c: the engine comes and goes ---- */
 
-void parts_up(uint32_t part);
+/* late: it was not there before, and may come back to other nodes later than to us. What waits for it, and what is sent
+ * until then, goes out when they have had the time to subscribe again: nobody would hear it before. */
+void parts_up(uint32_t part, bool late);
+/* Whether messages go out now. When that changes by itself, ms; UINT64_MAX: not. All that waits may go. */
+bool parts_takes(uint32_t part);
+uint64_t parts_next(void);
+void parts_open(void);
 void parts_down(uint32_t part, const char *why);
 /* Whether more is to be said to parts that came back. */
 bool parts_pass(void);

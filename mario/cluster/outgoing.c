@@ -165,7 +165,7 @@ void out_send(enum frame_kind kind, uint64_t key, struct mario_msg *m, uint16_t 
     struct waiting w = {.m = m, .key = key, .reason = reason, .kind = (uint8_t) kind};
     uint32_t part = cluster_part(channel_kind_of(kind), key);
     struct line *l = &lines[part];
-    if (l->count == 0 && cluster.part[part].is_up && publish(&w)) {
+    if (l->count == 0 && parts_takes(part) && publish(&w)) {
         mario_msg_free(&w.m);
         return;
     }
@@ -185,7 +185,7 @@ void out_send(enum frame_kind kind, uint64_t key, struct mario_msg *m, uint16_t 
 void out_room(uint32_t part)
 {
     struct line *l = &lines[part];
-    while (l->count > 0 && cluster.part[part].is_up) {
+    while (l->count > 0 && parts_takes(part)) {
         struct waiting *w = &l->at[l->first];
         if (!publish(w))
             return;

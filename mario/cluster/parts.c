@@ -6,7 +6,10 @@
 
 #include "mario/cluster/history.h"
 
-enum { SLICE = 1000 }; /* channels said to a part in a pass */
+enum {
+    SLICE = 1000,  /* channels said to a part in a pass */
+    GATE_MS = 2300 /* the longest that a driver waits before it tries again, see bus.h, and some time to subscribe */
+};
 
 static bool all_are_ready(void)
 {
@@ -17,7 +20,7 @@ static bool all_are_ready(void)
     return true;
 }
 
-void parts_up(uint32_t i)
+void parts_up(uint32_t i, bool late)
 {
     struct part *p = &cluster.part[i];
     p->is_up = p->has_spoken = true;
@@ -25,7 +28,30 @@ void parts_up(uint32_t i)
     cluster.tally.reconnects += p->was_ready;
     interest_up(&cluster.interests, i);
     claims_up(i);
+    p->gate_ms = late ? cluster_ms() + GATE_MS : 0;
     out_room(i);
+}
+
+bool parts_takes(uint32_t i)
+{
+    return cluster.part[i].is_up && cluster_ms() >= cluster.part[i].gate_ms;
+}
+
+uint64_t parts_next(void)
+{
+    uint64_t next = UINT64_MAX;
+    for (uint32_t i = 0; i < cluster.parts; i++) {
+        const struct part *p = &cluster.part[i];
+        if (p->is_up && p->gate_ms != 0 && p->gate_ms < next)
+            next = p->gate_ms;
+    }
+    return next;
+}
+
+void parts_open(void)
+{
+    for (uint32_t i = 0; i < cluster.parts; i++)
+        cluster.part[i].gate_ms = 0;
 }
 
 /* Known good is the moment when something came of it last. */
@@ -70,6 +96,10 @@ bool parts_pass(void)
         p->has_spoken = false;
         if (!p->is_up)
             continue;
+        if (p->gate_ms != 0 && cluster_ms() >= p->gate_ms) {
+            p->gate_ms = 0;
+            out_room(i);
+        }
         more |= interest_walk(&cluster.interests, i, SLICE);
         if (!p->is_ready && interest_is_ready(&cluster.interests, i))
             become_ready(i);
