@@ -59,10 +59,11 @@ START_TEST(it_is_not_there_yet)
 }
 END_TEST
 
-/* Goal: an engine that is killed and comes back finds everything subscribed again; from when to when something may have
- * been missed is told. */
+/* Goal: an engine that is killed and comes back finds everything subscribed again; what was sent while it was away
+ * comes, once and in order; from when to when something may have been missed is told. */
 START_TEST(it_is_restarted)
 {
+    enum { AWAY = 20 };
     START(n, 3, 3);
     nodes_settle(&n);
     nodes_all_is_well(&n);
@@ -70,8 +71,11 @@ START_TEST(it_is_restarted)
         engine_kill(&n.engine);
         nodes_all_count(&n, "event_down", round);
         nodes_go_on_here(&n, 2 * round);
+        nodes_send(&n, 0, ORDER_SEND_USER, NODES_UID, 9, AWAY * (round - 1), AWAY);
         engine_restart(&n.engine);
         nodes_all_count(&n, "event_up", round + 1);
+        for (unsigned at = 0; at < 3; at++)
+            nodes_expect(&n, at, 2, 9, AWAY * round);
         nodes_all_is_well(&n);
         nodes_nothing_is_missing(&n, 2 * round + 1);
         for (unsigned at = 0; at < 3; at++) {
