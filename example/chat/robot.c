@@ -345,9 +345,11 @@ static void hear_joined(struct robot *r, const struct packet *p)
         step_done(r);
         return;
     }
-    if (stay->is_in && stay->epoch == j->epoch) { /* it goes on where it was */
-        tally.bad_gap += j->first > stay->next ? j->first - stay->next : 0;
-        expected = j->first > stay->next ? j->first : stay->next;
+    if (stay->is_in &&
+        stay->epoch == j->epoch) { /* it goes on where it was, or with the oldest line that is kept */
+        tally.too_old += expected > stay->next ? expected - stay->next : 0;
+        expected = expected > stay->next ? expected : stay->next;
+        tally.bad_gap += j->first > expected ? j->first - expected : 0;
     }
     if (j->first != expected)
         tally.bad_history++;

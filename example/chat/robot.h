@@ -31,6 +31,7 @@ extern struct tally {
     uint64_t said, heard;         /* lines */
     uint64_t tell, told, private; /* private ones: sent, confirmed, received */
     uint64_t presence, history, replaced, busy, moved;
+    uint64_t too_old; /* lines that a room did not keep until who had missed them was back */
     uint64_t bad_gap, bad_order, bad_content, bad_history, bad_packet, bad_end, bad_answer, bad_connect;
     uint32_t waiting, over; /* robots that have done their part; that have quit */
     uint32_t *latency;      /* microseconds from saying to hearing, of each own line */

@@ -119,6 +119,9 @@ static int report(uint32_t not_through, double seconds)
            (unsigned long long) tally.presence);
     printf("%llu second logins replaced the first one; %llu times too fast or busy\n",
            (unsigned long long) tally.replaced, (unsigned long long) tally.busy);
+    if (tally.too_old > 0)
+        printf("%llu lines were missed by who came back when a room had %u newer ones\n",
+               (unsigned long long) tally.too_old, CHAT_HISTORY);
     printf("from saying to hearing oneself: median %.2f ms, 99 %% %.2f ms, worst %.2f ms\n", latency_ms(0.5),
            latency_ms(0.99), latency_ms(1));
     uint64_t wrong = complain(not_through, "robots not through in time");
