@@ -7,8 +7,9 @@
 #include "mario/cluster/history.h"
 
 enum {
-    SLICE = 1000,  /* channels said to a part in a pass */
-    GATE_MS = 2300 /* the longest that a driver waits before it tries again, see bus.h, and some time to subscribe */
+    SLICE = 1000, /* channels said to a part in a pass */
+    GATE_MS =
+        2300 /* the longest that a driver waits before it tries again, see bus.h, and some time to subscribe */
 };
 
 static bool all_are_ready(void)
