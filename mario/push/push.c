@@ -103,13 +103,14 @@ static int32_t order_conn(const struct order *o, struct mario_msg *m)
     return rc;
 }
 
-/* Whose kind is what the route is told, 0 for nothing; then the same goes to it. */
+/* What was accepted here is told to the route, if there is one, as an order of this kind; 0: it is not. */
 static void tell_route(struct port *p, unsigned kind, const struct order *o)
 {
+    if (kind == 0 || !port_has_route())
+        return;
     struct order told = *o;
     told.kind = (uint8_t) kind;
-    if (kind != 0)
-        route_tell(p, &told);
+    route_tell(p, &told);
 }
 
 static int32_t order_home(const struct order *o, struct mario_msg *m, unsigned route)

@@ -16,8 +16,8 @@
 
 static struct {
     struct mario_route r;
-    bool is_set;
-    bool runs;               /* it was started */
+    bool is_set;             /* it may be started, or was; not behind its end */
+    bool is_made;            /* what is below exists, until nobody can order anything any more */
     struct doorbell bell;    /* any (ring) -> the route's thread */
     uint64_t again;          /* the route's thread: bits of ports in whose lanes something may be */
     struct table sequenced;  /* groups: the route's thread (w) -> any (r) */
@@ -26,20 +26,12 @@ static struct {
 
 /* ---- Setting it ---- */
 
-static void forget(void)
-{
-    port_have_route(NULL);
-    hub.is_set = hub.runs = false;
-}
-
 int32_t regist_route(const struct mario_route *r)
 {
     if (registry_is_frozen() || (r != NULL && (hub.is_set || r->start == NULL || r->stop == NULL)))
         return -1;
-    if (hub.is_set) {
-        forget();
-        route_close();
-    }
+    hub.is_set = false;
+    route_close();
     if (r == NULL)
         return 0;
     if (!doorbell_init(&hub.bell))
@@ -51,35 +43,32 @@ int32_t regist_route(const struct mario_route *r)
     hub.r = *r;
     hub.again = 0;
     atomic_store_explicit(&hub.groups, 0, memory_order_relaxed);
-    hub.is_set = true;
+    hub.is_set = hub.is_made = true;
     port_have_route(&hub.bell);
     return 0;
 }
 
 bool route_start(void)
 {
-    if (!hub.is_set)
-        return true;
-    hub.runs = hub.r.start(hub.r.arg) == 0;
-    return hub.runs || complain("the route to other servers does not start");
+    return !hub.is_set || hub.r.start(hub.r.arg) == 0 ||
+           complain("the route to other servers does not start");
 }
 
 void route_end(void)
 {
-    if (!hub.is_set)
-        return;
-    hub.r.stop(hub.r.arg);
-    hub.is_set = hub.runs = false;
+    if (hub.is_set)
+        hub.r.stop(hub.r.arg);
+    hub.is_set = false;
 }
 
 void route_close(void)
 {
-    if (!hub.is_set && hub.sequenced.seed[0] == 0 && hub.sequenced.seed[1] == 0)
+    if (!hub.is_made)
         return;
-    table_fini(&hub.sequenced);
-    memset(&hub.sequenced, 0, sizeof hub.sequenced);
-    doorbell_fini(&hub.bell);
+    hub.is_made = false;
     port_have_route(NULL);
+    table_fini(&hub.sequenced);
+    doorbell_fini(&hub.bell);
 }
 
 /* ---- Giving it orders ---- */
@@ -104,7 +93,7 @@ int32_t route_order(struct port *p, const struct order *o)
 
 void route_tell(struct port *p, const struct order *o)
 {
-    if (port_has_route() && route_order(p, o) != 0)
+    if (route_order(p, o) != 0)
         stats_add_shared(STAT_cluster_dropped, 1);
 }
 

@@ -20,7 +20,7 @@ bool route_is_sequenced(uint64_t group);
 /* An order for the route: kind is enum mario_route_kind, id the key, other the id. Its message, if it has one, gets a
  * reference. -1 with errno: EAGAIN, ENOMEM. */
 int32_t route_order(struct port *p, const struct order *o);
-/* The same for what was sent here already: one that the route does not hear of is counted. Nothing without a route. */
+/* The same for what was sent here already: one that the route does not hear of is counted. */
 void route_tell(struct port *p, const struct order *o);
 
 /* ---- A shard's thread, library state ---- */
