@@ -6,83 +6,117 @@
 #define MARIO_BASE_STATS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mario/base/reason.h"
 
-/*        name                    what it counts */
-#define COUNTERS(ROW)                                                                                         \
-    ROW(accepted)      /* connections taken from the kernel */                                                \
-    ROW(refused_full)  /* closed at once: no worker had a place */                                            \
-    ROW(refused_ring)  /* closed at once: places, but every such worker's ring was full */                    \
-    ROW(refused_stop)  /* closed at once: the server was stopping */                                          \
-    ROW(accept_emfile) /* accept failed, by errno */                                                          \
-    ROW(accept_enfile)                                                                                        \
-    ROW(accept_enobufs)                                                                                       \
-    ROW(accept_enomem)                                                                                        \
-    ROW(accept_eperm)                                                                                         \
-    ROW(accept_econnaborted)                                                                                  \
-    ROW(accept_eintr)                                                                                         \
-    ROW(accept_other)                                                                                         \
-    ROW(accept_pauses)     /* times the listeners rested because accept failed or nobody had a place */       \
-    ROW(opened)            /* connections that began on a worker */                                           \
-    ROW(packets_in)        /* packets handed to a function */                                                 \
-    ROW(bytes_in)          /* received from clients */                                                        \
-    ROW(bytes_out)         /* taken by the kernel for clients */                                              \
-    ROW(watch_stuck)       /* functions that ran for watch_warn_ms */                                         \
-    ROW(watch_back)        /* of these, those that returned before they were replaced */                      \
-    ROW(watch_buried)      /* of the replaced ones, those whose function has returned since */                \
-    ROW(watch_replaced)    /* workers whose thread was replaced because of that */                            \
-    ROW(watch_died)        /* threads that ended in a function */                                             \
-    ROW(watch_limited)     /* times a worker was not replaced: too many within a minute, or no memory */      \
-    ROW(watch_silent)      /* times a worker did not come round, though no function of a connection ran */    \
-    ROW(watch_pool)        /* times all threads for offloaded functions were stuck, and packets waited */     \
-    ROW(output_paused)     /* times a connection was not read because of output.high */                       \
-    ROW(writes_outside)    /* writes to a connection outside its own functions: dropped */                    \
-    ROW(lingered)          /* connections whose socket stayed behind their end for what was on its way */     \
-    ROW(linger_reset)      /* of these, those that an RST ended */                                            \
-    ROW(fd_lost)           /* descriptors that were not closed: the application had done that */              \
-    ROW(offload_jobs)      /* packets handed to the threads for offloaded functions */                        \
-    ROW(offload_full)      /* times a connection waited since offload.queue of them were out */               \
-    ROW(offload_dropped)   /* replies whose connection had ended */                                           \
-    ROW(offload_cancelled) /* packets whose connection ended before a thread took them: they do not run */    \
-    ROW(offload_died)      /* threads that ended in an offloaded function, and were replaced */               \
-    ROW(restarts)          /* times this process was started again by mario_supervise() */                    \
-    ROW(died_sigsegv)      /* what its forerunners died of: signals */                                        \
-    ROW(died_sigabrt)                                                                                         \
-    ROW(died_sigbus)                                                                                          \
-    ROW(died_sigfpe)                                                                                          \
-    ROW(died_sigill)                                                                                          \
-    ROW(died_sigkill)                                                                                         \
-    ROW(died_signal)         /* any other signal */                                                           \
-    ROW(died_hung)           /* ended by its parent, since its master did not go on */                        \
-    ROW(died_exit)           /* an exit code that is not 0 */                                                 \
-    ROW(push_targets)        /* messages for a connection: each becomes one of the six below */               \
-    ROW(push_sent)           /* the kernel took all of it */                                                  \
-    ROW(push_dropped_oldest) /* it waited, and had to make room */                                            \
-    ROW(push_dropped_newest) /* it found no room */                                                           \
-    ROW(push_coalesced)      /* it waited, and a later one with its key took its place */                     \
-    ROW(push_dropped_closed) /* its connection ended before */                                                \
-    ROW(push_pending)        /* it waits: the only counter that goes down, too */                             \
-    ROW(push_gone)           /* for a connection that had ended: nobody's */                                  \
-    ROW(push_refused_ring)   /* orders that were not accepted: a ring was full */                             \
-    ROW(push_refused_groups) /* orders to join that did nothing: the connection was in push.groups already */ \
-    ROW(push_refused_memory)   /* messages not made: no memory, or over push.memory */                        \
-    ROW(push_victims)          /* times a connection gave way because of push.memory */                       \
-    ROW(unacked)               /* bytes that those pushed to had not acknowledged at their end */             \
-    ROW(cluster_published)     /* messages that the bus to other nodes has taken */                           \
-    ROW(cluster_received)      /* messages of other nodes that came by it */                                  \
-    ROW(cluster_nobody)        /* messages for users who are on no node */                                    \
-    ROW(cluster_dropped)       /* messages that other nodes do not get: no room, or the bus refused */        \
-    ROW(cluster_lost)          /* messages of other nodes that were sent and did not come */                  \
-    ROW(cluster_garbage)       /* what came on our channels and is no frame of ours */                        \
-    ROW(cluster_gaps)          /* times messages may have been missed */                                      \
-    ROW(cluster_reconnects)    /* connections to the bus that were made again */                              \
-    ROW(cluster_subscriptions) /* users and groups subscribed now: goes down, too */                          \
-    ROW(closed)                /* connections that ended, all reasons; the rows below say why */
+/* A row: its name; COUNTER, or GAUGE if it goes down, too; the metric it is exported as, behind mario_, with its label
+ * if several rows are one metric, which stand together then; "" = not at all; what it counts. The reasons of reason.h
+ * follow as closed_NAME. */
+#define COUNTERS(ROW)                                                                                        \
+    ROW(accepted, COUNTER, "accepts_total", "Connections taken from the kernel.")                            \
+    ROW(refused_full, COUNTER, "refused_total{reason=\"full\"}", "No worker had a place.")                   \
+    ROW(refused_ring, COUNTER, "refused_total{reason=\"ring\"}",                                             \
+        "Places, but every such worker's ring was full.")                                                    \
+    ROW(refused_stop, COUNTER, "refused_total{reason=\"stop\"}", "The server was stopping.")                 \
+    ROW(accept_emfile, COUNTER, "accept_errors_total{errno=\"EMFILE\"}", "Accept failed with this error.")   \
+    ROW(accept_enfile, COUNTER, "accept_errors_total{errno=\"ENFILE\"}", "Accept failed with this error.")   \
+    ROW(accept_enobufs, COUNTER, "accept_errors_total{errno=\"ENOBUFS\"}", "Accept failed with this error.") \
+    ROW(accept_enomem, COUNTER, "accept_errors_total{errno=\"ENOMEM\"}", "Accept failed with this error.")   \
+    ROW(accept_eperm, COUNTER, "accept_errors_total{errno=\"EPERM\"}", "Accept failed with this error.")     \
+    ROW(accept_econnaborted, COUNTER, "accept_errors_total{errno=\"ECONNABORTED\"}",                         \
+        "Accept failed with this error.")                                                                    \
+    ROW(accept_eintr, COUNTER, "accept_errors_total{errno=\"EINTR\"}", "Accept failed with this error.")     \
+    ROW(accept_other, COUNTER, "accept_errors_total{errno=\"other\"}",                                       \
+        "Accept failed with any other error.")                                                               \
+    ROW(accept_pauses, COUNTER, "accept_pauses_total",                                                       \
+        "Times the listeners rested because accept failed or nobody had a place.")                           \
+    ROW(opened, COUNTER, "connections_opened_total", "Connections that began on a worker.")                  \
+    ROW(packets_in, COUNTER, "packets_received_total", "Packets handed to a function.")                      \
+    ROW(bytes_in, COUNTER, "received_bytes_total", "Bytes received from clients.")                           \
+    ROW(bytes_out, COUNTER, "sent_bytes_total", "Bytes for clients that the kernel took.")                   \
+    ROW(watch_stuck, COUNTER, "watch_events_total{event=\"stuck\"}",                                         \
+        "Functions that ran for watch.warn_ms.")                                                             \
+    ROW(watch_back, COUNTER, "watch_events_total{event=\"back\"}",                                           \
+        "Of these, those that returned before they were replaced.")                                          \
+    ROW(watch_buried, COUNTER, "watch_events_total{event=\"buried\"}",                                       \
+        "Of the replaced ones, those whose function has returned since.")                                    \
+    ROW(watch_replaced, COUNTER, "watch_events_total{event=\"replaced\"}",                                   \
+        "Workers whose thread was replaced because of that.")                                                \
+    ROW(watch_died, COUNTER, "watch_events_total{event=\"died\"}", "Threads that ended in a function.")      \
+    ROW(watch_limited, COUNTER, "watch_events_total{event=\"limited\"}",                                     \
+        "Times a worker was not replaced: too many within a minute, or no memory.")                          \
+    ROW(watch_silent, COUNTER, "watch_events_total{event=\"silent\"}",                                       \
+        "Times a worker did not come round, though no function of a connection ran.")                        \
+    ROW(watch_pool, COUNTER, "watch_events_total{event=\"pool\"}",                                           \
+        "Times all threads for offloaded functions were stuck, and packets waited.")                         \
+    ROW(output_paused, COUNTER, "output_paused_total",                                                       \
+        "Times a connection was not read because of output.high.")                                           \
+    ROW(writes_outside, COUNTER, "writes_outside_total",                                                     \
+        "Writes to a connection outside its own functions: dropped.")                                        \
+    ROW(lingered, COUNTER, "lingered_total",                                                                 \
+        "Connections whose socket stayed behind their end for what was on its way.")                         \
+    ROW(linger_reset, COUNTER, "linger_reset_total", "Of these, those that an RST ended.")                   \
+    ROW(fd_lost, COUNTER, "fd_lost_total",                                                                   \
+        "Descriptors that were not closed: the application had done that.")                                  \
+    ROW(offload_jobs, COUNTER, "offload_jobs_total",                                                         \
+        "Packets handed to the threads for offloaded functions.")                                            \
+    ROW(offload_full, COUNTER, "offload_full_total",                                                         \
+        "Times a connection waited since offload.queue of them were out.")                                   \
+    ROW(offload_dropped, COUNTER, "offload_dropped_total", "Replies whose connection had ended.")            \
+    ROW(offload_cancelled, COUNTER, "offload_cancelled_total",                                               \
+        "Packets whose connection ended before a thread took them: they do not run.")                        \
+    ROW(offload_died, COUNTER, "offload_died_total",                                                         \
+        "Threads that ended in an offloaded function, and were replaced.")                                   \
+    ROW(restarts, COUNTER, "restarts_total", "Times this process was started again by mario_supervise().")   \
+    ROW(died_sigsegv, COUNTER, "deaths_total{cause=\"SIGSEGV\"}", "A forerunner died of this signal.")       \
+    ROW(died_sigabrt, COUNTER, "deaths_total{cause=\"SIGABRT\"}", "A forerunner died of this signal.")       \
+    ROW(died_sigbus, COUNTER, "deaths_total{cause=\"SIGBUS\"}", "A forerunner died of this signal.")         \
+    ROW(died_sigfpe, COUNTER, "deaths_total{cause=\"SIGFPE\"}", "A forerunner died of this signal.")         \
+    ROW(died_sigill, COUNTER, "deaths_total{cause=\"SIGILL\"}", "A forerunner died of this signal.")         \
+    ROW(died_sigkill, COUNTER, "deaths_total{cause=\"SIGKILL\"}", "A forerunner died of this signal.")       \
+    ROW(died_signal, COUNTER, "deaths_total{cause=\"signal\"}", "A forerunner died of any other signal.")    \
+    ROW(died_hung, COUNTER, "deaths_total{cause=\"hung\"}",                                                  \
+        "Ended by its parent, since its master did not go on.")                                              \
+    ROW(died_exit, COUNTER, "deaths_total{cause=\"exit\"}", "It ended with an exit code that is not 0.")     \
+    ROW(push_targets, COUNTER, "push_targets_total",                                                         \
+        "Messages for a connection: each becomes one of the six below.")                                     \
+    ROW(push_sent, COUNTER, "push_sent_total", "The kernel took all of it.")                                 \
+    ROW(push_dropped_oldest, COUNTER, "push_dropped_oldest_total", "It waited, and had to make room.")       \
+    ROW(push_dropped_newest, COUNTER, "push_dropped_newest_total", "It found no room.")                      \
+    ROW(push_coalesced, COUNTER, "push_coalesced_total",                                                     \
+        "It waited, and a later one with its key took its place.")                                           \
+    ROW(push_dropped_closed, COUNTER, "push_dropped_closed_total", "Its connection ended before.")           \
+    ROW(push_pending, GAUGE, "push_pending", "Messages that wait for a connection now.")                     \
+    ROW(push_gone, COUNTER, "push_gone_total", "Messages for a connection that had ended: nobody's.")        \
+    ROW(push_refused_ring, COUNTER, "push_refused_ring_total",                                               \
+        "Orders that were not accepted: a ring was full.")                                                   \
+    ROW(push_refused_groups, COUNTER, "push_refused_groups_total",                                           \
+        "Orders to join that did nothing: the connection was in push.groups already.")                       \
+    ROW(push_refused_memory, COUNTER, "push_refused_memory_total",                                           \
+        "Messages not made: no memory, or over push.memory.")                                                \
+    ROW(push_victims, COUNTER, "push_victims_total", "Times a connection gave way because of push.memory.")  \
+    ROW(unacked, COUNTER, "push_unacked_bytes_total",                                                        \
+        "Bytes that those pushed to had not acknowledged at their end.")                                     \
+    ROW(cluster_published, COUNTER, "cluster_published_total",                                               \
+        "Messages that the bus to other nodes has taken.")                                                   \
+    ROW(cluster_received, COUNTER, "cluster_received_total", "Messages of other nodes that came by it.")     \
+    ROW(cluster_nobody, COUNTER, "cluster_nobody_total", "Messages for users who are on no node.")           \
+    ROW(cluster_dropped, COUNTER, "cluster_dropped_total",                                                   \
+        "Messages that other nodes do not get: no room, or the bus refused.")                                \
+    ROW(cluster_lost, COUNTER, "cluster_lost_total",                                                         \
+        "Messages of other nodes that were sent and did not come.")                                          \
+    ROW(cluster_garbage, COUNTER, "cluster_garbage_total",                                                   \
+        "What came on our channels and is no frame of ours.")                                                \
+    ROW(cluster_gaps, COUNTER, "cluster_gaps_total", "Times messages may have been missed.")                 \
+    ROW(cluster_reconnects, COUNTER, "cluster_reconnects_total",                                             \
+        "Connections to the bus that were made again.")                                                      \
+    ROW(cluster_subscriptions, GAUGE, "cluster_subscriptions", "Users and groups subscribed now.")           \
+    ROW(closed, COUNTER, "", "Connections that ended, all reasons.")
 
 enum counter {
-#define ROW(name) STAT_##name,
+#define ROW(name, type, metric, help) STAT_##name,
     COUNTERS(ROW)
 #undef ROW
 #define ROW(name, hook, level) STAT_closed_##name,
@@ -120,5 +154,11 @@ static inline enum counter stats_of_reason(enum reason r)
     return (enum counter)(STAT_closed + r);
 }
 const char *stats_name(enum counter i);
+
+/* How a counter is exported: the metric behind mario_ with its label, "" = not at all; what it counts, "" for reasons;
+ * whether it goes down, too. Any thread. */
+const char *stats_metric(enum counter i);
+const char *stats_help(enum counter i);
+bool stats_is_gauge(enum counter i);
 
 #endif
