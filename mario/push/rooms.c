@@ -273,6 +273,14 @@ uint64_t rooms_leave_any(struct rooms *r, struct memberships *m)
     return group;
 }
 
+uint32_t rooms_of(const struct rooms *r, const struct memberships *m, uint64_t *groups, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i < n && i < m->count; i++)
+        groups[i] = r->all[(m->size == 0 ? &m->first : &m->many[i])->other].group;
+    return i;
+}
+
 uint32_t rooms_count(const struct rooms *r, uint64_t group)
 {
     return table_count(&r->index, group);

@@ -59,6 +59,9 @@ uint64_t rooms_leave_any(struct rooms *r, struct memberships *m);
 /* Any thread: members of a group here. */
 uint32_t rooms_count(const struct rooms *r, uint64_t group);
 
+/* Groups that it is in, at most n of them: how many were put there. */
+uint32_t rooms_of(const struct rooms *r, const struct memberships *m, uint64_t *groups, uint32_t n);
+
 struct room_walk {
     uint32_t room, at, end;
 };

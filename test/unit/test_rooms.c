@@ -51,6 +51,16 @@ static void look(const struct model *m, uint32_t slot)
         UNIT_ASSERT(rooms_count(&m->rooms, number(g)) == m->count[g]);
     }
     UNIT_ASSERT(m->of[slot].count == n);
+    uint64_t groups[GROUPS];
+    bool seen[GROUPS] = {false};
+    uint32_t most = n / 2 + n % 2; /* what there is no room for is left out */
+    UNIT_ASSERT(rooms_of(&m->rooms, &m->of[slot], groups, most) == most);
+    UNIT_ASSERT(rooms_of(&m->rooms, &m->of[slot], groups, GROUPS) == n);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t g = (uint32_t) (groups[i] / number(0)) - 1;
+        UNIT_ASSERT(groups[i] == number(g) && m->in[g][slot] && !seen[g]);
+        seen[g] = true;
+    }
 }
 
 static void left(struct model *m, uint32_t g, uint32_t slot)
