@@ -52,13 +52,15 @@ static void *map(size_t size, bool prefault)
     return p == MAP_FAILED ? NULL : p;
 }
 
-bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, bool with_ext)
+bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, bool with_ext, bool with_seen)
 {
     s->conns = map((size_t) count * sizeof *s->conns, prefault);
     s->ext = with_ext ? map((size_t) count * sizeof *s->ext, prefault) : NULL;
+    s->seen = with_seen ? map((size_t) count * sizeof *s->seen, prefault) : NULL;
     s->count = count;
-    return s->conns != NULL && (s->ext != NULL || !with_ext) && delivery_setup(s) &&
-           wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
+    atomic_init(&s->in_state[CONN_FREE], count);
+    return s->conns != NULL && (s->ext != NULL || !with_ext) && (s->seen != NULL || !with_seen) &&
+           delivery_setup(s) && wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
 }
 
 static void forget_generations(const struct shard *s)
@@ -78,9 +80,12 @@ void conn_pool_fini(struct shard *s)
         munmap(s->conns, (size_t) s->count * sizeof *s->conns);
     if (s->ext != NULL)
         munmap(s->ext, (size_t) s->count * sizeof *s->ext);
+    if (s->seen != NULL)
+        munmap(s->seen, (size_t) s->count * sizeof *s->seen);
     delivery_teardown(s);
     s->conns = NULL;
     s->ext = NULL;
+    s->seen = NULL;
 }
 
 /* Its name in the table of descriptors. */
@@ -126,7 +131,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
         memcpy(s->ext[c->pub.ind].address, a->peer.address, sizeof a->peer.address);
     c->listener = a->listener & (LISTEN_MAX - 1u);
     c->magic = CONN_MAGIC;
-    c->state = CONN_OPEN;
+    conn_become(s, c, CONN_OPEN);
     c->reason = REASON_NONE;
     c->refs = 0;
     c->wait = WAIT_NONE;
@@ -135,6 +140,8 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->newcomer = c->pub.ind >= s->walk_at && c->pub.ind < s->walk_end;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
+    if (s->seen != NULL)
+        s->seen[c->pub.ind] = (struct conn_seen){.opened = conn_seen_now()};
     stats_add(s->stats, STAT_opened, 1);
     descriptor_note(a->fd, owner_of(c));
     if (event_assign(&c->event, executor_here->pub.base, a->fd, EV_READ | EV_PERSIST, on_event, c) != 0 ||
@@ -344,7 +351,7 @@ void conn_end(struct conn *c, enum reason reason)
     if (c->reason != REASON_NONE && !conn_is_beyond_sending(reason))
         reason = c->reason;
     c->reason = (uint8_t) reason;
-    c->state = CONN_CLOSING;
+    conn_become(s, c, CONN_CLOSING);
     wheel_clear(&s->wheel, c->pub.ind);
     event_del(&c->event); /* before close(): another thread may get this descriptor at once */
     leave(s, c);
@@ -385,7 +392,7 @@ void conn_close(struct conn *c, enum reason reason)
     }
     if (c->state == CONN_DRAINING)
         return;
-    c->state = CONN_DRAINING;
+    conn_become(conn_shard(c), c, CONN_DRAINING);
     leave(conn_shard(c), c);
     conn_carry_drop(c);
     take_back(conn_shard(c), c);
@@ -503,7 +510,7 @@ void conn_give_back(struct conn *c, bool reset)
         stats_add(s->stats, STAT_fd_lost, 1);
     }
     c->pub.fd = -1;
-    c->state = CONN_FREE;
+    conn_become(s, c, CONN_FREE);
     c->magic = 0;
     if (++c->generation == 0)
         c->generation = 1;

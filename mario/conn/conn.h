@@ -15,10 +15,9 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "mario/base/clock.h"
 #include "mario/base/peer.h"
 #include "mario/conn/shard.h"
-
-enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING, CONN_LINGER };
 
 /* What a connection waits for that is open, but not read. */
 enum conn_wait {
@@ -88,10 +87,24 @@ struct conn_ext {
     unsigned char address[PEER_ADDRESS]; /* of an IPv6 peer; of others not set */
 };
 
+/* What operators are told of a connection and nobody else needs: so it lies apart, and is there only where they can
+ * ask. The tick would not do for its age: it lives through no more than a few steps of a loop that was held up. */
+struct conn_seen {
+    uint32_t opened; /* by conn_seen_now() */
+    uint16_t akg;    /* of the last packet that a function got */
+    bool has_akg;    /* there was one */
+};
+
+/* The monotonic clock in tenths of a second, modulo 2^32. */
+static inline uint32_t conn_seen_now(void)
+{
+    return (uint32_t) (clock_ms() / 100);
+}
+
 /* Allocate the pool: address space for `count` connections, memory at first use or at once; with shard.ext, whose
- * memory only those that need it touch. False without memory. */
+ * memory only those that need it touch, and shard.seen. False without memory. */
 __attribute__((warn_unused_result)) bool conn_pool_init(struct shard *s, uint32_t count, bool prefault,
-                                                        bool with_ext);
+                                                        bool with_ext, bool with_seen);
 /* After the worker's thread has ended; all connections must have ended. */
 void conn_pool_fini(struct shard *s);
 
@@ -147,6 +160,24 @@ bool conn_has_socket(const struct conn *c);
 void conn_finish(struct conn *c);
 /* The master found that the number of the connection at this slot, which was fd, is not its own any more. */
 void conn_lose_socket(struct shard *s, uint32_t slot, int fd);
+
+/* The one place where a state changes. */
+static inline void conn_become(struct shard *s, struct conn *c, enum conn_state to)
+{
+    _Atomic uint32_t *from = &s->in_state[c->state], *in = &s->in_state[to];
+    atomic_store_explicit(from, atomic_load_explicit(from, memory_order_relaxed) - 1, memory_order_relaxed);
+    atomic_store_explicit(in, atomic_load_explicit(in, memory_order_relaxed) + 1, memory_order_relaxed);
+    c->state = to;
+}
+
+/* A packet of c has gone to the function of this id. */
+static inline void conn_note_packet(const struct shard *s, const struct conn *c, uint16_t akg)
+{
+    if (s->seen != NULL) {
+        s->seen[c->pub.ind].akg = akg;
+        s->seen[c->pub.ind].has_akg = true;
+    }
+}
 
 /* Names this connection and none before or after it: worker, slot, generation. */
 uint64_t conn_id(const struct conn *c);

@@ -210,7 +210,7 @@ bool linger_begin(struct conn *c)
     c->last_rx = c->last_tx = s->tick;
     if (!c->fin && !watch(c))
         return false;
-    c->state = CONN_LINGER;
+    conn_become(conn_shard(c), c, CONN_LINGER);
     append(s, c);
     stats_add(s->stats, STAT_lingered, 1);
     arm(c);

@@ -22,6 +22,8 @@
 
 #define TICK_MS 100 /* the wheel's step: how exact timeouts are */
 
+enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING, CONN_LINGER, CONN_STATES };
+
 /* What all workers serve; constant while the server runs. */
 struct service {
     const FUNC_PTR *funcs;                           /* 65,536 entries; NULL = unknown akg_id */
@@ -54,6 +56,7 @@ struct settings {
 
 struct conn;
 struct conn_ext;
+struct conn_seen;
 struct offload_queue;
 struct uring;
 struct push;
@@ -90,6 +93,7 @@ struct shard {
     uint32_t tick;              /* steps of TICK_MS the loop has lived through */
     struct conn *conns;         /* the pool: `count` of them */
     struct conn_ext *ext;       /* [count] what only some of them have; NULL if no listener needs it */
+    struct conn_seen *seen;     /* [count] what operators are told; NULL unless they can ask */
     uint32_t count;
     uint32_t fresh;           /* slots from here on were never used */
     uint32_t free_head;       /* 1 + slot of the last one given back, 0 = none */
@@ -109,6 +113,8 @@ struct shard {
     struct stats *stats;           /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */
+    _Atomic uint32_t
+        in_state[CONN_STATES]; /* worker (w) -> any thread (r): connections, by enum conn_state */
 };
 
 #define CHECK_ON_WORKER(s) CHECK(executor_here != NULL && executor_here->shard == (s))

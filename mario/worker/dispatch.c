@@ -246,6 +246,9 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
     b->data = at;
     bool open = finish_functions(t, c);
     stats_add(t->shard->stats, STAT_packets_in, packets);
+    if (packets > 0)
+        conn_note_packet(t->shard, c,
+                         activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed)));
     return open && away;
 }
 
@@ -267,6 +270,7 @@ static bool hand_over(struct conn *c, struct batch *b)
         return false;
     }
     stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
+    conn_note_packet(conn_shard(c), c, b->frame.id);
     step(b);
     return c->wait == WAIT_NONE && b->n > 0;
 }

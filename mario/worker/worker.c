@@ -256,12 +256,13 @@ static void sweep(struct worker *w)
     wheel_advance(&w->shard.wheel, w->shard.tick, on_due, w);
 }
 
-/* Time stands still while nobody waits for it: a worker without connections sleeps. It is stopped at a tick and
+/* Time stands still while nobody waits for it: a worker without connections sleeps, and one whose connections have no
+ * deadline, unless operators may ask how long they have been silent. It is stopped at a tick and
  * goes on as soon as somebody is in the wheel, so it is as exact as ever, and who comes and goes costs a call a
  * tick at most. */
 static void keep_time(struct worker *w, bool at_tick)
 {
-    bool wanted = w->shard.wheel.population > 0;
+    bool wanted = w->shard.wheel.population > 0 || (w->shard.seen != NULL && w->shard.in_use > 0);
     if (wanted == w->ticking || (w->ticking && !at_tick))
         return;
     struct timespec step = {.tv_nsec = wanted ? TICK_MS * 1000000L : 0};
@@ -428,9 +429,9 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     atomic_init(&w->published, o->set);
     atomic_init(&w->taken, o->set->version);
     s->stats = stats;
-    return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6) && inbox_setup(w, o->has_ipv6) &&
-           doorbell_init(&w->bell) && timers_setup(w) && push_setup(s, &w->bell) &&
-           (w->executor = worker_executor_create(w, activity)) != NULL &&
+    return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6, o->has_admin) &&
+           inbox_setup(w, o->has_ipv6) && doorbell_init(&w->bell) && timers_setup(w) &&
+           push_setup(s, &w->bell) && (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0 &&
            event_add(w->executor->alarm_event, NULL) == 0;
 }

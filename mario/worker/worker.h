@@ -50,7 +50,8 @@ struct worker {
 struct worker_options {
     uint32_t connnum;
     bool prefault;
-    bool has_ipv6; /* some listener is of that family */
+    bool has_ipv6;  /* some listener is of that family */
+    bool has_admin; /* operators may ask about its connections */
     const struct service *service;
     const struct settings *set;
     struct doorbell *master_bell;

@@ -86,7 +86,7 @@ static void setup(void)
     pool.shard.service = &pool.service;
     pool.shard.set = &pool.settings;
     pool.shard.stats = &pool.stats;
-    ck_assert(conn_pool_init(&pool.shard, PLACES, false, false));
+    ck_assert(conn_pool_init(&pool.shard, PLACES, false, false, true));
     ck_assert_int_eq(regist_closed_func(closed_hook), 0);
     ck_assert_int_eq(regist_timeout_func(timeout_hook), 0);
     ck_assert_int_eq(regist_error_func(error_hook), 0);
@@ -94,14 +94,27 @@ static void setup(void)
     memset(pool.peers, -1, sizeof pool.peers);
 }
 
+/* What is counted as in a state is. */
+static void check_states(void)
+{
+    uint32_t found[CONN_STATES] = {[CONN_FREE] = PLACES - pool.shard.fresh};
+    for (uint32_t i = 0; i < pool.shard.fresh; i++)
+        found[pool.shard.conns[i].state]++;
+    for (uint32_t i = 0; i < CONN_STATES; i++)
+        ck_assert_uint_eq(atomic_load(&pool.shard.in_state[i]), found[i]);
+}
+
 static void teardown(void)
 {
+    check_states();
     for (uint32_t i = 0; i < pool.shard.fresh; i++) {
         if (pool.shard.conns[i].state == CONN_OPEN || pool.shard.conns[i].state == CONN_DRAINING)
             conn_end(&pool.shard.conns[i], REASON_stop);
         close(pool.peers[i]);
     }
+    check_states();
     conn_pass(&pool.shard);
+    check_states();
     ck_assert_uint_eq(pool.shard.in_use, 0);
     executor_destroy(&pool.executor);
     conn_pool_fini(&pool.shard);
@@ -137,6 +150,8 @@ void pool_check_fresh(const struct conn *c)
     UNIT_ASSERT(!c->paused && !c->greeted && !c->stopping && c->stop_bytes == 0);
     UNIT_ASSERT(c->last_rx == pool.shard.tick && c->last_tx == pool.shard.tick && c->node.next != 0);
     UNIT_ASSERT(fcntl(c->pub.fd, F_GETFD) >= 0);
+    const struct conn_seen *seen = &pool.shard.seen[c->pub.ind];
+    UNIT_ASSERT(conn_seen_now() - seen->opened < 600 && !seen->has_akg);
 }
 
 TCase *pool_case(Suite *s, const char *name, unsigned seconds)

@@ -69,6 +69,8 @@ START_TEST(the_next_one_finds_nothing_of_the_one_before)
     a->greeted = a->paused = a->stopping = true;
     a->stop_bytes = 9;
     a->packet_since = 5;
+    conn_note_packet(&pool.shard, a, 0x6103);
+    pool.shard.seen[a->pub.ind].opened -= 9999;
     pool.seen.writes = true;
     conn_end(a, REASON_bad_stx);
     conn_pass(&pool.shard);
