@@ -44,6 +44,8 @@
     ROW(symbol)          \
     ROW(peer_text)       \
     ROW(cgroup)          \
+    ROW(cidr)            \
+    ROW(gate)            \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \
