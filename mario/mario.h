@@ -31,6 +31,7 @@
 #include "mario_server.h"
 #include "mario_types.h"
 #include "mario_util.h"
+#include "mario_admin.h"
 #include "mario_watch.h"
 
 #endif

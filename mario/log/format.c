@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mario/base/text.h"
+
 enum { FIELD_MAX = 64 }; /* bytes shown of a function's name */
 
 static const char *const level_words[] = {"ERROR", "WARN", "INFO", "DEBUG"}; /* in text */
@@ -112,12 +114,6 @@ void log_format_who(const struct log_record *r, char conn[LOG_CONN_SIZE], char p
 
 /* ---- Text ---- */
 
-/* U+0080 .. U+009F, in UTF-8: among them a newline, and for some terminals what ESC [ is too. */
-static bool is_c1(const unsigned char *s, size_t n)
-{
-    return n >= 2 && s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f;
-}
-
 static void add_readable(struct line *l, const struct log_record *r)
 {
     for (size_t i = 0; i < r->len; i++) {
@@ -126,7 +122,7 @@ static void add_readable(struct line *l, const struct log_record *r)
             add(l, "\n\t");
         else if ((c < ' ' && c != '\t') || c == 0x7f)
             addf(l, "\\x%02x", c);
-        else if (is_c1((const unsigned char *) r->text + i, r->len - i))
+        else if (text_is_c1(r->text + i, r->len - i))
             addf(l, "\\x%02x", (unsigned char) r->text[++i]);
         else
             add_char(l, (char) c);
@@ -177,47 +173,14 @@ static size_t format_body(const struct log_record *r, uint64_t repeated, struct 
 
 /* ---- JSON ---- */
 
-/* Bytes of the UTF-8 character that s begins with, 0 if it is none. */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-    size_t len = s[0] < 0x80                    ? 1
-                 : s[0] >= 0xc2 && s[0] <= 0xdf ? 2
-                 : s[0] >= 0xe0 && s[0] <= 0xef ? 3
-                 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                                : 0;
-    if (len == 0 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool beyond = (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf4 && s[1] > 0x8f);
-    return overlong || beyond ? 0 : len;
-}
-
 static void add_quoted(struct line *l, const char *text, size_t len)
 {
-    const unsigned char *s = (const unsigned char *) text;
     add_char(l, '"');
-    for (size_t i = 0; i < len;) {
-        size_t n = utf8_length(s + i, len - i);
-        if (s[i] == '"' || s[i] == '\\')
-            addf(l, "\\%c", s[i]);
-        else if (s[i] == '\n')
-            add(l, "\\n");
-        else if (s[i] == '\t')
-            add(l, "\\t");
-        else if (s[i] < ' ' || s[i] == 0x7f)
-            addf(l, "\\u%04x", s[i]);
-        else if (is_c1(s + i, len - i))
-            addf(l, "\\u%04x", s[i + 1]);
-        else if (n == 0)
-            add(l, "\\ufffd");
-        else
-            for (size_t j = 0; j < n; j++)
-                add_char(l, text[i + j]);
-        i += n > 0 ? n : 1;
+    for (size_t i = 0, used; i < len; i += used) {
+        char piece[TEXT_CHAR];
+        size_t n = text_json_char(text + i, len - i, &used, piece);
+        for (size_t j = 0; j < n; j++)
+            add_char(l, piece[j]);
     }
     add_char(l, '"');
 }

@@ -187,6 +187,8 @@ static void answer_bell(struct worker *w)
         orders_read(w);
     if (rung & UINT64_C(1) << BELL_DONE && w->shard.offload != NULL && queue_collect(executor_here, go_on))
         doorbell_ring(&w->bell, BELL_DONE);
+    if (rung & UINT64_C(1) << BELL_QUESTION)
+        questions_rung(&w->questions);
     if (rung & UINT64_C(1) << BELL_STOP && atomic_load_explicit(&w->stop_now, memory_order_acquire))
         end_all(w);
 }
@@ -308,6 +310,8 @@ static bool has_work_left(struct worker *w)
     if (atomic_load_explicit(&w->bell.word, memory_order_relaxed) & PORT_MASK)
         answer_bell(w); /* what functions of this pass have ordered of their own worker: they only held it */
     orders_pass(w);
+    if (w->questions.any)
+        questions_pass(&w->questions, w);
     conn_pass(&w->shard);
     if (w->stopping) {
         stop_some(w);
@@ -336,7 +340,8 @@ void worker_serve(struct worker *w, struct executor *t)
 {
     do {
         bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
-                    (w->stopping && w->stop_cursor < w->shard.fresh) || orders_are_left(w);
+                    (w->stopping && w->stop_cursor < w->shard.fresh) || orders_are_left(w) ||
+                    w->questions.any;
         dispatch_begin_pass(t);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
         /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
@@ -460,6 +465,7 @@ void worker_teardown(struct worker *w)
     if (w->alarm_fd >= 0)
         close(w->alarm_fd);
     push_teardown(&w->shard);
+    questions_fini(&w->questions);
     doorbell_fini(&w->bell);
     for (unsigned i = 0; i < SENDERS; i++)
         spsc_fini(&w->inbox[i]);
@@ -471,6 +477,11 @@ void worker_offload(struct worker *w, struct offload_pool *pool)
 {
     w->shard.offload = offload_queue_of(pool, w->shard.ind, &w->bell, BELL_DONE);
     w->shard.take_back = queue_take_back;
+}
+
+bool worker_let_ask(struct worker *w, struct doorbell *back, unsigned bit)
+{
+    return questions_init(&w->questions, back, bit);
 }
 
 int worker_start(struct worker *w)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "mario/base/doorbell.h"
+#include "mario/base/question.h"
 #include "mario/base/spsc.h"
 #include "mario/conn/conn.h"
 #include "mario/conn/shard.h"
@@ -22,6 +23,7 @@ enum worker_bell {
     BELL_DONE,
     BELL_SETTINGS,
     BELL_WATCH,
+    BELL_QUESTION,
     BELLS /* behind them stand those of push */
 };
 _Static_assert(BELLS <= PORT_BIT_LOOK, "each ring of a worker has a bit that tells it from the ports'");
@@ -32,6 +34,7 @@ struct worker {
     struct spsc inbox[SENDERS]; /* each sender (w) -> worker (r): struct message */
     struct address *addresses;  /* [INBOX_RING] as inbox[SENDER_MASTER]; NULL without IPv6 listeners */
     struct doorbell bell;       /* master, threads of the pool -> worker */
+    struct questions questions; /* of the admin thread; made only if there is one */
     _Atomic(const struct settings *) published; /* master (w) -> worker (r): to be taken */
     _Atomic uint64_t taken;                     /* worker (w) -> master (r): version of those it has */
     uint32_t arm_cursor, arm_end;               /* slots between the two have deadlines of former settings */
@@ -66,6 +69,10 @@ void worker_teardown(struct worker *w);
 
 /* Let it hand packets to this pool. Before its thread starts; the pool outlives that. */
 void worker_offload(struct worker *w, struct offload_pool *pool);
+
+/* Let it be asked by somebody who has this bell. Before its thread starts. False without memory. */
+__attribute__((warn_unused_result)) bool worker_let_ask(struct worker *w, struct doorbell *back,
+                                                        unsigned bit);
 
 /* Start the thread. 0 or an errno value. */
 __attribute__((warn_unused_result)) int worker_start(struct worker *w);
