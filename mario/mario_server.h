@@ -178,11 +178,20 @@ void *start_server(void *server);
  * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
-/* Use these options from now on, of them: timeout, write_timeout, packet_timeout, drain_timeout, linger, output_high,
- * output_max, push_queue, push_bytes, push_slow, push_groups; the others are checked, but need a new server. All
- * connections keep to them soon, each worker from its next pass on. On the master thread: in a timer function. 0, or
- * -1 after one clear line on standard error; nothing is changed then. */
+/* Use these options from now on, of them: when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of new
+ * connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format, push_queue, push_bytes,
+ * push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet); the others are checked, but need a new
+ * server. All connections keep to them soon, each worker from its next pass on; none is closed for it, but those that
+ * are over a limit now. What waits longer than a timeout that has become shorter is over it. o and its texts are copied.
+ * Any thread, from init on; of several at the same time the last one counts. 0, or -1 after one clear line on standard
+ * error; nothing is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
+
+/* Say that there was something to reload, and that it was no good, before it came to mario_reload_server(): counted as
+ * reload_failed, and mario_reload_is_good() says 0. Any thread. */
+void mario_reload_failed(SERVER *s);
+/* 0 if the last reload was refused, else 1. Any thread. */
+int mario_reload_is_good(const SERVER *s);
 
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A
  * second call stops at once; one before start_server() makes that stop as soon as it runs; one after it does nothing.
@@ -212,6 +221,10 @@ uint32 mario_server_connnum(const SERVER *s);
  * once the server runs). */
 typedef void (*MARIO_TIMER_FUNC)(LOG_QUEUE *qlog, void *arg);
 sint32 regist_timer_func(uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
+
+/* Have it called every `seconds` (as above) from now on; the next time is that long from now. Any thread, from init
+ * until s is freed. 0, or -1 (range, or it is not registered). */
+sint32 mario_retime_func(SERVER *s, uint32 seconds, MARIO_TIMER_FUNC f, void *arg);
 
 /* Counters: a table of names, each with a sum over all threads since init. Any thread, from init until the server is
  * freed. Names stay valid for ever; index .. mario_stat_count()-1, beyond that the name is "" and the value 0. */

@@ -69,6 +69,9 @@
         "Packets whose connection ended before a thread took them: they do not run.")                        \
     ROW(offload_died, COUNTER, "offload_died_total",                                                         \
         "Threads that ended in an offloaded function, and were replaced.")                                   \
+    ROW(reloads, COUNTER, "config_reloads_total", "Times settings were taken over while it ran.")            \
+    ROW(reload_failed, COUNTER, "config_reload_failed_total",                                                \
+        "Times they were not: something was wrong with them.")                                               \
     ROW(restarts, COUNTER, "restarts_total", "Times this process was started again by mario_supervise().")   \
     ROW(died_sigsegv, COUNTER, "deaths_total{cause=\"SIGSEGV\"}", "A forerunner died of this signal.")       \
     ROW(died_sigabrt, COUNTER, "deaths_total{cause=\"SIGABRT\"}", "A forerunner died of this signal.")       \

@@ -160,8 +160,8 @@ static void end_for(struct shard *s, struct conn *c, struct mario_msg *m, enum r
 static void begin(const struct shard *s, struct conn *c)
 {
     c->lowat = true;
-    if (s->service->push_lowat != 0 && c->pub.cport != 0 && conn_has_socket(c))
-        stream_hold_back(c->pub.fd, s->service->push_lowat);
+    if (s->set->push_lowat != 0 && c->pub.cport != 0 && conn_has_socket(c))
+        stream_hold_back(c->pub.fd, s->set->push_lowat);
 }
 
 static void enqueue(struct shard *s, struct conn *c, struct mario_msg *m)

@@ -21,6 +21,11 @@ void message_setup(size_t bytes, void (*due)(struct mario_msg *m))
     atomic_store_explicit(&receipt_due, due, memory_order_release);
 }
 
+void message_limit_to(size_t bytes)
+{
+    atomic_store_explicit(&limit, bytes, memory_order_relaxed);
+}
+
 size_t message_memory(void)
 {
     return atomic_load_explicit(&memory, memory_order_relaxed);

@@ -40,6 +40,9 @@ enum settled { SETTLED_SENT, SETTLED_DROPPED };
  * no worker runs. */
 void message_setup(size_t limit, void (*receipt_due)(struct mario_msg *m));
 
+/* Another limit from now on. Any thread. */
+void message_limit_to(size_t bytes);
+
 /* Bytes that messages and the queues of them take now, by which they count towards the limit, and the limit. Any
  * thread. */
 size_t message_memory(void);

@@ -29,8 +29,6 @@ struct service {
     const FUNC_PTR *funcs;                           /* 65,536 entries; NULL = unknown akg_id */
     uint32_t max_pkglen;                             /* c->out_buf_len */
     const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
-    size_t push_memory;                              /* bytes that all messages may take, 0 = any number */
-    uint32_t push_lowat;                             /* bytes, 0 = the kernel's own */
     uint32_t push_ring;                              /* orders, a power of two */
     enum mario_uring push_uring;
 };
@@ -52,6 +50,7 @@ struct settings {
     uint32_t push_queue;  /* messages, 0 = any number */
     uint32_t push_bytes;  /* bytes, 0 = any number */
     uint32_t push_groups; /* that a connection may be in, 0 = any number */
+    uint32_t push_lowat;  /* bytes that the kernel may hold of what is not sent, 0 = its own number */
 };
 
 struct conn;

@@ -22,7 +22,7 @@
 #include "mario/exec/executor.h"
 
 enum {
-    LOG_PATH = 4096,
+    PLACES = 4,       /* where lines went lately: a handler may still read the last one */
     HANDLER_MS = 500, /* a handler that hangs is ended by SIGALRM: the restart must not wait for it */
     OTHERS_MS = 1000
 };
@@ -35,9 +35,12 @@ static struct {
     _Atomic pid_t process; /* whose record it is; one that is forked by the application has another */
     _Atomic pid_t dying;   /* the thread that writes the record */
     _Atomic int sig;       /* of what */
-    char log[LOG_PATH];
-    enum mario_log_format format;
-    const char *what; /* dies: "process" */
+    struct place {
+        char log[CRASH_LOG];
+        enum mario_log_format format;
+    } places[PLACES];
+    _Atomic unsigned place; /* the one that counts */
+    const char *what;       /* dies: "process" */
 } crash = {.record = &crash.own};
 
 static char line[CRASH_LINE]; /* the dying thread's */
@@ -108,6 +111,11 @@ static void fill(struct crash_record *r, int sig, const siginfo_t *info, const v
     atomic_store_explicit(&r->stage, CRASH_WHERE, memory_order_release);
 }
 
+static const struct place *place(void)
+{
+    return &crash.places[atomic_load_explicit(&crash.place, memory_order_acquire)];
+}
+
 static void write_line(const struct crash_record *r)
 {
     char head[160];
@@ -115,7 +123,8 @@ static void write_line(const struct crash_record *r)
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t ms = (now.tv_sec - crash.since.tv_sec) * 1000 + (now.tv_nsec - crash.since.tv_nsec) / 1000000;
     crash_head(head, sizeof head, crash.what, r->sig, (uint64_t) ms);
-    crash_append(crash.log, line, crash_line(line, sizeof line, crash.format, head, r, NULL, 0));
+    const struct place *p = place();
+    crash_append(p->log, line, crash_line(line, sizeof line, p->format, head, r, NULL, 0));
 }
 
 /* The line first: what the unwinder follows may be in ruins, and it may fault or hang. */
@@ -126,7 +135,7 @@ static void write_record(struct crash_record *r)
     r->frames = symbol_frames(r->frame, CRASH_FRAMES);
     atomic_store_explicit(&r->stage, CRASH_WHOLE, memory_order_release);
     if (!crash.shared && r->frames > 0)
-        crash_append(crash.log, line, crash_trace_line(line, sizeof line, crash.format, r));
+        crash_append(place()->log, line, crash_trace_line(line, sizeof line, place()->format, r));
 }
 
 static void unblock(int sig)
@@ -224,11 +233,21 @@ static void take(int sig, const struct sigaction *sa)
         sigaction(sig, sa, NULL);
 }
 
+void crash_log_to(const char *log, enum mario_log_format format)
+{
+    unsigned now = atomic_load_explicit(&crash.place, memory_order_relaxed), next = (now + 1) % PLACES;
+    const char *text = log != NULL ? log : "";
+    if (strcmp(crash.places[now].log, text) == 0 && crash.places[now].format == format)
+        return;
+    snprintf(crash.places[next].log, sizeof crash.places[next].log, "%s", text);
+    crash.places[next].format = format;
+    atomic_store_explicit(&crash.place, next, memory_order_release);
+}
+
 void crash_setup(const char *what, const char *log, enum mario_log_format format)
 {
     struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    snprintf(crash.log, sizeof crash.log, "%s", log != NULL ? log : "");
-    crash.format = format;
+    crash_log_to(log, format);
     crash.what = what;
     crash_localtime();
     if (crash.since.tv_sec == 0)

@@ -18,7 +18,7 @@
 #include "mario/exec/activity.h"
 #include "mario/mario_log.h"
 
-enum { CRASH_FRAMES = 48, CRASH_LINE = 4000, CRASH_LINE_MIN = 4 };
+enum { CRASH_FRAMES = 48, CRASH_LINE = 4000, CRASH_LINE_MIN = 4, CRASH_LOG = 4096 };
 
 /* How far the handler came: it may fault itself. */
 enum crash_stage { CRASH_NONE, CRASH_BEGUN, CRASH_WHERE, CRASH_WHOLE };
@@ -58,6 +58,10 @@ void crash_share(struct crash_record *record);
  * brings them; what: "process", as which it dies there, a constant. May be called again. Main thread, before there are
  * others. */
 void crash_setup(const char *what, const char *log, enum mario_log_format format);
+
+/* The lines go there from now on; a handler that runs meanwhile has the old place or the new one. One thread at a time,
+ * once crash_setup() was called. No lock, no heap. */
+void crash_log_to(const char *log, enum mario_log_format format);
 
 /* What each thread that runs functions does first: faults_thread(); and this process is the one whose death is
  * recorded, not one that it forks. */

@@ -5,7 +5,7 @@
  * run in the child, on the thread that makes and runs the server.
  *
  *     parent  counts, listeners  -> child   as of its fork
- *     child   page (shared)      -> parent  stopping, the crash record, and what each worker runs;
+ *     child   page (shared)      -> parent  stopping, what was set anew, the crash record, and what each worker runs;
  *                                           cleared before each fork; one gone wild can do no more
  *                                           there than end the supervision
  */
@@ -53,12 +53,20 @@ enum {
     HUNG_MORE_MS = 1000,        /* after ABRT, for the record to be made: then the child is killed */
     HUNG_CORE_MS = 10000,       /* if it was made: for a core to be written */
     DESCRIPTORS_BESIDES = 2048, /* more than a server needs beside its connections */
-    LOG_PATH = 4096
+};
+
+/* What has been set since the start. Odd `changes`: it is being written. */
+struct tuned {
+    _Atomic uint32_t changes;
+    uint32_t master_ms, drain_ms;
+    uint32_t format;
+    char log[CRASH_LOG];
 };
 
 struct page {
     _Atomic bool stopping; /* the child's server has been asked to stop */
     struct heart heart;
+    struct tuned tuned;
     struct crash_record crash;
     struct activity activities[ACTIVITIES];
 };
@@ -79,8 +87,9 @@ static struct {
     int signal_fd;             /* the parent's */
     sigset_t mask;             /* as it was before */
     struct sigaction on_child; /* the same */
-    char log[LOG_PATH];
+    char log[CRASH_LOG];
     enum mario_log_format format; /* of the line about a death */
+    uint32_t changes;             /* in the parent: of what the child has set, those that it has taken over */
     uint64_t counts[STAT_COUNT];  /* restarts and died_*: the parent's; a child has them as of its start */
     uint64_t drain_ms;
     uint32_t master_ms; /* without a beat until the child is ended, 0 = never */
@@ -95,6 +104,7 @@ static struct {
     struct heart_watch heart;
     bool writes_core; /* hung: its record is made, and it has not ended yet */
     uint64_t hung_ms; /* for how long its master had not gone on when it was ended for that; 0 = it was not */
+    bool told_ready;  /* in the child: its parent was told */
     uint64_t heard_ms; /* in the child: when a stop signal came that was no echo */
 } sup = {.ready_fd = -1, .signal_fd = -1};
 
@@ -127,14 +137,38 @@ void supervise_release(const struct listen_address *a, int fd, bool for_good)
     shutdown(fd, SHUT_RDWR); /* unlike close() it counts for the parent's descriptor too */
 }
 
-void supervise_ready(void)
+static void wake_parent(void)
 {
     uint64_t one = 1;
+    if (write(sup.ready_fd, &one, sizeof one) != sizeof one)
+        complain("cannot tell the parent: %s", strerror(errno));
+}
+
+void supervise_ready(void)
+{
     if (!sup.child)
         return;
     atomic_store_explicit(&sup.page->stopping, false, memory_order_release); /* of a server before this one */
-    if (write(sup.ready_fd, &one, sizeof one) != sizeof one)
-        complain("cannot tell the parent: %s", strerror(errno));
+    sup.told_ready = true;
+    wake_parent();
+}
+
+void supervise_tune(const struct supervise_tuning *t)
+{
+    if (!sup.child)
+        return;
+    struct tuned *to = &sup.page->tuned;
+    uint32_t changes = atomic_load_explicit(&to->changes, memory_order_relaxed);
+    atomic_store_explicit(&to->changes, changes + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    bool begins = sup.master_ms == 0 && t->master_ms != 0;
+    sup.master_ms = to->master_ms = t->master_ms;
+    to->drain_ms = t->drain_ms;
+    to->format = t->format;
+    snprintf(to->log, sizeof to->log, "%s", t->log);
+    atomic_store_explicit(&to->changes, changes + 2, memory_order_release);
+    if (begins && sup.told_ready)
+        wake_parent(); /* it sleeps: it looked at nothing so far */
 }
 
 uint32_t supervise_beat_ms(void)
@@ -191,6 +225,7 @@ static void become_child(pid_t parent)
 {
     sigset_t later;
     sup.child = true;
+    sup.told_ready = false;
     close(sup.signal_fd);
     sigaction(SIGCHLD, &sup.on_child, NULL);
     crash_share(&sup.page->crash);
@@ -329,6 +364,27 @@ static void teardown(void)
 
 /* ---- The parent's wait ---- */
 
+/* What the child has set since, whole, or not at all: it may have died over it, or gone wild. */
+static void take_tuned(void)
+{
+    static struct tuned copy;
+    uint32_t changes = atomic_load_explicit(&sup.page->tuned.changes, memory_order_acquire);
+    if (changes == sup.changes || changes % 2 != 0)
+        return;
+    memcpy(&copy, &sup.page->tuned, sizeof copy);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&sup.page->tuned.changes, memory_order_relaxed) != changes ||
+        copy.master_ms > MARIO_WATCH_MAX || copy.drain_ms > MARIO_DRAIN_MAX * 1000 ||
+        copy.format > MARIO_LOG_JSON || memchr(copy.log, '\0', sizeof copy.log) == NULL)
+        return;
+    sup.changes = changes;
+    sup.master_ms = copy.master_ms;
+    sup.drain_ms = copy.drain_ms;
+    sup.format = (enum mario_log_format) copy.format;
+    memcpy(sup.log, copy.log, sizeof sup.log);
+    crash_log_to(sup.log, sup.format);
+}
+
 static void reap(void)
 {
     int status;
@@ -348,6 +404,7 @@ static void hear(int sig)
         return;
     }
     if (sig == SIGTERM || sig == SIGINT) {
+        take_tuned();
         if (!sup.stop && sup.hung_ms == 0)
             sup.kill_ms = clock_ms() + sup.drain_ms + STOP_MORE_MS;
         sup.stop = true;
@@ -371,6 +428,7 @@ static void attend(uint64_t until_ms)
     struct pollfd fds[] = {{.fd = sup.signal_fd, .events = POLLIN}, {.fd = sup.ready_fd, .events = POLLIN}};
     struct signalfd_siginfo s;
     uint64_t now = clock_ms();
+    take_tuned();
     int timeout = until_ms == 0 ? -1 : until_ms <= now ? 0 : (int) (until_ms - now);
     poll(fds, 2, timeout);
     see_ready();
@@ -420,6 +478,7 @@ static void await_death(void)
         if (silent_ms >= sup.master_ms)
             end_hung(silent_ms);
     }
+    take_tuned();
     see_ready(); /* its last word may have come with its end */
 }
 
@@ -518,6 +577,7 @@ static int spawn(void)
 {
     pid_t parent = getpid();
     memset(sup.page, 0, sizeof *sup.page);
+    sup.changes = 0;
     sup.born_ms = clock_ms();
     sup.heart = (struct heart_watch){.beats = 0};
     sup.hung_ms = 0;

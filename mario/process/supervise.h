@@ -22,6 +22,15 @@ void supervise_release(const struct listen_address *a, int fd, bool for_good);
 /* Tell the parent that the server listens. */
 void supervise_ready(void);
 
+/* What the parent is to go by from now on, of what was configured when it began; a text is copied. The master. */
+struct supervise_tuning {
+    uint32_t master_ms; /* without a beat until the process is ended, .. MARIO_WATCH_MAX; 0 = never */
+    uint32_t drain_ms;  /* that a stop may take */
+    const char *log;    /* what gets the line about a death */
+    enum mario_log_format format;
+};
+void supervise_tune(const struct supervise_tuning *t);
+
 /* How often the master is to call supervise_beat(), in ms; 0 = nobody looks. And that it does from now on, or not any
  * more: the calling thread is the master. */
 uint32_t supervise_beat_ms(void);

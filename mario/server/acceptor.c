@@ -264,6 +264,20 @@ static void on_listener(evutil_socket_t fd, short what, void *arg)
     wake_workers(l->acceptor);
 }
 
+void acceptor_tune(struct acceptor *a, uint32_t backlog, uint32_t keepalive)
+{
+    bool same = a->backlog == backlog && a->keepalive == keepalive;
+    a->backlog = backlog;
+    a->keepalive = keepalive;
+    for (uint32_t i = 0; !same && a->stage == ACCEPTOR_OPEN && i < a->listener_count; i++) {
+        const struct listener *l = &a->listeners[i];
+        if (listen(l->fd, (int) backlog) != 0 ||
+            !listen_keepalive(l->fd, l->address.addr.ss_family, keepalive))
+            slog_warn_t(a->qlog, "%s: backlog or keepalive cannot be changed: %s", l->address.name,
+                        strerror(errno));
+    }
+}
+
 /* ---- Closing ---- */
 
 static void close_listener(struct acceptor *a, struct listener *l)

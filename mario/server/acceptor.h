@@ -44,6 +44,7 @@ struct acceptor {
     enum mario_when_full when_full;
     enum mario_assign assign;
     uint32_t backlog;
+    uint32_t keepalive;        /* seconds, as of listen_keepalive() */
     struct watchdog *watchdog; /* says who is to be avoided; is told when somebody is there */
     LOG_QUEUE *qlog;           /* the master's */
     struct stats *stats;       /* the master's */
@@ -55,6 +56,10 @@ void acceptor_teardown(struct acceptor *a);
 
 /* Whether there are connections. */
 bool acceptor_has_any(void *acceptor);
+
+/* Have the listeners hold so many connections that are not accepted, and those that arrive from now on probed after so
+ * many seconds. */
+void acceptor_tune(struct acceptor *a, uint32_t backlog, uint32_t keepalive);
 
 /* A stop begins: nobody is accepted any more but by acceptor_let_in(). */
 void acceptor_last_call(struct acceptor *a, bool for_good);

@@ -22,10 +22,10 @@
 #include "mario/server/dump.h"
 
 enum {
-    RETRY_MS = 1,       /* between two steps of a stop */
-    BELL_STOP_BIT = 63, /* of the master's bell; harmlessly shared with worker 63 */
-    GIVE_UP_MS = 1000,  /* once all is to end: without any progress */
-    MORE_MS = 5000      /* beyond drain_timeout: whatever the progress */
+    RETRY_MS = 1,      /* between two steps of a stop */
+    BELL_ASK_BIT = 63, /* of the master's bell; harmlessly shared with worker 63 */
+    GIVE_UP_MS = 1000, /* once all is to end: without any progress */
+    MORE_MS = 5000     /* beyond drain_timeout: whatever the progress */
 };
 
 static struct log_limit signal_notes, dumps;
@@ -40,11 +40,11 @@ static struct sigaction signals_before[MASTER_SIGNALS]; /* while the master has 
 static struct doorbell *_Atomic signals_bell;           /* the master's; NULL when it does not run */
 
 static struct periodic {
-    uint32_t seconds;
+    _Atomic uint32_t seconds;
     MARIO_TIMER_FUNC f;
     void *arg;
     LOG_QUEUE *qlog;     /* the master's, once there is one */
-} timers[MASTER_TIMERS]; /* written before start, then constant */
+} timers[MASTER_TIMERS]; /* written before start, then constant but for `seconds` */
 static uint32_t timer_count;
 
 int32_t regist_timer_func(uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)
@@ -52,7 +52,9 @@ int32_t regist_timer_func(uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)
     if (registry_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
         f == NULL)
         return -1;
-    timers[timer_count++] = (struct periodic){.seconds = seconds, .f = f, .arg = arg};
+    timers[timer_count].f = f;
+    timers[timer_count].arg = arg;
+    atomic_store_explicit(&timers[timer_count++].seconds, seconds, memory_order_relaxed);
     return 0;
 }
 
@@ -164,6 +166,7 @@ static uint32_t count_finished(const struct master *m)
 }
 
 static void look_at_signals(struct master *m);
+static bool set_timers(struct master *m);
 
 static void on_bell(evutil_socket_t fd, short what, void *arg)
 {
@@ -172,7 +175,9 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) what;
     doorbell_answer(&m->bell);
     watchdog_look(&m->watchdog);
+    master_take_settings(m);
     publish_settled(m->settings);
+    set_timers(m);
     look_at_signals(m);
     look_at_stop_requests(m);
     uint32_t finished = count_finished(m);
@@ -188,7 +193,21 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
 void master_stop(struct master *m)
 {
     atomic_fetch_add_explicit(&m->stop_requests, 1, memory_order_release);
-    doorbell_ring(&m->bell, BELL_STOP_BIT);
+    master_wake(m);
+}
+
+void master_wake(struct master *m)
+{
+    doorbell_ring(&m->bell, BELL_ASK_BIT);
+}
+
+void master_take_settings(struct master *m)
+{
+    const struct live *l = publish_take(m->settings);
+    if (l == NULL)
+        return;
+    live_apply(m, &l->master);
+    publish_tell(m->settings);
 }
 
 static const char *meaning(int sig)
@@ -215,7 +234,7 @@ static void on_signal(int sig)
             atomic_fetch_add_explicit(&signals_came[i], 1, memory_order_release);
     }
     if (bell != NULL)
-        doorbell_ring(bell, BELL_STOP_BIT);
+        doorbell_ring(bell, BELL_ASK_BIT);
     errno = saved;
 }
 
@@ -299,26 +318,53 @@ void master_take_signals(struct master *m, sigset_t *old)
     pthread_sigmask(SIG_BLOCK, &wait, NULL);
 }
 
-static bool heart_setup(struct master *m)
+void master_beat(struct master *m)
 {
     uint32_t ms = supervise_beat_ms();
-    struct timeval every = {.tv_sec = (time_t) (ms / 1000), .tv_usec = (suseconds_t) (ms % 1000) * 1000};
     if (ms == 0)
-        return true;
-    m->beat_event = event_new(m->base, -1, EV_PERSIST, on_beat, NULL);
-    return m->beat_event != NULL && event_add(m->beat_event, &every) == 0;
+        event_del(m->beat_event);
+    else if (ms != m->beat_ms)
+        arm_ms(m->beat_event, ms);
+    m->beat_ms = ms;
+}
+
+/* Those whose time is another than they go by. */
+static bool set_timers(struct master *m)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < timer_count && m->timer_events[i] != NULL; i++) {
+        uint32_t seconds = atomic_load_explicit(&timers[i].seconds, memory_order_relaxed);
+        struct timeval every = {.tv_sec = (time_t) seconds};
+        if (seconds != m->timer_seconds[i])
+            ok = event_add(m->timer_events[i], &every) == 0 && ok;
+        m->timer_seconds[i] = seconds;
+    }
+    return ok;
+}
+
+bool master_retime(struct master *m, uint32_t seconds, MARIO_TIMER_FUNC f, const void *arg)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < timer_count; i++) {
+        if (timers[i].f != f || timers[i].arg != arg)
+            continue;
+        atomic_store_explicit(&timers[i].seconds, seconds, memory_order_relaxed);
+        any = true;
+    }
+    if (any)
+        master_wake(m);
+    return any;
 }
 
 static bool timers_setup(struct master *m)
 {
     for (uint32_t i = 0; i < timer_count; i++) {
-        struct timeval every = {.tv_sec = (time_t) timers[i].seconds};
         timers[i].qlog = m->qlog;
         m->timer_events[i] = event_new(m->base, -1, EV_PERSIST, on_timer, &timers[i]);
-        if (m->timer_events[i] == NULL || event_add(m->timer_events[i], &every) != 0)
+        if (m->timer_events[i] == NULL)
             return false;
     }
-    return true;
+    return set_timers(m);
 }
 
 static void signals_setup(struct master *m)
@@ -361,7 +407,8 @@ bool master_setup(struct master *m)
     m->bell_event = event_new(m->base, m->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, m);
     m->retry_event = evtimer_new(m->base, on_retry, m);
     m->drain_event = evtimer_new(m->base, on_drain_over, m);
-    if (m->bell_event == NULL || m->retry_event == NULL || m->drain_event == NULL)
+    m->beat_event = event_new(m->base, -1, EV_PERSIST, on_beat, NULL);
+    if (m->bell_event == NULL || m->retry_event == NULL || m->drain_event == NULL || m->beat_event == NULL)
         return false;
     m->watchdog.workers = m->workers;
     m->watchdog.workernum = m->workernum;
@@ -416,8 +463,9 @@ static bool set_policy(int from, int to)
 bool master_run(struct master *m)
 {
     sigset_t mine, old;
-    if (!timers_setup(m) || !heart_setup(m))
+    if (!timers_setup(m))
         return false;
+    master_beat(m);
     signals_setup(m);
     sigemptyset(&mine);
     for (int i = 0; i < MASTER_SIGNALS; i++) {

@@ -32,10 +32,12 @@ struct master {
     struct event *bell_event;
     struct event *retry_event;    /* the next step of a stop */
     struct event *drain_event;    /* time is up */
-    struct event *beat_event;     /* a parent wants to see that the loop goes on; NULL if not */
+    struct event *beat_event;     /* a parent wants to see that the loop goes on */
     bool takes[MASTER_SIGNALS];   /* the signal is not the application's */
     bool handles[MASTER_SIGNALS]; /* and the handler is the master's own */
+    uint32_t beat_ms;             /* as it is set; 0 = not at all */
     struct event *timer_events[MASTER_TIMERS];
+    uint32_t timer_seconds[MASTER_TIMERS]; /* as they are set */
 
     struct worker *workers;
     uint32_t workernum;
@@ -71,6 +73,17 @@ bool master_run(struct master *m);
 
 /* Any thread, signal handlers: ask for a stop; a second time: at once. */
 void master_stop(struct master *m);
+
+/* Take over the settings that are offered, if any are. The master, or who makes the server, before it runs. */
+void master_take_settings(struct master *m);
+/* Any thread: there are such. */
+void master_wake(struct master *m);
+
+/* Beat as often as the parent wants it now. */
+void master_beat(struct master *m);
+
+/* Call f(qlog, arg), which is registered, every `seconds` from now on. Any thread. False if it is not registered. */
+bool master_retime(struct master *m, uint32_t seconds, MARIO_TIMER_FUNC f, const void *arg);
 
 /* Call the application's timer functions once more, after the last end hook, and forget them. */
 void master_final_timers(struct master *m);

@@ -1,59 +1,79 @@
 /*
- * publish.c: settings that change while the server runs. Runs on the master; the first version is made by the thread
- * that makes the server.
+ * publish.c: settings that change while the server runs. Runs on the master, and before there is one on the thread that
+ * makes the server; publish_offer() on any.
  */
 #include "mario/server/publish.h"
 
 #include <stdlib.h>
 
-const struct settings *publish(struct publisher *p, const struct settings *set)
+static void free_all(struct published *n)
+{
+    while (n != NULL) {
+        struct published *older = n->older;
+        free(n);
+        n = older;
+    }
+}
+
+bool publish_offer(struct publisher *p, const struct live *live)
 {
     struct published *n = malloc(sizeof *n);
+    free_all(atomic_exchange_explicit(&p->retired, NULL, memory_order_acquire));
+    if (n == NULL)
+        return false;
+    *n = (struct published){.live = *live};
+    free_all(atomic_exchange_explicit(&p->offered, n, memory_order_acq_rel));
+    return true;
+}
+
+const struct live *publish_take(struct publisher *p)
+{
+    struct published *n = atomic_exchange_explicit(&p->offered, NULL, memory_order_acquire);
     if (n == NULL)
         return NULL;
-    *n = (struct published){.set = *set, .older = p->newest};
-    n->set.version = p->newest == NULL ? 1 : p->newest->set.version + 1;
+    n->older = p->newest;
+    n->live.worker.version = p->newest == NULL ? 1 : p->newest->live.worker.version + 1;
     p->newest = n;
-    p->kept++;
-    return &n->set;
+    return &n->live;
 }
 
 void publish_tell(struct publisher *p)
 {
     for (uint32_t i = 0; i < p->workernum; i++)
-        worker_publish(&p->workers[i], &p->newest->set);
+        worker_publish(&p->workers[i], &p->newest->live.worker);
 }
 
-static void free_behind(struct publisher *p, struct published *last)
+/* The versions behind `last`, to be freed by others. */
+static void give_back(struct publisher *p, struct published *last)
 {
     while (last->older != NULL) {
         struct published *old = last->older;
         last->older = old->older;
-        free(old);
-        p->kept--;
+        old->older = atomic_load_explicit(&p->retired, memory_order_relaxed);
+        while (!atomic_compare_exchange_weak_explicit(&p->retired, &old->older, old, memory_order_release,
+                                                      memory_order_relaxed)) {
+        }
     }
 }
 
 bool publish_settled(struct publisher *p)
 {
     struct published *oldest = p->newest;
-    uint64_t least = p->newest->set.version;
+    uint64_t least = p->newest->live.worker.version;
     for (uint32_t i = 0; i < p->workernum; i++) {
         uint64_t taken = worker_settings(&p->workers[i]);
         least = taken < least ? taken : least;
     }
-    while (oldest->set.version > least)
+    while (oldest->live.worker.version > least)
         oldest = oldest->older;
-    free_behind(p, oldest);
-    return p->kept == 1;
+    give_back(p, oldest);
+    return p->newest->older == NULL;
 }
 
 void publish_teardown(struct publisher *p)
 {
-    if (p->newest == NULL)
-        return;
-    free_behind(p, p->newest);
-    free(p->newest);
+    free_all(p->newest);
+    free_all(atomic_exchange_explicit(&p->offered, NULL, memory_order_acquire));
+    free_all(atomic_exchange_explicit(&p->retired, NULL, memory_order_acquire));
     p->newest = NULL;
-    p->kept = 0;
 }

@@ -1,18 +1,20 @@
 /*
- * publish.h: settings that change while the server runs. They are never written to: a new version is published, the
- * workers take it between two passes of their loops, and the old one is freed when the last of them has. Everything
- * here is for the master.
+ * publish.h: settings that change while the server runs. They are never written to: a new version is offered by any
+ * thread, the master takes it and publishes it, the workers take it between two passes of their loops, and the old one
+ * is given back when the last of them has. What is given back is freed by whoever offers next: the heap has a lock.
  */
 #ifndef MARIO_SERVER_PUBLISH_H
 #define MARIO_SERVER_PUBLISH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mario/server/live.h"
 #include "mario/worker/worker.h"
 
 struct published {
-    struct settings set;
+    struct live live;
     struct published *older;
 };
 
@@ -20,21 +22,25 @@ struct publisher {
     struct published *newest; /* and behind it the older ones that somebody may still use */
     struct worker *workers;
     uint32_t workernum;
-    uint32_t kept; /* how many there are */
+    _Atomic(struct published *) offered; /* any thread (w) -> master (takes it): not a version yet */
+    _Atomic(struct published *) retired; /* master (w) -> who offers (takes all): nobody uses them any more */
 };
 
-/* A version that the workers do not know yet: of the first one they hear when they are made. NULL without memory. The
- * version's number is set here. */
-__attribute__((warn_unused_result)) const struct settings *publish(struct publisher *p,
-                                                                   const struct settings *set);
+/* Any thread: this is to be the next version. One that was offered before and not taken yet is forgotten. False without
+ * memory. */
+__attribute__((warn_unused_result)) bool publish_offer(struct publisher *p, const struct live *live);
 
+/* ---- The master, or before it runs the thread that makes the server ---- */
+
+/* Take what is offered, which then is the newest version. NULL if nothing is. */
+const struct live *publish_take(struct publisher *p);
 /* Have the workers take the newest one. */
 void publish_tell(struct publisher *p);
 
-/* Whether all of them have; those that nobody uses any more are freed. */
+/* Whether all of them have; those that nobody uses any more are given back. */
 bool publish_settled(struct publisher *p);
 
-/* Free them all. No worker runs. */
+/* Free them all. No worker runs; and what is offered too late, when nobody can offer any more. */
 void publish_teardown(struct publisher *p);
 
 #endif

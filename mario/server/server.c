@@ -52,7 +52,6 @@ enum server_state { SERVER_READY, SERVER_RUNNING, SERVER_STOPPED, SERVER_LOST };
 
 struct mario_server {
     struct publisher settings; /* the master's, once it runs */
-    pthread_t runner;          /* the master's thread, once it runs */
     struct service service;
     struct head_rules head_rules;
     struct mario_framing head;
@@ -68,12 +67,15 @@ struct mario_server {
     struct activity *activities; /* [ACTIVITIES], see activity.h */
     struct offload_pool *pool;   /* NULL unless a function is offloaded and the server runs */
     uint32_t offload_threads, offload_queue;
-    _Atomic int state; /* enum server_state */
-    int exit_code;     /* see mario_server_exit_code() */
+    _Atomic int state;          /* enum server_state */
+    _Atomic bool reload_failed; /* any thread: the last reload was refused */
+    int exit_code;              /* see mario_server_exit_code() */
 };
 
 /* One in a process that is ready or runs, or the last that did; init and free set it, on the application's thread. */
 static SERVER *the_server;
+
+static _Thread_local const SERVER *run_here; /* this thread is its master */
 
 /* ---- Descriptors ---- */
 
@@ -123,26 +125,6 @@ static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 
 /* ---- Init ---- */
 
-static uint32_t ticks(uint32_t seconds)
-{
-    return seconds * (1000 / TICK_MS);
-}
-
-static struct settings settings_of(const struct mario_options *o)
-{
-    return (struct settings){.timeout = ticks(o->timeout),
-                             .write_timeout = ticks(o->write_timeout),
-                             .packet_timeout = ticks(o->packet_timeout),
-                             .drain_timeout = ticks(o->drain_timeout),
-                             .linger = ticks(o->linger),
-                             .output_high = o->output_high,
-                             .output_max = o->output_max,
-                             .push_slow = o->push_slow,
-                             .push_queue = o->push_queue,
-                             .push_groups = o->push_groups,
-                             .push_bytes = o->push_bytes};
-}
-
 static void settle(SERVER *s, const struct mario_options *o)
 {
     s->head_rules = (struct head_rules){.funcs = registry_functions()};
@@ -150,8 +132,6 @@ static void settle(SERVER *s, const struct mario_options *o)
         .name = "head", .next = head_next, .max = o->max_pkglen, .arg = &s->head_rules};
     s->service = (struct service){.funcs = registry_functions(),
                                   .max_pkglen = o->max_pkglen,
-                                  .push_memory = o->push_memory,
-                                  .push_lowat = o->push_lowat,
                                   .push_ring = o->push_ring,
                                   .push_uring = o->push_uring};
     for (uint32_t i = 0; i < LISTEN_MAX; i++)
@@ -160,12 +140,8 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
     s->master.workernum = s->workernum;
-    s->master.acceptor.when_full = o->when_full;
-    s->master.acceptor.assign = o->assign;
-    s->master.drain_timeout = o->drain_timeout;
-    s->master.acceptor.backlog = o->backlog;
-    s->master.watchdog.limits = (struct watchdog_limits){
-        .warn_ms = o->watch_warn_ms, .replace_ms = o->watch_replace_ms, .replace_max = o->watch_replace_max};
+    s->master.acceptor.backlog = o->backlog; /* as the listeners are opened */
+    s->master.acceptor.keepalive = o->keepalive;
 }
 
 static bool parse_listeners(SERVER *s, const char *list)
@@ -222,17 +198,14 @@ static bool has_ipv6(const SERVER *s)
     return false;
 }
 
-static bool make_workers(SERVER *s, const struct mario_options *o)
+static bool make_workers(SERVER *s, const struct mario_options *o, const struct settings *set)
 {
-    struct settings set = settings_of(o);
     struct worker_options w = {.connnum = s->connnum,
                                .prefault = o->prefault != 0,
                                .has_ipv6 = has_ipv6(s),
                                .service = &s->service,
-                               .set = publish(&s->settings, &set),
+                               .set = set,
                                .master_bell = &s->master.bell};
-    if (w.set == NULL)
-        return complain("no memory to start");
     if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
         s->workers = NULL;
         return complain("no memory for %u workers", s->workernum);
@@ -250,7 +223,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o)
         s->push[i] = s->workers[i].shard.push;
         s->bells[i] = &s->workers[i].bell;
     }
-    push_prepare(s->push, s->service.push_memory);
+    push_prepare(s->push, o->push_memory);
     return true;
 }
 
@@ -277,12 +250,14 @@ static void take_down(SERVER *s)
     free(s->workers);
     s->workers = NULL;
     publish_teardown(&s->settings);
+    run_here = NULL;
     registry_thaw();
 }
 
 static void destroy(SERVER *s)
 {
     doorbell_fini(&s->master.bell);
+    publish_teardown(&s->settings); /* what was offered late */
     free(s->stats);
     if (s->activities != NULL && s->activities != supervise_activities())
         munmap(s->activities, ACTIVITIES * sizeof *s->activities);
@@ -312,6 +287,7 @@ static bool make_stats(SERVER *s)
 
 static bool make(SERVER *s, const struct mario_options *o)
 {
+    struct live first;
     if (!parse_listeners(s, o->listen))
         return false;
     settle(s, o);
@@ -319,10 +295,17 @@ static bool make(SERVER *s, const struct mario_options *o)
         return false;
     if (!make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));
-    if (!make_workers(s, o))
+    live_of(&first, o);
+    if (!publish_offer(&s->settings, &first))
+        return complain("no memory to start");
+    const struct live *live = publish_take(&s->settings);
+    if (!make_workers(s, o, &live->worker))
         return false;
     s->master.activities = s->activities;
-    return master_setup(&s->master) || complain("cannot start the master: %s", strerror(errno));
+    if (!master_setup(&s->master))
+        return complain("cannot start the master: %s", strerror(errno));
+    live_apply(&s->master, &live->master);
+    return true;
 }
 
 SERVER *mario_init_server(const struct mario_options *o)
@@ -473,11 +456,12 @@ void *start_server(void *server)
         return s != NULL ? server : (void *) &the_server;
     }
     s->exit_code = EXIT_NOT_STARTED;
-    s->runner = pthread_self();
+    run_here = s;
     crash_thread();
     s->head_rules.stx = registry_stx();
     registry_freeze();
     push_open(s->bells, s->workernum, s->service.push_ring);
+    master_take_settings(&s->master);
     bool ok = start_trimmer() && start_pool(s) && route_start() && start_workers(s);
     if (ok) {
         log_start(s);
@@ -511,24 +495,54 @@ void *start_server(void *server)
     return ok ? NULL : server;
 }
 
+/* ---- Reloading ---- */
+
+static bool reload(SERVER *s, const struct mario_options *o)
+{
+    struct live live;
+    int state = s == NULL ? SERVER_STOPPED : atomic_load(&s->state);
+    if (state != SERVER_READY && state != SERVER_RUNNING)
+        return complain("mario_reload_server: not a server that runs or is about to");
+    if (!options_check(o))
+        return false;
+    live_of(&live, o);
+    if (!publish_offer(&s->settings, &live))
+        return complain("mario_reload_server: no memory, nothing is changed");
+    if (run_here == s)
+        master_take_settings(&s->master);
+    else
+        master_wake(&s->master);
+    return true;
+}
+
 int32_t mario_reload_server(SERVER *s, const struct mario_options *o)
 {
-    struct settings set;
-    if (!options_check(o))
-        return -1;
-    if (s == NULL || s != the_server || atomic_load(&s->state) != SERVER_RUNNING ||
-        !pthread_equal(s->runner, pthread_self())) {
-        complain("mario_reload_server: not in a timer function of a server that runs");
+    if (!reload(s, o)) {
+        mario_reload_failed(s);
         return -1;
     }
-    set = settings_of(o);
-    if (publish(&s->settings, &set) == NULL) {
-        complain("mario_reload_server: no memory, nothing is changed");
-        return -1;
-    }
-    s->master.drain_timeout = o->drain_timeout;
-    publish_tell(&s->settings);
+    atomic_store_explicit(&s->reload_failed, false, memory_order_relaxed);
+    stats_add_shared(STAT_reloads, 1);
     return 0;
+}
+
+void mario_reload_failed(SERVER *s)
+{
+    if (s == NULL)
+        return;
+    atomic_store_explicit(&s->reload_failed, true, memory_order_relaxed);
+    stats_add_shared(STAT_reload_failed, 1);
+}
+
+int mario_reload_is_good(const SERVER *s)
+{
+    return !atomic_load_explicit(&s->reload_failed, memory_order_relaxed);
+}
+
+int32_t mario_retime_func(SERVER *s, uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)
+{
+    return seconds >= 1 && seconds <= MARIO_TIMEOUT_MAX && master_retime(&s->master, seconds, f, arg) ? 0
+                                                                                                      : -1;
 }
 
 void mario_stop_server(SERVER *s)

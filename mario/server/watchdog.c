@@ -123,14 +123,15 @@ static void write_trace(struct executor *t, char *text, size_t size)
 /* Whether one more may be replaced now: of as many as may be in a minute, the first one is longer ago. */
 static bool may_replace(const struct watchdog *w, uint64_t now)
 {
-    uint64_t first = w->limits.replace_max == 0 ? now : w->replaced_ms[w->oldest];
-    return first == 0 || now - first >= MINUTE_MS;
+    uint32_t most = w->limits.replace_max, first = w->replaced_next + MARIO_REPLACE_MAX - most;
+    uint64_t at = most == 0 ? now : w->replaced_ms[first % MARIO_REPLACE_MAX];
+    return at == 0 || now - at >= MINUTE_MS;
 }
 
 static void note_replacement(struct watchdog *w, uint64_t now)
 {
-    w->replaced_ms[w->oldest] = now;
-    w->oldest = w->oldest + 1 == w->limits.replace_max ? 0 : w->oldest + 1;
+    w->replaced_ms[w->replaced_next] = now;
+    w->replaced_next = (w->replaced_next + 1) % MARIO_REPLACE_MAX;
 }
 
 static void say_limited(struct watchdog *w, uint32_t i, uint64_t now)
@@ -357,6 +358,14 @@ static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passe
         look_at_bell(w, i, passed);
 }
 
+static uint32_t period_of(uint32_t warn_ms)
+{
+    uint32_t p = warn_ms / LOOKS_TO_WARN;
+    if (warn_ms == 0)
+        return PERIOD_MAX;
+    return p < PERIOD_MIN ? PERIOD_MIN : p > PERIOD_MAX ? PERIOD_MAX : p;
+}
+
 static bool set_pace(struct watchdog *w)
 {
     struct timeval every = {.tv_usec = (suseconds_t) w->period_ms * 1000};
@@ -376,6 +385,25 @@ static void look_while_needed(struct watchdog *w)
         event_del(w->event);
     else if (!event_pending(w->event, EV_TIMEOUT, NULL))
         set_pace(w);
+}
+
+/* Who is watched from now on is so from now on: what it has run for so far is nobody's delay. */
+void watchdog_limit(struct watchdog *w, const struct watchdog_limits *limits)
+{
+    uint32_t period = period_of(limits->warn_ms);
+    bool begins = w->limits.warn_ms == 0 && limits->warn_ms != 0;
+    w->limits = *limits;
+    w->alarms.replace_max = limits->replace_max;
+    if (begins)
+        w->traces = traces_setup();
+    if (w->of == NULL || (period == w->period_ms && !begins))
+        return;
+    w->period_ms = period;
+    if (begins)
+        w->looked_ms = clock_ms();
+    if (event_pending(w->event, EV_TIMEOUT, NULL))
+        set_pace(w);
+    look_while_needed(w);
 }
 
 void watchdog_wake(struct watchdog *w)
@@ -412,19 +440,13 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 
 /* ---- Before and after ---- */
 
-static uint32_t period_of(uint32_t warn_ms)
-{
-    uint32_t p = warn_ms / LOOKS_TO_WARN;
-    return p < PERIOD_MIN ? PERIOD_MIN : p > PERIOD_MAX ? PERIOD_MAX : p;
-}
-
 bool watchdog_setup(struct watchdog *w, struct event_base *base, struct doorbell *bell)
 {
-    w->period_ms = w->limits.warn_ms == 0 ? PERIOD_MAX : period_of(w->limits.warn_ms);
+    w->period_ms = period_of(w->limits.warn_ms);
     w->looked_ms = clock_ms();
     w->rests = true;
     w->of = calloc(w->workernum, sizeof *w->of);
-    w->replaced_ms = calloc(w->limits.replace_max + 1, sizeof *w->replaced_ms);
+    w->replaced_ms = calloc(MARIO_REPLACE_MAX, sizeof *w->replaced_ms);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
     w->traces = w->limits.warn_ms != 0 && traces_setup();
     return spawner_init(&w->spawner, bell) && w->of != NULL && w->replaced_ms != NULL && w->event != NULL;

@@ -50,9 +50,9 @@ struct watchdog {
     bool rests;                /* it does not look by itself: nobody is there to be looked at */
     bool (*anyone)(void *arg); /* whether there are connections */
     void *anyone_arg;
-    uint64_t *replaced_ms; /* [limits.replace_max] when workers were replaced last, 0 = never; a ring */
-    uint32_t oldest;       /* its next place */
-    bool traces;           /* threads can be asked where they are */
+    uint64_t *replaced_ms;  /* [MARIO_REPLACE_MAX] when workers were replaced last, 0 = never; a ring */
+    uint32_t replaced_next; /* its next place */
+    bool traces;            /* threads can be asked where they are */
     struct alarm_target alarms;
     struct pool_watch pool;
     uint64_t released; /* places that were free when a stop asked for progress last, of all workers */
@@ -66,6 +66,9 @@ __attribute__((warn_unused_result)) bool watchdog_setup(struct watchdog *w, stru
 __attribute__((warn_unused_result)) int watchdog_start(struct watchdog *w, const struct offload_pool *pool);
 /* Frees what is left; all threads of workers have ended. */
 void watchdog_teardown(struct watchdog *w);
+
+/* Other limits from now on. */
+void watchdog_limit(struct watchdog *w, const struct watchdog_limits *limits);
 
 /* Look at all workers now. */
 void watchdog_look(struct watchdog *w);

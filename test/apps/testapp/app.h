@@ -74,7 +74,6 @@ extern struct app app; /* main.c */
     ROW(alarm_akg) /* of the last alarm */                                        \
     ROW(alarm_v6)  /* those of IPv6 peers */                                      \
     ROW(usr1)      /* signals, with test.early = usr1 */                          \
-    ROW(reloads)                                                                  \
     ROW(wrong_canary)                                                             \
     ROW(orders_accepted) /* of TEST_PUSH: calls of the library that returned 0 */ \
     ROW(orders_refused)  /* those that did not */                                 \

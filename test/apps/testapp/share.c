@@ -74,8 +74,6 @@ sint32 do_reload(CONN *c)
         return -1;
     memcpy(&wanted, c->in_buf + SIZE_OF_HEAD, sizeof wanted);
     is_wanted = true;
-    if (mario_reload_server(app.server, &app.options) != -1) /* this is not the master */
-        own_wrong_state++;
     return do_echo(c);
 }
 
@@ -91,6 +89,6 @@ void reload_if_asked(void)
     if (mario_reload_server(app.server, &wrong) != -1)
         own_wrong_state++;
     for (uint32 i = 1; i <= wanted.times; i++)
-        own_reloads += mario_reload_server(app.server, i % 2 == wanted.times % 2 ? &o : &app.options) == 0;
+        own_wrong_state += mario_reload_server(app.server, i % 2 == wanted.times % 2 ? &o : &app.options) != 0;
     is_wanted = false;
 }
