@@ -11,6 +11,7 @@
 
 #include "mario/admin/answer.h"
 #include "mario/admin/ask.h"
+#include "mario/admin/conns.h"
 #include "mario/admin/running.h"
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
@@ -123,6 +124,8 @@ bool admin_setup(const struct admin_view *v)
     the.view = *v;
     atomic_store(&the.stop, false);
     atomic_store(&the.ended, false);
+    if (!conns_regist())
+        return false;
     if (!doorbell_init(&the.bell) || !let_ask(v) || !make())
         return complain("cannot start the admin thread: %s", strerror(errno));
     return true;

@@ -102,6 +102,16 @@ bool args_duration(struct args *s, const char *key, uint64_t *value, uint64_t ma
     return false;
 }
 
+bool args_cidr(struct args *s, const char *key, struct cidr *value)
+{
+    const char *text = take(s, key), *wrong = text != NULL ? cidr_parse(text, value) : NULL;
+    if (text == NULL || wrong == NULL)
+        return text != NULL;
+    mario_answer_usage(s->a, "%s'%s' %s", key, text, wrong);
+    s->wrong = true;
+    return false;
+}
+
 bool id_parse(const char *text, uint64_t *id)
 {
     static const uint64_t most[] = {255, 0xffffff, UINT32_MAX};

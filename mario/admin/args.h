@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mario/base/cidr.h"
 #include "mario/mario_admin.h"
 
 #define ARGS_MAX 32u /* words behind a command */
@@ -29,6 +30,8 @@ bool args_number(struct args *s, const char *key, uint64_t *value, uint64_t min,
 bool args_text(struct args *s, const char *key, const char **value);
 /* Seconds, or with a unit: 90, 90s, 15m, 2h, 1d; in seconds. */
 bool args_duration(struct args *s, const char *key, uint64_t *value, uint64_t max);
+/* A network or an address. */
+bool args_cidr(struct args *s, const char *key, struct cidr *value);
 /* "WORKER.SLOT.GENERATION", as mario_answer_id() writes it; key may be "": the next plain word. */
 bool args_id(struct args *s, const char *key, uint64_t *value);
 /* A connection's id from text. */

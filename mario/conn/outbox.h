@@ -67,6 +67,14 @@ static inline size_t outbox_bytes(const struct outbox *o)
     return o == NULL || outbox_is_single(o) ? 0 : o->bytes;
 }
 
+/* Bytes of all that waits. */
+static inline size_t outbox_all_bytes(const struct outbox *o)
+{
+    return o == NULL             ? 0
+           : outbox_is_single(o) ? outbox_message((uintptr_t) o)->len
+                                 : o->bytes + o->message_bytes;
+}
+
 /* Messages that wait, those of which nothing is sent yet; *bytes of them. */
 uint32_t outbox_waiting(const struct outbox *o, size_t *bytes);
 

@@ -24,6 +24,13 @@
 
 enum conn_state { CONN_FREE, CONN_OPEN, CONN_DRAINING, CONN_CLOSING, CONN_LINGER, CONN_STATES };
 
+/* As operators and metrics call it. */
+static inline const char *conn_state_name(enum conn_state s)
+{
+    static const char *const names[CONN_STATES] = {"free", "open", "draining", "closing", "linger"};
+    return names[s];
+}
+
 /* What all workers serve; constant while the server runs. */
 struct service {
     const FUNC_PTR *funcs;                           /* 65,536 entries; NULL = unknown akg_id */

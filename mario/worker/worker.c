@@ -338,6 +338,9 @@ void worker_on_thread_end(void *arg)
 /* The loop. Functions may be cancelled, and so may waiting; what the library does in between must not. */
 void worker_serve(struct worker *w, struct executor *t)
 {
+    atomic_store_explicit(&w->thread, (int32_t) gettid(), memory_order_relaxed);
+    atomic_store_explicit(&w->served, atomic_load_explicit(&w->served, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     do {
         bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
                     (w->stopping && w->stop_cursor < w->shard.fresh) || orders_are_left(w) ||

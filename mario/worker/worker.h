@@ -40,6 +40,8 @@ struct worker {
     uint32_t arm_cursor, arm_end;               /* slots between the two have deadlines of former settings */
     _Atomic bool stop_now;                      /* master (w) -> worker (r): end everything at once */
     _Atomic bool finished;                      /* worker (w) -> master (r): the loop is left for good */
+    _Atomic int32_t thread;                     /* worker (w) -> any (r): who serves it, as gettid() says */
+    _Atomic uint32_t served;                    /* worker (w) -> any (r): how many threads have, so far */
     struct doorbell *master_bell;               /* worker -> master: finished */
     int tick_fd;  /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
     int alarm_fd; /* timerfd: when push has something to do by itself */
@@ -95,6 +97,22 @@ uint64_t worker_settings(const struct worker *w);
 /* Master: ring its bell, only to see that it answers; whether something has been rung that it has not answered yet. */
 void worker_call(struct worker *w);
 bool worker_is_called(const struct worker *w);
+
+/* Any thread: the number that the kernel gives to the thread that serves it, 0 = none has yet; how often it was
+ * replaced; messages of the master that wait for it. */
+static inline int32_t worker_thread(const struct worker *w)
+{
+    return atomic_load_explicit(&w->thread, memory_order_relaxed);
+}
+static inline uint32_t worker_replaced(const struct worker *w)
+{
+    uint32_t served = atomic_load_explicit(&w->served, memory_order_relaxed);
+    return served > 0 ? served - 1 : 0;
+}
+static inline uint32_t worker_ring(const struct worker *w)
+{
+    return spsc_waiting(&w->inbox[SENDER_MASTER]);
+}
 
 /* Master: end everything at once, end hooks included. */
 void worker_stop_now(struct worker *w);
