@@ -115,7 +115,8 @@ static inline void spsc_release(struct spsc *r)
 /* About how many slots are published and not given back. */
 static inline uint32_t spsc_waiting(const struct spsc *r)
 {
-    uint32_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    uint32_t head =
+        atomic_load_explicit(&r->head, memory_order_acquire); /* before tail, which is not behind it then */
     uint32_t waiting = atomic_load_explicit(&r->tail, memory_order_relaxed) - head;
     return waiting <= r->mask + 1 ? waiting : r->mask + 1; /* both went on in between */
 }

@@ -206,6 +206,21 @@ void port_clear(void (*f)(const struct order *o), void (*route_f)(const struct o
     }
 }
 
+uint32_t port_depth(uint32_t worker)
+{
+    uint32_t sum = 0;
+    if (!port_visit())
+        return 0;
+    for (unsigned bit = PORT_BIT_FIRST; bit < 64; bit++) {
+        for (struct port *p = port_first(bit); p != NULL; p = p->next) {
+            const struct lane *l = port_lane(p, worker);
+            sum += l == NULL ? 0 : spsc_waiting(&l->ring);
+        }
+    }
+    port_unvisit();
+    return sum;
+}
+
 /* ---- Orders ---- */
 
 static struct lane *make_lane(struct port *p, uint32_t worker)

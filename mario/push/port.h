@@ -91,6 +91,8 @@ bool port_has_route(void);
 
 /* The place of the next order to that worker: the same until port_commit(). NULL with errno: EAGAIN, ENOMEM. */
 struct order *port_reserve(struct port *p, uint32_t worker);
+/* About how many orders wait for the worker, of all threads. Not inside; 0 while the gate is closed. */
+uint32_t port_depth(uint32_t worker);
 /* Wake the worker, as port_commit() does. Inside only. */
 void port_wake(uint32_t worker, unsigned bit);
 /* It is filled: the worker is to see it. */

@@ -185,6 +185,7 @@ static void welcome(struct watchdog *w, uint32_t i)
     o->warned = o->limited = o->asked = false;
     o->what = 0;
     o->ms = 0;
+    where_clear(&w->where[i]);
 }
 
 /* It found the worker alive: its thread ends. Not if too many wait for that: then later. */
@@ -257,7 +258,7 @@ static void look_at_running(struct watchdog *w, uint32_t i, uint64_t now)
 {
     struct watched *o = &w->of[i];
     struct executor *t = w->workers[i].executor;
-    char trace[640];
+    char trace[WHERE_TEXT];
     if (w->limits.warn_ms == 0)
         return;
     if (o->ms >= w->limits.warn_ms && !o->warned) {
@@ -272,6 +273,7 @@ static void look_at_running(struct watchdog *w, uint32_t i, uint64_t now)
         write_trace(t, trace, sizeof trace);
         a.backtrace = trace;
         o->warned = true;
+        where_set(&w->where[i], o->what, trace);
         alarm_tell(&w->alarms, &a, MARIO_ALARM_STUCK);
     }
     if (w->limits.replace_ms != 0 && o->ms >= w->limits.replace_ms)
@@ -302,10 +304,12 @@ static void look_at_bell(struct watchdog *w, uint32_t i, uint32_t passed)
     struct watched *o = &w->of[i];
     struct executor *t = w->workers[i].executor;
     uint32_t limit = w->limits.warn_ms * SILENT_WARNS;
-    char trace[640];
+    char trace[WHERE_TEXT];
     bool answered = !worker_is_called(&w->workers[i]);
     if (answered && o->silent)
         slog_warn_t(w->alarms.qlog, "worker %u: it comes round again, after %u ms", i, o->silent_ms);
+    if (o->silent && answered)
+        where_clear(&w->where[i]);
     o->silent = o->silent && !answered;
     o->silent_ms = answered ? 0 : o->silent_ms + passed;
     o->called_ms += passed;
@@ -320,6 +324,7 @@ static void look_at_bell(struct watchdog *w, uint32_t i, uint32_t passed)
     if (w->traces)
         ask(t);
     write_trace(t, trace, sizeof trace);
+    where_set(&w->where[i], o->what, trace);
     slog_err_t(w->alarms.qlog,
                "worker %u: it has not come round for %u ms, and it is no function: does an event of the "
                "application on its base not return? At %s",
@@ -345,6 +350,7 @@ static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passe
         return;
     }
     if (o->warned) {
+        where_clear(&w->where[i]);
         o->seen.ms = o->ms + passed;
         alarm_tell(&w->alarms, &o->seen, MARIO_ALARM_BACK);
     }
@@ -446,10 +452,12 @@ bool watchdog_setup(struct watchdog *w, struct event_base *base, struct doorbell
     w->looked_ms = clock_ms();
     w->rests = true;
     w->of = calloc(w->workernum, sizeof *w->of);
+    w->where = calloc(w->workernum, sizeof *w->where);
     w->replaced_ms = calloc(MARIO_REPLACE_MAX, sizeof *w->replaced_ms);
     w->event = event_new(base, -1, EV_PERSIST, on_time, w);
     w->traces = w->limits.warn_ms != 0 && traces_setup();
-    return spawner_init(&w->spawner, bell) && w->of != NULL && w->replaced_ms != NULL && w->event != NULL;
+    return spawner_init(&w->spawner, bell) && w->of != NULL && w->where != NULL && w->replaced_ms != NULL &&
+           w->event != NULL;
 }
 
 int watchdog_start(struct watchdog *w, const struct offload_pool *pool)
@@ -470,9 +478,11 @@ void watchdog_teardown(struct watchdog *w)
         executor_destroy(&t);
     }
     free(w->of);
+    free(w->where);
     free(w->replaced_ms);
     w->event = NULL;
     w->of = NULL;
+    w->where = NULL;
     w->replaced_ms = NULL;
 }
 

@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "mario/base/stats.h"
+#include "mario/exec/where.h"
 #include "mario/log/log.h"
 #include "mario/mario_watch.h"
 #include "mario/server/alarm.h"
@@ -41,7 +42,8 @@ struct watchdog {
     struct watchdog_limits limits;
     struct worker *workers;
     uint32_t workernum;
-    struct watched *of;      /* [workernum] */
+    struct watched *of;  /* [workernum] */
+    struct where *where; /* [workernum] where those are that it has warned of: master (w) -> any thread (r) */
     struct executor *former; /* that were taken over and whose threads may still run: linked by `next` */
     struct spawner spawner;  /* makes and frees executors */
     struct event *event;

@@ -46,6 +46,7 @@
     ROW(cgroup)          \
     ROW(cidr)            \
     ROW(gate)            \
+    ROW(live)            \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \
