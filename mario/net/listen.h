@@ -20,6 +20,7 @@ struct listen_address {
     char name[LISTEN_NAME]; /* as it was written; after listen_open with the port it got */
     bool lacks_v4;          /* [::], which takes IPv6 alone, and nothing in the list takes IPv4 on its port */
     struct unix_file file;  /* of a unix socket, after listen_open */
+    bool activated;         /* after activation_take: somebody else opened it, and listens too */
 };
 
 struct listen_options {

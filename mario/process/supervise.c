@@ -5,7 +5,8 @@
  * run in the child, on the thread that makes and runs the server.
  *
  *     parent  counts, listeners  -> child   as of its fork
- *     child   page (shared)      -> parent  stopping, what was set anew, the crash record, and what each worker runs;
+ *     child   page (shared)      -> parent  ready, stopping, words for the service manager, what was set anew, the
+ *                                           crash record, and what each worker runs;
  *                                           cleared before each fork; one gone wild can do no more
  *                                           there than end the supervision
  */
@@ -34,10 +35,12 @@
 #include "mario/base/symbol.h"
 #include "mario/base/util.h"
 #include "mario/mario_util.h"
+#include "mario/net/activation.h"
 #include "mario/process/crash.h"
 #include "mario/process/daemon.h"
 #include "mario/process/heart.h"
 #include "mario/process/limit.h"
+#include "mario/process/notify.h"
 #include "mario/process/privilege.h"
 
 enum { IN_CHILD = -1, START_FAILED = 2 };
@@ -64,7 +67,9 @@ struct tuned {
 };
 
 struct page {
-    _Atomic bool stopping; /* the child's server has been asked to stop */
+    _Atomic bool ready;    /* the child's server has listened */
+    _Atomic bool stopping; /* it has been asked to stop */
+    struct notify_news news;
     struct heart heart;
     struct tuned tuned;
     struct crash_record crash;
@@ -104,7 +109,6 @@ static struct {
     struct heart_watch heart;
     bool writes_core; /* hung: its record is made, and it has not ended yet */
     uint64_t hung_ms; /* for how long its master had not gone on when it was ended for that; 0 = it was not */
-    bool told_ready;  /* in the child: its parent was told */
     uint64_t heard_ms; /* in the child: when a stop signal came that was no echo */
 } sup = {.ready_fd = -1, .signal_fd = -1};
 
@@ -133,10 +137,13 @@ void supervise_release(const struct listen_address *a, int fd, bool for_good)
     if (!for_good)
         return;
     atomic_store_explicit(&sup.page->stopping, true, memory_order_release);
+    if (a->activated)
+        return; /* who comes now waits for the server that the service manager starts next */
     listen_remove(a);
     shutdown(fd, SHUT_RDWR); /* unlike close() it counts for the parent's descriptor too */
 }
 
+/* The parent then looks at the page. */
 static void wake_parent(void)
 {
     uint64_t one = 1;
@@ -149,7 +156,7 @@ void supervise_ready(void)
     if (!sup.child)
         return;
     atomic_store_explicit(&sup.page->stopping, false, memory_order_release); /* of a server before this one */
-    sup.told_ready = true;
+    atomic_store_explicit(&sup.page->ready, true, memory_order_release);
     wake_parent();
 }
 
@@ -167,7 +174,7 @@ void supervise_tune(const struct supervise_tuning *t)
     to->format = t->format;
     snprintf(to->log, sizeof to->log, "%s", t->log);
     atomic_store_explicit(&to->changes, changes + 2, memory_order_release);
-    if (begins && sup.told_ready)
+    if (begins)
         wake_parent(); /* it sleeps: it looked at nothing so far */
 }
 
@@ -225,10 +232,10 @@ static void become_child(pid_t parent)
 {
     sigset_t later;
     sup.child = true;
-    sup.told_ready = false;
     close(sup.signal_fd);
     sigaction(SIGCHLD, &sup.on_child, NULL);
     crash_share(&sup.page->crash);
+    notify_relay(&sup.page->news, wake_parent);
     daemon_leave_word_to_parent();
     ignore_until_init(SIGUSR1);
     ignore_until_init(SIGUSR2);
@@ -276,7 +283,7 @@ static bool keep_listeners(const struct mario_options *o)
     for (int i = 0; i < n; i++) {
         struct kept *k = &sup.kept[i];
         k->asked = k->got = all[i];
-        k->fd = listen_open(&k->got, &set);
+        k->fd = activation_open(&k->got, &set);
         if (k->fd < 0) {
             complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_hint(&all[i], errno));
             n = -1;
@@ -284,6 +291,7 @@ static bool keep_listeners(const struct mario_options *o)
         }
         sup.kept_count++;
     }
+    activation_close_rest();
     free(all);
     return n >= 0;
 }
@@ -331,8 +339,10 @@ static bool setup(const struct mario_options *o)
     sup.format = o->death_format;
     sup.drain_ms = o->drain_timeout * UINT64_C(1000);
     sup.master_ms = o->watch_master_ms;
+    activation_setup();
     util_fill_standard();
     util_ignore_write_signals();
+    notify_setup();
     symbol_setup();
     crash_setup("parent process", sup.log, sup.format); /* of its own death; a child says anew whose it is */
     limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
@@ -408,6 +418,8 @@ static void hear(int sig)
         if (!sup.stop && sup.hung_ms == 0)
             sup.kill_ms = clock_ms() + sup.drain_ms + STOP_MORE_MS;
         sup.stop = true;
+        notify_stopping((uint32_t) sup.drain_ms + STOP_MORE_MS);
+        notify_speak();
     }
     if (sup.pid > 0)
         kill(sup.pid, sig);
@@ -417,6 +429,9 @@ static void see_ready(void)
 {
     uint64_t n;
     if (read(sup.ready_fd, &n, sizeof n) != sizeof n)
+        return;
+    notify_speak();
+    if (!atomic_load_explicit(&sup.page->ready, memory_order_acquire))
         return;
     sup.was_ready = true;
     mario_daemon_ready();
@@ -436,10 +451,12 @@ static void attend(uint64_t until_ms)
         hear((int) s.ssi_signo);
 }
 
+/* Between two looks at the master, 0 = nobody is interested. */
 static uint64_t look_ms(void)
 {
-    uint64_t ms = sup.master_ms / BEATS;
-    return ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
+    uint64_t ms = sup.master_ms / BEATS, notify_ms = notify_beat_ms();
+    ms = sup.master_ms == 0 || sup.hung_ms != 0 ? 0 : ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
+    return ms == 0 || (notify_ms != 0 && notify_ms < ms) ? notify_ms : ms;
 }
 
 /* The master hangs: nobody is accepted, no signal heard. ABRT goes to its thread, so that the record says where. */
@@ -467,15 +484,16 @@ static void kill_child(void)
 static void await_death(void)
 {
     while (sup.pid > 0) {
-        bool ending = sup.stop || sup.hung_ms != 0, watched = sup.master_ms != 0 && sup.hung_ms == 0;
-        uint64_t until = ending ? sup.kill_ms : 0, look = clock_ms() + look_ms();
-        attend(watched && (until == 0 || look < until) ? look : until);
+        bool ending = sup.stop || sup.hung_ms != 0;
+        uint64_t every = look_ms(), until = ending ? sup.kill_ms : 0, look = clock_ms() + every;
+        attend(every != 0 && (until == 0 || look < until) ? look : until);
         if (sup.pid > 0 && ending && clock_ms() >= sup.kill_ms)
             kill_child();
-        if (sup.pid == 0 || !watched)
+        if (sup.pid == 0 || every == 0)
             continue;
-        uint64_t silent_ms = heart_look(&sup.heart, &sup.page->heart, sup.pid, clock_ms(), look_ms());
-        if (silent_ms >= sup.master_ms)
+        uint64_t silent_ms = heart_look(&sup.heart, &sup.page->heart, sup.pid, clock_ms(), every);
+        notify_beat(silent_ms <= 2 * every);
+        if (sup.master_ms != 0 && sup.hung_ms == 0 && silent_ms >= sup.master_ms)
             end_hung(silent_ms);
     }
     take_tuned();
@@ -582,6 +600,7 @@ static int spawn(void)
     sup.heart = (struct heart_watch){.beats = 0};
     sup.hung_ms = 0;
     sup.writes_core = false;
+    notify_read(&sup.page->news);
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0)
@@ -622,6 +641,7 @@ static int32_t run(void)
             record_no_fork(pause_ms);
         }
         rest(pause_ms);
+        notify_beat(true); /* there is no master that could hang */
         if (sup.stop)
             return 0;
     }

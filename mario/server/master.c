@@ -17,6 +17,7 @@
 #include "mario/base/clock.h"
 #include "mario/base/loop.h"
 #include "mario/exec/registry.h"
+#include "mario/process/notify.h"
 #include "mario/process/supervise.h"
 #include "mario/push/push.h"
 #include "mario/server/dump.h"
@@ -120,6 +121,8 @@ static void begin_stop(struct master *m)
                 m->drain_timeout);
     m->stage = STAGE_LAST_CALL;
     m->end_ms = clock_ms() + m->drain_timeout * UINT64_C(1000) + MORE_MS;
+    notify_stopping(m->drain_timeout * 1000 + MORE_MS);
+    notify_speak();
     acceptor_last_call(&m->acceptor, !m->failed);
     arm_ms(m->drain_event, m->drain_timeout * 900); /* the last tenth is for ending */
     last_call(m);
@@ -180,6 +183,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     set_timers(m);
     look_at_signals(m);
     look_at_stop_requests(m);
+    notify_speak();
     uint32_t finished = count_finished(m);
     if (finished > 0 && m->stage == STAGE_ACCEPTING) {
         slog_err_t(m->qlog, "a worker's loop ended by itself: stopping");
@@ -265,13 +269,24 @@ static void look_at_signals(struct master *m)
 
 /* ---- Timers of the application ---- */
 
-/* The parent sees that this loop goes on. */
+static uint64_t count_connections(const struct master *m)
+{
+    const struct stats *workers = m->stats - m->workernum;
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < m->workernum; i++)
+        n += stats_get(&workers[i], STAT_opened) - stats_get(&workers[i], STAT_closed);
+    return n;
+}
+
+/* The parent, or the service manager, sees that this loop goes on. */
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
+    const struct master *m = arg;
     (void) fd;
     (void) what;
-    (void) arg;
     supervise_beat();
+    notify_connections(count_connections(m));
+    notify_beat(true);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -320,7 +335,9 @@ void master_take_signals(struct master *m, sigset_t *old)
 
 void master_beat(struct master *m)
 {
-    uint32_t ms = supervise_beat_ms();
+    uint32_t ms = supervise_beat_ms(), notify_ms = notify_beat_ms();
+    if (ms == 0 || (notify_ms != 0 && notify_ms < ms))
+        ms = notify_ms;
     if (ms == 0)
         event_del(m->beat_event);
     else if (ms != m->beat_ms)
@@ -407,7 +424,7 @@ bool master_setup(struct master *m)
     m->bell_event = event_new(m->base, m->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, m);
     m->retry_event = evtimer_new(m->base, on_retry, m);
     m->drain_event = evtimer_new(m->base, on_drain_over, m);
-    m->beat_event = event_new(m->base, -1, EV_PERSIST, on_beat, NULL);
+    m->beat_event = event_new(m->base, -1, EV_PERSIST, on_beat, m);
     if (m->bell_event == NULL || m->retry_event == NULL || m->drain_event == NULL || m->beat_event == NULL)
         return false;
     m->watchdog.workers = m->workers;

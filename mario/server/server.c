@@ -21,10 +21,12 @@
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
 #include "mario/frame/head.h"
+#include "mario/net/activation.h"
 #include "mario/net/descriptor.h"
 #include "mario/mario_util.h"
 #include "mario/process/crash.h"
 #include "mario/process/limit.h"
+#include "mario/process/notify.h"
 #include "mario/process/privilege.h"
 #include "mario/process/supervise.h"
 #include "mario/push/push.h"
@@ -173,12 +175,13 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
         l->fd = supervise_listener(&l->address, &set);
         l->borrowed = l->fd >= 0;
         if (!l->borrowed)
-            l->fd = listen_open(&l->address, &set);
+            l->fd = activation_open(&l->address, &set);
         if (l->fd >= 0)
             continue;
         return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno),
                         listen_hint(&l->address, errno));
     }
+    activation_close_rest();
     return true;
 }
 
@@ -325,8 +328,10 @@ SERVER *mario_init_server(const struct mario_options *o)
     }
     memset(s, 0, sizeof *s);
     s->master.bell.fd = -1;
+    activation_setup();
     util_fill_standard();
     util_ignore_write_signals();
+    notify_setup();
     master_take_signals(&s->master, &old);
     symbol_setup();
     crash_setup("process", o->death_log, o->death_format);
@@ -423,6 +428,8 @@ static void log_start(const SERVER *s)
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         const struct listen_address *a = &s->listeners[i].address;
         slog_info_t(s->master.qlog, "listening on %s", a->name);
+        if (a->activated)
+            slog_info_t(s->master.qlog, "%s was opened by the service manager", a->name);
         if (a->lacks_v4)
             slog_info_t(s->master.qlog, "%s takes IPv6 alone; for IPv4 add 0.0.0.0:%u to the list", a->name,
                         listen_port(a));
@@ -467,6 +474,8 @@ void *start_server(void *server)
         log_start(s);
         mario_daemon_ready();
         supervise_ready();
+        notify_ready();
+        notify_speak();
         ok = master_run(&s->master);
         if (!ok && s->master.gave_up)
             return lose(s);

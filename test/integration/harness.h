@@ -96,6 +96,7 @@ struct launch {
     uid_t owner;             /* 0, or whom the server's directory is given to, so that it can log there */
     uint64_t fsize;          /* RLIMIT_FSIZE; 0 = as it is */
     bool bare;               /* give it args alone: no listen, no log.file */
+    const int *handed;       /* descriptors for it, 3 and on, as LISTEN_FDS says; ends with -1; or NULL */
     bool deaf;       /* every signal is blocked and, where that can be, ignored: who starts it is careless */
     bool first;      /* it is process 1 of a namespace of its own; see launch_can_be_first() */
     bool stop_waits; /* TERM is blocked and pending from its first instruction on: it starts, then stops */

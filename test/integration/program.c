@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 64, ENV_MAX = 256, RUN_MS = 40000 };
+enum { ARGS_MAX = 64, ENV_MAX = 256, HANDED_MAX = 16, RUN_MS = 40000 };
 
 /* ---- Where they are ---- */
 
@@ -129,6 +129,8 @@ struct command {
     const char *argv[ARGS_MAX], *env[ENV_MAX];
     size_t count;
     char path[640], preload[660], listen[256], log[256], asan[512];
+    char handed[32], handed_to[32]; /* the latter is filled in by the child */
+    unsigned handed_count;
 };
 
 static void add(struct command *c, const char *word)
@@ -168,6 +170,15 @@ static void make_env(struct command *c, const struct launch *l)
     if (l->preload != NULL) {
         snprintf(c->preload, sizeof c->preload, "LD_PRELOAD=%s", preload_path(l->preload));
         add_env(c, c->preload);
+    }
+    while (l->handed != NULL && l->handed[c->handed_count] >= 0)
+        c->handed_count++;
+    ck_assert_msg(c->handed_count <= HANDED_MAX, "too many descriptors to hand over");
+    if (l->handed != NULL) {
+        snprintf(c->handed, sizeof c->handed, "LISTEN_FDS=%u", c->handed_count);
+        add_env(c, c->handed);
+        snprintf(c->handed_to, sizeof c->handed_to, "LISTEN_PID=");
+        add_env(c, c->handed_to);
     }
     for (size_t i = 0; l->env != NULL && l->env[i] != NULL; i++)
         add_env(c, l->env[i]);
@@ -242,9 +253,22 @@ bool launch_can_be_first(void)
     return false;
 }
 
+/* In the child: what is handed over becomes 3 and on, everything else is closed. */
+static void hand_over(const struct launch *l, struct command *c)
+{
+    int away[HANDED_MAX];
+    for (unsigned i = 0; i < c->handed_count; i++)
+        away[i] = fcntl(l->handed[i], F_DUPFD_CLOEXEC, 3 + HANDED_MAX);
+    for (unsigned i = 0; i < c->handed_count; i++)
+        dup2(away[i], 3 + (int) i);
+    close_range(3 + c->handed_count, ~0u, 0); /* the test's own connections are not the server's */
+    if (l->handed != NULL)
+        snprintf(c->handed_to, sizeof c->handed_to, "LISTEN_PID=%d", (int) getpid());
+}
+
 /* In the child, between fork and exec. Never returns. */
-static _Noreturn void become(const struct launch *l, const struct command *c, const char *out,
-                             const char *err, pid_t parent)
+static _Noreturn void become(const struct launch *l, struct command *c, const char *out, const char *err,
+                             pid_t parent)
 {
     int null = open("/dev/null", O_RDONLY);
     int o = open(out, O_WRONLY | O_CREAT | O_APPEND, 0640),
@@ -254,7 +278,7 @@ static _Noreturn void become(const struct launch *l, const struct command *c, co
     dup2(null, STDIN_FILENO);
     dup2(o, STDOUT_FILENO);
     dup2(e, STDERR_FILENO);
-    close_range(3, ~0u, 0); /* the test's own connections are not the server's */
+    hand_over(l, c);
     limit_to(RLIMIT_NOFILE, l->nofile);
     limit_to(RLIMIT_FSIZE, l->fsize);
     if (l->first)

@@ -36,6 +36,8 @@
     ROW(last_words)      \
     ROW(supervise)       \
     ROW(parent)          \
+    ROW(notify)          \
+    ROW(listen_fds)      \
     ROW(logging)         \
     ROW(alloc)           \
     ROW(offload)         \
