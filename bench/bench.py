@@ -63,6 +63,10 @@ def unwatched_args(path, port, conns, log):
     return maritcp_args(path, port, conns, log) + ["-o", "watch.warn_ms=0"]
 
 
+def untimed_args(path, port, conns, log):
+    return maritcp_args(path, port, conns, log) + ["-o", "stats.timing=off"]
+
+
 def offload_args(path, port, conns, log):
     return [path, str(port)]
 
@@ -80,6 +84,7 @@ SERVERS = {
     "ceiling": ServerKind("bench/ceiling", ceiling_args, (-signal.SIGTERM,)),
     "maritcp": ServerKind("maritcp", maritcp_args, (0,)),
     "unwatched": ServerKind("maritcp", unwatched_args, (0,)),
+    "untimed": ServerKind("maritcp", untimed_args, (0,)),
     "offload": ServerKind("bench/offload", offload_args, (0,)),
 }
 
@@ -109,7 +114,7 @@ class Scenario:
     limit: float  # for the ratio right / left; of "memory" for the right value; None: shown, not judged
     load: Load
     left_load: Load = None  # None: the same load
-    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, offload
+    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, untimed, offload
     right: str = "subject"
     half_rate: bool = False  # requests by the clock, at half of the left server's throughput
     rounds: int = 45
@@ -146,6 +151,8 @@ SCENARIOS = [
              rounds=25, seconds=0.4),
     Scenario("watch", "server CPU per LOGIN, 50 connections, the watch on against off, subject",
              "ratio", CPU_REQUEST, "us", 1.01, Load(50), left="unwatched", rounds=60),
+    Scenario("timing", "server CPU per LOGIN, 50 connections, 16 in flight, stats.timing sampled against off, subject",
+             "ratio", CPU_REQUEST, "us", 1.01, Load(50, inflight=16), left="untimed", rounds=60),
     Scenario("load-50x1", "mario_load's CPU per LOGIN against the subject's, the load of login-50x1",
              "load", CPU_CLIENT, "us", 1.00, Load(50), left="subject", rounds=15),
     Scenario("load-1000x1", "the same with the load of login-1000x1",
@@ -454,6 +461,7 @@ def settle(args, tmp):
     setup = Setup(tmp=tmp, load_path=load_path, server_core=cores[0], load_core=cores[-1], quick=args.quick,
                   roles={"base": server_role(args.base), "subject": server_role(args.server),
                          "unwatched": ("maritcp", SERVERS["unwatched"], server_role(args.server)[2]),
+                         "untimed": ("maritcp", SERVERS["untimed"], server_role(args.server)[2]),
                          "offload": server_role("offload")},
                   rounds=args.rounds, seconds=args.seconds)
     os.sched_setaffinity(0, {setup.load_core})

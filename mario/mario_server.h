@@ -34,6 +34,13 @@ enum mario_slow {
                              * still no room, as DROP_OLDEST */
 };
 
+/* Of which calls of functions it is measured how long they take. */
+enum mario_timing {
+    MARIO_TIMING_OFF,     /* of none, and nothing is slow */
+    MARIO_TIMING_SAMPLED, /* of about one wake-up of a connection in 16, and of all that are offloaded or hooks */
+    MARIO_TIMING_ALL
+};
+
 enum mario_uring {
     MARIO_URING_OFF, /* a send for each connection */
     MARIO_URING_AUTO /* many sends in one call of the kernel's io_uring, where the build has it and the kernel allows */
@@ -55,6 +62,7 @@ enum mario_uring {
 #define MARIO_OUTPUT_MAX          1073741824u
 #define MARIO_WATCH_MAX           3600000u /* an hour, milliseconds */
 #define MARIO_REPLACE_MAX         1000u
+#define MARIO_SLOW_KEEP_MAX       1024u
 #define MARIO_OFFLOAD_THREADS_MAX 1024u
 #define MARIO_OFFLOAD_QUEUE_MAX   65536u
 #define MARIO_PUSH_QUEUE_MAX      1048576u
@@ -115,7 +123,10 @@ struct mario_options {
     uint32
         push_ring; /* orders that may wait between a sending thread and a worker, a power of two, MARIO_PUSH_RING_MIN
                        * .. MARIO_PUSH_RING_MAX; 32 bytes each */
-    enum mario_uring push_uring; /* how many sends are done at once */
+    enum mario_uring push_uring;    /* how many sends are done at once */
+    enum mario_timing stats_timing; /* of which calls the time is taken; reload changes it */
+    uint32 slow_ms;   /* milliseconds from which on a call is noted as slow; 0 = none is; reload changes it */
+    uint32 slow_keep; /* how many of these are kept, 1 .. MARIO_SLOW_KEEP_MAX; reload changes it */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
@@ -180,11 +191,11 @@ int mario_server_exit_code(const SERVER *s);
 
 /* Use these options from now on, of them: when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of new
  * connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format, push_queue, push_bytes,
- * push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet); the others are checked, but need a new
- * server. All connections keep to them soon, each worker from its next pass on; none is closed for it, but those that
- * are over a limit now. What waits longer than a timeout that has become shorter is over it. o and its texts are copied.
- * Any thread, from init on; of several at the same time the last one counts. 0, or -1 after one clear line on standard
- * error; nothing is changed then. */
+ * push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing, slow_ms, slow_keep; the
+ * others are checked, but need a new server. All connections keep to them soon, each worker from its next pass on; none
+ * is closed for it, but those that are over a limit now. What waits longer than a timeout that has become shorter is
+ * over it. o and its texts are copied. Any thread, from init on; of several at the same time the last one counts. 0, or
+ * -1 after one clear line on standard error; nothing is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
 
 /* Say that there was something to reload, and that it was no good, before it came to mario_reload_server(): counted as

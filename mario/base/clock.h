@@ -48,8 +48,21 @@ static inline uint64_t clock_cycles(void)
 }
 #endif
 
+/* How far it has counted since; 0 if it seems to have gone back, as from one processor to another. */
+static inline uint64_t clock_cycles_since(uint64_t began)
+{
+    uint64_t now = clock_cycles();
+    return (int64_t) (now - began) > 0 ? now - began : 0;
+}
+
 /* About how far it counts in a millisecond. Constant after clock_setup(). */
 extern uint64_t clock_cycles_ms;
+
+/* So many cycles in ns. */
+static inline uint64_t clock_cycles_to_ns(uint64_t cycles)
+{
+    return cycles / clock_cycles_ms * 1000000 + cycles % clock_cycles_ms * 1000000 / clock_cycles_ms;
+}
 
 /* Measure that; takes some tenths of a millisecond. Before threads start. */
 void clock_setup(void);

@@ -51,6 +51,9 @@
         "Times a worker did not come round, though no function of a connection ran.")                        \
     ROW(watch_pool, COUNTER, "watch_events_total{event=\"pool\"}",                                           \
         "Times all threads for offloaded functions were stuck, and packets waited.")                         \
+    ROW(function_slow, COUNTER, "function_slow_total", "Calls of functions that took slow.ms or longer.")    \
+    ROW(output_pending, GAUGE, "output_pending_bytes",                                                       \
+        "Bytes that wait for connections now, replies and messages.")                                        \
     ROW(output_paused, COUNTER, "output_paused_total",                                                       \
         "Times a connection was not read because of output.high.")                                           \
     ROW(writes_outside, COUNTER, "writes_outside_total",                                                     \

@@ -459,7 +459,7 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
     c->pub.bufev = t->discard;
     executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
     executor_note(t, ACTIVITY_END, hook);
-    registry_run_hook(hook, &c->pub);
+    executor_ran(t, hook, registry_run_hook(hook, &c->pub));
     executor_end(t);
     if (t->outside > 0) {
         output_report_outside(t->shard, hook, t->outside);

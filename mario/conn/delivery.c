@@ -137,6 +137,9 @@ void delivery_settle(struct shard *s)
         message_account((ptrdiff_t) (d->all.memory - d->told_memory));
     if (d->all.messages != d->told_messages)
         stats_add(s->stats, STAT_push_pending, d->all.messages - d->told_messages);
+    if (d->all.bytes != d->told_bytes)
+        stats_add(s->stats, STAT_output_pending, d->all.bytes - d->told_bytes);
+    d->told_bytes = d->all.bytes;
     d->told_memory = d->all.memory;
     d->told_messages = d->all.messages;
 }

@@ -164,6 +164,7 @@ bool outbox_add(struct outbox **op, const void *data, size_t n, struct outboxes 
         memcpy(s->data + s->len, from, part);
         s->len += (uint32_t) part;
         (*op)->bytes += part;
+        all->bytes += part;
         from += part;
         n -= part;
     }
@@ -185,6 +186,7 @@ bool outbox_push(struct outbox **op, struct mario_msg *m, struct outboxes *all)
     }
     purse_take(&all->purse, m);
     all->messages++;
+    all->bytes += m->len;
     return true;
 }
 
@@ -241,6 +243,7 @@ static void take_off(struct outbox *o, size_t n, enum settled how, struct outbox
 {
     uintptr_t word = o->entry[o->first];
     size_t left = length_of(word) - o->sent;
+    all->bytes -= n;
     if (is_message(word))
         o->message_bytes -= n;
     else
@@ -266,6 +269,7 @@ bool outbox_sent(struct outbox **op, size_t n, struct outboxes *all)
         uintptr_t word = (uintptr_t) *op;
         if (n == length_of(word)) {
             *op = NULL;
+            all->bytes -= n;
             leave(outbox_message(word), SETTLED_SENT, all);
             return true;
         }
@@ -310,6 +314,7 @@ static void take_out(struct outbox *o, uint32_t i, struct outboxes *all)
     o->count--;
     o->messages--;
     o->message_bytes -= m->len;
+    all->bytes -= m->len;
     all->memory += weight(o) - before;
     leave(m, SETTLED_DROPPED, all);
 }
@@ -321,6 +326,7 @@ static bool take_single(struct outbox **op, struct outboxes *all)
     if (m->keep)
         return false;
     *op = NULL;
+    all->bytes -= m->len;
     leave(m, SETTLED_DROPPED, all);
     return true;
 }
@@ -364,6 +370,7 @@ uint32_t outbox_drop_messages(struct outbox *o, struct outboxes *all)
         if (may_be_dropped(o, i)) {
             o->messages--;
             o->message_bytes -= length_of(word);
+            all->bytes -= length_of(word);
             leave(outbox_message(word), SETTLED_DROPPED, all);
         } else {
             o->entry[place(o, kept++)] = word;
@@ -381,6 +388,7 @@ void outbox_drop(struct outbox **op, struct outboxes *all)
         return;
     if (outbox_is_single(o)) {
         *op = NULL;
+        all->bytes -= length_of((uintptr_t) o);
         leave(outbox_message((uintptr_t) o), SETTLED_DROPPED, all);
         return;
     }

@@ -47,6 +47,7 @@ struct outboxes {
     struct purse purse;
     size_t memory;     /* bytes of the blocks that messages stand in; replies alone are not counted */
     uint64_t messages; /* that wait, in all outboxes */
+    size_t bytes;      /* that wait, of replies and messages */
 };
 
 /* Whether o is one message and nothing else. */

@@ -90,6 +90,7 @@ struct delivery {
     const char *no_uring; /* why there is none, though it is wanted */
     size_t told_memory;   /* of what they count, that which the process knows of */
     uint64_t told_messages;
+    size_t told_bytes;
 };
 
 struct shard {

@@ -13,6 +13,7 @@
 
 #include "mario/base/id.h"
 #include "mario/base/loop.h"
+#include "mario/base/stats.h"
 #include "mario/exec/reply.h"
 
 _Thread_local struct executor *executor_here;
@@ -31,7 +32,7 @@ bool executor_setup(struct executor *t, uint32_t ind, struct activity *activity)
     t->pub.ind = ind;
     t->activity = activity;
     errno = ENOMEM;
-    return (t->pub.qlog = executor_log_queue("worker", ind)) != NULL &&
+    return timing_setup(&t->timing) && (t->pub.qlog = executor_log_queue("worker", ind)) != NULL &&
            (t->pub.base = loop_base_create()) != NULL && (t->out_buf = malloc(OUT_BUF_SIZE)) != NULL &&
            reply_setup(t);
 }
@@ -54,8 +55,36 @@ void executor_destroy(struct executor **tp)
     free(t->out_buf);
     free(t->rx);
     log_queue_destroy(&t->pub.qlog);
+    timing_teardown(&t->timing);
     free(t);
     errno = err;
+}
+
+void executor_slow(struct executor *t, uint64_t cycles, uint32_t packets)
+{
+    const struct activity *a = t->activity;
+    uint64_t what = atomic_load_explicit(&a->what, memory_order_relaxed);
+    struct slow_entry e = {.when = clock_ns(),
+                           .took = clock_cycles_to_ns(cycles),
+                           .conn = atomic_load_explicit(&a->conn, memory_order_relaxed),
+                           .index = activity_kind(what) == ACTIVITY_CALL ? TIMING_CALL : activity_akg(what),
+                           .packets = packets,
+                           .peer = activity_peer(a)};
+    if (fence_state(fence_look(&t->fence)) == FENCE_TAKEN)
+        return; /* it has been said already, by who replaced this thread */
+    stats_add_shared(STAT_function_slow, 1);
+    slow_put(&t->timing.block->slow, &e);
+}
+
+void executor_timed(struct executor *t, uint16_t akg, uint64_t from)
+{
+    uint64_t now = clock_cycles(), took = now > from ? now - from : 0;
+    if (fence_is_lost(&t->fence))
+        return;
+    timing_observe(&t->timing, akg, took);
+    if (took >= timing_slow_after())
+        executor_slow(t, took, 1);
+    t->timing.began = now;
 }
 
 void executor_who(const CONN *c, const unsigned char *address6, uint64_t id, struct log_who *who)

@@ -20,6 +20,7 @@
 #include "mario/base/reason.h"
 #include "mario/exec/activity.h"
 #include "mario/exec/fence.h"
+#include "mario/exec/timing.h"
 #include "mario/log/log.h"
 #include "mario/mario_conn.h"
 
@@ -44,6 +45,7 @@ struct executor {
     struct bufferevent *discard;   /* c->bufev everywhere else; what it gets is dropped */
     struct evbuffer *reply_buf;    /* the reply's output */
     uint32_t outside;              /* writes that were dropped, since they were last reported */
+    struct timing timing;          /* what it counts of functions */
     bool draining;                 /* cleanups of what is in the reply run */
     size_t reply_keep;         /* bytes of it written before the function closed; SIZE_MAX if it did not */
     enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
@@ -102,6 +104,10 @@ void executor_libevent_says(const char *text);
 /* Its thread: another has taken the shard over. Ends the thread without touching anything else. */
 _Noreturn void executor_vanish(void);
 
+/* Its thread: what was timed until now took so many cycles, too many; executor_note() has said what it was, the last
+ * one of so many packets. */
+void executor_slow(struct executor *t, uint64_t cycles, uint32_t packets);
+
 /* Its thread: say which function comes next. All executors of a worker share its activity: one that has been
  * taken over may write it once more before it finds out. So an activity alone accuses nobody, see the fence. */
 static inline void executor_note(struct executor *t, enum activity_kind kind, uint16_t akg)
@@ -109,6 +115,7 @@ static inline void executor_note(struct executor *t, enum activity_kind kind, ui
     uint64_t before = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
     atomic_store_explicit(&t->activity->what, ((before >> 24) + 1) << 24 | (uint64_t) akg << 8 | kind,
                           memory_order_relaxed);
+    timing_call(&t->timing, kind == ACTIVITY_CALL ? TIMING_CALL : akg);
 }
 
 /* Its thread: user code again of what executor_note() said last, to be timed by itself. */
@@ -137,6 +144,7 @@ static inline void executor_begin(struct executor *t, CONN *c, uint64_t id, cons
     atomic_store_explicit(&t->activity->conn, id, memory_order_relaxed);
     activity_set_peer(t->activity, c->cip, c->cport, address6);
     fence_open(&t->fence);
+    timing_start(&t->timing);
 }
 
 /* Its thread: user code begins to run that is no connection's. Then executor_note(). */
@@ -147,6 +155,37 @@ static inline void executor_begin_alone(struct executor *t)
     atomic_store_explicit(&t->activity->conn, 0, memory_order_relaxed);
     activity_set_peer(t->activity, 0, 0, NULL);
     fence_open(&t->fence);
+    timing_start(&t->timing);
+}
+
+/* Its thread, before executor_end(): a hook, a call without a packet or an offloaded function has answered rc. */
+static inline void executor_ran(struct executor *t, uint32_t index, int32_t rc)
+{
+    if (rc != 0)
+        timing_error(&t->timing, index);
+    if (t->timing.began != 0 && !fence_is_lost(&t->fence))
+        timing_observe(&t->timing, index, clock_cycles_since(t->timing.began));
+}
+
+/* Its thread: a packet's function that began at `from` has returned, where each is timed. */
+void executor_timed(struct executor *t, uint16_t akg, uint64_t from);
+
+/* Its thread, between two packets, where they are not: it is `now`, and so many have been handed out. */
+static inline void executor_look(struct executor *t, uint64_t now, uint32_t packets)
+{
+    uint64_t began = t->timing.began;
+    if (began == 0)
+        return;
+    if (now > began && now - began >= timing_slow_after())
+        executor_slow(t, now - began, packets - t->timing.window);
+    t->timing.began = now;
+    t->timing.window = packets;
+}
+
+/* Its thread: all packets of this wake-up, so many. */
+static inline void executor_handed(struct executor *t, uint32_t packets)
+{
+    t->timing.window = packets - t->timing.window;
 }
 
 /* Its thread: they have run. Comes back only if the shard is still its own. t->end_reason holds what the
@@ -155,6 +194,11 @@ static inline void executor_end(struct executor *t)
 {
     if (!fence_close(&t->fence))
         executor_vanish();
+    if (t->timing.began != 0) {
+        uint64_t took = clock_cycles_since(t->timing.began);
+        if (took >= timing_slow_after())
+            executor_slow(t, took, t->timing.window);
+    }
     uint64_t what = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
     atomic_store_explicit(&t->activity->what, what & ~UINT64_C(0xff), memory_order_relaxed);
     t->conn = NULL;

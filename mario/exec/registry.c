@@ -31,6 +31,13 @@ const FUNC_PTR *registry_functions(void)
     return functions;
 }
 
+FUNC_PTR registry_function(uint16_t id)
+{
+    if (id >= AKG_FIRST_RESERVED)
+        return hooks[id - AKG_FIRST_RESERVED];
+    return away[id] != NULL ? away[id] : functions[id];
+}
+
 uint32_t registry_stx(void)
 {
     return g_stx;

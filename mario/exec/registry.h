@@ -20,6 +20,9 @@ typedef void (*registry_receipt_func)(const struct mario_receipt *r);
 const FUNC_PTR *registry_functions(void);
 int32_t registry_offloaded(CONN *c);
 
+/* What was registered for an id, a hook's included, wherever it runs; NULL if nothing was. */
+FUNC_PTR registry_function(uint16_t id);
+
 /* The function of an id that is offloaded. How many there are; one of them. */
 FUNC_PTR registry_offload_function(uint16_t id);
 bool registry_offload_is_concurrent(uint16_t id);

@@ -128,6 +128,7 @@ static void run(struct thread *p, struct job *j)
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     int32_t rc = j->f(&j->pub);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    executor_ran(t, j->akg_id, rc);
     if (rc != 0 && t->end_reason == REASON_NONE)
         t->end_reason = REASON_function_error;
     pack_reply(t, j);
@@ -154,6 +155,7 @@ static void on_death(void *arg)
     pthread_t successor;
     thread_unwound();
     CHECK(j != NULL); /* it ends in user code, nowhere else */
+    executor_ran(t, j->akg_id, -1);
     executor_end(t);
     job_drop_reply(j);
     j->end_reason = REASON_function_died;
@@ -225,7 +227,7 @@ static struct executor *make_executor(struct offload_pool *o, struct activity *a
     t->pub.base = o->base;
     t->pub.qlog = executor_log_queue("pool", (uint32_t) (activity - o->set.activities));
     t->out_buf = malloc(OUT_BUF_SIZE);
-    bool ok = t->pub.qlog != NULL && t->out_buf != NULL && reply_setup(t);
+    bool ok = t->pub.qlog != NULL && t->out_buf != NULL && reply_setup(t) && timing_setup(&t->timing);
     t->pub.base = NULL; /* functions find no loop here */
     if (!ok)
         executor_destroy(&t);

@@ -10,6 +10,7 @@
 #include "mario/base/id.h"
 #include "mario/base/peer.h"
 #include "mario/exec/registry.h"
+#include "mario/exec/timing.h"
 
 #undef MARIO_LOG_SUBSYSTEM
 #define MARIO_LOG_SUBSYSTEM MARIO_LOG_IN_watch
@@ -116,6 +117,20 @@ static void log_alarm(const struct alarm_target *to, const struct mario_alarm *a
     }
 }
 
+/* A function that did not return, or has ended its thread, is counted here: nobody else can. */
+static void count_lost(const struct mario_alarm *a)
+{
+    struct slow_entry e = {.when = clock_ns(),
+                           .took = a->ms * UINT64_C(1000000),
+                           .conn = a->conn,
+                           .index = a->is_call ? TIMING_CALL : a->akg_id,
+                           .packets = 1,
+                           .peer = a->cip != 0 ? peer_of_v4(a->cip, a->cport) : peer_of_v6(a->cip6, a->cport),
+                           .never = true};
+    if (a->conn != 0 || a->is_call)
+        timing_lost(&e);
+}
+
 void alarm_tell(const struct alarm_target *to, struct mario_alarm *a, enum mario_alarm_kind kind)
 {
     static const enum counter counters[] = {
@@ -126,6 +141,8 @@ void alarm_tell(const struct alarm_target *to, struct mario_alarm *a, enum mario
     a->kind = kind;
     stats_add(to->stats, counters[kind], 1);
     log_alarm(to, a);
+    if (kind == MARIO_ALARM_REPLACED || kind == MARIO_ALARM_DIED)
+        count_lost(a);
     if (alarm_func != NULL)
         alarm_func(a);
 }

@@ -36,17 +36,19 @@ void live_of(struct live *l, const struct mario_options *o)
 {
     struct master_live *m = &l->master;
     l->worker = settings_of(o);
-    *m = (struct master_live){.drain_timeout = o->drain_timeout,
-                              .when_full = o->when_full,
-                              .assign = o->assign,
-                              .backlog = o->backlog,
-                              .keepalive = o->keepalive,
-                              .push_memory = o->push_memory,
-                              .watch = {.warn_ms = o->watch_warn_ms,
-                                        .replace_ms = o->watch_replace_ms,
-                                        .replace_max = o->watch_replace_max},
-                              .master_ms = o->watch_master_ms,
-                              .death_format = o->death_format};
+    *m = (struct master_live){
+        .drain_timeout = o->drain_timeout,
+        .when_full = o->when_full,
+        .assign = o->assign,
+        .backlog = o->backlog,
+        .keepalive = o->keepalive,
+        .push_memory = o->push_memory,
+        .watch = {.warn_ms = o->watch_warn_ms,
+                  .replace_ms = o->watch_replace_ms,
+                  .replace_max = o->watch_replace_max},
+        .timing = {.mode = o->stats_timing, .slow_ms = o->slow_ms, .slow_keep = o->slow_keep},
+        .master_ms = o->watch_master_ms,
+        .death_format = o->death_format};
     snprintf(m->death_log, sizeof m->death_log, "%s", o->death_log != NULL ? o->death_log : "-");
 }
 
@@ -58,6 +60,7 @@ void live_apply(struct master *m, const struct master_live *l)
     acceptor_tune(&m->acceptor, l->backlog, l->keepalive);
     message_limit_to(l->push_memory);
     watchdog_limit(&m->watchdog, &l->watch);
+    timing_configure(&l->timing);
     crash_log_to(l->death_log, l->death_format);
     supervise_tune(&(struct supervise_tuning){.master_ms = l->master_ms,
                                               .drain_ms = l->drain_timeout * UINT64_C(1000),

@@ -20,6 +20,7 @@ struct master_live {
     uint32_t keepalive; /* seconds */
     size_t push_memory; /* bytes, 0 = any number */
     struct watchdog_limits watch;
+    struct timing_options timing;
     uint32_t master_ms;        /* as watch_master_ms */
     char death_log[CRASH_LOG]; /* "-": standard error */
     enum mario_log_format death_format;

@@ -37,7 +37,10 @@ void mario_options_init(struct mario_options *o)
                                 .push_slow = MARIO_SLOW_CLOSE,
                                 .push_lowat = 16 * 1024,
                                 .push_ring = 4096,
-                                .push_uring = MARIO_URING_OFF};
+                                .push_uring = MARIO_URING_OFF,
+                                .stats_timing = MARIO_TIMING_SAMPLED,
+                                .slow_ms = 10,
+                                .slow_keep = 256};
 }
 
 void options_init_old(struct mario_options *o)
@@ -97,6 +100,9 @@ bool options_check(const struct mario_options *o)
            in_range("watch_replace_ms", o->watch_replace_ms, 0, MARIO_WATCH_MAX) &&
            in_range("watch_replace_max", o->watch_replace_max, 0, MARIO_REPLACE_MAX) &&
            in_range("watch_master_ms", o->watch_master_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("stats_timing", (unsigned) o->stats_timing, 0, MARIO_TIMING_ALL) &&
+           in_range("slow_ms", o->slow_ms, 0, MARIO_WATCH_MAX) &&
+           in_range("slow_keep", o->slow_keep, 1, MARIO_SLOW_KEEP_MAX) &&
            in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
            in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX) && push_check(o);
 }

@@ -20,6 +20,7 @@
 #include "mario/base/trim.h"
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
+#include "mario/exec/timing.h"
 #include "mario/frame/head.h"
 #include "mario/net/activation.h"
 #include "mario/net/descriptor.h"
@@ -254,6 +255,7 @@ static void take_down(SERVER *s)
     s->workers = NULL;
     publish_teardown(&s->settings);
     run_here = NULL;
+    timing_end();
     registry_thaw();
 }
 
@@ -296,7 +298,7 @@ static bool make(SERVER *s, const struct mario_options *o)
     settle(s, o);
     if (!settle_descriptors(s, o) || !open_listeners(s, o) || !drop(o))
         return false;
-    if (!make_stats(s) || !doorbell_init(&s->master.bell))
+    if (!timing_begin() || !make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));
     live_of(&first, o);
     if (!publish_offer(&s->settings, &first))
@@ -469,7 +471,8 @@ void *start_server(void *server)
     registry_freeze();
     push_open(s->bells, s->workernum, s->service.push_ring);
     master_take_settings(&s->master);
-    bool ok = start_trimmer() && start_pool(s) && route_start() && start_workers(s);
+    bool ok = (timing_open() || complain("cannot start: %s", strerror(errno))) && start_trimmer() &&
+              start_pool(s) && route_start() && start_workers(s);
     if (ok) {
         log_start(s);
         mario_daemon_ready();

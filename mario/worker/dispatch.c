@@ -180,6 +180,14 @@ static inline void step(struct batch *b)
     b->seen = 0;
 }
 
+/* The function of a packet has returned an error. */
+static void failed(struct executor *t, uint16_t id)
+{
+    timing_error(&t->timing, id);
+    if (t->end_reason == REASON_NONE)
+        note_close(t, REASON_function_error);
+}
+
 /* A packet to its function; `rest` bytes stand behind it. True to go on with the next one. Read as text it ends where
  * it ends: behind it may stand what others have sent. Where that is long enough it is put back in one piece: the next
  * head is read from it at once, for which a processor need not wait if one store wrote all of it. */
@@ -201,15 +209,15 @@ static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned
         memcpy(end, &behind, sizeof behind);
     else
         *end = (unsigned char) behind;
-    if (rc != 0 && t->end_reason == REASON_NONE)
-        note_close(t, REASON_function_error);
+    if (rc != 0)
+        failed(t, id);
     return t->end_reason == REASON_NONE;
 }
 
-/* The work of hand_out(), compiled twice: once for HEAD+Data alone, of which it is known that a packet is the whole of
- * its bytes. */
-static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t, struct conn *c,
-                                                              struct batch *b, const bool is_head)
+/* The work of hand_out(), compiled three times: for HEAD+Data alone, of which it is known that a packet is the whole of
+ * its bytes, if packets are not timed and if they are. */
+static inline __attribute__((always_inline)) bool
+hand_out_as(struct executor *t, struct conn *c, struct batch *b, const bool is_head, const bool is_timed)
 {
     const struct mario_framing *framing = framing_of(c);
     const FUNC_PTR *funcs = t->shard->service->funcs;
@@ -235,13 +243,18 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         uint32_t len = b->frame.len;
         at += b->frame.need;
         b->seen = 0;
-        more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len) &&
-               !fence_is_lost(&t->fence) && room_for_more(t, c, high);
+        uint64_t from = is_timed ? clock_cycles() : 0;
+        more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len);
+        if (is_timed)
+            executor_timed(t, b->frame.id, from);
+        more = more && !fence_is_lost(&t->fence) && room_for_more(t, c, high);
         if (pace_step(&t->pace) && at < limit) {
             b->late = pace_look(&t->pace);
             more = more && !b->late;
+            executor_look(t, t->pace.looked, (uint32_t) packets);
         }
     }
+    executor_handed(t, (uint32_t) packets);
     b->n = (uint32_t) (limit - at);
     b->data = at;
     bool open = finish_functions(t, c);
@@ -256,7 +269,10 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
  * front, which is whole, is for an offloaded function. */
 static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
 {
-    return framing_of(c)->next == head_next ? hand_out_as(t, c, b, true) : hand_out_as(t, c, b, false);
+    bool is_head = framing_of(c)->next == head_next, is_timed = timing_is_due(&t->timing);
+    if (!is_head)
+        return hand_out_as(t, c, b, false, is_timed);
+    return is_timed ? hand_out_as(t, c, b, true, true) : hand_out_as(t, c, b, true, false);
 }
 
 /* The packet in front goes to its offloaded function. True to go on with the next one. */
@@ -461,14 +477,18 @@ void dispatch_greet(struct executor *t, struct conn *c)
     c->greeted = true;
     begin_functions(t, c);
     executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
-    finish_call(t, c, registry_run_hook(g_akg_connected_id, &c->pub));
+    int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
+    executor_ran(t, g_akg_connected_id, rc);
+    finish_call(t, c, rc);
 }
 
 bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)
 {
     begin_functions(t, c);
     executor_note(t, ACTIVITY_CALL, 0);
-    return finish_call(t, c, f(&c->pub, arg));
+    int32_t rc = f(&c->pub, arg);
+    executor_ran(t, TIMING_CALL, rc);
+    return finish_call(t, c, rc);
 }
 
 void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg)
@@ -476,6 +496,7 @@ void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg)
     executor_begin_alone(t);
     executor_note(t, ACTIVITY_CALL, 0);
     f(arg);
+    executor_ran(t, TIMING_CALL, 0);
     executor_end(t);
 }
 

@@ -157,6 +157,7 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     struct executor *t = conn_executor(c);
     CHECK(c->magic == CONN_MAGIC && c->pub.fd == fd && executor_here == t);
+    pulse_wake(&worker_of(t->shard)->pulse);
     if (c->state == CONN_LINGER) {
         linger_read(c);
         return;
@@ -195,9 +196,11 @@ static void answer_bell(struct worker *w)
 
 static void on_bell(evutil_socket_t fd, short what, void *arg)
 {
+    struct worker *w = arg;
     (void) fd;
     (void) what;
-    answer_bell(arg);
+    pulse_wake(&w->pulse);
+    answer_bell(w);
 }
 
 /* A deadline has come up. Before closing, look at the socket once more: what arrived in time is answered even
@@ -236,8 +239,11 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct worker *w = arg;
     uint64_t expired;
     (void) what;
-    if (read(fd, &expired, sizeof expired) == (ssize_t) sizeof expired) /* reading also arms it again */
-        w->ticks_due = expired;
+    pulse_wake(&w->pulse);
+    if (read(fd, &expired, sizeof expired) != (ssize_t) sizeof expired) /* reading also arms it again */
+        return;
+    w->ticks_due = expired;
+    pulse_tick(&w->pulse, expired, TICK_MS * UINT64_C(1000000));
 }
 
 /* The time that push has asked for has come. */
@@ -246,6 +252,7 @@ static void on_alarm(evutil_socket_t fd, short what, void *arg)
     struct worker *w = arg;
     uint64_t expired;
     (void) what;
+    pulse_wake(&w->pulse);
     if (read(fd, &expired, sizeof expired) == (ssize_t) sizeof expired)
         orders_alarm(w);
 }
@@ -270,6 +277,7 @@ static void keep_time(struct worker *w, bool at_tick)
     struct timespec step = {.tv_nsec = wanted ? TICK_MS * 1000000L : 0};
     timerfd_settime(w->tick_fd, 0, &(struct itimerspec){.it_interval = step, .it_value = step}, NULL);
     w->ticking = wanted;
+    pulse_ticks(&w->pulse, (uint64_t) step.tv_nsec);
 }
 
 /* ---- New settings ---- */
@@ -346,17 +354,21 @@ void worker_serve(struct worker *w, struct executor *t)
                     (w->stopping && w->stop_cursor < w->shard.fresh) || orders_are_left(w) ||
                     w->questions.any;
         dispatch_begin_pass(t);
+        pulse_rest(&w->pulse);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
         /* One pass: EVLOOP_NONBLOCK alone goes on for as long as anybody sends. */
         int rc = event_base_loop(t->pub.base, busy ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
-        if (w->shard.line.first != 0)
+        if (w->shard.line.first != 0) {
+            pulse_wake(&w->pulse);
             dispatch_line(t);
+        }
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (rc < 0) {
             slog_err_t(t->pub.qlog, "worker %u: the event loop failed: %s", t->pub.ind, strerror(errno));
             end_all(w);
         }
     } while (has_work_left(w));
+    pulse_rest(&w->pulse);
     mem_thread_fini();
     executor_here = NULL;
     atomic_store_explicit(&w->finished, true, memory_order_release);

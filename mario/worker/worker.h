@@ -15,6 +15,7 @@
 #include "mario/offload/pool.h"
 #include "mario/push/push.h"
 #include "mario/worker/inbox.h"
+#include "mario/worker/pulse.h"
 
 /* Bits of the worker's doorbell: one for each ring of its inbox, and others. */
 enum worker_bell {
@@ -46,6 +47,7 @@ struct worker {
     int tick_fd;  /* timerfd of TICK_MS; libevent's timer would cost each epoll_wait a timer in the kernel */
     int alarm_fd; /* timerfd: when push has something to do by itself */
     bool ticking; /* it is armed: somebody is in the wheel, or was at the last tick */
+    struct pulse pulse;   /* how busy it is, how late: worker (w) -> any thread (r) */
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
     bool stopping;        /* the message has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
