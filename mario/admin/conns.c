@@ -308,6 +308,11 @@ static const struct command commands[] = {
      .help = "the N connections with most of it",
      .kind = MARIO_COMMAND_READS,
      .f = conns_top},
+    {.name = "functions",
+     .usage = "",
+     .help = "each function: how often it was called, how long it takes",
+     .kind = MARIO_COMMAND_READS,
+     .f = conns_functions},
 };
 
 bool conns_regist(void)
