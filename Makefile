@@ -26,7 +26,7 @@ INC = -I.
 LIBS = -levent_core
 HEADERS = $(wildcard mario/mario*.h)
 
-MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard function/*.c)
+MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard ctl/*.c) $(wildcard function/*.c)
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
 ENGINE_SRC = $(wildcard test/engine/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
@@ -255,7 +255,7 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	        $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e/ || exit 1; \
 	done
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -m 644 docs/mario.3 docs/mario_push.3 docs/mario_cluster.3 docs/mario_route.3 $(DESTDIR)$(PREFIX)/share/man/man3/
+	install -m 644 docs/mario.3 docs/mario_push.3 docs/mario_cluster.3 docs/mario_route.3 docs/mario_admin.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 
 clean: ## remove what was built

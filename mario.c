@@ -9,6 +9,7 @@
 #include "conf/cmdline.h"
 #include "conf/option.h"
 #include "conf/reload.h"
+#include "ctl/ctl.h"
 #include "function/function.h"
 
 /* 0 and 3 come from mario_server_exit_code(), those of a death from mario_supervise(). */
@@ -121,6 +122,8 @@ int main(int argc, char **argv)
 {
     static struct maritcp_conf conf;
     struct cmdline cmd;
+    if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+        return ctl_main(argc - 1, argv + 1);
     signals_block();
     sint32 code = cmdline_init(&cmd, argc, argv);
     if (code < 0)

@@ -159,6 +159,16 @@ const struct row conf_rows[] = {
      "on does the same at the first line of a new day."},
     {"log", "keep", ROW_NUMBER, "7", 1, MARIO_LOG_KEEP_MAX, NULL, AT(log.keep),
      "How many such files are kept, as FILE.1 and so on. The oldest is removed."},
+    {"admin", "listen", ROW_DOORS, "-", 0, 65535, NULL, AT(admin_listen),
+     "Where operators ask and change things: HTTP, and on a unix socket the lines of maritcp ctl. A unix socket is for "
+     "its owner and root alone. An address that others can reach needs admin.token_file. - is nowhere. A long list goes "
+     "on in the next line as one of server.listen does."},
+    {"admin", "hosts", ROW_HOSTS, "localhost,127.0.0.1,[::1]", 1, CONF_HOSTS_SIZE - 1, NULL, AT(admin_hosts),
+     "The names, without ports, by which a browser may call admin.listen. Any other is refused, so that a page of "
+     "somebody else cannot get there by a name of its own."},
+    {"admin", "token_file", ROW_TOKEN, "-", 1, PATH_MAX - 1, NULL, AT(admin_token_file),
+     "A file whose first line, 16 .. 256 characters, has to be known by who changes something over TCP. It is read as "
+     "server.user. - is none: changes are made over the unix socket then."},
     {"login", "policy", ROW_ENUM, "many", 0, 2, policy_names, AT(login_policy),
      "What a LOGIN means when its uid is logged in on other connections. many lets them be, kick_old closes the older "
      "ones, refuse_new this one."},
@@ -483,6 +493,9 @@ static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
     conf->server.listen = conf->listen;
     conf->server.user = conf->user;
     conf->server.unix_group = conf->unix_group;
+    conf->server.admin_listen = conf->admin_listen;
+    conf->server.admin_hosts = conf->admin_hosts;
+    conf->server.admin_token_file = conf->admin_token_file;
     conf->log.target = conf->log_file;
     conf->cluster.redis = conf->cluster_redis;
     conf->cluster.nats = conf->cluster_nats;
@@ -563,29 +576,47 @@ static sint32 list_make_absolute(char *out, size_t size, const char *list)
     return 0;
 }
 
+/* The same of a list of addresses in place. */
+static sint32 addresses_make_absolute(char *all, size_t size, const char *section, struct conf_error *err)
+{
+    char list[CONF_LISTEN_SIZE], why[WHY_SIZE];
+    struct place place = {.file = "--daemon"};
+    if (list_make_absolute(list, size, all) != 0)
+        return conf_fail(err, &place, section, "listen", NULL, "%s", strerror(errno));
+    if (mario_listen_check(list, why, sizeof why) != 0)
+        return conf_fail(err, &place, section, "listen", NULL, "%s", why);
+    memcpy(all, list, strlen(list) + 1);
+    return 0;
+}
+
+/* The same of a path in place, unless it is "-". */
+static sint32 file_make_absolute(char *file, size_t size, const char *section, const char *key,
+                                 struct conf_error *err)
+{
+    char path[PATH_MAX];
+    struct place place = {.file = "--daemon"};
+    if (strcmp(file, "-") == 0 || file[0] == '\0')
+        return 0;
+    if (path_make_absolute(path, size, file) != 0)
+        return conf_fail(err, &place, section, key, NULL, "%s", strerror(errno));
+    memcpy(file, path, strlen(path) + 1);
+    return 0;
+}
+
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
 {
-    char path[sizeof conf->log_file], list[sizeof conf->listen], why[WHY_SIZE];
-    struct place place = {.file = "--daemon"};
-    if (conf->file[0] != '\0') {
-        if (path_make_absolute(path, sizeof path, conf->file) != 0)
-            return conf_fail(err, &place, NULL, NULL, NULL, "%s", strerror(errno));
-        memcpy(conf->file, path, strlen(path) + 1);
-    }
-    if (value_is_path(conf->log_file)) {
-        if (path_make_absolute(path, sizeof path, conf->log_file) != 0)
-            return conf_fail(err, &place, "log", "file", NULL, "%s", strerror(errno));
-        memcpy(conf->log_file, path, strlen(path) + 1);
-    }
-    if (strcmp(conf->cluster_password_file, "-") != 0) {
-        if (path_make_absolute(path, sizeof path, conf->cluster_password_file) != 0)
-            return conf_fail(err, &place, "cluster", "password_file", NULL, "%s", strerror(errno));
-        memcpy(conf->cluster_password_file, path, strlen(path) + 1);
-    }
-    if (list_make_absolute(list, sizeof list, conf->listen) != 0)
-        return conf_fail(err, &place, "server", "listen", NULL, "%s", strerror(errno));
-    if (mario_listen_check(list, why, sizeof why) != 0)
-        return conf_fail(err, &place, "server", "listen", NULL, "%s", why);
-    memcpy(conf->listen, list, strlen(list) + 1);
-    return 0;
+    if (file_make_absolute(conf->file, sizeof conf->file, NULL, NULL, err) != 0)
+        return -1;
+    if (value_is_path(conf->log_file) &&
+        file_make_absolute(conf->log_file, sizeof conf->log_file, "log", "file", err) != 0)
+        return -1;
+    if (file_make_absolute(conf->cluster_password_file, sizeof conf->cluster_password_file, "cluster",
+                           "password_file", err) != 0 ||
+        file_make_absolute(conf->admin_token_file, sizeof conf->admin_token_file, "admin", "token_file",
+                           err) != 0)
+        return -1;
+    if (strcmp(conf->admin_listen, "-") != 0 &&
+        addresses_make_absolute(conf->admin_listen, sizeof conf->admin_listen, "admin", err) != 0)
+        return -1;
+    return addresses_make_absolute(conf->listen, sizeof conf->listen, "server", err);
 }

@@ -24,6 +24,7 @@
 #define CONF_ROWS_MAX     80u   /* rows the table may have */
 #define CONF_LEVELS_SIZE  128u  /* bytes of log.level, NUL included */
 #define CONF_LISTEN_SIZE  8192u /* bytes of a whole listen list, NUL included */
+#define CONF_HOSTS_SIZE   1024u /* bytes of admin.hosts, NUL included */
 #define CONF_USER_SIZE    65u
 #define CONF_SERVERS_SIZE 1024u /* bytes of a list of engines, NUL included */
 
@@ -37,11 +38,14 @@ struct maritcp_conf {
     uint32 collect_interval;          /* seconds */
     enum mario_bind login_policy;
     struct mario_cluster_options cluster;
-    uint32 cluster_bus;              /* 0: none; as cluster.bus */
-    char listen[CONF_LISTEN_SIZE];   /* as server.listen */
-    char log_file[PATH_MAX];         /* as log.target; also server.death_log */
-    char user[CONF_USER_SIZE];       /* as server.user */
-    char unix_group[CONF_USER_SIZE]; /* as server.unix_group */
+    uint32 cluster_bus;                  /* 0: none; as cluster.bus */
+    char listen[CONF_LISTEN_SIZE];       /* as server.listen */
+    char log_file[PATH_MAX];             /* as log.target; also server.death_log */
+    char user[CONF_USER_SIZE];           /* as server.user */
+    char unix_group[CONF_USER_SIZE];     /* as server.unix_group */
+    char admin_listen[CONF_LISTEN_SIZE]; /* as in server, like the next two */
+    char admin_hosts[CONF_HOSTS_SIZE];
+    char admin_token_file[PATH_MAX];
     char cluster_redis[CONF_SERVERS_SIZE], cluster_nats[CONF_SERVERS_SIZE]; /* as in cluster */
     char cluster_prefix[MARIO_CLUSTER_PREFIX_MAX + 1], cluster_node[MARIO_CLUSTER_NODE_MAX + 1];
     char cluster_password_file[PATH_MAX];

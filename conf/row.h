@@ -25,6 +25,9 @@ enum row_type {
     ROW_SERVERS, /* char[max + 1], a list of engines that mario_cluster_check() accepts */
     ROW_NAME,    /* char[max + 1], a name that it accepts */
     ROW_SECRET,  /* char[PATH_MAX], a password file that it accepts */
+    ROW_DOORS,   /* char[CONF_LISTEN_SIZE], like ROW_LISTEN, or - */
+    ROW_HOSTS,   /* char[max + 1], hosts that mario_admin_check() accepts */
+    ROW_TOKEN,   /* char[PATH_MAX], a token file that it accepts */
     ROW_PORT     /* no place of its own: sets the listen list to 0.0.0.0:port */
 };
 
@@ -59,7 +62,7 @@ uint32 row_index(const struct row *row);
 /* Whether it is a list that may go on in the next line. */
 static inline bool row_is_list(const struct row *row)
 {
-    return row->type == ROW_LISTEN || row->type == ROW_SERVERS;
+    return row->type == ROW_LISTEN || row->type == ROW_DOORS || row->type == ROW_SERVERS;
 }
 /* The row that holds the listen list. */
 const struct row *row_listen(void);

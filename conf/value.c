@@ -102,7 +102,7 @@ static const char *value_string(const struct row *row, const char *text)
         return "is not plain UTF-8 text";
     if (strchr(text, ';') != NULL)
         return "has a ';', which starts a comment";
-    if (row->type == ROW_LISTEN)
+    if (row->type == ROW_LISTEN || row->type == ROW_DOORS)
         return strlen(text) >= CONF_LISTEN_SIZE ? "is too long a list" : NULL;
     if (row->type == ROW_LEVELS || row->type == ROW_SERVERS)
         return strlen(text) > row->max ? "is too long a list" : NULL;
@@ -119,7 +119,8 @@ static bool value_is_text(const struct row *row)
 {
     return row->type == ROW_STRING || row->type == ROW_LISTEN || row->type == ROW_LEVELS ||
            row->type == ROW_TARGET || row->type == ROW_USER || row->type == ROW_GROUP ||
-           row->type == ROW_SERVERS || row->type == ROW_NAME || row->type == ROW_SECRET;
+           row->type == ROW_SERVERS || row->type == ROW_NAME || row->type == ROW_SECRET ||
+           row->type == ROW_DOORS || row->type == ROW_HOSTS || row->type == ROW_TOKEN;
 }
 
 /* The same of the cluster's texts, each by itself. */
@@ -148,6 +149,20 @@ static sint32 value_ask_cluster(const struct row *row, const char *text, char wh
     return -1;
 }
 
+/* The same of what operators come by. */
+static sint32 value_ask_admin(const struct row *row, const char *text, char why[WHY_SIZE])
+{
+    struct mario_options o;
+    mario_options_init(&o);
+    if (row->type == ROW_DOORS)
+        o.admin_listen = text;
+    else if (row->type == ROW_HOSTS)
+        o.admin_hosts = text;
+    else
+        o.admin_token_file = text;
+    return mario_admin_check(&o, why, WHY_SIZE);
+}
+
 /* What the library has to say about a text: 0, or -1 with what is wrong in why. */
 static sint32 value_ask_library(const struct row *row, const char *text, bool again, char why[WHY_SIZE])
 {
@@ -167,6 +182,11 @@ static sint32 value_ask_library(const struct row *row, const char *text, bool ag
     case ROW_SERVERS:
     case ROW_NAME:
         return value_ask_cluster(row, text, why);
+    case ROW_TOKEN:
+        return again ? 0 : value_ask_admin(row, text, why);
+    case ROW_DOORS:
+    case ROW_HOSTS:
+        return value_ask_admin(row, text, why);
     default:
         return 0;
     }
@@ -242,6 +262,9 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     case ROW_SERVERS:
     case ROW_NAME:
     case ROW_SECRET:
+    case ROW_DOORS:
+    case ROW_HOSTS:
+    case ROW_TOKEN:
     case ROW_PORT:
         snprintf(out, size, "%s", (const char *) conf + row->at);
         break;
@@ -292,6 +315,13 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
     case ROW_NAME:
         snprintf(out, RANGE_SIZE, "%u .. %u letters, digits, '-', '_', '.'", row->min, row->max);
         break;
+    case ROW_DOORS:
+        snprintf(out, RANGE_SIZE, "unix:/path, addr:port, [v6]:port, separated by commas, or -");
+        break;
+    case ROW_HOSTS:
+        snprintf(out, RANGE_SIZE, "names, addresses, [v6], separated by commas, up to 16");
+        break;
+    case ROW_TOKEN:
     case ROW_SECRET:
         snprintf(out, RANGE_SIZE, "the path of a file that nobody else may read, or -");
         break;

@@ -127,11 +127,22 @@ struct mario_options {
     enum mario_timing stats_timing; /* of which calls the time is taken; reload changes it */
     uint32 slow_ms;   /* milliseconds from which on a call is noted as slow; 0 = none is; reload changes it */
     uint32 slow_keep; /* how many of these are kept, 1 .. MARIO_SLOW_KEEP_MAX; reload changes it */
+    /* Where operators ask and change things (mario_admin.h), as `listen`: HTTP, and on unix sockets, whose files are for
+     * their owner alone, lines too. NULL or "-": nowhere. */
+    const char *admin_listen;
+    const char *admin_hosts; /* comma list of names by which browsers may call it, without ports */
+    /* A file whose first line, 16 .. 256 bytes, changes over TCP have to bring; read as `user`, and not for others to
+     * read. NULL or "-": no such changes. */
+    const char *admin_token_file;
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
  * entry and what is wrong with it; size 0: no line. Any thread. */
 sint32 mario_listen_check(const char *list, char *why, uint32 size);
+
+/* Check admin_listen, admin_hosts and admin_token_file; the file is read. 0, or -1 with one line in why[0 .. size-1]. Any
+ * thread. */
+sint32 mario_admin_check(const struct mario_options *o, char *why, uint32 size);
 
 /* Check a group's name or number. NULL, "" and "-" are good. 0, or -1 with one line in why[0 .. size-1]. Asks the name
  * service; before threads start. */

@@ -11,8 +11,11 @@
 
 #include "mario/admin/answer.h"
 #include "mario/admin/ask.h"
+#include "mario/admin/basics.h"
 #include "mario/admin/conns.h"
+#include "mario/admin/doors.h"
 #include "mario/admin/running.h"
+#include "mario/admin/token.h"
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
 #include "mario/base/thread.h"
@@ -54,7 +57,15 @@ LOG_QUEUE *admin_log(void)
 
 bool admin_is_on(void)
 {
-    return the.base != NULL;
+    return doors_count() > 0;
+}
+
+uint32_t admin_descriptors(const struct mario_options *o)
+{
+    enum {
+        OWN = 6
+    }; /* epoll, doorbell, libevent's pair for signals, a client that is turned away, one to spare */
+    return doors_wanted(o) == 0 ? 0 : doors_wanted(o) + DOORS_CLIENTS + OWN;
 }
 
 /* ---- The thread ---- */
@@ -84,15 +95,22 @@ static void *admin_main(void *arg)
     (void) arg;
     crash_thread();
     mario_log_name(the.qlog, "admin");
+    doors_say(the.qlog);
     if (event_base_loop(the.base, 0) < 0)
         slog_err_t(the.qlog, "admin: the event loop failed: %s", strerror(errno));
     ask_teardown();
+    doors_end_clients();
     answers_close();
     atomic_store_explicit(&the.ended, true, memory_order_release);
     return NULL;
 }
 
 /* ---- Before and after it ---- */
+
+bool admin_open(const struct mario_options *o)
+{
+    return doors_open(o);
+}
 
 static bool let_ask(const struct admin_view *v)
 {
@@ -116,19 +134,22 @@ static bool make(void)
     the.bell_event = event_new(the.base, the.bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, NULL);
     the.look_event = event_new(the.base, -1, EV_PERSIST, on_look, NULL);
     return the.bell_event != NULL && the.look_event != NULL && event_add(the.bell_event, NULL) == 0 &&
-           event_add(the.look_event, &every) == 0 && ask_setup(the.base);
+           event_add(the.look_event, &every) == 0 && ask_setup(the.base) && doors_setup(the.base);
 }
 
-bool admin_setup(const struct admin_view *v)
+bool admin_setup(const struct admin_view *v, const struct mario_options *o)
 {
+    char why[256];
     the.view = *v;
     atomic_store(&the.stop, false);
     atomic_store(&the.ended, false);
-    if (!conns_regist())
+    if (!token_read(o->admin_token_file, why, sizeof why, true))
+        return complain("admin_token_file: %s", why);
+    if (!doors_check_token())
         return false;
     if (!doorbell_init(&the.bell) || !let_ask(v) || !make())
         return complain("cannot start the admin thread: %s", strerror(errno));
-    return true;
+    return basics_regist() && conns_regist();
 }
 
 bool admin_start(void)
@@ -156,6 +177,7 @@ bool admin_stop(void)
 
 void admin_teardown(void)
 {
+    doors_close();
     ask_teardown();
     if (the.bell_event != NULL)
         event_free(the.bell_event);
@@ -167,6 +189,7 @@ void admin_teardown(void)
     doorbell_fini(&the.bell);
     if (the.view.master != NULL)
         questions_fini(the.view.master);
+    token_forget();
     the.bell_event = the.look_event = NULL;
     the.base = NULL;
     the.view = (struct admin_view){0};

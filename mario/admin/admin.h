@@ -29,7 +29,7 @@ struct admin_listener {
 /* What the admin thread, and commands on it, see. Constant while the thread runs; what it points to outlives it. */
 struct admin_view {
     SERVER *server;
-    bool (*is_ready)(const SERVER *s); /* whether balancers are to send it more */
+    bool (*is_ready)(const void *who); /* of master_who: whether balancers are to send it more */
     struct worker *workers;
     uint32_t workernum;
     uint32_t connnum;                  /* a worker */
@@ -47,10 +47,15 @@ struct admin_view {
 
 /* ---- The thread that makes and runs the server ---- */
 
+/* Open what o->admin_listen names, as who starts the server: before the user changes. True, and nothing, if it names
+ * nothing. False after a line on standard error. */
+__attribute__((warn_unused_result)) bool admin_open(const struct mario_options *o);
 /* As server.user: read the token, make the thread's base, and the rings by which workers are asked. */
-__attribute__((warn_unused_result)) bool admin_setup(const struct admin_view *v);
-/* Whether there is one. */
+__attribute__((warn_unused_result)) bool admin_setup(const struct admin_view *v,
+                                                     const struct mario_options *o);
+/* Whether there is one, after admin_open(); descriptors that it needs beside. */
 bool admin_is_on(void);
+uint32_t admin_descriptors(const struct mario_options *o);
 __attribute__((warn_unused_result)) bool admin_start(void);
 /* End the thread; workers have ended. False after a line if it hangs in a command: nothing of it may be freed. */
 __attribute__((warn_unused_result)) bool admin_stop(void);

@@ -105,6 +105,12 @@
     ROW(push_victims, COUNTER, "push_victims_total", "Times a connection gave way because of push.memory.")  \
     ROW(unacked, COUNTER, "push_unacked_bytes_total",                                                        \
         "Bytes that those pushed to had not acknowledged at their end.")                                     \
+    ROW(admin_requests, COUNTER, "admin_requests_total", "Commands and pages that operators asked for.")     \
+    ROW(admin_refused, COUNTER, "admin_refused_total",                                                       \
+        "What came at the admin's addresses and was refused.")                                               \
+    ROW(admin_denied, COUNTER, "admin_denied_total", "Changes over TCP without the token.")                  \
+    ROW(admin_dropped, COUNTER, "admin_dropped_total",                                                       \
+        "Clients at the admin's addresses that had to go: too slow, or too many.")                           \
     ROW(cluster_published, COUNTER, "cluster_published_total",                                               \
         "Messages that the bus to other nodes has taken.")                                                   \
     ROW(cluster_received, COUNTER, "cluster_received_total", "Messages of other nodes that came by it.")     \

@@ -247,6 +247,17 @@ bool listen_keepalive(int fd, int family, uint32_t seconds)
                    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count) == 0);
 }
 
+bool listen_backlog(int fd, uint32_t *waiting, uint32_t *most)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return false;
+    *waiting = info.tcpi_unacked; /* of a socket that listens these two mean that */
+    *most = info.tcpi_sacked;
+    return true;
+}
+
 static void learn_port(struct listen_address *a, int fd)
 {
     uint16_t before = listen_port(a);

@@ -45,6 +45,10 @@ int listen_open(struct listen_address *a, const struct listen_options *o);
  * up after at most as long again; 0: never. Nothing to do for a unix socket. False with errno. */
 bool listen_keepalive(int fd, int family, uint32_t seconds);
 
+/* How many connections wait to be accepted, and how many may. False if the kernel does not say: of a unix socket. Any
+ * thread. */
+bool listen_backlog(int fd, uint32_t *waiting, uint32_t *most);
+
 /* How to mend an error of listen_open(), to be put behind it; "" for the rarer ones. Leaves
  * errno alone. */
 const char *listen_hint(const struct listen_address *a, int err);

@@ -24,7 +24,6 @@
 
 enum {
     RETRY_MS = 1,      /* between two steps of a stop */
-    BELL_ASK_BIT = 63, /* of the master's bell; harmlessly shared with worker 63 */
     GIVE_UP_MS = 1000, /* once all is to end: without any progress */
     MORE_MS = 5000     /* beyond drain_timeout: whatever the progress */
 };
@@ -181,6 +180,8 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     master_take_settings(m);
     publish_settled(m->settings);
     set_timers(m);
+    if (questions_pass(&m->questions, m))
+        doorbell_ring(&m->bell, MASTER_BELL_ASK);
     look_at_signals(m);
     look_at_stop_requests(m);
     notify_speak();
@@ -202,7 +203,7 @@ void master_stop(struct master *m)
 
 void master_wake(struct master *m)
 {
-    doorbell_ring(&m->bell, BELL_ASK_BIT);
+    doorbell_ring(&m->bell, MASTER_BELL_ASK);
 }
 
 void master_take_settings(struct master *m)
@@ -238,7 +239,7 @@ static void on_signal(int sig)
             atomic_fetch_add_explicit(&signals_came[i], 1, memory_order_release);
     }
     if (bell != NULL)
-        doorbell_ring(bell, BELL_ASK_BIT);
+        doorbell_ring(bell, MASTER_BELL_ASK);
     errno = saved;
 }
 

@@ -16,6 +16,9 @@
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
 
+/* Of its bell: shared with worker 63, harmlessly, for all that is no worker. */
+enum { MASTER_BELL_ASK = 63 };
+
 enum { MASTER_SIGNALS = 5, MASTER_TIMERS = 8 };
 
 enum master_stage {
@@ -46,6 +49,8 @@ struct master {
     uint32_t drain_timeout;            /* seconds */
     const struct activity *activities; /* [ACTIVITIES], see activity.h */
     uint32_t offload_threads;          /* of the pool; 0 = there is none */
+
+    struct questions questions; /* of the admin thread */
 
     struct acceptor acceptor;
     struct watchdog watchdog; /* over the workers */

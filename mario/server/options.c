@@ -40,7 +40,8 @@ void mario_options_init(struct mario_options *o)
                                 .push_uring = MARIO_URING_OFF,
                                 .stats_timing = MARIO_TIMING_SAMPLED,
                                 .slow_ms = 10,
-                                .slow_keep = 256};
+                                .slow_keep = 256,
+                                .admin_hosts = "localhost,127.0.0.1,[::1]"};
 }
 
 void options_init_old(struct mario_options *o)

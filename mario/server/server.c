@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "mario/admin/admin.h"
 #include "mario/base/clock.h"
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
@@ -32,6 +33,7 @@
 #include "mario/process/supervise.h"
 #include "mario/push/push.h"
 #include "mario/push/route.h"
+#include "mario/server/commands.h"
 #include "mario/server/dump.h"
 #include "mario/server/master.h"
 #include "mario/server/options.h"
@@ -116,7 +118,7 @@ static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 {
     uint64_t besides =
         limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
-        FDS_TRIM + FDS_SPARE +
+        FDS_TRIM + FDS_SPARE + admin_descriptors(o) +
         (uint64_t) s->workernum * (FDS_A_WORKER + (o->push_uring == MARIO_URING_AUTO ? 1u : 0u));
     if (!fit_limits(s, o, besides))
         return false;
@@ -207,6 +209,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o, const struct 
     struct worker_options w = {.connnum = s->connnum,
                                .prefault = o->prefault != 0,
                                .has_ipv6 = has_ipv6(s),
+                               .has_admin = admin_is_on(),
                                .service = &s->service,
                                .set = set,
                                .master_bell = &s->master.bell};
@@ -246,6 +249,7 @@ static void take_down(SERVER *s)
     push_close(s->workers_made);
     keep_shared_counters(s);
     mario_log_flush(LAST_LINES_MS);
+    admin_teardown();
     master_teardown(&s->master);
     offload_destroy(&s->pool);
     for (uint32_t i = 0; i < s->workers_made; i++)
@@ -296,7 +300,7 @@ static bool make(SERVER *s, const struct mario_options *o)
     if (!parse_listeners(s, o->listen))
         return false;
     settle(s, o);
-    if (!settle_descriptors(s, o) || !open_listeners(s, o) || !drop(o))
+    if (!settle_descriptors(s, o) || !open_listeners(s, o) || !admin_open(o) || !drop(o))
         return false;
     if (!timing_begin() || !make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));
@@ -310,7 +314,7 @@ static bool make(SERVER *s, const struct mario_options *o)
     if (!master_setup(&s->master))
         return complain("cannot start the master: %s", strerror(errno));
     live_apply(&s->master, &live->master);
-    return true;
+    return !admin_is_on() || commands_setup(s, &s->master, o);
 }
 
 SERVER *mario_init_server(const struct mario_options *o)
@@ -472,7 +476,8 @@ void *start_server(void *server)
     push_open(s->bells, s->workernum, s->service.push_ring);
     master_take_settings(&s->master);
     bool ok = (timing_open() || complain("cannot start: %s", strerror(errno))) && start_trimmer() &&
-              start_pool(s) && route_start() && start_workers(s);
+              start_pool(s) && route_start() && start_workers(s) &&
+              (!admin_is_on() || admin_start());
     if (ok) {
         log_start(s);
         mario_daemon_ready();
@@ -495,6 +500,8 @@ void *start_server(void *server)
         return lose(s);
     }
     join_workers(s);
+    if (!admin_stop())
+        return lose(s);
     if (s->pool != NULL)
         offload_stop(s->pool);
     route_end();
