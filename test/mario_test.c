@@ -167,15 +167,15 @@ static int read_option(int opt, const char *arg, struct options *o)
     int rc = 0;
     switch (opt) {
     case 'n':
-        rc = args_number("-n", arg, 1, 1000000, &n);
+        rc = args_whole("-n", arg, 1, 1000000, &n);
         o->connections = (uint32_t) n;
         return rc;
     case 'l':
-        rc = args_number("-l", arg, 1, 1000000000, &n);
+        rc = args_whole("-l", arg, 1, 1000000000, &n);
         o->logins = (uint32_t) n;
         return rc;
     case 'u':
-        rc = args_number("-u", arg, 0, 65535, &n);
+        rc = args_whole("-u", arg, 0, 65535, &n);
         o->uid = (uint16_t) n;
         return rc;
     case 'x':

@@ -58,7 +58,7 @@ int talk_add(struct talk *t, enum talk_kind kind, const char *name, const char *
     *s = (struct talk_step){.kind = kind, .text = colon != NULL ? colon + 1 : ""};
     snprintf(number, sizeof number, "%.*s", (int) (len < sizeof number ? len : sizeof number - 1), arg);
     bool uid = k->number_len == sizeof(uint16_t);
-    if (args_number(name, number, uid ? 0 : 1, uid ? UINT16_MAX : UINT64_MAX, &s->number) != 0)
+    if (args_whole(name, number, uid ? 0 : 1, uid ? UINT16_MAX : UINT64_MAX, &s->number) != 0)
         return -1;
     if (strlen(s->text) > SAY_MAX)
         return args_complain("%s: the text is longer than %u bytes", name, SAY_MAX), -1;

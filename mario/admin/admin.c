@@ -76,7 +76,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     (void) what;
     (void) arg;
     doorbell_answer(&the.bell);
-    ask_look();
+    asks_look();
     answers_collect();
     if (atomic_load_explicit(&the.stop, memory_order_acquire))
         event_base_loopbreak(the.base);
@@ -98,7 +98,7 @@ static void *admin_main(void *arg)
     doors_say(the.qlog);
     if (event_base_loop(the.base, 0) < 0)
         slog_err_t(the.qlog, "admin: the event loop failed: %s", strerror(errno));
-    ask_teardown();
+    asks_teardown();
     doors_end_clients();
     answers_close();
     atomic_store_explicit(&the.ended, true, memory_order_release);
@@ -134,7 +134,7 @@ static bool make(void)
     the.bell_event = event_new(the.base, the.bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, NULL);
     the.look_event = event_new(the.base, -1, EV_PERSIST, on_look, NULL);
     return the.bell_event != NULL && the.look_event != NULL && event_add(the.bell_event, NULL) == 0 &&
-           event_add(the.look_event, &every) == 0 && ask_setup(the.base) && doors_setup(the.base);
+           event_add(the.look_event, &every) == 0 && asks_setup(the.base) && doors_setup(the.base);
 }
 
 bool admin_setup(const struct admin_view *v, const struct mario_options *o)
@@ -178,7 +178,7 @@ bool admin_stop(void)
 void admin_teardown(void)
 {
     doors_close();
-    ask_teardown();
+    asks_teardown();
     if (the.bell_event != NULL)
         event_free(the.bell_event);
     if (the.look_event != NULL)

@@ -81,7 +81,7 @@ static void set_timer(void)
 }
 
 /* done() may ask anew, which puts it in front: what is behind stays. */
-void ask_look(void)
+void asks_look(void)
 {
     uint64_t now = clock_ms();
     if (asks.looks)
@@ -109,7 +109,7 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     (void) fd;
     (void) what;
     (void) arg;
-    ask_look();
+    asks_look();
 }
 
 /* One that cannot be asked, since too many questions wait there already, is as one that does not answer in time; but
@@ -196,14 +196,14 @@ void ask_why(uint32_t worker, char *text, size_t size)
     snprintf(text, size, "no answer, %s%s", r.idle ? "" : "in ", r.idle ? "between functions" : what);
 }
 
-bool ask_setup(struct event_base *base)
+bool asks_setup(struct event_base *base)
 {
     asks.closed = false;
     asks.timer = evtimer_new(base, on_time, NULL);
     return asks.timer != NULL;
 }
 
-void ask_teardown(void)
+void asks_teardown(void)
 {
     asks.closed = true;
     for (struct asked *q = asks.all; q != NULL; q = q->next) {

@@ -52,10 +52,10 @@ void ask_why(uint32_t worker, char *text, size_t size);
 /* ---- The admin thread's loop ---- */
 
 struct event_base;
-__attribute__((warn_unused_result)) bool ask_setup(struct event_base *base);
+__attribute__((warn_unused_result)) bool asks_setup(struct event_base *base);
 /* The bell was rung: see who has answered. */
-void ask_look(void);
+void asks_look(void);
 /* All threads that may answer have ended: done() of what is left, then nothing is asked any more. */
-void ask_teardown(void);
+void asks_teardown(void);
 
 #endif

@@ -30,7 +30,7 @@ int args_complain(const char *fmt, ...)
     return 2;
 }
 
-int args_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value)
+int args_whole(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
     char *end;
     int base = strncasecmp(text, "0x", 2) == 0 ? 16 : 10;

@@ -19,7 +19,7 @@ int args_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Read text as a whole number min .. max, decimal or with 0x. 0, or -1 after a complaint that names the
  * option. */
-int args_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value);
+int args_whole(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *value);
 
 /* Read text as hexadecimal, 0x may be missing, at most 32 bits. As above. */
 int args_hex32(const char *option, const char *text, uint32_t *value);

@@ -146,7 +146,7 @@ static int read_mode(const char *text, struct load_options *o)
 static int read_size(const char *text, struct raw *r)
 {
     r->sized = true;
-    return args_number("-s", text, 0, EXCHANGE_DATA_MAX, &r->size);
+    return args_whole("-s", text, 0, EXCHANGE_DATA_MAX, &r->size);
 }
 
 /* An option of mode hold; 0, or -1 after a complaint. */
@@ -157,7 +157,7 @@ static int read_hold_option(int opt, const char *arg, struct load_options *o, st
     r->hold_option = name;
     if (opt == OPT_HEARTBEAT)
         return args_seconds(name, arg, 0.001, DAY_S, &o->heartbeat_s);
-    if (args_number(name, arg, 0, opt >= OPT_SLOW ? 100000 : 100000000, &n) != 0)
+    if (args_whole(name, arg, 0, opt >= OPT_SLOW ? 100000 : 100000000, &n) != 0)
         return -1;
     if (opt == OPT_RAMP)
         o->ramp = (double) n;
@@ -178,7 +178,7 @@ static int read_push_option(int opt, const char *arg, struct load_options *o, st
     r->push_option = name;
     if (opt == OPT_RECONNECT)
         return o->reconnect = true, 0;
-    if (args_number(name, arg, 1, opt == OPT_PUBLISHERS ? 10000 : 1000000, &n) != 0)
+    if (args_whole(name, arg, 1, opt == OPT_PUBLISHERS ? 10000 : 1000000, &n) != 0)
         return -1;
     *(opt == OPT_PUBLISHERS ? &o->publishers : opt == OPT_GROUPS ? &o->groups : &o->joins) = (uint32_t) n;
     return 0;
@@ -189,9 +189,9 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
 {
     switch (opt) {
     case 'c':
-        return args_number("-c", arg, 0, CONNECTIONS_MAX, &r->connections);
+        return args_whole("-c", arg, 0, CONNECTIONS_MAX, &r->connections);
     case 'p':
-        return args_number("-p", arg, 1, 65536, &r->inflight);
+        return args_whole("-p", arg, 1, 65536, &r->inflight);
     case 's':
         return read_size(arg, r);
     case 'a':
@@ -205,19 +205,19 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
     case 'm':
         return read_mode(arg, o);
     case 'r':
-        return args_number("-r", arg, 1, 100000000, &r->rate);
+        return args_whole("-r", arg, 1, 100000000, &r->rate);
     case 'i':
-        return args_number("-i", arg, 0, CONNECTIONS_MAX, &r->idle);
+        return args_whole("-i", arg, 0, CONNECTIONS_MAX, &r->idle);
     case 'T':
-        return args_number("-T", arg, 1, 256, &r->threads);
+        return args_whole("-T", arg, 1, 256, &r->threads);
     case 'x':
         return args_hex32("-x", arg, &r->stx);
     case 'u':
-        return args_number("-u", arg, 0, 65535, &r->uid);
+        return args_whole("-u", arg, 0, 65535, &r->uid);
     case 'D':
         return args_seconds("-D", arg, 0.001, DAY_S, &o->timeout_s);
     case 'P':
-        return args_number("-P", arg, 1, INT32_MAX, &r->pid);
+        return args_whole("-P", arg, 1, INT32_MAX, &r->pid);
     case 'j':
         return o->json = arg, 0;
     case OPT_HISTOGRAM:
@@ -253,7 +253,7 @@ static int make_exchange(struct load_options *o, const struct raw *r)
         id = CMD_FUNCTION_SAY_HELLO;
     else if (strcmp(o->akg_name, "echo") == 0)
         id = CMD_FUNCTION_ECHO;
-    else if (args_number("-a", o->akg_name, 0, 0xffff, &id) != 0)
+    else if (args_whole("-a", o->akg_name, 0, 0xffff, &id) != 0)
         return -1;
     o->login = exchange_login(r->stx, (uint16_t) r->uid);
     o->join = exchange_group(r->stx, CMD_FUNCTION_JOIN, real_ns()); /* no other run's */

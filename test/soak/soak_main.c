@@ -205,9 +205,9 @@ static int read_args(int argc, char **argv)
         wanted.seed = mono_ns();
     wanted.seed %= 1000000;
     for (int opt; (opt = getopt(argc, argv, "m:s:k:o:")) != -1;) {
-        if (opt == 'm' && args_number("-m", optarg, 1, 7 * 24 * 60, &wanted.minutes) != 0)
+        if (opt == 'm' && args_whole("-m", optarg, 1, 7 * 24 * 60, &wanted.minutes) != 0)
             return 2;
-        if (opt == 's' && args_number("-s", optarg, 0, UINT64_MAX, &wanted.seed) != 0)
+        if (opt == 's' && args_whole("-s", optarg, 0, UINT64_MAX, &wanted.seed) != 0)
             return 2;
         if (opt == 'k')
             wanted.kind = optarg;

@@ -529,9 +529,9 @@ START_TEST(args_numbers)
     uint64_t n;
     uint32_t x;
     double s;
-    ck_assert_int_eq(args_number("-n", "100", 1, 100, &n), 0);
+    ck_assert_int_eq(args_whole("-n", "100", 1, 100, &n), 0);
     ck_assert_uint_eq(n, 100);
-    ck_assert_int_eq(args_number("-n", "0x6101", 0, 65535, &n), 0);
+    ck_assert_int_eq(args_whole("-n", "0x6101", 0, 65535, &n), 0);
     ck_assert_uint_eq(n, 0x6101);
     ck_assert_int_eq(args_hex32("-x", "8eb69af7", &x), 0);
     ck_assert_int_eq(args_hex32("-x", "0x8eb69af7", &x), 0);
@@ -543,7 +543,7 @@ START_TEST(args_numbers)
     int taken = args_hex32("-x", "123456789", &x) + args_seconds("-t", "1e9", 0, 10, &s);
     taken += args_seconds("-t", "nan", 0, 10, &s) + args_seconds("-t", ".", 0, 10, &s);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        taken += args_number("-n", bad[i], 0, 100, &n);
+        taken += args_whole("-n", bad[i], 0, 100, &n);
     ck_assert_int_ge(dup2(said, STDERR_FILENO), 0);
     close(said);
     close(nowhere);
