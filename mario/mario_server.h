@@ -46,6 +46,12 @@ enum mario_uring {
     MARIO_URING_AUTO /* many sends in one call of the kernel's io_uring, where the build has it and the kernel allows */
 };
 
+/* What a connection that sends more than limit_packets or limit_bytes gets. */
+enum mario_limit {
+    MARIO_LIMIT_PAUSE, /* it is not read until it may send again */
+    MARIO_LIMIT_CLOSE  /* it is closed (limit) */
+};
+
 /* The ranges that mario_init_server() accepts; conf/ shows the same numbers to operators. */
 #define MARIO_WORKERNUM_MAX       256u
 #define MARIO_CONNNUM_MAX         16777215u
@@ -72,6 +78,10 @@ enum mario_uring {
 #define MARIO_PUSH_LOWAT_MAX      1073741824u
 #define MARIO_PUSH_RING_MIN       16u
 #define MARIO_PUSH_RING_MAX       65536u
+#define MARIO_ADMIT_RATE_MAX      1000000u
+#define MARIO_ADMIT_BAN_AFTER_MAX 65535u
+#define MARIO_ADMIT_TABLE_MIN     1024u
+#define MARIO_ADMIT_TABLE_MAX     67108864u
 
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. Where no other range is
  * said, seconds go up to MARIO_TIMEOUT_MAX, exact to about 0.1, milliseconds up to MARIO_WATCH_MAX, bytes of output are
@@ -134,6 +144,27 @@ struct mario_options {
     /* A file whose first line, 16 .. 256 bytes, changes over TCP have to bring; read as `user`, and not for others to
      * read. NULL or "-": no such changes. */
     const char *admin_token_file;
+    uint32 admit_rate; /* connections accepted a second in all, .. MARIO_ADMIT_RATE_MAX: the rest waits in the
+                                  * backlog. Here and below 0 = any number; unix sockets are exempt */
+    uint32 admit_ip_conns;  /* connections that an address may have */
+    uint32 admit_ip_rate;   /* new ones a second from an address, .. MARIO_ADMIT_RATE_MAX */
+    uint32 admit_net_conns; /* the same for the network around it */
+    uint32 admit_net_rate;
+    uint32 admit_v4_net;  /* bits of an IPv4 address that are its network, 1 .. 32 */
+    uint32 admit_v6_host; /* bits of an IPv6 address that are one client, 1 .. 64 */
+    uint32 admit_v6_net;  /* bits of it that are its network, 1 .. admit_v6_host */
+    const char
+        *admit_allow_file; /* a file of networks, one a line, that none of this is for; NULL or "-": none */
+    const char *admit_deny_file; /* a file of networks that nobody is let in from; NULL or "-": none */
+    uint32
+        admit_ban_after; /* refusals of an address within a minute, .. MARIO_ADMIT_BAN_AFTER_MAX, until it is banned */
+    uint32 admit_ban_seconds; /* for so long, 1 .. MARIO_TIMEOUT_MAX */
+    uint32
+        admit_table; /* addresses and networks that are known at a time, a power of two, MARIO_ADMIT_TABLE_MIN ..
+                         * MARIO_ADMIT_TABLE_MAX; 32 bytes each */
+    uint32 admit_first_packet;         /* seconds from accept to a whole packet */
+    uint32 limit_packets, limit_bytes; /* that a connection may send a second; 0 = any number */
+    enum mario_limit limit_action;     /* what it gets that sends more */
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
@@ -151,6 +182,10 @@ sint32 mario_group_check(const char *group, char *why, uint32 size);
 /* Check the user of the options without becoming it: names or numbers, not root. NULL, "" and "-" are good.
  * 0, or -1 with one line in why[0 .. size-1]. It may ask a name service. Before threads start. */
 sint32 mario_user_check(const char *user, char *why, uint32 size);
+
+/* Read the files of admit_allow_file and admit_deny_file. 0, or -1 with one line in why[0 .. size-1] that names file
+ * and line. Any thread that may wait for a disk. */
+sint32 mario_admit_check(const struct mario_options *o, char *why, uint32 size);
 
 /* Fill *o with the defaults: those of the keys of maritcp(8), but push_groups, which is 0. Any thread. */
 void mario_options_init(struct mario_options *o);
@@ -200,13 +235,14 @@ void *start_server(void *server);
  * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
-/* Use these options from now on, of them: when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of new
- * connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format, push_queue, push_bytes,
- * push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing, slow_ms, slow_keep; the
- * others are checked, but need a new server. All connections keep to them soon, each worker from its next pass on; none
- * is closed for it, but those that are over a limit now. What waits longer than a timeout that has become shorter is
- * over it. o and its texts are copied. Any thread, from init on; of several at the same time the last one counts. 0, or
- * -1 after one clear line on standard error; nothing is changed then. */
+/* Use these options from now on, of them: when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of
+ * new connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format, push_queue,
+ * push_bytes, push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing, slow_ms,
+ * slow_keep, admit_* but its table, limit_*; the others are checked, but need a new server. All connections keep to
+ * them soon, each worker from its next pass on; none is closed for it, but those that are over a limit now. What
+ * waits longer than a timeout that has become shorter is over it. o and its texts are copied. Any thread, from init
+ * on; of several at the same time the last one counts. 0, or -1 after one clear line on standard error; nothing is
+ * changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
 
 /* Say that there was something to reload, and that it was no good, before it came to mario_reload_server(): counted as

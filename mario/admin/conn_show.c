@@ -118,6 +118,8 @@ static const char *wait_name(const struct detail *d)
         return "one of its offloaded functions";
     case WAIT_LINE:
         return "its turn";
+    case WAIT_LIMIT:
+        return "its limits";
     }
     return NULL;
 }

@@ -35,16 +35,22 @@ struct spsc {
 
 /* ---- Before threads start, after they have ended ---- */
 
-/* Allocate `capacity` (a power of two) elements of `size` bytes. False without memory. */
-__attribute__((warn_unused_result)) static inline bool spsc_init(struct spsc *r, uint32_t capacity,
-                                                                 uint32_t size)
+/* `capacity` (a power of two) elements of `size` bytes lie in slots, which stay the caller's: no spsc_fini(). */
+static inline void spsc_init_at(struct spsc *r, void *slots, uint32_t capacity, uint32_t size)
 {
-    r->slots = calloc(capacity, size);
+    r->slots = slots;
     r->mask = capacity - 1;
     r->size = size;
     r->head_seen = r->tail_seen = 0;
     atomic_init(&r->tail, 0);
     atomic_init(&r->head, 0);
+}
+
+/* Allocate them. False without memory. */
+__attribute__((warn_unused_result)) static inline bool spsc_init(struct spsc *r, uint32_t capacity,
+                                                                 uint32_t size)
+{
+    spsc_init_at(r, calloc(capacity, size), capacity, size);
     return r->slots != NULL;
 }
 

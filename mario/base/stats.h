@@ -20,6 +20,21 @@
     ROW(refused_ring, COUNTER, "refused_total{reason=\"ring\"}",                                             \
         "Places, but every such worker's ring was full.")                                                    \
     ROW(refused_stop, COUNTER, "refused_total{reason=\"stop\"}", "The server was stopping.")                 \
+    ROW(refused_gate_ip_conns, COUNTER, "refused_total{reason=\"gate_ip_conns\"}",                           \
+        "Its address had admit.ip_conns connections.")                                                       \
+    ROW(refused_gate_ip_rate, COUNTER, "refused_total{reason=\"gate_ip_rate\"}",                             \
+        "Its address came more often than admit.ip_rate.")                                                   \
+    ROW(refused_gate_net_conns, COUNTER, "refused_total{reason=\"gate_net_conns\"}",                         \
+        "Its network had admit.net_conns connections.")                                                      \
+    ROW(refused_gate_net_rate, COUNTER, "refused_total{reason=\"gate_net_rate\"}",                           \
+        "Its network came more often than admit.net_rate.")                                                  \
+    ROW(refused_gate_deny, COUNTER, "refused_total{reason=\"gate_deny\"}", "It is in admit.deny_file.")      \
+    ROW(refused_gate_ban, COUNTER, "refused_total{reason=\"gate_ban\"}", "It is banned.")                    \
+    ROW(gate_overflow, COUNTER, "gate_overflow_total",                                                       \
+        "Connections let in and not counted: the table of addresses was full.")                              \
+    ROW(gate_bans, COUNTER, "gate_bans_total", "Addresses banned: admit.ban_after.")                         \
+    ROW(gate_counted, GAUGE, "gate_counted", "Connections that the table counts for addresses or networks.") \
+    ROW(accept_paced, COUNTER, "accept_paced_total", "Times the listeners rested because of admit.rate.")    \
     ROW(accept_emfile, COUNTER, "accept_errors_total{errno=\"EMFILE\"}", "Accept failed with this error.")   \
     ROW(accept_enfile, COUNTER, "accept_errors_total{errno=\"ENFILE\"}", "Accept failed with this error.")   \
     ROW(accept_enobufs, COUNTER, "accept_errors_total{errno=\"ENOBUFS\"}", "Accept failed with this error.") \
@@ -54,6 +69,8 @@
     ROW(function_slow, COUNTER, "function_slow_total", "Calls of functions that took slow.ms or longer.")    \
     ROW(output_pending, GAUGE, "output_pending_bytes",                                                       \
         "Bytes that wait for connections now, replies and messages.")                                        \
+    ROW(limit_paused, COUNTER, "limit_paused_total",                                                         \
+        "Times a connection was not read because of limit.packets, limit.bytes.")                            \
     ROW(output_paused, COUNTER, "output_paused_total",                                                       \
         "Times a connection was not read because of output.high.")                                           \
     ROW(writes_outside, COUNTER, "writes_outside_total",                                                     \

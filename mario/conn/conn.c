@@ -13,7 +13,9 @@
 #include "mario/base/mem.h"
 #include "mario/conn/delivery.h"
 #include "mario/conn/linger.h"
+#include "mario/conn/meter.h"
 #include "mario/conn/output.h"
+#include "mario/conn/passes.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
 #include "mario/net/descriptor.h"
@@ -116,6 +118,13 @@ static struct conn *take_slot(struct shard *s)
 
 /* ---- Beginning ---- */
 
+static void hold_pass(const struct shard *s, const struct conn *c, uint64_t pass)
+{
+    struct passes *p = atomic_load_explicit(&s->passes, memory_order_acquire);
+    if (p != NULL)
+        p->held[c->pub.ind] = pass;
+}
+
 struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_callback_fn on_event)
 {
     struct conn *c = take_slot(s);
@@ -140,6 +149,8 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->newcomer = c->pub.ind >= s->walk_at && c->pub.ind < s->walk_end;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
+    meter_begin(c);
+    hold_pass(s, c, a->pass);
     if (s->seen != NULL)
         s->seen[c->pub.ind] = (struct conn_seen){.opened = conn_seen_now()};
     stats_add(s->stats, STAT_opened, 1);
@@ -155,14 +166,18 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
 
 /* ---- Time ---- */
 
+static void earlier(uint32_t at, uint32_t *due, bool *any)
+{
+    if (!*any || (int32_t) (at - *due) < 0)
+        *due = at;
+    *any = true;
+}
+
 /* When `since` + `ticks` is over, in ticks; one more, since `since` may have been the end of its tick. */
 static void sooner(uint32_t since, uint32_t ticks, uint32_t *due, bool *any)
 {
-    uint32_t at = since + ticks + 1;
-    if (ticks != 0 && (!*any || (int32_t) (at - *due) < 0)) {
-        *due = at;
-        *any = true;
-    }
+    if (ticks != 0)
+        earlier(since + ticks + 1, due, any);
 }
 
 /* Ticks of write_timeout that apply: a connection that is only draining does not wait for ever. */
@@ -179,11 +194,20 @@ static uint32_t last_active(const struct conn *c)
     return c->outbox != NULL && (int32_t) (c->last_tx - c->last_rx) > 0 ? c->last_tx : c->last_rx;
 }
 
+/* Whether it is its own fault if no packet of it is whole. */
+static bool owes_packet(const struct conn *c)
+{
+    return conn_is_read(c) || (c->state == CONN_OPEN && c->wait == WAIT_LIMIT && !c->paused);
+}
+
 void conn_arm(struct conn *c)
 {
     struct shard *s = conn_shard(c);
     uint32_t due = 0;
     bool any = false;
+    uint32_t at;
+    if (owes_packet(c) && meter_due(c, &at))
+        earlier(at, &due, &any);
     if (conn_is_read(c)) {
         if (c->refs == 0) /* else it is not the peer who is slow */
             sooner(last_active(c), s->set->timeout, &due, &any);
@@ -192,6 +216,8 @@ void conn_arm(struct conn *c)
     }
     if (c->outbox != NULL)
         sooner(c->last_tx, write_ticks(c, s->set), &due, &any);
+    if (c->wait == WAIT_LIMIT)
+        earlier(s->tick + meter_wait(c), &due, &any);
     if (!any)
         wheel_clear(&s->wheel, c->pub.ind);
     else if (c->node.next == 0 || (int32_t) (due - c->node.due) < 0)
@@ -205,6 +231,8 @@ enum reason conn_overdue(const struct conn *c)
     uint32_t writing = write_ticks(c, set);
     if (c->outbox != NULL && writing != 0 && s->tick - c->last_tx > writing)
         return REASON_write_timeout;
+    if (owes_packet(c) && meter_is_late(c))
+        return REASON_first_packet;
     if (!conn_is_read(c))
         return REASON_NONE;
     if (c->carry_len > 0 && set->packet_timeout != 0 && s->tick - c->packet_since > set->packet_timeout)
@@ -309,6 +337,7 @@ bool conn_is_beyond_sending(enum reason r)
     case REASON_peer_dead:
     case REASON_idle_timeout:
     case REASON_packet_timeout:
+    case REASON_first_packet:
     case REASON_write_timeout:
     case REASON_output_limit:
     case REASON_no_memory:
@@ -536,7 +565,11 @@ void conn_pass(struct shard *s)
 {
     struct conn *c;
     while ((c = conn_line_pop(s, &s->closing)) != NULL) {
+        uint32_t slot = c->pub.ind;
         finish(c);
+        struct passes *p = atomic_load_explicit(&s->passes, memory_order_acquire);
+        if (p != NULL)
+            passes_give_back(p, slot);
         uint32_t released = atomic_load_explicit(&s->released, memory_order_relaxed);
         atomic_store_explicit(&s->released, released + 1, memory_order_release);
     }

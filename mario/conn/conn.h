@@ -25,7 +25,8 @@ enum conn_wait {
     WAIT_FUNCTION, /* its offloaded function is to return */
     WAIT_JOB,      /* in the offload queue's line, until a job is free */
     WAIT_OWN,      /* REFS_MAX functions run with it: until one returns */
-    WAIT_LINE      /* in the shard's line: its packets had their share of this pass */
+    WAIT_LINE,     /* in the shard's line: its packets had their share of this pass */
+    WAIT_LIMIT     /* it sent more than limit.packets or limit.bytes let it */
 };
 
 #define REFS_MAX 254u /* and one for its place in a line: that of the offload queue, or of the shard */
@@ -80,6 +81,7 @@ struct accepted_socket {
     int fd;
     uint8_t listener; /* index of the one it came in by, below LISTEN_MAX */
     struct peer peer;
+    uint64_t pass; /* what the master has counted it under, see passes.h; 0 = nothing */
 };
 
 /* What only some connections have beside their struct conn: shard.ext, if a listener needs it. */

@@ -54,15 +54,20 @@ struct settings {
     size_t output_max;       /* bytes */
     enum mario_slow
         push_slow; /* what becomes of a message without room, where mario_slow_policy() says nothing else */
-    uint32_t push_queue;  /* messages, 0 = any number */
-    uint32_t push_bytes;  /* bytes, 0 = any number */
-    uint32_t push_groups; /* that a connection may be in, 0 = any number */
-    uint32_t push_lowat;  /* bytes that the kernel may hold of what is not sent, 0 = its own number */
+    uint32_t push_queue;   /* messages, 0 = any number */
+    uint32_t push_bytes;   /* bytes, 0 = any number */
+    uint32_t push_groups;  /* that a connection may be in, 0 = any number */
+    uint32_t push_lowat;   /* bytes that the kernel may hold of what is not sent, 0 = its own number */
+    uint32_t first_packet; /* ticks from accept to a whole packet, 0 = any number */
+    uint32_t limit_packets, limit_bytes; /* a second and connection, 0 = any number */
+    bool limit_closes;                   /* who sends more is closed, else not read for a while */
 };
 
 struct conn;
 struct conn_ext;
 struct conn_seen;
+struct meter;
+struct passes;
 struct offload_queue;
 struct uring;
 struct push;
@@ -101,6 +106,9 @@ struct shard {
     struct conn *conns;         /* the pool: `count` of them */
     struct conn_ext *ext;       /* [count] what only some of them have; NULL if no listener needs it */
     struct conn_seen *seen;     /* [count] what operators are told; NULL unless they can ask */
+    _Atomic(struct passes *)
+        passes; /* master (w), once -> worker (r): see passes.h; NULL: nobody is counted */
+    _Atomic(struct meter *) meters; /* likewise, [count]: see meter.h; NULL: nothing is metered */
     uint32_t count;
     uint32_t fresh;           /* slots from here on were never used */
     uint32_t free_head;       /* 1 + slot of the last one given back, 0 = none */

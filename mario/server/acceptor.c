@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "mario/net/descriptor.h"
+#include "mario/net/stream.h"
 #include "mario/process/supervise.h"
 
 enum {
@@ -120,6 +121,7 @@ static void assign(struct acceptor *a, const struct accepted_socket *s)
     enum counter why;
     uint32_t i = choose(a, &why);
     if (i == a->workernum || !worker_hand(&a->workers[i], s)) {
+        admission_undo(a->admission, s->pass);
         refuse(a, s->fd, why);
         return;
     }
@@ -156,6 +158,22 @@ static void pause_listeners(struct acceptor *a)
     rest(a);
 }
 
+static bool is_tcp(const struct listener *l)
+{
+    return l->address.addr.ss_family != AF_UNIX;
+}
+
+/* Those listen that nothing keeps from it. */
+static bool listen_again(struct acceptor *a)
+{
+    bool all = true;
+    for (uint32_t i = 0; all && !a->paused && i < a->listener_count; i++) {
+        if (!a->paced || !is_tcp(&a->listeners[i]))
+            all = event_add(a->listeners[i].event, NULL) == 0;
+    }
+    return all;
+}
+
 static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *a = arg;
@@ -163,13 +181,37 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
     (void) what;
     if (a->stage != ACCEPTOR_OPEN)
         return;
-    bool all = a->when_full == MARIO_FULL_REFUSE || anyone_takes(a);
-    for (uint32_t i = 0; all && i < a->listener_count; i++)
-        all = event_add(a->listeners[i].event, NULL) == 0;
-    if (all)
-        a->paused = false;
-    else
+    a->paused = a->when_full == MARIO_FULL_WAIT && !anyone_takes(a);
+    if (!a->paused)
+        a->paused = !listen_again(a);
+    if (a->paused)
         rest(a);
+}
+
+/* As many as a second may bring have come. */
+static void pace_listeners(struct acceptor *a, uint32_t ms)
+{
+    if (a->paced || a->stage != ACCEPTOR_OPEN)
+        return;
+    a->paced = true;
+    stats_add(a->stats, STAT_accept_paced, 1);
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        if (is_tcp(&a->listeners[i]))
+            event_del(a->listeners[i].event);
+    }
+    event_add(a->pace_event, &(struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000});
+}
+
+static void on_pace_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct acceptor *a = arg;
+    (void) fd;
+    (void) what;
+    if (a->stage != ACCEPTOR_OPEN)
+        return;
+    a->paced = false;
+    if (!listen_again(a))
+        pause_listeners(a);
 }
 
 static enum counter counter_of_errno(int err)
@@ -215,17 +257,23 @@ static void accept_one(struct listener *l, int fd, const struct sockaddr_storage
 {
     struct acceptor *a = l->acceptor;
     struct accepted_socket s = {.fd = fd, .listener = (uint8_t) (l - a->listeners), .peer = peer_of(from)};
+    enum counter why;
     stats_add(a->stats, STAT_accepted, 1);
-    if (take_from_former(a, fd))
-        assign(a, &s);
-    else
+    if (!take_from_former(a, fd)) {
         refuse(a, fd, STAT_refused_ring);
+    } else if (admission_ask(a->admission, &s.peer, &s.pass, &why)) {
+        assign(a, &s);
+    } else {
+        stream_reset_on_close(fd); /* nothing of it stays, not even in the kernel */
+        close(fd);
+    }
 }
 
 enum accepted {
     ACCEPTED_BATCH,    /* there may be more */
     ACCEPTED_ALL,      /* the kernel has no more */
     ACCEPTED_NO_PLACE, /* who waits has to go on waiting */
+    ACCEPTED_ENOUGH,   /* likewise, for a moment */
     ACCEPTED_FAILED    /* no descriptors, no memory, or errors without end */
 };
 
@@ -234,13 +282,20 @@ static enum accepted accept_some(struct listener *l, uint32_t most)
 {
     struct acceptor *a = l->acceptor;
     bool may_wait = a->when_full == MARIO_FULL_WAIT || a->stage == ACCEPTOR_LAST_CALL;
+    bool at_a_rate = a->stage == ACCEPTOR_OPEN && is_tcp(l);
     int errors = 0;
+    admission_begin(a->admission);
     for (uint32_t i = 0; i < most; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t len = sizeof peer;
         if (may_wait && !anyone_takes(a)) {
             pause_listeners(a);
             return ACCEPTED_NO_PLACE;
+        }
+        uint32_t wait_ms = at_a_rate ? admission_wait_ms(a->admission) : 0;
+        if (wait_ms > 0) {
+            pace_listeners(a, wait_ms);
+            return ACCEPTED_ENOUGH;
         }
         int fd = accept4(l->fd, (struct sockaddr *) &peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
@@ -319,6 +374,7 @@ void acceptor_last_call(struct acceptor *a, bool for_good)
     a->stage = ACCEPTOR_LAST_CALL;
     a->for_good = for_good;
     event_del(a->pause_event);
+    event_del(a->pace_event);
     for (uint32_t i = 0; i < a->listener_count; i++) {
         event_del(a->listeners[i].event);
         a->listeners[i].last_call = a->backlog + 1; /* more do not wait; who comes later came too late */
@@ -345,7 +401,8 @@ bool acceptor_setup(struct acceptor *a, struct event_base *base)
     a->assigned = calloc(a->workernum, sizeof *a->assigned);
     a->to_wake = calloc(a->workernum, sizeof *a->to_wake);
     a->pause_event = evtimer_new(base, on_pause_over, a);
-    if (a->assigned == NULL || a->to_wake == NULL || a->pause_event == NULL)
+    a->pace_event = evtimer_new(base, on_pace_over, a);
+    if (a->assigned == NULL || a->to_wake == NULL || a->pause_event == NULL || a->pace_event == NULL)
         return false;
     for (uint32_t i = 0; i < a->listener_count; i++) {
         struct listener *l = &a->listeners[i];
@@ -362,9 +419,11 @@ void acceptor_teardown(struct acceptor *a)
     acceptor_close(a);
     if (a->pause_event != NULL)
         event_free(a->pause_event);
+    if (a->pace_event != NULL)
+        event_free(a->pace_event);
     free(a->assigned);
     free(a->to_wake);
-    a->pause_event = NULL;
+    a->pause_event = a->pace_event = NULL;
     a->assigned = NULL;
     a->to_wake = NULL;
 }

@@ -10,6 +10,7 @@
 #include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/net/listen.h"
+#include "mario/server/admission.h"
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
 
@@ -33,6 +34,8 @@ struct acceptor {
     uint32_t listener_count;
     struct event *pause_event; /* the listeners rest until it fires */
     bool paused;
+    struct event *pace_event; /* those of TCP rest until it fires: admit.rate */
+    bool paced;
     enum acceptor_stage stage;
     bool for_good; /* closed since the server was asked to stop: nobody is to wait for a next one */
     struct worker *workers;
@@ -44,13 +47,14 @@ struct acceptor {
     enum mario_when_full when_full;
     enum mario_assign assign;
     uint32_t backlog;
-    uint32_t keepalive;        /* seconds, as of listen_keepalive() */
-    struct watchdog *watchdog; /* says who is to be avoided; is told when somebody is there */
-    LOG_QUEUE *qlog;           /* the master's */
-    struct stats *stats;       /* the master's */
+    struct admission *admission; /* says who is let in */
+    uint32_t keepalive;          /* seconds, as of listen_keepalive() */
+    struct watchdog *watchdog;   /* says who is to be avoided; is told when somebody is there */
+    LOG_QUEUE *qlog;             /* the master's */
+    struct stats *stats;         /* the master's */
 };
 
-/* All but pause_event, assigned, to_wake is set. False with errno; then teardown. */
+/* All but pause_event, pace_event, assigned, to_wake is set. False with errno; then teardown. */
 __attribute__((warn_unused_result)) bool acceptor_setup(struct acceptor *a, struct event_base *base);
 void acceptor_teardown(struct acceptor *a);
 

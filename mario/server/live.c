@@ -29,7 +29,11 @@ static struct settings settings_of(const struct mario_options *o)
                              .push_queue = o->push_queue,
                              .push_groups = o->push_groups,
                              .push_bytes = o->push_bytes,
-                             .push_lowat = o->push_lowat};
+                             .push_lowat = o->push_lowat,
+                             .first_packet = ticks(o->admit_first_packet),
+                             .limit_packets = o->limit_packets,
+                             .limit_bytes = o->limit_bytes,
+                             .limit_closes = o->limit_action == MARIO_LIMIT_CLOSE};
 }
 
 void live_of(struct live *l, const struct mario_options *o)
@@ -67,4 +71,5 @@ void live_apply(struct master *m, const struct master_live *l)
                                               .log = l->death_log,
                                               .format = l->death_format});
     master_beat(m);
+    admission_take(&m->admission, l->rules);
 }

@@ -10,6 +10,7 @@
 
 #include "mario/conn/shard.h"
 #include "mario/process/crash.h"
+#include "mario/server/rules.h"
 #include "mario/server/watchdog.h"
 
 struct master_live {
@@ -24,6 +25,7 @@ struct master_live {
     uint32_t master_ms;        /* as watch_master_ms */
     char death_log[CRASH_LOG]; /* "-": standard error */
     enum mario_log_format death_format;
+    struct rules *rules; /* this version's own; NULL after live_of() */
 };
 
 struct live {

@@ -435,19 +435,26 @@ bool master_setup(struct master *m)
     m->watchdog.alarms.qlog = m->qlog;
     m->watchdog.alarms.stats = m->stats;
     m->watchdog.alarms.replace_max = m->watchdog.limits.replace_max;
+    m->acceptor.admission = &m->admission;
     m->acceptor.workers = m->workers;
     m->acceptor.workernum = m->workernum;
     m->acceptor.watchdog = &m->watchdog;
     m->acceptor.qlog = m->qlog;
     m->acceptor.stats = m->stats;
-    return watchdog_setup(&m->watchdog, m->base, &m->bell) && acceptor_setup(&m->acceptor, m->base) &&
-           event_add(m->bell_event, NULL) == 0;
+    m->admission.workers = m->workers;
+    m->admission.workernum = m->workernum;
+    m->admission.connnum = m->acceptor.connnum;
+    m->admission.qlog = m->qlog;
+    m->admission.stats = m->stats;
+    return watchdog_setup(&m->watchdog, m->base, &m->bell) && admission_setup(&m->admission) &&
+           acceptor_setup(&m->acceptor, m->base) && event_add(m->bell_event, NULL) == 0;
 }
 
 void master_teardown(struct master *m)
 {
     struct event *events[] = {m->bell_event, m->retry_event, m->drain_event, m->beat_event};
     acceptor_teardown(&m->acceptor);
+    admission_teardown(&m->admission);
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL)
             event_free(events[i]);

@@ -51,7 +51,7 @@ struct master {
     uint32_t offload_threads;          /* of the pool; 0 = there is none */
 
     struct questions questions; /* of the admin thread */
-
+    struct admission admission;
     struct acceptor acceptor;
     struct watchdog watchdog; /* over the workers */
     struct publisher *settings;

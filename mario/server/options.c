@@ -41,7 +41,13 @@ void mario_options_init(struct mario_options *o)
                                 .stats_timing = MARIO_TIMING_SAMPLED,
                                 .slow_ms = 10,
                                 .slow_keep = 256,
-                                .admin_hosts = "localhost,127.0.0.1,[::1]"};
+                                .admin_hosts = "localhost,127.0.0.1,[::1]",
+                                .admit_v4_net = 24,
+                                .admit_v6_host = 64,
+                                .admit_v6_net = 48,
+                                .admit_ban_seconds = 600,
+                                .admit_table = 262144,
+                                .limit_action = MARIO_LIMIT_PAUSE};
 }
 
 void options_init_old(struct mario_options *o)
@@ -75,6 +81,25 @@ static bool push_check(const struct mario_options *o)
            in_range("push_uring", (unsigned) o->push_uring, 0, MARIO_URING_AUTO);
 }
 
+static bool admit_check(const struct mario_options *o)
+{
+    if ((o->admit_table & (o->admit_table - 1)) != 0)
+        return complain("admit_table = %u is no power of two", o->admit_table);
+    if (o->admit_v6_net > o->admit_v6_host)
+        return complain("admit_v6_net = %u is above admit_v6_host = %u", o->admit_v6_net, o->admit_v6_host);
+    return in_range("admit_rate", o->admit_rate, 0, MARIO_ADMIT_RATE_MAX) &&
+           in_range("admit_ip_rate", o->admit_ip_rate, 0, MARIO_ADMIT_RATE_MAX) &&
+           in_range("admit_net_rate", o->admit_net_rate, 0, MARIO_ADMIT_RATE_MAX) &&
+           in_range("admit_v4_net", o->admit_v4_net, 1, 32) &&
+           in_range("admit_v6_host", o->admit_v6_host, 1, 64) &&
+           in_range("admit_v6_net", o->admit_v6_net, 1, 64) &&
+           in_range("admit_ban_after", o->admit_ban_after, 0, MARIO_ADMIT_BAN_AFTER_MAX) &&
+           in_range("admit_ban_seconds", o->admit_ban_seconds, 1, MARIO_TIMEOUT_MAX) &&
+           in_range("admit_table", o->admit_table, MARIO_ADMIT_TABLE_MIN, MARIO_ADMIT_TABLE_MAX) &&
+           in_range("admit_first_packet", o->admit_first_packet, 0, MARIO_TIMEOUT_MAX) &&
+           in_range("limit_action", (unsigned) o->limit_action, 0, MARIO_LIMIT_CLOSE);
+}
+
 bool options_check(const struct mario_options *o)
 {
     if (o->output_high > o->output_max)
@@ -105,5 +130,6 @@ bool options_check(const struct mario_options *o)
            in_range("slow_ms", o->slow_ms, 0, MARIO_WATCH_MAX) &&
            in_range("slow_keep", o->slow_keep, 1, MARIO_SLOW_KEEP_MAX) &&
            in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
-           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX) && push_check(o);
+           in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX) && push_check(o) &&
+           admit_check(o);
 }

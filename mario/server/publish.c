@@ -10,6 +10,7 @@ static void free_all(struct published *n)
 {
     while (n != NULL) {
         struct published *older = n->older;
+        rules_free(&n->live.master.rules);
         free(n);
         n = older;
     }

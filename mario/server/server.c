@@ -294,9 +294,24 @@ static bool make_stats(SERVER *s)
     return s->activities != NULL;
 }
 
+/* These options, which are checked, are to be the next settings. Any thread; the files of admission are read as the
+ * user who reads them again. */
+static bool offer(SERVER *s, const struct mario_options *o)
+{
+    char why[768];
+    struct live live;
+    live_of(&live, o);
+    live.master.rules = rules_make(o, s->workernum, s->connnum, why, sizeof why);
+    if (live.master.rules == NULL)
+        return complain("%s", why);
+    if (publish_offer(&s->settings, &live))
+        return true;
+    rules_free(&live.master.rules);
+    return complain("no memory for new settings");
+}
+
 static bool make(SERVER *s, const struct mario_options *o)
 {
-    struct live first;
     if (!parse_listeners(s, o->listen))
         return false;
     settle(s, o);
@@ -304,9 +319,8 @@ static bool make(SERVER *s, const struct mario_options *o)
         return false;
     if (!timing_begin() || !make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));
-    live_of(&first, o);
-    if (!publish_offer(&s->settings, &first))
-        return complain("no memory to start");
+    if (!offer(s, o))
+        return false;
     const struct live *live = publish_take(&s->settings);
     if (!make_workers(s, o, &live->worker))
         return false;
@@ -476,8 +490,7 @@ void *start_server(void *server)
     push_open(s->bells, s->workernum, s->service.push_ring);
     master_take_settings(&s->master);
     bool ok = (timing_open() || complain("cannot start: %s", strerror(errno))) && start_trimmer() &&
-              start_pool(s) && route_start() && start_workers(s) &&
-              (!admin_is_on() || admin_start());
+              start_pool(s) && route_start() && start_workers(s) && (!admin_is_on() || admin_start());
     if (ok) {
         log_start(s);
         mario_daemon_ready();
@@ -502,6 +515,7 @@ void *start_server(void *server)
     join_workers(s);
     if (!admin_stop())
         return lose(s);
+    admission_begin(&s->master.admission); /* the last ones have left */
     if (s->pool != NULL)
         offload_stop(s->pool);
     route_end();
@@ -518,15 +532,13 @@ void *start_server(void *server)
 
 static bool reload(SERVER *s, const struct mario_options *o)
 {
-    struct live live;
     int state = s == NULL ? SERVER_STOPPED : atomic_load(&s->state);
     if (state != SERVER_READY && state != SERVER_RUNNING)
         return complain("mario_reload_server: not a server that runs or is about to");
     if (!options_check(o))
         return false;
-    live_of(&live, o);
-    if (!publish_offer(&s->settings, &live))
-        return complain("mario_reload_server: no memory, nothing is changed");
+    if (!offer(s, o))
+        return false;
     if (run_here == s)
         master_take_settings(&s->master);
     else

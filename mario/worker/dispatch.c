@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "mario/base/mem.h"
+#include "mario/base/clock.h"
+#include "mario/conn/meter.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
 #include "mario/frame/head.h"
@@ -142,6 +144,71 @@ void dispatch_line(struct executor *t)
     }
 }
 
+/* ---- Limits ---- */
+
+#define RX_LEAST \
+    2048u /* received at once whatever the limit of packets: what they cannot be yet is carried */
+#define RX_A_PACKET 64u /* and as much more for each that may come */
+
+/* It may send more later: it is not read meanwhile. */
+static void wait_for_limit(struct conn *c)
+{
+    c->wait = WAIT_LIMIT;
+    stats_add(conn_shard(c)->stats, STAT_limit_paused, 1);
+}
+
+/* How much of `most` may be received of c now. If nothing may, it waits. */
+static uint32_t may_receive(struct conn *c, uint32_t most)
+{
+    const struct settings *set = conn_shard(c)->set;
+    const struct meter *m = meter_limits(c);
+    if (m == NULL || set->limit_closes || (set->limit_packets == 0 && set->limit_bytes == 0))
+        return most;
+    uint64_t now = clock_ns();
+    if (set->limit_bytes != 0) {
+        uint32_t room = meter_room(m->bytes_ns, set->limit_bytes, now);
+        most = room < most ? room : most;
+    }
+    if (set->limit_packets != 0) {
+        uint64_t packets = meter_room(m->packets_ns, set->limit_packets, now);
+        uint64_t room = packets == 0 ? 0 : RX_LEAST + packets * RX_A_PACKET;
+        most = room < most ? (uint32_t) room : most;
+    }
+    if (most == 0) {
+        wait_for_limit(c);
+        conn_poll(c);
+    }
+    return most;
+}
+
+/* n bytes of c have come. False, and it is closed, if that was too much. */
+static bool count_bytes(struct conn *c, uint32_t n)
+{
+    const struct settings *set = conn_shard(c)->set;
+    struct meter *m = meter_limits(c);
+    if (m == NULL || set->limit_bytes == 0)
+        return true;
+    uint64_t now = clock_ns();
+    if (set->limit_closes && n > meter_room(m->bytes_ns, set->limit_bytes, now)) {
+        conn_close(c, REASON_limit);
+        return false;
+    }
+    meter_take(&m->bytes_ns, set->limit_bytes, n, now);
+    return true;
+}
+
+/* n whole packets of c were handed out. */
+static void count_packets(const struct conn *c, uint32_t n)
+{
+    const struct settings *set = conn_shard(c)->set;
+    struct meter *m = meter_of(c);
+    if (m == NULL || n == 0)
+        return;
+    m->waits = false;
+    if (set->limit_packets != 0)
+        meter_take(&m->packets_ns, set->limit_packets, n, clock_ns());
+}
+
 /* ---- Handing out ---- */
 
 /* Bytes received, on their way to the functions. */
@@ -151,6 +218,10 @@ struct batch {
     uint32_t seen;            /* of that packet's, those its framing was asked about before */
     struct mario_frame frame; /* what it said of that packet */
     bool late;                /* the time of this wake-up is up: the rest has to wait */
+    bool metered;             /* its packets are counted: */
+    bool limited;             /* there were more than might be handed out: likewise */
+    bool closes;              /* and that is the end */
+    uint32_t allowed;         /* how many may be */
 };
 
 /* What stands in front of data[0 .. n-1]. HEAD+Data is looked at in place, as that is done for each packet. */
@@ -214,10 +285,34 @@ static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned
     return t->end_reason == REASON_NONE;
 }
 
+/* How many packets of c may be handed out now. Before its functions run: then the shard may be another's. */
+static void set_allowed(const struct conn *c, struct batch *b)
+{
+    const struct settings *set = conn_shard(c)->set;
+    const struct meter *m = meter_of(c);
+    b->metered = m != NULL && (m->waits || set->limit_packets != 0);
+    if (!b->metered)
+        return;
+    b->closes = set->limit_closes;
+    b->allowed = set->limit_packets == 0 || c->stopping
+                     ? UINT32_MAX
+                     : meter_room(m->packets_ns, set->limit_packets, clock_ns());
+}
+
+/* c may have no more packets handed out. */
+static void reach_limit(struct executor *t, struct batch *b)
+{
+    if (b->closes)
+        note_close(t, REASON_limit);
+    else
+        b->limited = true;
+}
+
 /* The work of hand_out(), compiled three times: for HEAD+Data alone, of which it is known that a packet is the whole of
- * its bytes, if packets are not timed and if they are. */
-static inline __attribute__((always_inline)) bool
-hand_out_as(struct executor *t, struct conn *c, struct batch *b, const bool is_head, const bool is_timed)
+ * its bytes, if packets are not timed and if they are; and for all else, packets that are limited too. */
+static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t, struct conn *c,
+                                                              struct batch *b, const bool is_head,
+                                                              const bool is_timed, const bool is_limited)
 {
     const struct mario_framing *framing = framing_of(c);
     const FUNC_PTR *funcs = t->shard->service->funcs;
@@ -235,6 +330,11 @@ hand_out_as(struct executor *t, struct conn *c, struct batch *b, const bool is_h
             if (answer != MARIO_FRAME_MORE)
                 note_close(t, answer == MARIO_FRAME_BAD ? (enum reason) b->frame.fault : REASON_unknown_akg);
             b->seen = n;
+        }
+        if (is_limited && f != NULL && packets == b->allowed) {
+            reach_limit(t, b);
+            away = false;
+            break;
         }
         if (f == NULL || away)
             break;
@@ -258,6 +358,8 @@ hand_out_as(struct executor *t, struct conn *c, struct batch *b, const bool is_h
     b->n = (uint32_t) (limit - at);
     b->data = at;
     bool open = finish_functions(t, c);
+    if (is_limited)
+        count_packets(c, (uint32_t) packets);
     stats_add(t->shard->stats, STAT_packets_in, packets);
     if (packets > 0)
         conn_note_packet(t->shard, c,
@@ -270,9 +372,9 @@ hand_out_as(struct executor *t, struct conn *c, struct batch *b, const bool is_h
 static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
 {
     bool is_head = framing_of(c)->next == head_next, is_timed = timing_is_due(&t->timing);
-    if (!is_head)
-        return hand_out_as(t, c, b, false, is_timed);
-    return is_timed ? hand_out_as(t, c, b, true, true) : hand_out_as(t, c, b, true, false);
+    if (!is_head || b->metered)
+        return hand_out_as(t, c, b, false, is_timed, b->metered);
+    return is_timed ? hand_out_as(t, c, b, true, true, false) : hand_out_as(t, c, b, true, false, false);
 }
 
 /* The packet in front goes to its offloaded function. True to go on with the next one. */
@@ -286,6 +388,7 @@ static bool hand_over(struct conn *c, struct batch *b)
         return false;
     }
     stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
+    count_packets(c, 1);
     conn_note_packet(conn_shard(c), c, b->frame.id);
     step(b);
     return c->wait == WAIT_NONE && b->n > 0;
@@ -296,6 +399,7 @@ static bool hand_out_all(struct executor *t, struct conn *c, struct batch *b)
 {
     bool away;
     do {
+        set_allowed(c, b);
         begin_functions(t, c);
         away = hand_out(t, c, b);
     } while (away && hand_over(c, b));
@@ -329,6 +433,8 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
         return;
     }
     c->packet_since = b->data == start ? since : s->tick;
+    if (b->limited && c->wait == WAIT_NONE)
+        wait_for_limit(c);
     if (output_pending(c) > s->set->output_high)
         pause_reading(s, c);
     else if (b->late && b->n > 0 && c->wait == WAIT_NONE)
@@ -400,9 +506,13 @@ bool dispatch_receive(struct executor *t, struct conn *c)
         conn_close(c, REASON_fd_closed);
         return false;
     }
-    ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, t->pace.is_up ? RX_LATE : RX_SIZE);
+    uint32_t most = may_receive(c, t->pace.is_up ? RX_LATE : RX_SIZE);
+    if (most == 0)
+        return false;
+    ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, most);
     if (n > 0) {
-        received(t, c, (uint32_t) n);
+        if (count_bytes(c, (uint32_t) n))
+            received(t, c, (uint32_t) n);
         return true;
     }
     if (n == 0 && c->refs > 0) {
@@ -456,6 +566,20 @@ void dispatch_go_on(struct executor *t, struct conn *c, bool waited)
         dispatch_stop(t, c);
 }
 
+void dispatch_limit(struct executor *t, struct conn *c)
+{
+    if (stream_has_failed(c->pub.fd)) { /* nobody is told: the socket is not watched meanwhile */
+        conn_close(c, REASON_reset);
+        return;
+    }
+    if (meter_wait(c) > 0) {
+        conn_arm(c);
+        return;
+    }
+    c->wait = WAIT_NONE;
+    dispatch_go_on(t, c, true);
+}
+
 /* ---- Beginning and stopping ---- */
 
 /* A function that is for no packet has answered rc. True if c is still open. */
@@ -502,6 +626,10 @@ void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg)
 
 void dispatch_stop(struct executor *t, struct conn *c)
 {
+    if (c->wait == WAIT_LIMIT) { /* nothing limits it any more */
+        dispatch_limit(t, c);
+        return;
+    }
     while (conn_is_read(c) && c->stop_bytes > 0) {
         if (!dispatch_receive(t, c))
             c->stop_bytes = 0;

@@ -23,6 +23,9 @@ void dispatch_begin_pass(struct executor *t);
 /* Its events have been handled: go on with those in the shard's line, in turn, for about a millisecond in all. */
 void dispatch_line(struct executor *t);
 
+/* c waits for its limits: if it need not any more, go on with what waited for that. */
+void dispatch_limit(struct executor *t, struct conn *c);
+
 /* One of c's offloaded functions has come back, or there is room for the next one. `waited`: what was received
  * waited for it. */
 void dispatch_go_on(struct executor *t, struct conn *c, bool waited);

@@ -16,6 +16,7 @@
 #include "mario/conn/delivery.h"
 #include "mario/conn/linger.h"
 #include "mario/conn/output.h"
+#include "mario/conn/passes.h"
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 #include "mario/offload/queue.h"
@@ -42,11 +43,22 @@ static struct address *address_of(const struct worker *w, const struct message *
     return &w->addresses[place - (const struct message *) (const void *) w->inbox[SENDER_MASTER].slots];
 }
 
+/* The place for the pass of who comes by this place of the ring; NULL if nobody is counted. */
+static uint64_t *pass_of(const struct worker *w, const struct message *place)
+{
+    struct passes *p = atomic_load_explicit(&w->shard.passes, memory_order_acquire);
+    return p == NULL
+               ? NULL
+               : &p->coming[place - (const struct message *) (const void *) w->inbox[SENDER_MASTER].slots];
+}
+
 static struct accepted_socket socket_of(const struct worker *w, const struct message *m)
 {
     bool is_ipv6 = m->ip == 0 && m->port != 0;
+    const uint64_t *pass = pass_of(w, m);
     return (struct accepted_socket){.fd = m->fd,
                                     .listener = m->listener,
+                                    .pass = pass != NULL ? *pass : 0,
                                     .peer = is_ipv6 ? peer_of_v6(address_of(w, m)->bytes, m->port)
                                                     : peer_of_v4(m->ip, m->port)};
 }
@@ -221,7 +233,7 @@ static void on_due(void *arg, uint32_t index)
     enum reason late = conn_overdue(c);
     if (late == REASON_write_timeout)
         dispatch_send_more(executor_here, c);
-    else if (late != REASON_NONE)
+    else if (late != REASON_NONE && conn_is_read(c))
         dispatch_receive(executor_here, c);
     if (c->state == CONN_CLOSING)
         return;
@@ -230,6 +242,8 @@ static void on_due(void *arg, uint32_t index)
         conn_close(c, late);
     else if (c->stopping && c->state == CONN_OPEN)
         dispatch_stop(executor_here, c);
+    else if (c->wait == WAIT_LIMIT)
+        dispatch_limit(executor_here, c);
     else
         conn_arm(c);
 }
@@ -531,6 +545,9 @@ bool worker_hand(struct worker *w, const struct accepted_socket *a)
                              .ip = peer_v4(&a->peer)};
     if (slot->ip == 0 && slot->port != 0)
         memcpy(address_of(w, slot)->bytes, a->peer.address, PEER_ADDRESS);
+    uint64_t *pass = pass_of(w, slot);
+    if (pass != NULL)
+        *pass = a->pass;
     spsc_commit(&w->inbox[SENDER_MASTER]);
     return true;
 }

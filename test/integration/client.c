@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
@@ -48,6 +49,20 @@ bool client_has_ipv6(void)
 int client_open(const struct server *s)
 {
     return client_open_at(&s->target);
+}
+
+int client_open_from(const struct server *s, const char *address)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    opened++;
+    ck_assert(fd >= 0 && inet_pton(AF_INET, address, &from.sin_addr) == 1);
+    ck_assert(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0);
+    ck_assert(bind(fd, (struct sockaddr *) &from, sizeof from) == 0);
+    ck_assert(connect(fd, (const struct sockaddr *) &s->target.addr, s->target.len) == 0);
+    ck_assert(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    return fd;
 }
 
 int client_open_narrow(const struct server *s)

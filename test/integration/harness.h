@@ -144,7 +144,7 @@ void server_signal(const struct server *s, int sig);
 int server_wait_exit(struct server *s, unsigned ms);
 
 /* Send TERM, wait for the end (12 s) and check the accounts: exit code 0; opened == closed == the sum of closed_*;
- * accepted == opened + refused_*; push_targets == what became of them; no sanitizer report; at most log_lines_max
+ * accepted == opened + refused_*; nobody is counted at the gate; push_targets == what became of them; no sanitizer report; at most log_lines_max
  * lines in a second; for testapp also: each connected hook had exactly one end hook on the same thread, and found a
  * fresh connection. */
 void server_stop(struct server *s);
@@ -173,6 +173,8 @@ enum ending {
 /* Connect to the server's first address, or to t. Returns a non-blocking descriptor; the caller closes it. */
 int client_open(const struct server *s);
 int client_open_at(const struct net_target *t);
+/* From an address of 127/8, to a server on IPv4. */
+int client_open_from(const struct server *s, const char *address);
 /* The same with as small a receive buffer as there is, for clients that do not read. TCP over IPv4. */
 int client_open_narrow(const struct server *s);
 /* Whether there is IPv6 on the loopback here. */

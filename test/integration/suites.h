@@ -46,6 +46,8 @@
     ROW(fair)            \
     ROW(idle)            \
     ROW(reload)          \
+    ROW(admission)       \
+    ROW(limits)          \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

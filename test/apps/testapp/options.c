@@ -63,6 +63,20 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"push.memory", &o->push_memory},
         {"push.lowat", &o->push_lowat},
         {"push.ring", &o->push_ring},
+        {"admit.rate", &o->admit_rate},
+        {"admit.ip_conns", &o->admit_ip_conns},
+        {"admit.ip_rate", &o->admit_ip_rate},
+        {"admit.net_conns", &o->admit_net_conns},
+        {"admit.net_rate", &o->admit_net_rate},
+        {"admit.v4_net", &o->admit_v4_net},
+        {"admit.v6_host", &o->admit_v6_host},
+        {"admit.v6_net", &o->admit_v6_net},
+        {"admit.ban_after", &o->admit_ban_after},
+        {"admit.ban_seconds", &o->admit_ban_seconds},
+        {"admit.table", &o->admit_table},
+        {"admit.first_packet", &o->admit_first_packet},
+        {"limit.packets", &o->limit_packets},
+        {"limit.bytes", &o->limit_bytes},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (strcmp(numbers[i].key, key) == 0) {
@@ -110,6 +124,12 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->assign = strcmp(value, "least") == 0 ? MARIO_ASSIGN_LEAST : MARIO_ASSIGN_ROUND_ROBIN;
     else if (strcmp(key, "push.slow") == 0)
         return set_slow(o, value);
+    else if (strcmp(key, "admit.allow_file") == 0)
+        o->admit_allow_file = value;
+    else if (strcmp(key, "admit.deny_file") == 0)
+        o->admit_deny_file = value;
+    else if (strcmp(key, "limit.action") == 0)
+        o->limit_action = strcmp(value, "close") == 0 ? MARIO_LIMIT_CLOSE : MARIO_LIMIT_PAUSE;
     else if (strcmp(key, "push.uring") == 0)
         o->push_uring = strcmp(value, "auto") == 0 ? MARIO_URING_AUTO : MARIO_URING_OFF;
     else if (strcmp(key, "server.when_full") == 0)
