@@ -15,6 +15,7 @@
 #include "mario/admin/conns.h"
 #include "mario/admin/doors.h"
 #include "mario/admin/running.h"
+#include "mario/admin/slow.h"
 #include "mario/admin/token.h"
 #include "mario/base/complain.h"
 #include "mario/base/loop.h"
@@ -149,7 +150,7 @@ bool admin_setup(const struct admin_view *v, const struct mario_options *o)
         return false;
     if (!doorbell_init(&the.bell) || !let_ask(v) || !make())
         return complain("cannot start the admin thread: %s", strerror(errno));
-    return basics_regist() && conns_regist();
+    return basics_regist() && conns_regist() && slow_regist();
 }
 
 bool admin_start(void)

@@ -1,5 +1,5 @@
 /*
- * pages.c: what GET gives that is no command: health, the page. The admin thread.
+ * pages.c: what GET gives that is no command: health, numbers, the page. The admin thread.
  */
 #include "mario/admin/pages.h"
 
@@ -9,6 +9,8 @@
 #include <sys/random.h>
 
 #include "mario/admin/admin.h"
+#include "mario/admin/metrics.h"
+#include "mario/admin/prom.h"
 
 enum { OK = 200, UNAVAILABLE = 503, FAILED = 500, NONCE_BYTES = 16 };
 
@@ -70,9 +72,16 @@ static int write_page(struct evbuffer *out, struct evbuffer *fields)
     return OK;
 }
 
+static int write_metrics(struct evbuffer *out, struct evbuffer *fields)
+{
+    (void) fields;
+    return metrics_write(out) ? OK : FAILED;
+}
+
 static const struct page pages[] = {
     {"/", "text/html; charset=utf-8", write_page},
     {"/healthz", "text/plain; charset=utf-8", write_health},
+    {"/metrics", PROM_TYPE, write_metrics},
     {"/readyz", "text/plain; charset=utf-8", write_ready},
 };
 

@@ -44,6 +44,8 @@
     ROW(symbol)          \
     ROW(peer_text)       \
     ROW(cgroup)          \
+    ROW(timing)          \
+    ROW(prom)            \
     ROW(cidr)            \
     ROW(gate)            \
     ROW(live)            \
