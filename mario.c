@@ -10,6 +10,7 @@
 #include "conf/option.h"
 #include "conf/reload.h"
 #include "ctl/ctl.h"
+#include "ctl/top.h"
 #include "function/function.h"
 
 /* 0 and 3 come from mario_server_exit_code(), those of a death from mario_supervise(). */
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
     struct cmdline cmd;
     if (argc > 1 && strcmp(argv[1], "ctl") == 0)
         return ctl_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "top") == 0)
+        return top_main(argc - 1, argv + 1);
     signals_block();
     sint32 code = cmdline_init(&cmd, argc, argv);
     if (code < 0)

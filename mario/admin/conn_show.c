@@ -10,7 +10,7 @@
 #include "mario/admin/admin.h"
 #include "mario/admin/args.h"
 #include "mario/admin/ask.h"
-#include "mario/admin/conn_row.h"
+#include "mario/admin/survey.h"
 #include "mario/base/id.h"
 #include "mario/net/stream.h"
 #include "mario/net/tcp_facts.h"
@@ -228,6 +228,7 @@ enum mario_answer_when conns_show(struct mario_answer *a, uint32_t argc, const c
     else if (id_worker(id) >= admin_view()->workernum)
         mario_answer_refuse(a, "there is no such connection: there are %u workers", admin_view()->workernum);
     else if (!ask(&(struct ask){.whom = id_worker(id),
+                                .limit_ms = survey_patience(id_worker(id)),
                                 .part_size = sizeof(struct detail),
                                 .about = &id,
                                 .about_size = sizeof id,

@@ -103,18 +103,19 @@ static void list_over(struct survey *v, void *arg)
 static bool read_cursor(struct mario_answer *a, struct args *args, struct survey *v)
 {
     const char *text;
-    uint32_t worker, slot;
-    int end = 0;
     if (!args_text(args, "cursor=", &text))
         return true;
-    bool good = strspn(text, "0123456789.") == strlen(text) && strlen(text) <= 12 &&
-                sscanf(text, "%" SCNu32 ".%" SCNu32 "%n", &worker, &slot, &end) == 2 && text[end] == '\0';
-    if (!good || worker < v->first || worker > v->last || slot > admin_view()->connnum) {
+    char *dot, *end = NULL;
+    unsigned long long worker = strtoull(text, &dot, 10), slot = 0;
+    bool good = strspn(text, "0123456789.") == strlen(text) && dot != text && *dot == '.' && dot[1] != '\0';
+    if (good)
+        slot = strtoull(dot + 1, &end, 10);
+    if (!good || *end != '\0' || worker < v->first || worker > v->last || slot > admin_view()->connnum) {
         mario_answer_usage(a, "cursor=%s: not where a list of these workers ended (WORKER.SLOT)", text);
         return false;
     }
-    v->first = worker;
-    v->about.from = slot;
+    v->first = (uint32_t) worker;
+    v->about.from = (uint32_t) slot;
     return true;
 }
 
@@ -215,7 +216,7 @@ static void kick_over(struct survey *v, void *arg)
 {
     struct kick *k = arg;
     struct mario_answer *a = k->a;
-    if (!k->dry)
+    if (!k->dry && v->found > 0)
         slog_info_t(admin_log(), "conn kick%s: %" PRIu64 " kicked%s", k->words, v->found,
                     v->failed ? ", then broken off" : "");
     if (has_failed(a, v)) {

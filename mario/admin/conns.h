@@ -12,6 +12,12 @@
 /* Register all of them. Before start; false after a line on standard error. */
 __attribute__((warn_unused_result)) bool conns_regist(void);
 
+/* A number for a table: without digits that say nothing. Not negative. */
+static inline double conns_thousandths(double v)
+{
+    return (double) (uint64_t) (v * 1000 + 0.5) / 1000;
+}
+
 /* ---- The commands: the admin thread ---- */
 
 enum mario_answer_when conns_list(struct mario_answer *a, uint32_t argc, const char *const argv[], void *arg);

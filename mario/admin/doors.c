@@ -233,7 +233,7 @@ bool doors_setup(struct event_base *base)
 void doors_say(LOG_QUEUE *q)
 {
     for (uint32_t i = 0; i < count; i++)
-        slog_info_t(q, "listening on %s for operators", doors[i].address.name);
+        slog_info_t(q, "operators may ask at %s", doors[i].address.name);
 }
 
 void doors_end_clients(void)

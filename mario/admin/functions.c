@@ -20,7 +20,7 @@ static const char *thread_of(uint32_t index)
 static void put_time(struct mario_answer *a, const char *key, const struct timing_sum *sum, double ns)
 {
     if (sum->timed > 0)
-        mario_answer_real(a, key, ns / 1000);
+        mario_answer_real(a, key, conns_thousandths(ns / 1000));
     else
         mario_answer_null(a, key);
 }

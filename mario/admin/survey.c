@@ -9,6 +9,7 @@
 
 #include "mario/admin/admin.h"
 #include "mario/admin/ask.h"
+#include "mario/admin/running.h"
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
 #include "mario/net/tcp_facts.h"
@@ -22,7 +23,9 @@ enum {
     CALLS = 8,         /* or system calls */
     QUESTION_SLOTS =
         65536, /* of one question, so that a worker that is only slow does not look like one that is stuck */
-    LIMIT_MS = 2000
+    STUCK_MS = 1000, /* in one function */
+    PATIENCE_MS = 2000,
+    PATIENCE_STUCK_MS = 100
 };
 
 /* What a worker makes of one question. */
@@ -191,6 +194,13 @@ static void over(struct survey *v)
     free(v);
 }
 
+uint32_t survey_patience(uint32_t worker)
+{
+    struct running r;
+    running_now(worker, &r);
+    return !r.idle && r.ms >= STUCK_MS ? PATIENCE_STUCK_MS : PATIENCE_MS;
+}
+
 static void note_silent(struct survey *v)
 {
     struct survey_silent *silent = &v->silent[v->silent_count++];
@@ -249,7 +259,7 @@ static bool go_on(struct survey *v)
     if (about.kind == SURVEY_LIST)
         about.most -= v->count;
     return ask(&(struct ask){.whom = v->worker,
-                             .limit_ms = LIMIT_MS,
+                             .limit_ms = survey_patience(v->worker),
                              .part_size =
                                  sizeof(struct part) + (has_rows ? about.most : 0) * sizeof(struct conn_row),
                              .about = &about,

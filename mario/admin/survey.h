@@ -64,4 +64,7 @@ struct survey {
  * called later, in any case, once. False without memory: then it is not. */
 __attribute__((warn_unused_result)) bool survey_begin(const struct survey *v);
 
+/* For how many ms to wait for a worker's answer: for one that is stuck already it is not worth while. */
+uint32_t survey_patience(uint32_t worker);
+
 #endif

@@ -45,6 +45,7 @@
     ROW(peer)            \
     ROW(fair)            \
     ROW(idle)            \
+    ROW(admin_conns)     \
     ROW(reload)          \
     ROW(admission)       \
     ROW(limits)          \

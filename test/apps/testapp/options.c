@@ -136,6 +136,12 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
     else if (strcmp(key, "log.file") == 0)
         app.log_file = o->death_log = value;
+    else if (strcmp(key, "admin.listen") == 0)
+        o->admin_listen = value;
+    else if (strcmp(key, "admin.hosts") == 0)
+        o->admin_hosts = value;
+    else if (strcmp(key, "admin.token_file") == 0)
+        o->admin_token_file = value;
     else if (strcmp(key, "server.user") == 0)
         o->user = value;
     else if (strcmp(key, "server.supervise") == 0)
