@@ -162,6 +162,14 @@ test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
 	@$(MAKE) --no-print-directory test-build
 	@B=$(B) P=$(P) scripts/test $(T)
 
+test-page: deps-page ## the live page in a headless Chromium, clicked by a script
+	@$(MAKE) --no-print-directory $(B)/apps/testapp
+	@B=$(B) P=$(P) scripts/test page
+
+pictures: deps-page ## of the live page, for docs/operations.md
+	@$(MAKE) --no-print-directory $(B)/apps/testapp
+	@APPS=$(CURDIR)/$(B)/apps python3 test/page/test_page.py -p docs/img
+
 test-build: all $(B)/unit_tests $(B)/integration_tests $(B)/soak $(APPS) $(PRELOADS)
 
 soak: deps-test ## random faults for MINUTES=60; SEED=n for the same ones again; KIND=name; SAN= as above
@@ -224,7 +232,7 @@ demo-cluster: deps-build ## two chat servers as one: people on both, robots, and
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-DEPS = $(addprefix deps-,build test bench million fuzz coverage afl model check)
+DEPS = $(addprefix deps-,build test page bench million fuzz coverage afl model check)
 $(DEPS): deps-%:
 	@scripts/deps $*
 
@@ -269,6 +277,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat demo-cluster deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat demo-cluster deps $(DEPS) \
 	install \
 	clean help

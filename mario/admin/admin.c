@@ -14,6 +14,7 @@
 #include "mario/admin/basics.h"
 #include "mario/admin/conns.h"
 #include "mario/admin/doors.h"
+#include "mario/admin/live.h"
 #include "mario/admin/running.h"
 #include "mario/admin/slow.h"
 #include "mario/admin/token.h"
@@ -135,7 +136,8 @@ static bool make(void)
     the.bell_event = event_new(the.base, the.bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, NULL);
     the.look_event = event_new(the.base, -1, EV_PERSIST, on_look, NULL);
     return the.bell_event != NULL && the.look_event != NULL && event_add(the.bell_event, NULL) == 0 &&
-           event_add(the.look_event, &every) == 0 && asks_setup(the.base) && doors_setup(the.base);
+           event_add(the.look_event, &every) == 0 && asks_setup(the.base) && live_setup(the.base) &&
+           doors_setup(the.base);
 }
 
 bool admin_setup(const struct admin_view *v, const struct mario_options *o)
@@ -180,6 +182,7 @@ void admin_teardown(void)
 {
     doors_close();
     asks_teardown();
+    live_teardown();
     if (the.bell_event != NULL)
         event_free(the.bell_event);
     if (the.look_event != NULL)

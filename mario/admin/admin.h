@@ -14,6 +14,7 @@
 #include "mario/base/question.h"
 #include "mario/base/stats.h"
 #include "mario/exec/activity.h"
+#include "mario/exec/where.h"
 #include "mario/log/log.h"
 #include "mario/mario_server.h"
 #include "mario/worker/worker.h"
@@ -35,6 +36,7 @@ struct admin_view {
     uint32_t connnum;                  /* a worker */
     const struct stats *stats;         /* [workernum + 1]: the workers', then the master's */
     const struct activity *activities; /* [ACTIVITIES] */
+    const struct where *where;         /* [workernum] of whom the watch has warned */
     uint32_t offload_threads;
     const struct admin_listener *listeners;
     uint32_t listener_count;

@@ -68,6 +68,7 @@ bool commands_setup(SERVER *s, struct master *m, const struct mario_options *o)
                            .connnum = a->connnum,
                            .stats = m->stats - m->workernum,
                            .activities = m->activities,
+                           .where = m->watchdog.where,
                            .offload_threads = o->offload_threads,
                            .listeners = listeners,
                            .listener_count = a->listener_count,

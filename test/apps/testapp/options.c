@@ -144,6 +144,12 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->admin_token_file = value;
     else if (strcmp(key, "server.user") == 0)
         o->user = value;
+    else if (strcmp(key, "admin.listen") == 0)
+        o->admin_listen = value;
+    else if (strcmp(key, "admin.hosts") == 0)
+        o->admin_hosts = value;
+    else if (strcmp(key, "admin.token_file") == 0)
+        o->admin_token_file = value;
     else if (strcmp(key, "server.supervise") == 0)
         app.supervised = on;
     else if (strcmp(key, "log.level") == 0)
