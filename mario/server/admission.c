@@ -204,13 +204,18 @@ bool admission_unban(struct admission *a, const struct cidr *net)
     return b != NULL || itself;
 }
 
+void admission_tidy(struct admission *a)
+{
+    admission_begin(a);
+    end_bans(a, clock_ns());
+}
+
 void admission_look(struct admission *a, const unsigned char address[PEER_ADDRESS], struct admission_view *v)
 {
     const struct gate_entry *ip = NULL, *net = NULL;
     *v = (struct admission_view){.allowed = a->rules->allow != NULL && cidr_set_has(a->rules->allow, address),
                                  .denied = a->rules->deny != NULL && cidr_set_has(a->rules->deny, address)};
-    admission_begin(a);
-    end_bans(a, clock_ns());
+    admission_tidy(a);
     for (uint32_t i = 0; i < a->ban_count && !v->banned; i++) {
         v->banned = cidr_has(&a->bans[i].net, address);
         v->ban = a->bans[i];

@@ -72,6 +72,9 @@ bool admission_ban(struct admission *a, const struct cidr *net, uint64_t seconds
 /* Whether that very network was banned, by operators or by itself, and is no more. */
 bool admission_unban(struct admission *a, const struct cidr *net);
 
+/* Who has left is not counted any more, bans that are over are none. */
+void admission_tidy(struct admission *a);
+
 /* What is known of an address. */
 struct admission_view {
     bool allowed, denied;      /* it is in that file */

@@ -10,6 +10,7 @@
 #include "mario/admin/command.h"
 #include "mario/base/clock.h"
 #include "mario/server/dump.h"
+#include "mario/server/gate_commands.h"
 
 /* ---- dump ---- */
 
@@ -77,5 +78,6 @@ bool commands_setup(SERVER *s, struct master *m, const struct mario_options *o)
                            .master_bell = &m->bell,
                            .master_bit = MASTER_BELL_ASK,
                            .started_ms = clock_ms()};
-    return commands_regist(rows, sizeof rows / sizeof rows[0]) && admin_setup(&v, o);
+    return commands_regist(rows, sizeof rows / sizeof rows[0]) && gate_commands_regist() &&
+           admin_setup(&v, o);
 }
