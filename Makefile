@@ -26,7 +26,9 @@ INC = -I.
 LIBS = -levent_core
 HEADERS = $(wildcard mario/mario*.h)
 
-MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard ctl/*.c) $(wildcard function/*.c)
+# The doctor asks cgroups as the library does, which shows nobody how.
+MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard ctl/*.c) $(wildcard doctor/*.c) $(wildcard function/*.c) \
+    mario/process/cgroup.c
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
 ENGINE_SRC = $(wildcard test/engine/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
@@ -85,7 +87,7 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(wildcard conf/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
 	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"

@@ -11,6 +11,7 @@
 #include "conf/reload.h"
 #include "ctl/ctl.h"
 #include "ctl/top.h"
+#include "doctor/doctor.h"
 #include "function/function.h"
 
 /* 0 and 3 come from mario_server_exit_code(), those of a death from mario_supervise(). */
@@ -127,6 +128,8 @@ int main(int argc, char **argv)
         return ctl_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "top") == 0)
         return top_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+        return doctor_main(argc - 1, argv + 1);
     signals_block();
     sint32 code = cmdline_init(&cmd, argc, argv);
     if (code < 0)

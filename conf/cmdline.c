@@ -59,6 +59,12 @@ static sint32 cmdline_help(void)
     return cmdline_flush();
 }
 
+const char *cmdline_default_file(void)
+{
+    /* One that is there but cannot be looked at is an error when it is read, not the defaults. */
+    return access(MARITCP_CONF_FILE, F_OK) == 0 || errno != ENOENT ? MARITCP_CONF_FILE : NULL;
+}
+
 /* What getopt did not like, in one line. */
 static sint32 cmdline_wrong(int answer, char **argv)
 {
@@ -124,9 +130,8 @@ sint32 cmdline_init(struct cmdline *cmd, int argc, char **argv)
         fprintf(stderr, "maritcp: stray argument '%s'; %s\n", argv[optind], USAGE);
         return CMDLINE_WRONG;
     }
-    /* A file that is there but cannot be looked at is an error when it is read, not the defaults. */
-    if (cmd->file == NULL && (access(MARITCP_CONF_FILE, F_OK) == 0 || errno != ENOENT))
-        cmd->file = MARITCP_CONF_FILE;
+    if (cmd->file == NULL)
+        cmd->file = cmdline_default_file();
     return CMDLINE_GO_ON;
 }
 

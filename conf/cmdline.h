@@ -22,6 +22,9 @@ struct cmdline {
 sint32 cmdline_init(struct cmdline *cmd, int argc, char **argv) __attribute__((warn_unused_result, nonnull));
 void cmdline_fini(struct cmdline *cmd) __attribute__((nonnull));
 
+/* The configuration file without -c: the default one if it exists, else NULL. */
+const char *cmdline_default_file(void);
+
 /* Flush standard output. Returns 0, or 1 with a line on standard error if it could not be written. */
 sint32 cmdline_flush(void);
 

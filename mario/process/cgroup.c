@@ -1,9 +1,9 @@
 /*
- * cgroup.c: the quota of processor time. A container with one core of quota on a machine of 64 may run on all of
- * them, but not for long: more threads than the quota has cores are stopped together for the rest of each period.
- * Any thread.
+ * cgroup.c: the quota of processor time, and limits of memory and threads. A container with one core of quota on a
+ * machine of 64 may run on all of them, but not for long: more threads than the quota has cores are stopped together
+ * for the rest of each period. Any thread.
  *
- * Where the quota is said takes two files: /proc/self/cgroup has the process's path in each hierarchy, and
+ * Where a limit is said takes two files: /proc/PID/cgroup has the process's path in each hierarchy, and
  * /proc/self/mountinfo where a hierarchy, or the part of it that a container is shown, is mounted.
  */
 #include "mario/process/cgroup.h"
@@ -18,9 +18,14 @@
 
 enum { LINE_SIZE = 2 * PATH_MAX };
 
-/* One of the two hierarchies that can have a quota. */
+/* v1 has a hierarchy for each, by this name. */
+static const char *const controllers[] = {
+    [CGROUP_CORES] = "cpu", [CGROUP_MEMORY] = "memory", [CGROUP_PIDS] = "pids"};
+
+/* One of the two hierarchies that can have a limit. */
 struct hierarchy {
     bool is_v2;
+    enum cgroup_limit limit;
     char path[PATH_MAX];  /* the process's in it, or "" */
     char top[PATH_MAX];   /* the part of it that is mounted */
     char mount[PATH_MAX]; /* where, or "" */
@@ -42,11 +47,11 @@ static bool has_word(const char *list, const char *word)
 /* A line of /proc/self/cgroup: ID:CONTROLLERS:PATH; v2 has the id 0 and no controllers. */
 static void read_path(struct hierarchy *h, char *line)
 {
-    char *controllers = strchr(line, ':'), *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+    char *names = strchr(line, ':'), *path = names != NULL ? strchr(names + 1, ':') : NULL;
     if (path == NULL)
         return;
     *path++ = '\0';
-    bool fits = h->is_v2 ? strcmp(line, "0:") == 0 : has_word(controllers + 1, "cpu");
+    bool fits = h->is_v2 ? strcmp(line, "0:") == 0 : has_word(names + 1, controllers[h->limit]);
     if (fits)
         snprintf(h->path, sizeof h->path, "%s", path);
 }
@@ -59,8 +64,8 @@ static void read_mount(struct hierarchy *h, char *line)
     if (rest == NULL || sscanf(rest, " - %31s %*s %255s", type, options) != 2 ||
         sscanf(line, "%*s %*s %*s %4095s %4095s", top, mount) != 2 || h->mount[0] != '\0')
         return;
-    bool fits =
-        h->is_v2 ? strcmp(type, "cgroup2") == 0 : strcmp(type, "cgroup") == 0 && has_word(options, "cpu");
+    bool fits = h->is_v2 ? strcmp(type, "cgroup2") == 0
+                         : strcmp(type, "cgroup") == 0 && has_word(options, controllers[h->limit]);
     if (!fits)
         return;
     memcpy(h->top, top, sizeof top);
@@ -96,16 +101,23 @@ static bool read_line(const char *dir, const char *file, char line[64])
     return n > 0;
 }
 
-static uint32_t cores_of(long long quota, long long period)
+static uint64_t cores_of(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0)
         return 0; /* -1: no quota */
     long long cores = quota / period + (quota % period != 0);
-    return cores > INT_MAX ? 0 : (uint32_t) cores;
+    return cores > INT_MAX ? 0 : (uint64_t) cores;
 }
 
-/* What one directory allows, 0 = it says nothing. */
-static uint32_t quota_in(const struct hierarchy *h, const char *dir)
+/* A single number; "max", and what v1 says instead, the largest number of whole pages, are no limit. */
+static uint64_t number_in(const char *dir, const char *file)
+{
+    char line[64];
+    long long n = read_line(dir, file, line) ? strtoll(line, NULL, 10) : 0;
+    return n <= 0 || n > LLONG_MAX / 2 ? 0 : (uint64_t) n;
+}
+
+static uint64_t quota_in(const struct hierarchy *h, const char *dir)
 {
     char line[64], period[64];
     long long of = 0;
@@ -118,11 +130,24 @@ static uint32_t quota_in(const struct hierarchy *h, const char *dir)
                : 0;
 }
 
+/* What one directory allows, 0 = it says nothing. */
+static uint64_t limit_in(const struct hierarchy *h, const char *dir)
+{
+    switch (h->limit) {
+    case CGROUP_CORES:
+        return quota_in(h, dir);
+    case CGROUP_MEMORY:
+        return number_in(dir, h->is_v2 ? "memory.max" : "memory.limit_in_bytes");
+    default:
+        return number_in(dir, "pids.max");
+    }
+}
+
 /* The least of what the process's directory and those above it allow, as far as they are mounted. */
-static uint32_t least_quota(const struct hierarchy *h, const char *root)
+static uint64_t least_of(const struct hierarchy *h, const char *root)
 {
     char dir[2 * PATH_MAX];
-    uint32_t least = 0;
+    uint64_t least = 0;
     size_t top = strcmp(h->top, "/") == 0 ? 0 : strlen(h->top);
     bool inside = strncmp(h->path, h->top, top) == 0 && (h->path[top] == '/' || h->path[top] == '\0');
     if (h->mount[0] == '\0' || h->path[0] == '\0')
@@ -132,7 +157,7 @@ static uint32_t least_quota(const struct hierarchy *h, const char *root)
         return 0;
     snprintf(dir + mount, sizeof dir - (size_t) mount, "%s", inside ? h->path + top : "");
     for (;;) {
-        uint32_t here = quota_in(h, dir);
+        uint64_t here = limit_in(h, dir);
         if (here != 0 && (least == 0 || here < least))
             least = here;
         char *slash = strrchr(dir + mount, '/');
@@ -142,18 +167,26 @@ static uint32_t least_quota(const struct hierarchy *h, const char *root)
     }
 }
 
-uint32_t cgroup_cores(const char *root)
+uint64_t cgroup_limit(const char *root, const char *who, enum cgroup_limit limit)
 {
     struct hierarchy h;
-    uint32_t least = 0;
+    char path[64];
+    uint64_t tightest = 0;
+    snprintf(path, sizeof path, "/proc/%.24s/cgroup", who);
     for (int v2 = 0; v2 <= 1; v2++) {
         memset(&h, 0, sizeof h);
         h.is_v2 = v2 != 0;
-        each_line(root, "/proc/self/cgroup", &h, read_path);
+        h.limit = limit;
+        each_line(root, path, &h, read_path);
         each_line(root, "/proc/self/mountinfo", &h, read_mount);
-        uint32_t here = least_quota(&h, root);
-        if (here != 0 && (least == 0 || here < least))
-            least = here;
+        uint64_t here = least_of(&h, root);
+        if (here != 0 && (tightest == 0 || here < tightest))
+            tightest = here;
     }
-    return least;
+    return tightest;
+}
+
+uint32_t cgroup_cores(const char *root)
+{
+    return (uint32_t) cgroup_limit(root, "self", CGROUP_CORES);
 }

@@ -38,6 +38,7 @@
     ROW(parent)          \
     ROW(notify)          \
     ROW(listen_fds)      \
+    ROW(doctor_command)  \
     ROW(logging)         \
     ROW(alloc)           \
     ROW(offload)         \

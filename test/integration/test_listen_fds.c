@@ -190,8 +190,12 @@ START_TEST(what_nobody_asked_for)
     ck_assert_uint_eq(err_count(&s, "descriptor 4 was handed over, and is no socket that listens"), 1);
     ck_assert_uint_eq(err_count(&s, "descriptor 5 was handed over, and is no socket that listens"), 1);
     ck_assert_uint_eq(err_count(&s, "handed over"), 3);
+    close(fds[0]); /* the last one, if the server's processes have closed theirs */
+    struct net_target t;
+    ck_assert(net_resolve("127.0.0.1", strchr(other, ':') + 1, &t) == NULL);
+    ck_assert(net_connect_wait(&t, itest_deadline(2000)) < 0 && errno == ECONNREFUSED);
     server_finish(&s);
-    for (int i = 0; fds[i] >= 0; i++)
+    for (int i = 1; fds[i] >= 0; i++)
         close(fds[i]);
     close(pipes[1]);
 }

@@ -46,6 +46,7 @@
     ROW(cgroup)          \
     ROW(timing)          \
     ROW(prom)            \
+    ROW(doctor)          \
     ROW(cidr)            \
     ROW(gate)            \
     ROW(live)            \
