@@ -7,6 +7,7 @@
 #include "mario/mario_cluster.h"
 
 #include "conf/cmdline.h"
+#include "conf/job.h"
 #include "conf/option.h"
 #include "conf/reload.h"
 #include "ctl/ctl.h"
@@ -99,6 +100,12 @@ static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
     return cluster ? mario_cluster_start(&conf->cluster) : 0; /* which says it itself */
 }
 
+/* What a reload changes outside of the library. */
+static void tell_functions(SERVER *server, const struct maritcp_conf *conf)
+{
+    function_retime(server, conf->collect_interval);
+}
+
 /* Make the server, run it until it is stopped, take it down. */
 static sint32 serve(const struct maritcp_conf *conf)
 {
@@ -108,9 +115,9 @@ static sint32 serve(const struct maritcp_conf *conf)
     sint32 code = EXIT_NO_START;
     int is_restart = mario_stat(server, "restarts") > 0;
     if (open_log(conf, is_restart) == 0 && prepare(server, conf) == 0) {
-        if (is_restart)
-            reload_now(); /* a HUP may have come to the one before */
+        reload_open(server, tell_functions, is_restart);
         start_server(server);
+        reload_close();
         code = mario_server_exit_code(server);
         if (code == EXIT_FAILED)
             _exit(code); /* a function may still run: exit() would wait for locks that it holds */
@@ -138,7 +145,7 @@ int main(int argc, char **argv)
         code = EXIT_NO_START;
     if (code < 0 && conf.supervise)
         code = mario_supervise(&conf.server); /* goes on here in each child */
-    if (code < 0 && reload_setup(&conf, cmd.overrides, cmd.override_count) != 0)
+    if (code < 0 && (reload_setup(&conf, cmd.overrides, cmd.override_count) != 0 || job_regist() != 0))
         code = EXIT_NO_START;
     if (code < 0)
         code = serve(&conf);

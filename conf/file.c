@@ -1,5 +1,5 @@
 /*
- * file.c: reading a configuration file. Main thread before the server starts; after that the log thread, at HUP.
+ * file.c: reading a configuration file. Main thread before the server starts; after that the thread `conf`.
  *
  * A line is a [section], key = value (or key : value), or a comment; a list of addresses goes on in the next line if
  * that is indented. The whole file is read into memory first, once and from its beginning to its end, so that it may

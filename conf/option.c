@@ -1,5 +1,5 @@
 /*
- * option.c: the option table, and loading a configuration by it. Main thread, before the server starts.
+ * option.c: the option table, and loading a configuration by it. Main thread; once the server runs the thread `conf`.
  *
  * A row is the one truth about its option: the parser, -o, -t, the sample and the manual are made from it.
  */
@@ -12,9 +12,6 @@
 
 #define AT(member) offsetof(struct maritcp_conf, member)
 #define SECONDS    0, MARIO_TIMEOUT_MAX, NULL
-
-/* A process can never have more descriptors than this: the kernel's ceiling for fs.nr_open. */
-#define DESCRIPTORS_MAX 2147483584u
 
 static const char *const full_names[] = {"refuse", "wait", NULL};
 static const char *const assign_names[] = {"round_robin", "least", NULL};
@@ -38,166 +35,172 @@ _Static_assert(MARIO_BIND_MANY == 0 && MARIO_BIND_KICK_OLD == 1 && MARIO_BIND_RE
 _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in the order of the enum");
 
 const struct row conf_rows[] = {
-    {"server", "listen", ROW_LISTEN, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
+    {"server", "listen", ROW_LISTEN, RESTART, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
      "Where to listen. Port 0 takes any free one. [::] takes IPv6 alone: 0.0.0.0 beside it takes IPv4. A unix "
      "path has at most 107 bytes. A long list goes on in the next line, if that one is indented and this one ends "
      "with a comma."},
-    {"server", "port", ROW_PORT, "8082", 1, 65535, NULL, AT(listen),
+    {"server", "port", ROW_PORT, RESTART, "8082", 1, 65535, NULL, AT(listen),
      "A shorthand for listen = 0.0.0.0:port. Of listen and port, the one that is set last counts."},
-    {"server", "unix_mode", ROW_OCTAL, "0666", 0, MARIO_UNIX_MODE_MAX, NULL, AT(server.unix_mode),
+    {"server", "unix_mode", ROW_OCTAL, RESTART, "0666", 0, MARIO_UNIX_MODE_MAX, NULL, AT(server.unix_mode),
      "Permissions of unix sockets, octal, whatever the umask. Who may write to one, and may get to it through "
      "the directories above it, may connect."},
-    {"server", "unix_group", ROW_GROUP, "-", 1, CONF_USER_SIZE - 1, NULL, AT(unix_group),
+    {"server", "unix_group", ROW_GROUP, RESTART, "-", 1, CONF_USER_SIZE - 1, NULL, AT(unix_group),
      "The group of unix sockets, a name or number, as with unix_mode = 0660. Root may give any, others one of "
      "their own. - is the group of who starts the server."},
-    {"server", "workernum", ROW_NUMBER, "0", 0, MARIO_WORKERNUM_MAX, NULL, AT(server.workernum),
+    {"server", "workernum", ROW_NUMBER, RESTART, "0", 0, MARIO_WORKERNUM_MAX, NULL, AT(server.workernum),
      "Worker threads. 0 is one for each core that the process may use."},
-    {"server", "connnum", ROW_NUMBER, "0", 0, MARIO_CONNNUM_MAX, NULL, AT(server.connnum),
+    {"server", "connnum", ROW_NUMBER, RESTART, "0", 0, MARIO_CONNNUM_MAX, NULL, AT(server.connnum),
      "Connections for each worker. 0 is as many as the descriptor limit allows, at most 100,000."},
-    {"server", "strict_limits", ROW_BOOL, "on", 0, 1, NULL, AT(server.strict_limits),
+    {"server", "strict_limits", ROW_BOOL, RESTART, "on", 0, 1, NULL, AT(server.strict_limits),
      "What to do with a connnum that the descriptor limit cannot carry. on refuses to start, off takes less "
      "and says so."},
-    {"server", "when_full", ROW_ENUM, "refuse", 0, 1, full_names, AT(server.when_full),
+    {"server", "when_full", ROW_ENUM, LIVE, "refuse", 0, 1, full_names, AT(server.when_full),
      "What a connection gets when all places are taken. refuse closes it at once, wait leaves it in the "
      "kernel's backlog."},
-    {"server", "assign", ROW_ENUM, "round_robin", 0, 1, assign_names, AT(server.assign),
+    {"server", "assign", ROW_ENUM, LIVE, "round_robin", 0, 1, assign_names, AT(server.assign),
      "Which worker gets a new connection. round_robin is the next one that has room, least the one with the fewest "
      "connections: for connections that stay long, when others, such as health checks, come and go between them."},
-    {"server", "timeout", ROW_NUMBER, "300", SECONDS, AT(server.timeout),
+    {"server", "timeout", ROW_NUMBER, LIVE, "300", SECONDS, AT(server.timeout),
      "Seconds without a byte from the client until its connection is closed. 0 is never."},
-    {"server", "write_timeout", ROW_NUMBER, "60", SECONDS, AT(server.write_timeout),
+    {"server", "write_timeout", ROW_NUMBER, LIVE, "60", SECONDS, AT(server.write_timeout),
      "Seconds in which pending output did not shrink until the connection is closed. 0 is never."},
-    {"server", "packet_timeout", ROW_NUMBER, "10", SECONDS, AT(server.packet_timeout),
+    {"server", "packet_timeout", ROW_NUMBER, LIVE, "10", SECONDS, AT(server.packet_timeout),
      "Seconds from a packet's first byte to its last until the connection is closed. 0 is never."},
-    {"server", "keepalive", ROW_NUMBER, "0", 0, MARIO_KEEPALIVE_MAX, NULL, AT(server.keepalive),
+    {"server", "keepalive", ROW_NUMBER, LIVE, "0", 0, MARIO_KEEPALIVE_MAX, NULL, AT(server.keepalive),
      "Seconds of silence after which the kernel asks a TCP client whether it is still there. One that answers "
      "nothing for as long again is closed, and one that acknowledges or takes no output for twice this time. 0 "
      "is never."},
-    {"server", "max_pkglen", ROW_NUMBER, "8192", MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX, NULL,
+    {"server", "max_pkglen", ROW_NUMBER, RESTART, "8192", MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX, NULL,
      AT(server.max_pkglen), "The largest packet that is accepted, in bytes, head included."},
-    {"server", "stx", ROW_HEX, "0x8eb69af7", 0, UINT32_MAX, NULL, AT(stx),
+    {"server", "stx", ROW_HEX, RESTART, "0x8eb69af7", 0, UINT32_MAX, NULL, AT(stx),
      "The magic that every packet starts with. Hexadecimal with 0x, otherwise decimal."},
-    {"server", "backlog", ROW_NUMBER, "4096", 1, MARIO_BACKLOG_MAX, NULL, AT(server.backlog),
+    {"server", "backlog", ROW_NUMBER, LIVE, "4096", 1, MARIO_BACKLOG_MAX, NULL, AT(server.backlog),
      "Connections that the kernel holds until they are accepted. The kernel caps it at net.core.somaxconn."},
-    {"server", "drain_timeout", ROW_NUMBER, "10", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_timeout),
+    {"server", "drain_timeout", ROW_NUMBER, LIVE, "10", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_timeout),
      "Seconds that a stop may take to answer what has arrived."},
-    {"server", "linger", ROW_NUMBER, "5", 0, MARIO_LINGER_MAX, NULL, AT(server.linger),
+    {"server", "linger", ROW_NUMBER, LIVE, "5", 0, MARIO_LINGER_MAX, NULL, AT(server.linger),
      "Seconds in which a client whose connection was closed acknowledged nothing of what is on its way, until a reset "
      "drops that. Meanwhile what it sends is read and dropped, and its place is free for others. 0 closes and leaves "
      "the rest to the kernel."},
-    {"server", "prefault", ROW_BOOL, "off", 0, 1, NULL, AT(server.prefault),
+    {"server", "prefault", ROW_BOOL, RESTART, "off", 0, 1, NULL, AT(server.prefault),
      "on touches the memory of all connections at start, off when it is first used."},
-    {"server", "user", ROW_USER, "-", 1, CONF_USER_SIZE - 1, NULL, AT(user),
+    {"server", "user", ROW_USER, RESTART, "-", 1, CONF_USER_SIZE - 1, NULL, AT(user),
      "The user to become once the listeners are open: a name or number, with a group behind a colon if it is "
      "not to be the user's own. Of root it keeps no other group and no capability. - stays who started it. The log "
      "is opened by this user, so it must be able to write it."},
-    {"server", "supervise", ROW_BOOL, "off", 0, 1, NULL, AT(supervise),
+    {"server", "supervise", ROW_BOOL, RESTART, "off", 0, 1, NULL, AT(supervise),
      "on has a parent process keep the listeners and start the server again when it dies, as -S does."},
-    {"output", "high", ROW_SIZE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_high),
+    {"output", "high", ROW_SIZE, LIVE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL,
+     AT(server.output_high),
      "Bytes of pending output above which a connection is not read. At most output.max; "
      "left out, it follows a smaller output.max."},
-    {"output", "max", ROW_SIZE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
+    {"output", "max", ROW_SIZE, LIVE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
      "Bytes of pending output above which a connection is closed."},
-    {"offload", "threads", ROW_NUMBER, "16", 0, MARIO_OFFLOAD_THREADS_MAX, NULL, AT(server.offload_threads),
+    {"offload", "threads", ROW_NUMBER, RESTART, "16", 0, MARIO_OFFLOAD_THREADS_MAX, NULL,
+     AT(server.offload_threads),
      "Threads for functions that may block. They are made only if there are such functions; 0 is refused "
      "then."},
-    {"offload", "queue", ROW_NUMBER, "1024", 1, MARIO_OFFLOAD_QUEUE_MAX, NULL, AT(server.offload_queue),
+    {"offload", "queue", ROW_NUMBER, RESTART, "1024", 1, MARIO_OFFLOAD_QUEUE_MAX, NULL,
+     AT(server.offload_queue),
      "Packets of each worker that may be with these threads or wait for one. Beyond, their connections are "
      "not read until there is room."},
-    {"push", "queue", ROW_NUMBER, "64", 0, MARIO_PUSH_QUEUE_MAX, NULL, AT(server.push_queue),
+    {"push", "queue", ROW_NUMBER, LIVE, "64", 0, MARIO_PUSH_QUEUE_MAX, NULL, AT(server.push_queue),
      "Messages pushed to a connection that may wait for it because it reads too slowly. 0 is any number."},
-    {"push", "bytes", ROW_SIZE, "1m", 0, MARIO_PUSH_BYTES_MAX, NULL, AT(server.push_bytes),
+    {"push", "bytes", ROW_SIZE, LIVE, "1m", 0, MARIO_PUSH_BYTES_MAX, NULL, AT(server.push_bytes),
      "Bytes of them. 0 is any number, if push.queue is not 0 as well."},
-    {"push", "slow", ROW_ENUM, "close", 0, 3, slow_names, AT(server.push_slow),
+    {"push", "slow", ROW_ENUM, LIVE, "close", 0, 3, slow_names, AT(server.push_slow),
      "What becomes of a message for a connection that has that much waiting. close closes the connection, drop_oldest "
      "makes room, drop_newest drops the message itself, coalesce drops the one that it makes out of date, and "
      "otherwise makes room."},
-    {"push", "groups", ROW_NUMBER, "4096", 0, MARIO_PUSH_GROUPS_MAX, NULL, AT(server.push_groups),
+    {"push", "groups", ROW_NUMBER, LIVE, "4096", 0, MARIO_PUSH_GROUPS_MAX, NULL, AT(server.push_groups),
      "Groups that a connection may be in; beyond, joining is refused and counted. 0 is any number."},
-    {"push", "memory", ROW_SIZE, "256m", 0, MARIO_PUSH_MEMORY_MAX, NULL, AT(server.push_memory),
+    {"push", "memory", ROW_SIZE, LIVE, "256m", 0, MARIO_PUSH_MEMORY_MAX, NULL, AT(server.push_memory),
      "Bytes that messages and what waits of them for all connections may take. Beyond, those that have not taken "
      "anything for longest lose what waits, then their connection. 0 is any number."},
-    {"push", "lowat", ROW_SIZE, "16k", 0, MARIO_PUSH_LOWAT_MAX, NULL, AT(server.push_lowat),
+    {"push", "lowat", ROW_SIZE, LIVE, "16k", 0, MARIO_PUSH_LOWAT_MAX, NULL, AT(server.push_lowat),
      "Bytes that the kernel takes for a client that does not read, beyond what is on its way: what comes then waits in "
      "the server, where push.queue counts it. 0 is as many as the kernel likes, some megabytes."},
-    {"push", "ring", ROW_NUMBER, "4096", MARIO_PUSH_RING_MIN, MARIO_PUSH_RING_MAX, NULL, AT(server.push_ring),
+    {"push", "ring", ROW_NUMBER, RESTART, "4096", MARIO_PUSH_RING_MIN, MARIO_PUSH_RING_MAX, NULL,
+     AT(server.push_ring),
      "Orders to send, join and the like that may wait between a thread and a worker, 32 bytes each; when it is full, "
      "more are refused. A power of two."},
-    {"push", "uring", ROW_ENUM, "off", 0, 1, uring_names, AT(server.push_uring),
+    {"push", "uring", ROW_ENUM, RESTART, "off", 0, 1, uring_names, AT(server.push_uring),
      "auto has messages for many connections sent by io_uring, if maritcp was built with it and the kernel allows; "
      "off by a call for each connection."},
-    {"watch", "warn_ms", ROW_NUMBER, "100", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_warn_ms),
+    {"watch", "warn_ms", ROW_NUMBER, LIVE, "100", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_warn_ms),
      "Milliseconds that a function may run until it is reported, with a backtrace; its worker gets no new "
      "connections meanwhile. 0 is no watch at all."},
-    {"watch", "replace_ms", ROW_NUMBER, "5000", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_replace_ms),
+    {"watch", "replace_ms", ROW_NUMBER, LIVE, "5000", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_replace_ms),
      "Milliseconds that a function may run until another thread takes its worker's place; its own connection "
      "ends, the others go on. 0 is never. Not below watch.warn_ms."},
-    {"watch", "replace_max", ROW_NUMBER, "10", 0, MARIO_REPLACE_MAX, NULL, AT(server.watch_replace_max),
+    {"watch", "replace_max", ROW_NUMBER, LIVE, "10", 0, MARIO_REPLACE_MAX, NULL, AT(server.watch_replace_max),
      "How many threads may be replaced within a minute, in all."},
-    {"watch", "master_ms", ROW_NUMBER, "10000", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_master_ms),
+    {"watch", "master_ms", ROW_NUMBER, LIVE, "10000", 0, MARIO_WATCH_MAX, NULL, AT(server.watch_master_ms),
      "Milliseconds in which the thread that accepts and stops may hang until its parent ends the process and "
      "starts the next one, with server.supervise = on. 0 is never."},
-    {"stats", "timing", ROW_ENUM, "sampled", 0, 2, timing_names, AT(server.stats_timing),
+    {"stats", "timing", ROW_ENUM, LIVE, "sampled", 0, 2, timing_names, AT(server.stats_timing),
      "Of which calls of functions it is measured how long they take. sampled is about one wake-up of a connection in "
      "16, and all that is offloaded or a hook. all costs some ten nanoseconds for each packet. off measures nothing, "
      "nor how busy workers are; then nothing is slow."},
-    {"slow", "ms", ROW_NUMBER, "10", 0, MARIO_WATCH_MAX, NULL, AT(server.slow_ms),
+    {"slow", "ms", ROW_NUMBER, LIVE, "10", 0, MARIO_WATCH_MAX, NULL, AT(server.slow_ms),
      "Milliseconds from which on a call of a function is counted and noted as slow. 0 is never."},
-    {"slow", "keep", ROW_NUMBER, "256", 1, MARIO_SLOW_KEEP_MAX, NULL, AT(server.slow_keep),
+    {"slow", "keep", ROW_NUMBER, LIVE, "256", 1, MARIO_SLOW_KEEP_MAX, NULL, AT(server.slow_keep),
      "How many slow calls are kept, the last ones."},
-    {"log", "file", ROW_TARGET, "-", 1, 180, NULL, AT(log_file),
+    {"log", "file", ROW_TARGET, LIVE, "-", 1, 180, NULL, AT(log_file),
      "Where log lines go. A path is a file that they are appended to, - is standard output, syslog the "
      "system's log. A HUP signal opens a file anew."},
-    {"log", "level", ROW_LEVELS, "info", 1, CONF_LEVELS_SIZE - 1, NULL, AT(log_level),
+    {"log", "level", ROW_LEVELS, LIVE, "info", 1, CONF_LEVELS_SIZE - 1, NULL, AT(log_level),
      "The least important kind of line that is still logged, and other levels for single subsystems, as in "
-     "info,conn=debug. A HUP signal reads it anew."},
-    {"log", "format", ROW_ENUM, "text", 0, 1, format_names, AT(log.format),
+     "info,conn=debug."},
+    {"log", "format", ROW_ENUM, LIVE, "text", 0, 1, format_names, AT(log.format),
      "What a line looks like. json is an object for each line."},
-    {"log", "rotate_size", ROW_SIZE, "0", 0, MARIO_LOG_ROTATE_MAX, NULL, AT(log.rotate_size),
+    {"log", "rotate_size", ROW_SIZE, LIVE, "0", 0, MARIO_LOG_ROTATE_MAX, NULL, AT(log.rotate_size),
      "Bytes above which the log file becomes FILE.1 and a new one is begun. 0 is never."},
-    {"log", "rotate_daily", ROW_BOOL, "off", 0, 1, NULL, AT(log.rotate_daily),
+    {"log", "rotate_daily", ROW_BOOL, LIVE, "off", 0, 1, NULL, AT(log.rotate_daily),
      "on does the same at the first line of a new day."},
-    {"log", "keep", ROW_NUMBER, "7", 1, MARIO_LOG_KEEP_MAX, NULL, AT(log.keep),
+    {"log", "keep", ROW_NUMBER, LIVE, "7", 1, MARIO_LOG_KEEP_MAX, NULL, AT(log.keep),
      "How many such files are kept, as FILE.1 and so on. The oldest is removed."},
-    {"admin", "listen", ROW_DOORS, "-", 0, 65535, NULL, AT(admin_listen),
+    {"admin", "listen", ROW_DOORS, RESTART, "-", 0, 65535, NULL, AT(admin_listen),
      "Where operators ask and change things: HTTP, and on a unix socket the lines of maritcp ctl. A unix socket is for "
      "its owner and root alone. An address that others can reach needs admin.token_file. - is nowhere. A long list goes "
      "on in the next line as one of server.listen does."},
-    {"admin", "hosts", ROW_HOSTS, "localhost,127.0.0.1,[::1]", 1, CONF_HOSTS_SIZE - 1, NULL, AT(admin_hosts),
+    {"admin", "hosts", ROW_HOSTS, RESTART, "localhost,127.0.0.1,[::1]", 1, CONF_HOSTS_SIZE - 1, NULL,
+     AT(admin_hosts),
      "The names, without ports, by which a browser may call admin.listen. Any other is refused, so that a page of "
      "somebody else cannot get there by a name of its own."},
-    {"admin", "token_file", ROW_TOKEN, "-", 1, PATH_MAX - 1, NULL, AT(admin_token_file),
+    {"admin", "token_file", ROW_TOKEN, RESTART, "-", 1, PATH_MAX - 1, NULL, AT(admin_token_file),
      "A file whose first line, 16 .. 256 characters, has to be known by who changes something over TCP. It is read as "
      "server.user. - is none: changes are made over the unix socket then."},
-    {"login", "policy", ROW_ENUM, "many", 0, 2, policy_names, AT(login_policy),
+    {"login", "policy", ROW_ENUM, RESTART, "many", 0, 2, policy_names, AT(login_policy),
      "What a LOGIN means when its uid is logged in on other connections. many lets them be, kick_old closes the older "
      "ones, refuse_new this one."},
-    {"collect", "interval", ROW_NUMBER, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
+    {"collect", "interval", ROW_NUMBER, LIVE, "60", 1, MARIO_TIMEOUT_MAX, NULL, AT(collect_interval),
      "Seconds between two log lines that say how many are online."},
-    {"cluster", "bus", ROW_ENUM, "-", 0, 2, bus_names, AT(cluster_bus),
+    {"cluster", "bus", ROW_ENUM, RESTART, "-", 0, 2, bus_names, AT(cluster_bus),
      "The engine by which several servers are one: a user, a group, a login are then the same on all of them. - is "
      "none. See docs/cluster.md."},
-    {"cluster", "redis", ROW_SERVERS, "127.0.0.1:6379", 1, CONF_SERVERS_SIZE - 1, NULL, AT(cluster_redis),
+    {"cluster", "redis", ROW_SERVERS, RESTART, "127.0.0.1:6379", 1, CONF_SERVERS_SIZE - 1, NULL,
+     AT(cluster_redis),
      "The Redis servers. What is sent is spread over them, so each node has the same list, in the same order. A long "
      "list goes on in the next line as one of server.listen does."},
-    {"cluster", "nats", ROW_SERVERS, "127.0.0.1:4222", 1, CONF_SERVERS_SIZE - 1, NULL, AT(cluster_nats),
-     "Servers of one NATS cluster, any of which will do."},
-    {"cluster", "prefix", ROW_NAME, "mario", 1, MARIO_CLUSTER_PREFIX_MAX, NULL, AT(cluster_prefix),
+    {"cluster", "nats", ROW_SERVERS, RESTART, "127.0.0.1:4222", 1, CONF_SERVERS_SIZE - 1, NULL,
+     AT(cluster_nats), "Servers of one NATS cluster, any of which will do."},
+    {"cluster", "prefix", ROW_NAME, RESTART, "mario", 1, MARIO_CLUSTER_PREFIX_MAX, NULL, AT(cluster_prefix),
      "What all names on the engine begin with, so that several clusters can share it."},
-    {"cluster", "node", ROW_NAME, "-", 1, MARIO_CLUSTER_NODE_MAX, NULL, AT(cluster_node),
+    {"cluster", "node", ROW_NAME, RESTART, "-", 1, MARIO_CLUSTER_NODE_MAX, NULL, AT(cluster_node),
      "The name of this node, which no other may have. - makes one of host name and process id."},
-    {"cluster", "password_file", ROW_SECRET, "-", 1, PATH_MAX - 1, NULL, AT(cluster_password_file),
+    {"cluster", "password_file", ROW_SECRET, RESTART, "-", 1, PATH_MAX - 1, NULL, AT(cluster_password_file),
      "A file whose first line is the engine's password, or user:password. A password that has a colon needs the user, "
      "or a colon before it. It is read as server.user. - is no password."},
-    {"cluster", "queue", ROW_SIZE, "8m", MARIO_CLUSTER_QUEUE_MIN, MARIO_CLUSTER_QUEUE_MAX, NULL,
+    {"cluster", "queue", ROW_SIZE, RESTART, "8m", MARIO_CLUSTER_QUEUE_MIN, MARIO_CLUSTER_QUEUE_MAX, NULL,
      AT(cluster.queue),
      "Bytes that may wait for an engine that is away or slow. Beyond, what is for other nodes is dropped and counted "
      "as cluster_dropped; here all goes on."},
-    {"cluster", "linger", ROW_NUMBER, "2", 0, MARIO_CLUSTER_LINGER_MAX, NULL, AT(cluster.linger),
+    {"cluster", "linger", ROW_NUMBER, RESTART, "2", 0, MARIO_CLUSTER_LINGER_MAX, NULL, AT(cluster.linger),
      "Seconds that a user or group stays subscribed after the last of its connections here has gone."},
-    {"cluster", "heartbeat", ROW_NUMBER, "10", 1, MARIO_CLUSTER_HEARTBEAT_MAX, NULL, AT(cluster.heartbeat),
-     "Seconds between two signs of life of a node."},
-    {"cluster", "ttl", ROW_NUMBER, "30", 2, MARIO_CLUSTER_TTL_MAX, NULL, AT(cluster.ttl),
+    {"cluster", "heartbeat", ROW_NUMBER, RESTART, "10", 1, MARIO_CLUSTER_HEARTBEAT_MAX, NULL,
+     AT(cluster.heartbeat), "Seconds between two signs of life of a node."},
+    {"cluster", "ttl", ROW_NUMBER, RESTART, "30", 2, MARIO_CLUSTER_TTL_MAX, NULL, AT(cluster.ttl),
      "Seconds without a sign of life until a node counts as dead, and its logins are void. Above cluster.heartbeat."},
 };
 
@@ -313,8 +316,7 @@ sint32 row_set(const struct row *row, struct maritcp_conf *conf, const char *tex
     return 0;
 }
 
-/* Copy text without blanks around it. Returns false if it does not fit. */
-static bool copy_trimmed(char *out, size_t size, const char *text, size_t len)
+bool copy_trimmed(char *out, size_t size, const char *text, size_t len)
 {
     while (len > 0 && (*text == ' ' || *text == '\t'))
         text++, len--;
@@ -327,159 +329,28 @@ static bool copy_trimmed(char *out, size_t size, const char *text, size_t len)
     return true;
 }
 
-static sint32 override_read(struct maritcp_conf *conf, const char *text, sint32 origin,
-                            struct conf_error *err)
+sint32 override_read(struct maritcp_conf *conf, const char *text, sint32 origin, const struct place *place,
+                     enum row_when when, struct conf_error *err)
 {
-    struct place place = {.override = text};
     char section[64], key[64], value[CONF_LISTEN_SIZE];
     const char *equals = strchr(text, '='), *dot = strchr(text, '.');
     if (equals == NULL || dot == NULL || dot > equals)
-        return conf_fail(err, &place, NULL, NULL, "section.key=value", "missing '%s'",
+        return conf_fail(err, place, NULL, NULL, "section.key=value", "missing '%s'",
                          equals != NULL ? "." : "=");
     if (!copy_trimmed(section, sizeof section, text, (size_t) (dot - text)))
-        return conf_fail(err, &place, NULL, NULL, "section.key=value", "the section is too long");
+        return conf_fail(err, place, NULL, NULL, "section.key=value", "the section is too long");
     if (!copy_trimmed(key, sizeof key, dot + 1, (size_t) (equals - dot - 1)))
-        return conf_fail(err, &place, NULL, NULL, "section.key=value", "the key is too long");
+        return conf_fail(err, place, NULL, NULL, "section.key=value", "the key is too long");
     if (!section_exists(section))
-        return conf_fail_section(err, &place, section);
+        return conf_fail_section(err, place, section);
     const struct row *row = row_find(section, key);
     if (row == NULL)
-        return conf_fail_key(err, &place, section, key);
+        return conf_fail_key(err, place, section, key);
+    if (when == LIVE && row->when != LIVE)
+        return conf_fail(err, place, section, key, NULL, "needs a restart: set it in the file");
     if (!copy_trimmed(value, sizeof value, equals + 1, strlen(equals + 1)))
-        return conf_fail(err, &place, NULL, NULL, "up to 8191 bytes", "the value is too long");
-    return row_set(row, conf, value, &place, origin, err);
-}
-
-/* Whether a got its value after b: defaults come first, then the file's lines, then the overrides. */
-static bool row_is_later(const struct maritcp_conf *conf, const struct row *a, const struct row *b)
-{
-    sint64 when_a = conf->origin[row_index(a)], when_b = conf->origin[row_index(b)];
-    return (when_a < 0 ? INT32_MAX - when_a : when_a) > (when_b < 0 ? INT32_MAX - when_b : when_b);
-}
-
-/* The place where the row got its value. */
-static struct place place_of(const struct maritcp_conf *conf, const struct row *row, const char *file,
-                             char *const overrides[])
-{
-    sint32 origin = conf->origin[row_index(row)];
-    struct place place = {.file = file != NULL ? file : "default", .line = origin > 0 ? origin : 0};
-    if (origin < 0)
-        place.override = overrides[-origin - 1];
-    return place;
-}
-
-/* What a rule between options needs. */
-struct check {
-    const struct maritcp_conf *conf;
-    const char *file;
-    char *const *overrides;
-    struct conf_error *err;
-};
-
-/* Of two options that do not go together the one that was set last is to blame. */
-static bool is_blamed(const struct check *c, const char *section, const char *key, const char *other)
-{
-    return row_is_later(c->conf, row_find(section, key), row_find(section, other));
-}
-
-static sint32 blame(const struct check *c, const char *section, const char *key, const char *allowed,
-                    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-static sint32 blame(const struct check *c, const char *section, const char *key, const char *allowed,
-                    const char *fmt, ...)
-{
-    char why[WHY_SIZE];
-    struct place place = place_of(c->conf, row_find(section, key), c->file, c->overrides);
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(why, sizeof why, fmt, args);
-    va_end(args);
-    return conf_fail(c->err, &place, section, key, allowed, "%s", why);
-}
-
-static sint32 check_output(const struct check *c)
-{
-    char high[16], max[16], limit[16], range[RANGE_SIZE];
-    const struct mario_options *o = &c->conf->server;
-    if (o->output_high <= o->output_max)
-        return 0;
-    size_print(o->output_high, high, sizeof high);
-    size_print(o->output_max, max, sizeof max);
-    if (is_blamed(c, "output", "max", "high")) {
-        size_print(MARIO_OUTPUT_MAX, limit, sizeof limit);
-        snprintf(range, sizeof range, "%s .. %s", high, limit);
-        return blame(c, "output", "max", range, "%s is below output.high %s", max, high);
-    }
-    size_print(MARIO_OUTPUT_MIN, limit, sizeof limit);
-    snprintf(range, sizeof range, "%s .. %s", limit, max);
-    return blame(c, "output", "high", range, "%s is above output.max %s", high, max);
-}
-
-static sint32 check_watch(const struct check *c)
-{
-    char range[RANGE_SIZE];
-    const struct mario_options *o = &c->conf->server;
-    if (o->watch_replace_ms == 0 || o->watch_replace_ms >= o->watch_warn_ms)
-        return 0;
-    if (is_blamed(c, "watch", "warn_ms", "replace_ms")) {
-        snprintf(range, sizeof range, "0 .. %u", o->watch_replace_ms);
-        return blame(c, "watch", "warn_ms", range, "%u is above watch.replace_ms", o->watch_warn_ms);
-    }
-    snprintf(range, sizeof range, "0, %u .. %u", o->watch_warn_ms, MARIO_WATCH_MAX);
-    return blame(c, "watch", "replace_ms", range, "%u is below watch.warn_ms", o->watch_replace_ms);
-}
-
-static sint32 check_push(const struct check *c)
-{
-    char range[RANGE_SIZE], limit[16];
-    const struct mario_options *o = &c->conf->server;
-    if ((o->push_ring & (o->push_ring - 1)) != 0) {
-        snprintf(range, sizeof range, "a power of two, %u .. %u", MARIO_PUSH_RING_MIN, MARIO_PUSH_RING_MAX);
-        return blame(c, "push", "ring", range, "%u is no power of two", o->push_ring);
-    }
-    if (o->push_queue != 0 || o->push_bytes != 0)
-        return 0;
-    if (is_blamed(c, "push", "queue", "bytes")) {
-        snprintf(range, sizeof range, "1 .. %u", MARIO_PUSH_QUEUE_MAX);
-        return blame(c, "push", "queue", range, "0 is no limit, and push.bytes has none either");
-    }
-    size_print(MARIO_PUSH_BYTES_MAX, limit, sizeof limit);
-    snprintf(range, sizeof range, "1 .. %s", limit);
-    return blame(c, "push", "bytes", range, "0 is no limit, and push.queue has none either");
-}
-
-static sint32 check_cluster(const struct check *c)
-{
-    char range[RANGE_SIZE];
-    const struct mario_cluster_options *o = &c->conf->cluster;
-    if (o->ttl > o->heartbeat)
-        return 0;
-    if (is_blamed(c, "cluster", "heartbeat", "ttl")) {
-        snprintf(range, sizeof range, "1 .. %u", o->ttl - 1);
-        return blame(c, "cluster", "heartbeat", range, "%u is not below cluster.ttl", o->heartbeat);
-    }
-    snprintf(range, sizeof range, "%u .. %u", o->heartbeat + 1, MARIO_CLUSTER_TTL_MAX);
-    return blame(c, "cluster", "ttl", range, "%u is not above cluster.heartbeat", o->ttl);
-}
-
-static sint32 check_places(const struct check *c)
-{
-    char range[RANGE_SIZE];
-    const struct mario_options *o = &c->conf->server;
-    uint64 total = (uint64) (o->workernum != 0 ? o->workernum : 1) * o->connnum;
-    if (total <= DESCRIPTORS_MAX)
-        return 0;
-    snprintf(range, sizeof range, "workernum * connnum up to %u", DESCRIPTORS_MAX);
-    return blame(c, "server", is_blamed(c, "server", "workernum", "connnum") ? "workernum" : "connnum", range,
-                 "%u workers of %u connections are more than any process can have", o->workernum, o->connnum);
-}
-
-/* What belongs together. The line names the option that was set last. */
-static sint32 check_all(const struct check *c)
-{
-    return check_output(c) != 0 || check_watch(c) != 0 || check_push(c) != 0 || check_cluster(c) != 0 ||
-                   check_places(c) != 0
-               ? -1
-               : 0;
+        return conf_fail(err, place, NULL, NULL, "up to 8191 bytes", "the value is too long");
+    return row_set(row, conf, value, place, origin, err);
 }
 
 static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
@@ -490,19 +361,29 @@ static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
         if (row_set(&conf_rows[i], conf, conf_rows[i].fallback, &nowhere, 0, err) != 0)
             return -1;
     }
+    return 0;
+}
+
+void conf_settle(struct maritcp_conf *conf)
+{
     conf->server.listen = conf->listen;
     conf->server.user = conf->user;
     conf->server.unix_group = conf->unix_group;
     conf->server.admin_listen = conf->admin_listen;
     conf->server.admin_hosts = conf->admin_hosts;
     conf->server.admin_token_file = conf->admin_token_file;
+    conf->server.death_log = conf->log_file;
+    conf->server.death_format = conf->log.format;
     conf->log.target = conf->log_file;
+    conf->cluster.bus = bus_names[conf->cluster_bus];
     conf->cluster.redis = conf->cluster_redis;
     conf->cluster.nats = conf->cluster_nats;
     conf->cluster.prefix = conf->cluster_prefix;
     conf->cluster.node = conf->cluster_node;
     conf->cluster.password_file = conf->cluster_password_file;
-    return 0;
+    if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
+        conf->server.output_high > conf->server.output_max)
+        conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
 }
 
 static sint32 load(struct maritcp_conf *conf, const char *file, char *const overrides[],
@@ -515,16 +396,12 @@ static sint32 load(struct maritcp_conf *conf, const char *file, char *const over
     if (file != NULL && file_read(conf, file, err) != 0)
         return -1;
     for (uint32 i = 0; i < override_count; i++) {
-        if (override_read(conf, overrides[i], -1 - (sint32) i, err) != 0)
+        struct place place = {.override = overrides[i]};
+        if (override_read(conf, overrides[i], -1 - (sint32) i, &place, RESTART, err) != 0)
             return -1;
     }
-    if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
-        conf->server.output_high > conf->server.output_max)
-        conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
-    conf->cluster.bus = bus_names[conf->cluster_bus];
-    conf->server.death_log = conf->log_file;
-    conf->server.death_format = conf->log.format;
-    return check_all(&(struct check){.conf = conf, .file = file, .overrides = overrides, .err = err});
+    conf_settle(conf);
+    return conf_check(conf, file, overrides, err);
 }
 
 sint32 conf_load(struct maritcp_conf *conf, const char *file, char *const overrides[], uint32 override_count,
@@ -540,83 +417,4 @@ sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const 
     memset(conf, 0, sizeof *conf);
     conf->again = true;
     return load(conf, file, overrides, override_count, err);
-}
-
-/* Write path to out, a relative one below the working directory. Returns 0, or -1 with errno. */
-static sint32 path_make_absolute(char *out, size_t size, const char *path)
-{
-    char here[PATH_MAX] = "";
-    if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
-        return -1;
-    int len = snprintf(out, size, "%s%s%s", here, here[0] ? "/" : "", path);
-    errno = ENAMETOOLONG;
-    return len >= 0 && (size_t) len < size ? 0 : -1;
-}
-
-/* Write the list to out with every unix path absolute. Returns 0, or -1 with errno. */
-static sint32 list_make_absolute(char *out, size_t size, const char *list)
-{
-    size_t used = 0;
-    for (; *list != '\0'; list += list[0] == ',') {
-        char entry[PATH_MAX] = "";
-        size_t len = strcspn(list, ",");
-        errno = ENAMETOOLONG;
-        if (!copy_trimmed(entry, sizeof entry, list, len))
-            return -1;
-        list += len;
-        bool is_unix = strncmp(entry, "unix:", 5) == 0;
-        int head = snprintf(out + used, size - used, "%s%s", used ? "," : "", is_unix ? "unix:" : entry);
-        if (head < 0 || (size_t) head >= size - used)
-            return -1;
-        used += (size_t) head;
-        if (is_unix && path_make_absolute(out + used, size - used, entry + 5) != 0)
-            return -1;
-        used += strlen(out + used);
-    }
-    return 0;
-}
-
-/* The same of a list of addresses in place. */
-static sint32 addresses_make_absolute(char *all, size_t size, const char *section, struct conf_error *err)
-{
-    char list[CONF_LISTEN_SIZE], why[WHY_SIZE];
-    struct place place = {.file = "--daemon"};
-    if (list_make_absolute(list, size, all) != 0)
-        return conf_fail(err, &place, section, "listen", NULL, "%s", strerror(errno));
-    if (mario_listen_check(list, why, sizeof why) != 0)
-        return conf_fail(err, &place, section, "listen", NULL, "%s", why);
-    memcpy(all, list, strlen(list) + 1);
-    return 0;
-}
-
-/* The same of a path in place, unless it is "-". */
-static sint32 file_make_absolute(char *file, size_t size, const char *section, const char *key,
-                                 struct conf_error *err)
-{
-    char path[PATH_MAX];
-    struct place place = {.file = "--daemon"};
-    if (strcmp(file, "-") == 0 || file[0] == '\0')
-        return 0;
-    if (path_make_absolute(path, size, file) != 0)
-        return conf_fail(err, &place, section, key, NULL, "%s", strerror(errno));
-    memcpy(file, path, strlen(path) + 1);
-    return 0;
-}
-
-sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
-{
-    if (file_make_absolute(conf->file, sizeof conf->file, NULL, NULL, err) != 0)
-        return -1;
-    if (value_is_path(conf->log_file) &&
-        file_make_absolute(conf->log_file, sizeof conf->log_file, "log", "file", err) != 0)
-        return -1;
-    if (file_make_absolute(conf->cluster_password_file, sizeof conf->cluster_password_file, "cluster",
-                           "password_file", err) != 0 ||
-        file_make_absolute(conf->admin_token_file, sizeof conf->admin_token_file, "admin", "token_file",
-                           err) != 0)
-        return -1;
-    if (strcmp(conf->admin_listen, "-") != 0 &&
-        addresses_make_absolute(conf->admin_listen, sizeof conf->admin_listen, "admin", err) != 0)
-        return -1;
-    return addresses_make_absolute(conf->listen, sizeof conf->listen, "server", err);
 }

@@ -21,7 +21,7 @@
 #define MARITCP_CONF_FILE "/etc/maritcp.conf"
 #endif
 
-#define CONF_ROWS_MAX     80u   /* rows the table may have */
+#define CONF_ROWS_MAX     128u  /* rows the table may have */
 #define CONF_LEVELS_SIZE  128u  /* bytes of log.level, NUL included */
 #define CONF_LISTEN_SIZE  8192u /* bytes of a whole listen list, NUL included */
 #define CONF_HOSTS_SIZE   1024u /* bytes of admin.hosts, NUL included */
@@ -50,6 +50,7 @@ struct maritcp_conf {
     char cluster_prefix[MARIO_CLUSTER_PREFIX_MAX + 1], cluster_node[MARIO_CLUSTER_NODE_MAX + 1];
     char cluster_password_file[PATH_MAX];
     int supervise;                /* 1: under mario_supervise() */
+    char base[PATH_MAX];          /* relative paths were made absolute below it; "" if they were not */
     char file[PATH_MAX];          /* what was read; "" if there was none */
     bool once;                    /* that is a pipe or the like, which cannot be read a second time */
     bool again;                   /* this was read while the server runs: see conf_load_again() */
@@ -74,8 +75,8 @@ sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const 
                        uint32 override_count, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull(1, 5)));
 
-/* Make the file read, log.file, cluster.password_file and the unix sockets independent of the working directory.
- * Returns 0, or -1 with *err set. */
+/* Make the file read, log.file, cluster.password_file and the unix sockets independent of the working directory: below
+ * conf->base, which is that directory if it is "". Returns 0, or -1 with *err set. */
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull));
 

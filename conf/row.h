@@ -31,10 +31,14 @@ enum row_type {
     ROW_PORT     /* no place of its own: sets the listen list to 0.0.0.0:port */
 };
 
+/* What a row says of its value: a reload changes it while the server runs, or only a new start does. */
+enum row_when { LIVE = 1, RESTART };
+
 struct row {
     const char *section;
     const char *key;
     enum row_type type;
+    enum row_when when;
     const char *fallback;     /* the default, as it would stand in the file */
     uint32 min, max;          /* of the number; of a string its length in bytes */
     const char *const *names; /* ROW_ENUM: the words, ended by NULL */
@@ -51,6 +55,8 @@ struct place {
     sint32 line;
     const char *override;
 };
+
+#define CONF_SET INT32_MIN /* origin of a value that was set by hand while the server runs */
 
 #define WHY_SIZE   256u /* room for what is wrong with one value */
 #define RANGE_SIZE 128u /* room for a row's allowed range */
@@ -69,6 +75,10 @@ const struct row *row_listen(void);
 /* Set a row's value and its origin. Returns 0, or -1 with *err set. */
 sint32 row_set(const struct row *row, struct maritcp_conf *conf, const char *text, const struct place *place,
                sint32 origin, struct conf_error *err);
+/* Set "section.key=value", with this origin; when LIVE: unless that row needs a restart. Returns 0, or -1 with *err
+ * set. */
+sint32 override_read(struct maritcp_conf *conf, const char *text, sint32 origin, const struct place *place,
+                     enum row_when when, struct conf_error *err);
 /* Write "PLACE: section.key: why (allowed: range)" into *err. Where NULL, it is left out. Returns -1. */
 sint32 conf_fail(struct conf_error *err, const struct place *place, const char *section, const char *key,
                  const char *allowed, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
@@ -80,10 +90,22 @@ bool section_exists(const char *section);
 /* file.c: read a file into *conf. 0, or -1 with *err set. */
 sint32 file_read(struct maritcp_conf *conf, const char *file, struct conf_error *err);
 
+/* cluster.bus's word is another field, and so on: what follows from others. Also the texts' places, after a copy. */
+void conf_settle(struct maritcp_conf *conf);
+/* rules.c: what belongs together. Returns 0, or -1 with *err set: a line that names the option that was set last. */
+sint32 conf_check(const struct maritcp_conf *conf, const char *file, char *const overrides[],
+                  struct conf_error *err);
+
+/* option.c: text[0 .. len-1] without blanks around it. Returns false if it does not fit. */
+bool copy_trimmed(char *out, size_t size, const char *text, size_t len);
+
 /* value.c: text to value and back. value_parse: 0, or -1 with what is wrong in why. */
 sint32 value_parse(const struct row *row, struct maritcp_conf *conf, const char *text, char why[WHY_SIZE]);
 void value_print(const struct row *row, const struct maritcp_conf *conf, char *out, size_t size);
 void value_range(const struct row *row, char out[RANGE_SIZE]);
+/* Whether a row has the same value in both, and giving it that; not of ROW_PORT, which has none. */
+bool value_is_same(const struct row *row, const struct maritcp_conf *a, const struct maritcp_conf *b);
+void value_copy(const struct row *row, struct maritcp_conf *to, const struct maritcp_conf *from);
 /* Whether a log target is a file's path. */
 bool value_is_path(const char *target);
 void size_print(uint32 value, char *out, size_t size);

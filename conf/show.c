@@ -106,7 +106,7 @@ void conf_print_sample(FILE *out)
             fputc('\n', out);
         show_wrapped(out, row->help, strlen(row->help), "# ", HELP_COLUMNS);
         value_range(row, range);
-        fprintf(out, "# Allowed: %s\n", range);
+        fprintf(out, "# Allowed: %s. A %s changes it.\n", range, row->when == LIVE ? "reload" : "restart");
         /* A port behind the list would replace it as soon as somebody edits the list. */
         fprintf(out, "%s%s = %s\n", row->type == ROW_PORT ? ";" : "", row->key, row->fallback);
     }
@@ -131,7 +131,8 @@ void conf_print_manual(FILE *out)
         value_range(row, range);
         fprintf(out, ".It Cm %s.%s\n", row->section, row->key);
         show_mdoc(out, row->help);
-        fprintf(out, "Allowed:\n.Li \"%s\" ;\ndefault:\n.Li \"%s\" .\n", range, row->fallback);
+        fprintf(out, "Allowed:\n.Li \"%s\" ;\ndefault:\n.Li \"%s\" .\nA %s changes it.\n", range,
+                row->fallback, row->when == LIVE ? "reload" : "restart");
     }
     fputs(".El\n", out);
 }

@@ -271,6 +271,22 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     }
 }
 
+bool value_is_same(const struct row *row, const struct maritcp_conf *a, const struct maritcp_conf *b)
+{
+    if (value_is_text(row))
+        return strcmp((const char *) a + row->at, (const char *) b + row->at) == 0;
+    return value_load(row, a) == value_load(row, b);
+}
+
+void value_copy(const struct row *row, struct maritcp_conf *to, const struct maritcp_conf *from)
+{
+    const char *text = (const char *) from + row->at;
+    if (value_is_text(row))
+        memmove((char *) to + row->at, text, strlen(text) + 1);
+    else
+        value_store(row, to, value_load(row, from));
+}
+
 void value_range(const struct row *row, char out[RANGE_SIZE])
 {
     char low[16], high[16];

@@ -25,6 +25,9 @@ struct function_settings {
 sint32 function_register(SERVER *server, const struct function_settings *settings)
     __attribute__((warn_unused_result));
 
+/* Another interval from now on. Any thread, once they are registered, until the server is freed. */
+void function_retime(SERVER *server, uint32 interval);
+
 /* login.c: LOGIN_REQ -> bare HEAD: at once, or, unless many may share a uid, when that is decided. Another length ends
  * the connection. */
 sint32 login_answer(CONN *c);

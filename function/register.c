@@ -47,3 +47,9 @@ sint32 function_register(SERVER *server, const struct function_settings *setting
     }
     return 0;
 }
+
+void function_retime(SERVER *server, uint32 interval)
+{
+    mario_retime_func(server, interval, online_report, server);
+    mario_retime_func(server, interval, nodes_report, server);
+}

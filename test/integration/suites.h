@@ -50,6 +50,7 @@
     ROW(reload)          \
     ROW(admission)       \
     ROW(limits)          \
+    ROW(config)          \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

@@ -119,6 +119,7 @@ START_TEST(levels_outlive_a_child)
     FILE *f = fopen(conf, "we");
     ck_assert(f != NULL && fputs("[log]\nlevel = info\n", f) >= 0 && fclose(f) == 0);
     server_start(&s, "maritcp", "-c", conf, "server.supervise=on", NULL);
+    s.log_lines_max = 20; /* two starts and two reloads */
     f = fopen(fresh, "we");
     ck_assert(f != NULL && fputs("[log]\nlevel = info,conn=debug\n", f) >= 0 && fclose(f) == 0);
     ck_assert(rename(fresh, conf) == 0);

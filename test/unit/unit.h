@@ -36,6 +36,7 @@
     ROW(log_sinks)       \
     ROW(log_disks)       \
     ROW(conf)            \
+    ROW(conf_change)     \
     ROW(asker)           \
     ROW(clients)         \
     ROW(privilege)       \

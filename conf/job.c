@@ -1,0 +1,277 @@
+/*
+ * job.c: the thread `conf`, and the commands of the admin thread that it answers. It is made for the first job, which
+ * may come from the log thread (a HUP) or from the admin thread; nobody waits for it.
+ */
+#include "job.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change.h"
+
+enum job_kind { JOB_RELOAD, JOB_SHOW, JOB_DIFF, JOB_CHECK, JOB_SET };
+
+struct job {
+    enum job_kind kind;
+    struct mario_answer *answer; /* NULL: nobody asks */
+    struct job *next;
+    char text[]; /* the word behind the command, or "" */
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t come;
+    struct job *first, **last; /* what is to be done */
+    bool runs;
+    bool hup; /* a HUP has come: any number of them is one */
+} jobs = {.lock = PTHREAD_MUTEX_INITIALIZER, .come = PTHREAD_COND_INITIALIZER, .last = &jobs.first};
+
+/* ---- Answers ---- */
+
+static void put_value(struct mario_answer *a, const char *key, const struct row *row,
+                      const struct maritcp_conf *conf)
+{
+    char value[CONF_LISTEN_SIZE > PATH_MAX ? CONF_LISTEN_SIZE : PATH_MAX];
+    value_print(row, conf, value, sizeof value);
+    mario_answer_text(a, key, value);
+}
+
+static void put_name(struct mario_answer *a, const struct row *row)
+{
+    mario_answer_format(a, "key", "%s.%s", row->section, row->key);
+}
+
+/* What `to` changes of `from`, as objects. */
+static void put_changes(struct mario_answer *a, const struct maritcp_conf *from,
+                        const struct maritcp_conf *to, bool live, bool restart)
+{
+    char origin[32];
+    mario_answer_list(a, "changes");
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const struct row *row = &conf_rows[i];
+        if (!change_is(row, from, to) || !(row->when == LIVE ? live : restart))
+            continue;
+        mario_answer_object(a, NULL);
+        put_name(a, row);
+        put_value(a, "from", row, from);
+        put_value(a, "to", row, to);
+        origin_print(row, from, origin, sizeof origin);
+        mario_answer_text(a, "was", origin);
+        mario_answer_text(a, "takes", row->when == LIVE ? "reload" : "restart");
+        mario_answer_end(a);
+    }
+    mario_answer_end(a);
+}
+
+static void show(struct mario_answer *a, const char *section)
+{
+    const struct maritcp_conf *conf = reload_used();
+    char origin[32];
+    if (section[0] != '\0' && !section_exists(section)) {
+        mario_answer_usage(a, "there is no section '%s'", section);
+        return;
+    }
+    mario_answer_text(a, "file", conf->file[0] != '\0' ? conf->file : NULL);
+    mario_answer_list(a, "options");
+    for (uint32 i = 0; i < conf_row_count; i++) {
+        const struct row *row = &conf_rows[i];
+        if (row->type == ROW_PORT || (section[0] != '\0' && strcmp(row->section, section) != 0))
+            continue;
+        mario_answer_object(a, NULL);
+        put_name(a, row);
+        put_value(a, "value", row, conf);
+        origin_print(row, conf, origin, sizeof origin);
+        mario_answer_text(a, "from", origin);
+        mario_answer_text(a, "takes", row->when == LIVE ? "reload" : "restart");
+        mario_answer_end(a);
+    }
+    mario_answer_end(a);
+}
+
+static void compare(struct mario_answer *a, enum job_kind kind)
+{
+    static struct conf_error err;
+    const struct maritcp_conf *next = reload_read(&err);
+    if (next == NULL) {
+        mario_answer_refuse(a, "%s", err.text);
+        return;
+    }
+    mario_answer_text(a, "file", next->file);
+    if (kind == JOB_DIFF) {
+        put_changes(a, reload_used(), next, true, true);
+        return;
+    }
+    mario_answer_number(a, "reload_changes", change_count(reload_used(), next, LIVE));
+    mario_answer_number(a, "restart_changes", change_count(reload_used(), next, RESTART));
+}
+
+static void reload(LOG_QUEUE *q, struct mario_answer *a)
+{
+    static struct conf_error err;
+    const struct maritcp_conf *before = reload_take(q, &err);
+    if (a == NULL)
+        return;
+    if (before == NULL) {
+        mario_answer_refuse(a, "%s; nothing is changed", err.text);
+        return;
+    }
+    mario_answer_text(a, "file", reload_used()->file);
+    put_changes(a, before, reload_wanted(), true, true);
+}
+
+static void set(LOG_QUEUE *q, struct mario_answer *a, const char *text)
+{
+    static struct conf_error err;
+    if (reload_set(q, text, &err) != 0)
+        mario_answer_refuse(a, "%s; nothing is changed", err.text);
+    else
+        mario_answer_text(a, "set", text);
+}
+
+/* ---- The thread ---- */
+
+static void work(LOG_QUEUE *q, struct job *j)
+{
+    switch (j->kind) {
+    case JOB_RELOAD:
+        reload(q, j->answer);
+        break;
+    case JOB_SHOW:
+        show(j->answer, j->text);
+        break;
+    case JOB_DIFF:
+    case JOB_CHECK:
+        compare(j->answer, j->kind);
+        break;
+    case JOB_SET:
+        set(q, j->answer, j->text);
+        break;
+    }
+    if (j->answer != NULL)
+        mario_answer_done(j->answer);
+    free(j);
+}
+
+static void *job_main(void *arg)
+{
+    LOG_QUEUE *q = create_log_queue(); /* without memory nothing is said */
+    (void) arg;
+    mario_log_name(q, "conf");
+    for (;;) {
+        pthread_mutex_lock(&jobs.lock);
+        while (jobs.first == NULL && !jobs.hup)
+            pthread_cond_wait(&jobs.come, &jobs.lock);
+        bool hup = jobs.hup;
+        struct job *j = hup ? NULL : jobs.first;
+        jobs.hup = false;
+        if (j != NULL) {
+            jobs.first = j->next;
+            jobs.last = jobs.first == NULL ? &jobs.first : jobs.last;
+        }
+        pthread_mutex_unlock(&jobs.lock);
+        if (hup)
+            reload(q, NULL);
+        else
+            work(q, j);
+    }
+    return NULL;
+}
+
+/* Under lock: there is something to do. 0, or an errno value if there is nobody to do it. All signals are others'. */
+static int wake(void)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    pthread_t thread;
+    if (jobs.runs) {
+        pthread_cond_signal(&jobs.come);
+        return 0;
+    }
+    sigfillset(&all);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_create(&thread, &attr, job_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    jobs.runs = err == 0;
+    return err;
+}
+
+void job_hup(LOG_QUEUE *q, void *arg)
+{
+    (void) arg;
+    pthread_mutex_lock(&jobs.lock);
+    jobs.hup = true;
+    int err = wake();
+    pthread_mutex_unlock(&jobs.lock);
+    if (err != 0)
+        slog_err_t(q, "the configuration is not read again, no thread for it: %s", strerror(err));
+}
+
+/* ---- Commands ---- */
+
+/* Have the thread answer it. */
+static enum mario_answer_when post(struct mario_answer *a, enum job_kind kind, const char *text)
+{
+    struct job *j = malloc(sizeof *j + strlen(text) + 1);
+    if (j == NULL) {
+        mario_answer_refuse(a, "no memory");
+        return MARIO_ANSWER_NOW;
+    }
+    *j = (struct job){.kind = kind, .answer = a};
+    memcpy(j->text, text, strlen(text) + 1);
+    pthread_mutex_lock(&jobs.lock);
+    int err = wake();
+    if (err == 0) {
+        *jobs.last = j;
+        jobs.last = &j->next;
+    }
+    pthread_mutex_unlock(&jobs.lock);
+    if (err == 0)
+        return MARIO_ANSWER_LATER;
+    free(j);
+    mario_answer_refuse(a, "no thread for it: %s", strerror(err));
+    return MARIO_ANSWER_NOW;
+}
+
+static const struct command {
+    enum mario_command_kind changes;
+    const char *name, *usage, *help;
+    enum job_kind kind;
+    uint32 least, most; /* words */
+} commands[] = {
+    {MARIO_COMMAND_READS, "config show", "[SECTION]", "the options in use, and where each is from", JOB_SHOW,
+     0, 1},
+    {MARIO_COMMAND_READS, "config diff", "", "what the file says otherwise than what is in use", JOB_DIFF, 0,
+     0},
+    {MARIO_COMMAND_READS, "config check", "", "read the file and check it, change nothing", JOB_CHECK, 0, 0},
+    {MARIO_COMMAND_CHANGES, "config reload", "", "read the file again and use it", JOB_RELOAD, 0, 0},
+    {MARIO_COMMAND_CHANGES, "config set", "SECTION.KEY=VALUE", "use this value until the next reload",
+     JOB_SET, 1, 1},
+};
+
+static enum mario_answer_when run(struct mario_answer *a, uint32 argc, const char *const argv[], void *arg)
+{
+    const struct command *c = arg;
+    if (argc < c->least || argc > c->most) {
+        mario_answer_usage(a, "usage: %s %s", c->name, c->usage);
+        return MARIO_ANSWER_NOW;
+    }
+    return post(a, c->kind, argc > 0 ? argv[0] : "");
+}
+
+sint32 job_regist(void)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        const struct command *c = &commands[i];
+        if (regist_command(c->changes, c->name, c->usage, c->help, run, (void *) (uintptr_t) c) != 0) {
+            fprintf(stderr, "maritcp: the command %s cannot be registered\n", c->name);
+            return -1;
+        }
+    }
+    return 0;
+}

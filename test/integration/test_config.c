@@ -1,0 +1,282 @@
+/*
+ * test_config.c: a configuration file that is read again at HUP: all of it or nothing, nobody notices, and what became of
+ * it is said.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "test_ledger.h"
+
+static char conf_path[64];
+
+/* Never half-written. */
+static void write_conf(const char *text)
+{
+    char fresh[80];
+    snprintf(fresh, sizeof fresh, "%s.new", conf_path);
+    FILE *f = fopen(fresh, "we");
+    ck_assert_msg(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0, "%s: %s", fresh, strerror(errno));
+    ck_assert(rename(fresh, conf_path) == 0);
+}
+
+/* Read it again; what the log then says within the time. */
+static void hup(const struct server *s, const char *says)
+{
+    server_signal(s, SIGHUP);
+    server_wait_log(s, says, 5000);
+}
+
+static void start_as(struct server *s, uid_t owner, const char *text, const char *more)
+{
+    snprintf(conf_path, sizeof conf_path, "/tmp/mario_config.%d.conf", (int) getpid());
+    write_conf(text);
+    const char *const args[] = {"-c", conf_path, more, NULL};
+    server_launch(s, &(struct launch){.program = "maritcp", .args = args, .owner = owner});
+    s->log_lines_max = 100;
+}
+
+static void start(struct server *s, const char *text, const char *more)
+{
+    start_as(s, 0, text, more);
+}
+
+static void finish(struct server *s)
+{
+    unlink(conf_path);
+    server_finish(s);
+}
+
+/* Forty rows; wrong: the number of one that has a mistake, or none. */
+static void write_forty(int wrong)
+{
+    static const char *const rows[] = {
+        "[server]",
+        "workernum = 3",
+        "connnum = 77",
+        "when_full = wait",
+        "assign = least",
+        "timeout = 1111",
+        "write_timeout = 22",
+        "packet_timeout = 33",
+        "keepalive = 44",
+        "max_pkglen = 555",
+        "backlog = 66",
+        "drain_timeout = 7",
+        "linger = 8",
+        "prefault = on",
+        "[output]",
+        "high = 9k",
+        "max = 10k",
+        "[offload]",
+        "threads = 11",
+        "queue = 12",
+        "[push]",
+        "queue = 13",
+        "bytes = 14k",
+        "slow = drop_oldest",
+        "groups = 15",
+        "memory = 16m",
+        "lowat = 17k",
+        "ring = 32",
+        "[watch]",
+        "warn_ms = 180",
+        "replace_ms = 1900",
+        "replace_max = 20",
+        "master_ms = 21000",
+        "[log]",
+        "format = text",
+        "rotate_size = 23m",
+        "rotate_daily = off",
+        "keep = 24",
+        "level = info",
+        "[login]",
+        "policy = kick_old",
+        "[collect]",
+        "interval = 25",
+        "[cluster]",
+        "prefix = p",
+        "queue = 27m",
+        "linger = 28",
+        "heartbeat = 9",
+        "ttl = 31",
+    };
+    char text[4096] = "";
+    for (int i = 0; i < (int) (sizeof rows / sizeof rows[0]); i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s\n", rows[i], i == wrong ? "x y" : "");
+    write_conf(text);
+}
+
+/* Goal: with one wrong among forty nothing is changed, wherever it stands, and it is one line; with none all are that can
+ * be, from what they were at the start, and the others are named with both values. */
+START_TEST(one_wrong_among_forty)
+{
+    static const struct {
+        int row;
+        const char *says;
+    } wrong[] = {
+        {5, "server.timeout: "}, {16, "output.max: "}, {29, "watch.warn_ms: "}, {48, "cluster.ttl: "}};
+    struct server s;
+    start(&s, "", NULL);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        write_forty(wrong[i].row);
+        hup(&s, wrong[i].says);
+    }
+    ck_assert_uint_eq(server_log_count(&s, "; nothing is changed"), 4);
+    ck_assert_uint_eq(server_log_count(&s, " -> "), 0);
+    write_forty(-1);
+    hup(&s, "was read again: 24 changed, ");
+    static const char *const said[] = {"server.timeout 300 -> 1111", "server.backlog 4096 -> 66",
+                                       "output.max 4m -> 10k",       "push.memory 256m -> 16m",
+                                       "watch.warn_ms 100 -> 180",   "collect.interval 60 -> 25"};
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+        ck_assert_msg(server_log_count(&s, said[i]) == 1, "%s", said[i]);
+    ck_assert_uint_eq(server_log_count(&s, "only a restart changes: "), 1);
+    ck_assert_uint_eq(server_log_count(&s, "server.connnum 0 -> 77"), 1);
+    int fd = client_open(&s);
+    client_echo(fd, 10);
+    close(fd);
+    finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "reloads"), 1);
+    ck_assert_uint_eq(server_counter(&s, "reload_failed"), 4);
+}
+END_TEST
+
+/* Goal: a file that is gone, that server.user may not read, or that is a directory by now changes nothing; once it is
+ * there again it counts. */
+START_TEST(a_file_that_cannot_be_read)
+{
+    struct server s;
+    bool root = geteuid() == 0;
+    ck_assert(!root || chmod(getenv("ITEST_DIR"), 0711) == 0);
+    start_as(&s, root ? 65534 : 0, "[server]\ntimeout = 100\n", root ? "server.user=65534:65534" : NULL);
+    ck_assert(unlink(conf_path) == 0);
+    hup(&s, "cannot be opened: No such file or directory; nothing is changed");
+    ck_assert(mkdir(conf_path, 0755) == 0);
+    hup(&s, "is no regular file and not read again; nothing is changed");
+    ck_assert(rmdir(conf_path) == 0);
+    write_conf("[server]\ntimeout = 200\n");
+    if (root) {
+        ck_assert(chmod(conf_path, 0600) == 0);
+        hup(&s, "cannot be opened: Permission denied; nothing is changed");
+        ck_assert(chmod(conf_path, 0644) == 0);
+    } else {
+        TEST_SKIP_PART("a file that server.user may not read: only root becomes another");
+    }
+    hup(&s, "server.timeout 100 -> 200");
+    finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "reload_failed"), root ? 3 : 2);
+}
+END_TEST
+
+/* Goal: what counts for connections counts for those that are there: the timeout of who is silent; and -o wins. */
+START_TEST(it_counts)
+{
+    struct server s;
+    size_t extra;
+    start(&s, "[server]\ntimeout = 0\n[collect]\ninterval = 3600\n", "server.packet_timeout=77");
+    int fd = client_open(&s);
+    client_echo(fd, 10);
+    write_conf("[server]\ntimeout = 1\npacket_timeout = 5\n[collect]\ninterval = 1\n");
+    hup(&s, "was read again: 2 changed, 0 need a restart");
+    ck_assert_int_eq(client_ending(fd, &extra, 4000), END_FIN);
+    close(fd);
+    server_wait_log(&s, "online 0 ", 4000);
+    ck_assert_uint_eq(server_log_count(&s, "packet_timeout"), 0);
+    finish(&s);
+}
+END_TEST
+
+/* Goal: 2,000 connections, some of them busy; 100 reloads in a row: each within 100 ms, no connection is lost, and all
+ * are served. */
+START_TEST(a_storm_under_load)
+{
+    const uint32_t quiet = 2000 / ITEST_SLOW, storm = 100 / ITEST_SLOW;
+    struct server s;
+    char text[96];
+    unsigned slowest = 0;
+    start(&s, "[server]\ntimeout = 300\n", "server.workernum=2");
+    s.log_lines_max = 1000;
+    struct ledger *l = ledger_create(&s.target, quiet, 32);
+    ck_assert(l != NULL && ledger_connect(l, 10000));
+    struct bystanders *b = bystanders_start(&s.target, 20, 64, 1);
+    for (uint32_t i = 0; i < storm; i++) {
+        snprintf(text, sizeof text, "server.timeout %u -> %u", 300 + i, 301 + i);
+        char conf[160];
+        snprintf(conf, sizeof conf, "[server]\ntimeout = %u\n[output]\nhigh = %uk\n", 301 + i, 100 + i);
+        write_conf(conf);
+        uint64_t began = mono_ns();
+        hup(&s, text);
+        slowest = itest_ms_since(began) > slowest ? itest_ms_since(began) : slowest;
+    }
+    struct bystander_report r = bystanders_finish(&b);
+    ledger_ask(l, 2, 1);
+    ck_assert(ledger_run(l, 20000));
+    ck_assert_uint_eq(l->ends[END_OPEN], quiet);
+    printf("%u reloads with %u connections: the slowest took %u ms; beside them p99 %llu us\n", storm, quiet,
+           slowest, (unsigned long long) r.p99_ns / 1000);
+    ledger_destroy(&l);
+    finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "reloads"), storm);
+    ck_assert_msg(slowest < 100u * ITEST_SLOW, "%u ms", slowest);
+}
+END_TEST
+
+/* Goal: HUPs faster than the file can be read are one or more, and the last one counts. */
+START_TEST(faster_than_it_can_be_read)
+{
+    struct server s;
+    start(&s, "[server]\ntimeout = 300\n", NULL);
+    for (int i = 0; i < 200; i++)
+        server_signal(&s, SIGHUP);
+    write_conf("[server]\ntimeout = 7\n");
+    hup(&s, "server.timeout 300 -> 7");
+    finish(&s);
+    ck_assert_uint_ge(server_counter(&s, "reloads"), 1);
+    ck_assert_uint_eq(server_counter(&s, "reload_failed"), 0);
+}
+END_TEST
+
+/* Goal: a reload while the server stops does no harm, and what a stop may take is as it was when it began. */
+START_TEST(during_a_stop)
+{
+    struct server s;
+    start(&s, "[server]\ndrain_timeout = 2\nwrite_timeout = 0\ntimeout = 0\n", NULL);
+    int fd = client_open_narrow(&s);
+    unsigned char data[8000] = {0}, packet[8008];
+    size_t len = client_packet(packet, 0x6103, data, sizeof data), sent = 0;
+    uint64_t full = itest_deadline(300);
+    while (mono_ns() < full) { /* its answers wait: it reads none */
+        ssize_t n = send(fd, packet + sent % len, len - sent % len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t) n : 0;
+        full = n > 0 ? itest_deadline(300) : full;
+    }
+    server_signal(&s, SIGTERM);
+    server_wait_log(&s, "stopping: no new connections", 3000);
+    write_conf("[server]\ndrain_timeout = 3600\nwrite_timeout = 0\ntimeout = 0\n");
+    hup(&s, "server.drain_timeout 2 -> 3600");
+    ck_assert_int_eq(server_wait_exit(&s, 6000), 0);
+    close(fd);
+    unlink(conf_path);
+    server_check(&s);
+}
+END_TEST
+
+Suite *config_suite(void)
+{
+    Suite *s = suite_create("config");
+    TCase *c = itest_case(s, "config", 20);
+    tcase_add_test(c, one_wrong_among_forty);
+    tcase_add_test(c, a_file_that_cannot_be_read);
+    tcase_add_test(c, it_counts);
+    tcase_add_test(c, a_storm_under_load);
+    tcase_add_test(c, faster_than_it_can_be_read);
+    tcase_add_test(c, during_a_stop);
+    return s;
+}
