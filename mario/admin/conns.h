@@ -24,6 +24,8 @@ enum mario_answer_when conns_list(struct mario_answer *a, uint32_t argc, const c
 enum mario_answer_when conns_show(struct mario_answer *a, uint32_t argc, const char *const argv[], void *arg);
 enum mario_answer_when conns_kick(struct mario_answer *a, uint32_t argc, const char *const argv[], void *arg);
 enum mario_answer_when conns_top(struct mario_answer *a, uint32_t argc, const char *const argv[], void *arg);
+enum mario_answer_when conns_workers(struct mario_answer *a, uint32_t argc, const char *const argv[],
+                                     void *arg);
 /* The same of functions: functions.c. */
 enum mario_answer_when conns_functions(struct mario_answer *a, uint32_t argc, const char *const argv[],
                                        void *arg);

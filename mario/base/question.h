@@ -63,6 +63,12 @@ __attribute__((warn_unused_result)) static inline bool questions_put(struct ques
     return true;
 }
 
+/* Any thread: how many ns the longest slice took so far. */
+static inline uint64_t questions_longest(const struct questions *q)
+{
+    return atomic_load_explicit(&q->longest, memory_order_relaxed);
+}
+
 /* Who is asked, whose bell was rung: there may be one. */
 static inline void questions_rung(struct questions *q)
 {

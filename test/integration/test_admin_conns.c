@@ -172,6 +172,11 @@ START_TEST(filters)
     ck_assert_ptr_null(strstr(operator_json("conn list idle>1s"), young_id.text));
     operator_await(young_id.text, SOON_MS, "conn list idle>1");
     ck_assert_double_gt(operator_number(row_of(operator_json("conn list"), young_id.text), "idle"), 1);
+    uint64_t end = itest_deadline(SOON_MS);
+    do { /* it is not silent for long, however old it is; but this machine may be */
+        ITEST_ASSERT(mono_ns() < end, "silent after an echo: %s", operator_json("conn list"));
+        client_echo(young, 10);
+    } while (strstr(operator_json("conn list idle>1"), young_id.text) != NULL);
     ck_assert_uint_eq(operator_count(operator_json("conn list state=open"), "\"id\""), 3);
     ck_assert_uint_eq(operator_count(operator_json("conn list state=linger"), "\"id\""), 0);
     ck_assert_uint_eq(operator_count(operator_json("conn list ip=127.0.0.0/8"), "\"id\""), 3);
@@ -216,6 +221,8 @@ START_TEST(peers_of_all_families)
         ck_assert_int_eq(operator_number(json, "bytes_received") < 0, is_unix);
         ck_assert_uint_eq(operator_count(operator_json("conn list ip=0.0.0.0/0"), "\"id\""), peer[0] == '1');
         ck_assert_uint_eq(operator_count(operator_json("conn list ip=::1/128"), "\"id\""), peer[0] == '[');
+        if (is_unix)
+            ck_assert_uint_eq(operator_count(operator_json("conn list ip=::/0"), "\"id\""), 0);
         client_send_packet(fd, TEST_CLOSE_ERR, NULL, 0);
         client_expect_fin(fd);
         operator_await("\"connections\": []", SOON_MS, "conn list");
@@ -346,6 +353,7 @@ START_TEST(kicks)
     ck_assert_int_eq((int) operator_number(operator_json("%s", kick), "kicked"), 1);
     client_expect_fin(fds[0]);
     operator_refused(1, "no such connection", kick);
+    ck_assert_double_eq(operator_number(operator_json("conn kick age>100000 --yes"), "kicked"), 0);
     json = operator_json("conn kick worker=1 --yes");
     of_one -= who[0].worker == 1;
     ck_assert_uint_eq((unsigned) operator_number(json, "kicked"), of_one);
@@ -360,6 +368,7 @@ START_TEST(kicks)
             close(fds[i]);
     }
     server_wait_log(&s, "too loud", SOON_MS);
+    server_wait_log(&s, "worker=1 --yes: ", SOON_MS);
     ck_assert_uint_eq(server_log_count(&s, "kicked"), 2); /* a line for what an operator did, not for each */
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_kicked"), of_one + 1);
@@ -502,6 +511,104 @@ START_TEST(a_takeover_in_between)
 }
 END_TEST
 
+/* The row of a worker in what `workers` says. */
+static const char *worker_row(uint32_t worker)
+{
+    char begins[32];
+    const char *json = operator_json("workers");
+    snprintf(begins, sizeof begins, "{\"worker\": %u,", worker);
+    const char *row = strstr(json, begins);
+    ITEST_ASSERT(row != NULL, "no worker %u: %s", worker, json);
+    return row;
+}
+
+/* Goal: `workers` tells of each, also of one that is stuck, for how long and in what, and that another one took over. */
+START_TEST(workers_and_what_they_run)
+{
+    struct server s;
+    watch_start(&s, "watch.replace_ms=0", operator_option());
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    struct id id = id_of_conn(fd);
+    double thread = operator_number(worker_row(0), "thread");
+    ck_assert_double_gt(thread, 0);
+    ck_assert_double_gt(operator_number(worker_row(1), "thread"), 0);
+    ck_assert_double_ne(operator_number(worker_row(1), "thread"), thread);
+    ck_assert_double_ge(operator_number(worker_row(0), "open"), 1);
+    ck_assert_str_eq(operator_text(worker_row(0), "runs"), "idle");
+    ck_assert_str_eq(operator_text(worker_row(0), "connection"), "");
+    ck_assert_double_ge(operator_number(worker_row(0), "cpu_s"), 0);
+    ck_assert_double_ge(operator_number(worker_row(0), "processor"), 0);
+    stick(fd);
+    operator_await("\"runs\": \"0x7020 for 0.", SOON_MS, "workers");
+    const char *row = worker_row(0);
+    ck_assert_str_eq(operator_text(row, "connection"), id.text);
+    ck_assert_double_eq(operator_number(row, "thread"), thread);
+    ck_assert_str_eq(operator_text(worker_row(1), "runs"), "idle");
+    unstick(other);
+    uint32_t place;
+    client_recv_packet(fd, TEST_STICK, &place, sizeof place);
+    operator_await("\"runs\": \"idle\"", SOON_MS, "workers");
+    ck_assert_double_eq(operator_number(worker_row(0), "replaced"), 0);
+    close(fd);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+START_TEST(a_replaced_worker)
+{
+    struct server s;
+    watch_start(&s, NULL, operator_option());
+    int other = open_at_worker(&s, 1), fd = open_at_worker(&s, 0);
+    double thread = operator_number(worker_row(0), "thread");
+    stick(fd);
+    wait_counter(other, "alarm_replaced", 1);
+    operator_await("\"replaced\": 1", SOON_MS, "workers");
+    ck_assert_double_eq(operator_number(worker_row(0), "replaced"), 1);
+    ck_assert_double_eq(operator_number(worker_row(1), "replaced"), 0);
+    ck_assert_double_ne(operator_number(worker_row(0), "thread"), thread);
+    ck_assert_double_eq(operator_number(worker_row(0), "closing"), 1); /* the stuck one's */
+    unstick(other);
+    client_expect_fin(fd);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: calls and errors of a function are those that there were. */
+START_TEST(functions_and_their_calls)
+{
+    enum { CALLS = 70 };
+    struct server s;
+    struct test_end end = {.reason_id = 0, .value = 0};
+    int32_t fails = 3;
+    start(&s, "test.offload=on", NULL);
+    int fd = client_open(&s), bad = client_open(&s);
+    for (int i = 0; i < CALLS; i++)
+        client_echo(fd, 20);
+    for (int i = 0; i < 5; i++)
+        client_ask(fd, TEST_NAP + TEST_OFFLOADED, &end, sizeof end, &end, sizeof end);
+    client_send_packet(bad, TEST_RETURN, &fails, sizeof fails);
+    client_recv_packet(bad, TEST_RETURN, &fails, sizeof fails);
+    client_expect_fin(bad);
+    const char *json = operator_json("functions");
+    const char *row = row_of(json, "0x6103");
+    ck_assert_double_eq(operator_number(row, "calls"), CALLS);
+    ck_assert_double_eq(operator_number(row, "errors"), 0);
+    ck_assert_str_eq(operator_text(row, "runs_on"), "worker");
+    ck_assert_double_eq(operator_number(row_of(json, "0x7001"), "calls"), 1);
+    ck_assert_double_eq(operator_number(row_of(json, "0x7001"), "errors"), 1);
+    row = row_of(json, "0x7111");
+    ck_assert_double_eq(operator_number(row, "calls"), 5);
+    ck_assert_str_eq(operator_text(row, "runs_on"), "offload");
+    ck_assert_double_ge(operator_number(row, "mean_us"), 900); /* it sleeps a millisecond */
+    ck_assert_double_ge(operator_number(row, "p99_us"), operator_number(row, "p50_us"));
+    ck_assert_str_eq(operator_text(row_of(json, "0x7211"), "runs_on"), "offload, concurrent");
+    close(fd);
+    server_finish(&s);
+}
+END_TEST
+
 /* ---- Many ---- */
 
 enum { MANY = 8000, ECHOES = 4000 };
@@ -599,6 +706,9 @@ Suite *admin_conns_suite(void)
     c = itest_case(s, "workers", 60);
     tcase_add_test(c, a_stuck_worker);
     tcase_add_test(c, a_takeover_in_between);
+    tcase_add_test(c, workers_and_what_they_run);
+    tcase_add_test(c, a_replaced_worker);
+    tcase_add_test(c, functions_and_their_calls);
     tcase_add_test(c, many_are_listed_beside_an_echo);
     return s;
 }
