@@ -30,6 +30,7 @@ static int read_options(struct ctl *c, int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     int option;
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "+s:c:jh", options, NULL)) != -1) {
         if (option == 's') {
             c->socket = optarg;

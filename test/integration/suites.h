@@ -51,6 +51,7 @@
     ROW(admission)       \
     ROW(limits)          \
     ROW(config)          \
+    ROW(admin)           \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

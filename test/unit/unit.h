@@ -51,6 +51,8 @@
     ROW(cidr)            \
     ROW(gate)            \
     ROW(live)            \
+    ROW(http_head)       \
+    ROW(answer)          \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \

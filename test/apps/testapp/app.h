@@ -209,6 +209,8 @@ void stuff_stderr(void);
 
 /* register.c: functions, hooks, timer functions, the alarm. Main, before the server starts. */
 bool register_all(void);
+/* admin.c */
+bool register_commands(void);
 
 /* hooks.c */
 sint32 on_connected(CONN *c);

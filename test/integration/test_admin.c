@@ -1,0 +1,580 @@
+/*
+ * test_admin.c: the admin's addresses: what HTTP and the lines answer, what is refused and how, slow and many clients,
+ * and that no worker notices.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "program.h"
+#include "surfer.h"
+#include "test/apps/testapp/commands.h"
+
+enum { CLIENTS = 32 };
+
+/* ---- HTTP ---- */
+
+#define GET(path)  "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define WITH(line) "GET /api/stats HTTP/1.1\r\nHost: localhost\r\n" line "\r\n\r\n"
+#define POST(path, more, body)                                                                  \
+    "POST " path " HTTP/1.1\r\nHost: 127.0.0.1:8083\r\nContent-Type: application/json\r\n" more \
+    "\r\n\r\n" body
+
+/* One request, and what comes of it. */
+static const struct {
+    const char *request;
+    int status;
+    const char *says; /* in the body */
+} requests[] = {
+    {GET("/healthz"), 200, "ok"},
+    {GET("/readyz"), 200, "ready"},
+    {GET("/"), 200, "<!DOCTYPE html>"},
+    {GET("/api/stats"), 200, "\"accepted\": "},
+    {GET("/api/stats?push_"), 200, "{\"push_targets\": 0, "},
+    {GET("/api/limits"), 200, "\"limit\": \"connections\""},
+    {GET("/api/listeners"), 200, "\"address\": \"127.0.0.1:"},
+    {GET("/api/reasons"), 200, "{\"reason\": \"peer_closed\", \"connections\": 0}"},
+    {GET("/api/help"), 200, "\"command\": \"help\""},
+    {GET("/api/help/log"), 200, "\"command\": \"log level\""},
+    {GET("/api/log/show"), 200, "\"server\": \"info\""},
+    {GET("/api/test/echo/a%20b?c+d&e%3e1&%C3%A4=&&f"), 200,
+     "[\"a b\", \"c d\", \"e>1\", \"\u00e4=\", \"f\"]"},
+    {GET("/api/test/echo?%22%5c%3Cb%3E"), 200, "[\"\\\"\\\\<b>\"]"},
+    {"GET /healthz HTTP/1.0\r\nHost: LocalHost:99\r\n\r\n", 200, "ok"},
+    {"GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\nOrigin: http://[::1]:80\r\nSec-Fetch-Site: same-origin\r\n\r\n",
+     200, "ok"},
+    {WITH("Sec-Fetch-Site: none"), 200, "accepted"},
+
+    {GET("/api/nothing"), 404, "no such command"},
+    {GET("/nothing"), 404, "nothing at this path"},
+    {GET("/api/"), 404, "no such command"},
+    {GET("/api/stats/a/b"), 400, "'b' is not understood here"},
+    {GET("/api/log/level?debug"), 405, "is a POST"},
+    {GET("/api/test/echo?%00"), 400, "a control character"},
+    {GET("/api/test/echo?%1b[2J"), 400, "a control character"},
+    {GET("/api/test/echo?%ff"), 400, "no UTF-8"},
+    {GET("/api/test/echo?%4"), 400, "a % without two"},
+    {GET("/api/test/echo?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30&31&32&33&34&35"),
+     400, "too many words"},
+
+    {"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "admin.hosts"},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", 403, "admin.hosts"},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost@evil\r\n\r\n", 403, "admin.hosts"},
+    {"GET /healthz HTTP/1.1\r\nHost: \r\n\r\n", 403, "admin.hosts"},
+    {"GET /healthz HTTP/1.0\r\n\r\n", 403, "admin.hosts"},
+    {WITH("Origin: http://evil.example"), 403, "somebody else"},
+    {WITH("Origin: null"), 403, "somebody else"},
+    {WITH("Origin: http://localhost.evil.example"), 403, "somebody else"},
+    {WITH("Sec-Fetch-Site: cross-site"), 403, "somebody else"},
+    {WITH("Sec-Fetch-Site: same-site"), 403, "somebody else"},
+    {"POST /api/test/change HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
+     415, "not application/json"},
+    {"POST /api/test/change HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", 415,
+     "not application/json"},
+    {"DELETE /api/stats HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "only GET"},
+    {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+     405, "for GET"},
+    {WITH("Expect: 100-continue"), 417, "Expect"},
+
+    {"GET /healthz HTTP/1.1\r\n\r\n", 400, "not a request"},
+    {"GET /healthz HTTP/2.0\r\nHost: localhost\r\n\r\n", 505, "not a request"},
+    {"GET /healthz\r\n\r\n", 400, "not a request"},
+    {"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "not a request"},
+    {"GET /healthz HTTP/1.1\nHost: localhost\n\n", 400, "not a request"},
+    {"GET /healthz HTTP/1.1\r\nHost: localhost\rX: y\r\n\r\n", 400, "not a request"},
+    {"GET /healthz HTTP/1.1\r\nHost : localhost\r\n\r\n", 400, "not a request"},
+    {WITH("Host: localhost"), 400, "not a request"},
+    {WITH(" folded"), 400, "not a request"},
+    {WITH("Transfer-Encoding: chunked"), 400, "not a request"},
+    {WITH("Content-Length: -1"), 400, "not a request"},
+    {WITH("Content-Length: 1\r\nContent-Length: 1"), 400, "not a request"},
+    {WITH("Content-Length: 4097"), 413, "more than 4096"},
+    {"conn list\r\n\r\n", 400, "not a request"},
+    {"\r\n\r\n", 400, "not a request"},
+    {"\x16\x03\x01", 400, "not a request"}, /* TLS begins so */
+};
+
+static struct server one; /* for what leaves nothing behind */
+
+/* All requests are put to one server: starting one for each would take a minute. */
+static void check_request(size_t i)
+{
+    struct page p;
+    surfer_send(requests[i].request, strlen(requests[i].request), &p);
+    ck_assert_msg(p.status == requests[i].status, "%d for '%s', not %d: %s", p.status, requests[i].request,
+                  requests[i].status, p.body);
+    ck_assert_msg(strstr(p.body, requests[i].says) != NULL, "'%s' lacks '%s': '%s'", requests[i].request,
+                  requests[i].says, p.body);
+    bool json = strstr(p.head, "Content-Type: application/json\r\n") != NULL;
+    ck_assert_msg(json == (p.body[0] == '{'), "'%s' '%s'", p.head, p.body);
+}
+
+/* Goal: each request gets the status and the body that it should, and those that are refused are counted. */
+START_TEST(every_status)
+{
+    uint64_t refused = 0;
+    surfer_start(&one, "testapp", NULL);
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        check_request(i);
+        refused += requests[i].status >= 400 && requests[i].status != 404 &&
+                   strstr(requests[i].says, "is a POST") == NULL &&
+                   strstr(requests[i].says, "for GET") == NULL && strstr(requests[i].says, "'b' is") == NULL;
+    }
+    ck_assert_uint_eq(surfer_counter("admin_refused"), refused);
+    ck_assert_uint_eq(surfer_counter("admin_denied"), 0);
+    server_stop(&one);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: what is too large is refused as soon as that is seen; one byte less is not. */
+START_TEST(sizes)
+{
+    static char big[16384];
+    struct page p;
+    struct server s;
+    surfer_start(&s, "testapp", NULL);
+    int n = snprintf(big, sizeof big, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ");
+    memset(big + n, 'x', 8192 - (size_t) n - 4);
+    memcpy(big + 8192 - 4, "\r\n\r\n", 4);
+    surfer_send(big, 8192, &p);
+    ck_assert_int_eq(p.status, 200);
+    memset(big + n, 'x', sizeof big - (size_t) n);
+    surfer_send(big, 8192, &p);
+    ck_assert_int_eq(p.status, 431);
+    n = snprintf(big, sizeof big, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n");
+    for (int i = 0; i < 64; i++)
+        n += snprintf(big + n, sizeof big - (size_t) n, "X: %d\r\n", i);
+    n += snprintf(big + n, sizeof big - (size_t) n, "\r\n");
+    surfer_send(big, (size_t) n, &p); /* 65 fields */
+    ck_assert_int_eq(p.status, 431);
+    n = snprintf(big, sizeof big, POST("/api/test/echo", "Content-Length: 4096", "{\"args\": [\""));
+    memset(big + n, ' ', 4096);
+    memcpy(big + n + 4096 - 11 - 3, "\"]}", 3);
+    surfer_send(big, (size_t) n - 11 + 4096, &p);
+    ck_assert_msg(p.status == 200, "%d %s", p.status, p.body);
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: without the token nothing changes, whoever asks over TCP: told so after a second, while others are answered;
+ * with it, and on the unix socket, it does. */
+START_TEST(token)
+{
+    static const char *const wrong[] = {NULL,
+                                        "",
+                                        "wrong",
+                                        "a-token-of-thirty-characters.",
+                                        SURFER_TOKEN "x",
+                                        "A-token-of-thirty-characters.."};
+    enum { WRONG = sizeof wrong / sizeof wrong[0] };
+    struct page p;
+    struct server s;
+    int fds[WRONG];
+    surfer_start(&s, "testapp", NULL);
+    ck_assert_int_eq(surfer_post("/api/test/change", "{}", SURFER_TOKEN, &p), 200);
+    ck_assert_str_eq(p.body, "{\"changes\": 1}\n");
+    uint64_t began = mono_ns();
+    for (int i = 0; i < WRONG; i++) {
+        char request[512];
+        int n = snprintf(request, sizeof request, POST("/api/test/change", "%s%s%sContent-Length: 2", "{}"),
+                         wrong[i] != NULL ? "Authorization: Bearer " : "", wrong[i] != NULL ? wrong[i] : "",
+                         wrong[i] != NULL ? "\r\n" : "");
+        fds[i] = surfer_open();
+        ck_assert_int_eq(net_send_wait(fds[i], request, (size_t) n, itest_deadline(2000)), 0);
+    }
+    ck_assert_int_eq(surfer_get("/healthz", &p), 200);
+    ck_assert_uint_lt(itest_ms_since(began), 900 * ITEST_SLOW);
+    for (int i = 0; i < WRONG; i++) {
+        ck_assert(surfer_read(fds[i], &p, true));
+        ck_assert_msg(p.status == 401 && strstr(p.head, "WWW-Authenticate: Bearer") != NULL, "%d %s",
+                      p.status, p.head);
+        ck_assert_uint_ge(itest_ms_since(began), 1000);
+        close(fds[i]);
+    }
+    ck_assert_uint_eq(surfer_counter("admin_denied"), WRONG);
+    ck_assert_int_eq(surfer_post("/api/test/change", "{\"args\": []}", SURFER_TOKEN, &p), 200);
+    ck_assert_str_eq(p.body, "{\"changes\": 2}\n");
+    int local = surfer_open_unix(); /* HTTP is there too, and needs none */
+    static const char request[] = POST("/api/test/change", "Content-Length: 2", "{}");
+    ck_assert_int_eq(net_send_wait(local, request, sizeof request - 1, itest_deadline(2000)), 0);
+    ck_assert(surfer_read(local, &p, true));
+    ck_assert_str_eq(p.body, "{\"changes\": 3}\n");
+    close(local);
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: requests that come together are answered in order on one connection, whether they are answered at once or later;
+ * a HEAD has no body; the last one closes; and a client that shuts its half gets all that it has asked for. */
+START_TEST(one_after_the_other)
+{
+    static const char requests_together[] = GET("/healthz")
+        GET("/api/test/later?50") "HEAD /readyz HTTP/1.1\r\nHost: "
+                                  "localhost\r\n\r\n" GET("/api/test/echo?x") GET("/api/test/later?1");
+    struct page p;
+    struct server s;
+    char more;
+    surfer_start(&s, "testapp", NULL);
+    int fd = surfer_open();
+    for (size_t i = 0; i < sizeof requests_together - 1; i++) /* byte by byte: cut at each place */
+        ck_assert_int_eq(net_send_wait(fd, requests_together + i, 1, itest_deadline(2000)), 0);
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    ck_assert(surfer_read(fd, &p, true) && strcmp(p.body, "ok\n") == 0);
+    ck_assert(surfer_read(fd, &p, true) && strcmp(p.body, "{\"late\": true, \"wanted\": true}\n") == 0);
+    ck_assert(surfer_read(fd, &p, false) && strstr(p.head, "Content-Length: 6\r\n") != NULL);
+    ck_assert(surfer_read(fd, &p, true) && strcmp(p.body, "{\"words\": [\"x\"]}\n") == 0);
+    ck_assert(surfer_read(fd, &p, true) && strcmp(p.body, "{\"late\": true, \"wanted\": true}\n") == 0);
+    ck_assert_int_eq(net_recv_wait(fd, &more, 1, itest_deadline(2000)), 0);
+    close(fd);
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* ---- The lines ---- */
+
+/* One line on the unix socket; the answer as it comes: "CODE LENGTH\n" and text. */
+static const char *say(const char *line, size_t n)
+{
+    static char answer[65536];
+    int fd = surfer_open_unix();
+    ck_assert_int_eq(net_send_wait(fd, line, n, itest_deadline(4000)), 0);
+    shutdown(fd, SHUT_WR);
+    ptrdiff_t got = net_recv_wait(fd, answer, sizeof answer - 1, itest_deadline(4000));
+    ck_assert_msg(got >= 0, "%s", strerror(errno));
+    answer[got] = '\0';
+    close(fd);
+    return answer;
+}
+
+static const struct {
+    const char *line, *answer;
+} lines[] = {
+    {"test echo a  \"b c\" d\\e \"q\\\"\\\\\" x\"y z\"\n",
+     "0 49\nwords a\nwords b c\nwords d\\e\nwords q\"\\\nwords xy z\n"},
+    {"json test echo \xc3\xa4\r\n", "0 18\n{\"words\": [\"\u00e4\"]}\n"},
+    {"test echo\n", "0 11\nwords none\n"},
+    {"stats push_gone\n", "0 12\npush_gone 0\n"},
+    {"nothing\n", "2 45\nthere is no such command; `help` names them\n"},
+    {"json nothing\n", "2 59\n{\"error\": \"there is no such command; `help` names them\"}\n"},
+    {"\n", "2 31\nno command; `help` names them\n"},
+    {"stats \"a\n", "2 19\na quote is missing\n"},
+    {"stats a b\n", "2 29\n'b' is not understood here\n"},
+    {"stats \x1b[2J\n", "2 33\na control character, or no UTF-8\n"},
+    {"stats \xff\n", "2 33\na control character, or no UTF-8\n"},
+    {"test change\ntest change\n", "0 10\nchanges 1\n0 10\nchanges 2\n"},
+    {"test echo no newline", ""},
+};
+
+/* Goal: each line gets its answer, with exit code and length, and several in a row get theirs. */
+START_TEST(every_line)
+{
+    static char longest[5000];
+    struct server s;
+    surfer_start(&s, "testapp", NULL);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        ck_assert_msg(strcmp(say(lines[i].line, strlen(lines[i].line)), lines[i].answer) == 0,
+                      "'%s' gives '%s'", lines[i].line, say(lines[i].line, strlen(lines[i].line)));
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "test echo ", 10);
+    longest[4095] = '\n';
+    ck_assert_int_eq(strncmp(say(longest, 4096), "0 ", 2), 0);
+    longest[4095] = 'x';
+    ck_assert_str_eq(say(longest, sizeof longest), "2 31\na line longer than 4096 bytes\n");
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: `maritcp ctl` prints what is answered, and its exit code says what became of it. */
+START_TEST(ctl)
+{
+    static const struct {
+        const char *words[5];
+        int code;
+        const char *out, *err;
+    } rows[] = {
+        {{"test", "echo", "a b", "\"\\"}, 0, "words a b\nwords \"\\\n", ""},
+        {{"--json", "test", "echo", "x"}, 0, "{\"words\": [\"x\"]}\n", ""},
+        {{"test", "later", "20"}, 0, "late yes\nwanted yes\n", ""},
+        {{"test", "change"}, 0, "changes 1\n", ""},
+        {{"nothing"}, 2, "", "maritcp: there is no such command; `help` names them\n"},
+        {{"--json", "stats", "a", "b"}, 2, "{\"error\": \"'b' is not understood here\"}\n", ""},
+        {{"--nothing"}, 2, "", "usage: maritcp ctl"},
+        {{NULL}, 2, "", "usage: maritcp ctl"},
+        {{"test", "echo", "a\nb"}, 2, "", "maritcp: the command is longer"},
+    };
+    struct server s;
+    char out[4096], err[4096];
+    surfer_start(&s, "testapp", NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *args[9] = {"ctl", "-s", surfer_socket()};
+        for (int k = 0; k < 5 && rows[i].words[k] != NULL; k++)
+            args[3 + k] = rows[i].words[k];
+        int code = itest_run(&(struct launch){.program = "maritcp", .args = args, .bare = true}, out,
+                             sizeof out, err, sizeof err);
+        ck_assert_msg(code == rows[i].code && strcmp(out, rows[i].out) == 0 &&
+                          strncmp(err, rows[i].err, strlen(rows[i].err)) == 0,
+                      "row %zu: %d '%s' '%s'", i, code, out, err);
+    }
+    server_stop(&s);
+    const char *args[] = {"ctl", "-s", surfer_socket(), "help", NULL};
+    ck_assert_int_eq(itest_run(&(struct launch){.program = "maritcp", .args = args, .bare = true}, out,
+                               sizeof out, err, sizeof err),
+                     3);
+    ck_assert_msg(strstr(err, "no server answers at") != NULL, "%s", err);
+    surfer_end();
+}
+END_TEST
+
+/* ---- Bad neighbours ---- */
+
+/* Goal: who says nothing, half of something, or reads nothing is gone after ten seconds; meanwhile, and while 32 of them
+ * are there, others are answered. */
+START_TEST(slow_clients)
+{
+    static const char half[] = "GET /healthz HTTP/1.1\r\nHost: localh", rows[] = GET("/api/test/rows?40000");
+    struct server s;
+    struct page p;
+    int fds[6];
+    surfer_start(&s, "testapp", NULL);
+    uint64_t began = mono_ns();
+    for (int i = 0; i < 6; i++)
+        fds[i] = i < 3 ? surfer_open() : surfer_open_unix();
+    for (int i = 1; i < 6; i += 3)
+        ck_assert_int_eq(net_send_wait(fds[i], half, sizeof half - 1, itest_deadline(2000)), 0);
+    for (int i = 2; i < 6; i += 3)
+        ck_assert_int_eq(net_send_wait(fds[i], rows, sizeof rows - 1, itest_deadline(2000)), 0);
+    ck_assert_int_eq(surfer_get("/healthz", &p), 200);
+    for (int i = 0; i < 6; i++) {
+        if (i % 3 != 2)
+            ck_assert_int_eq(client_ending(fds[i], NULL, 14000), END_FIN);
+    }
+    unsigned ms = itest_ms_since(began);
+    ck_assert_msg(ms >= 9900, "gone after %u ms", ms);
+    server_wait_fds(&s, s.fds, 3000);
+    for (int i = 0; i < 6; i++)
+        close(fds[i]);
+    ck_assert_uint_ge(surfer_counter("admin_dropped"), 6);
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Whether it is open: nothing came, not even an end. */
+static bool is_open(int fd)
+{
+    char c;
+    return net_recv(fd, &c, 1) < 0 && errno == EAGAIN;
+}
+
+static bool is_closed(void *arg)
+{
+    return !is_open(*(int *) arg);
+}
+
+/* Goal: the 33rd takes the place of the oldest, but not of one on the unix socket; and of 1,000 that come at the address
+ * at once each gets an end, while a worker's client notices nothing, and one on the unix socket is answered. */
+START_TEST(crowd)
+{
+    enum { CROWD = 1000 };
+    static int fds[CROWD];
+    struct server s;
+    surfer_start(&s, "testapp", NULL);
+    int local = surfer_open_unix(), client = client_open(&s);
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = surfer_open();
+    ck_assert(itest_wait(is_closed, &fds[0], 4000));
+    ck_assert(is_open(local) && is_open(fds[1]) && is_open(fds[CLIENTS - 1]));
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    uint64_t worst = 0;
+    for (int i = 0; i < CROWD; i++) {
+        fds[i] = surfer_open();
+        uint64_t before = mono_ns();
+        client_echo(client, 100);
+        worst = mono_ns() - before > worst ? mono_ns() - before : worst;
+    }
+    ck_assert_msg(worst < UINT64_C(500000000) * ITEST_SLOW, "an echo took %llu us",
+                  (unsigned long long) worst / 1000);
+    ck_assert_int_eq(strncmp(say("stats admin_dropped\n", 20), "0 ", 2), 0);
+    ck_assert(is_open(local));
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
+    close(local);
+    close(client);
+    server_wait_fds(&s, s.fds, 4000);
+    ck_assert_uint_ge(surfer_counter("admin_dropped"), CROWD - CLIENTS);
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: clients that leave while their answer is still being made, by FIN or RST, and a server that stops meanwhile, hurt
+ * nobody. */
+START_TEST(leaving)
+{
+    static const char later[] = GET("/api/test/later?300");
+    struct server s;
+    struct page p;
+    surfer_start(&s, "testapp", NULL);
+    for (int i = 0; i < 40; i++) {
+        int fd = i % 2 ? surfer_open() : surfer_open_unix();
+        ck_assert_int_eq(net_send_wait(fd, later, sizeof later - 1, itest_deadline(2000)), 0);
+        if (i % 3)
+            net_reset(fd);
+        else
+            close(fd);
+    }
+    ck_assert_int_eq(surfer_get("/api/test/later?400", &p), 200);
+    server_wait_fds(&s, s.fds, 4000);
+    int fd = surfer_open();
+    ck_assert_int_eq(net_send_wait(fd, later, sizeof later - 1, itest_deadline(2000)), 0);
+    server_stop(&s);
+    close(fd);
+    surfer_end();
+}
+END_TEST
+
+/* ---- The server around it ---- */
+
+/* Goal: while the server stops it is not ready, but still answers. */
+START_TEST(not_ready)
+{
+    struct server s;
+    struct page p;
+    uint32_t ms = 1500 * ITEST_SLOW;
+    surfer_start(&s, "testapp", "server.workernum=1", "watch.warn_ms=0", NULL);
+    int client = client_open(&s);
+    ck_assert_int_eq(surfer_get("/readyz", &p), 200);
+    client_send_packet(client, TEST_SLEEP, &ms, sizeof ms);
+    itest_sleep(50);
+    server_signal(&s, SIGTERM);
+    server_wait_log(&s, "stopping:", 2000);
+    ck_assert_int_eq(surfer_get("/readyz", &p), 503);
+    ck_assert_str_eq(p.body, "not ready\n");
+    ck_assert_int_eq(surfer_get("/healthz", &p), 200);
+    ck_assert_int_eq(server_wait_exit(&s, 12000), 0);
+    close(client);
+    server_check(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: a command that never comes back cannot keep the server from stopping: it says so and exits with 3. */
+START_TEST(hanging_command)
+{
+    static const char hang[] = GET("/api/test/hang?60000");
+    struct server s;
+    surfer_start(&s, "testapp", NULL);
+    int fd = surfer_open(), client = client_open(&s);
+    ck_assert_int_eq(net_send_wait(fd, hang, sizeof hang - 1, itest_deadline(2000)), 0);
+    client_echo(client, 10); /* workers go on */
+    close(client);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 8000), 3);
+    char *err = program_slurp(s.err);
+    ck_assert_msg(strstr(err, "the admin thread did not end in time") != NULL, "%s", err);
+    free(err);
+    close(fd);
+    server_discard(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: a restarted server has its addresses again, the unix socket for its owner alone; without the key there is neither
+ * thread nor socket. */
+START_TEST(addresses)
+{
+    struct server s;
+    struct page p;
+    struct stat st;
+    surfer_start(&s, "maritcp", "server.supervise=on", "server.workernum=1", NULL);
+    ck_assert(stat(surfer_socket(), &st) == 0 && S_ISSOCK(st.st_mode));
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    ck_assert_int_eq(surfer_get("/readyz", &p), 200);
+    server_stop(&s);
+    ck_assert_int_eq(stat(surfer_socket(), &st), -1);
+    surfer_end();
+}
+END_TEST
+
+static const struct {
+    const char *args[4];
+    mode_t mode; /* of the token file */
+    const char *token, *says;
+} bad_starts[] = {
+    {{"admin.listen=0.0.0.0:0"}, 0600, NULL, "others can reach 0.0.0.0:"},
+    {{"admin.listen=[::]:0"}, 0600, NULL, "others can reach [::]:"},
+    {{"admin.listen=127.0.0.1:0"}, 0644, SURFER_TOKEN, "others may read or write it"},
+    {{"admin.listen=127.0.0.1:0"}, 0620, SURFER_TOKEN, "others may read or write it"},
+    {{"admin.listen=127.0.0.1:0"}, 0600, "short\n", "has less than 16 bytes"},
+    {{"admin.listen=127.0.0.1:0"}, 0600, "a token that has blanks in it\n", "has a blank"},
+    {{"admin.listen=127.0.0.1:0", "admin.token_file=/nowhere/token"}, 0600, NULL, "No such file"},
+    {{"admin.listen=127.0.0.1:0", "admin.token_file=/tmp"}, 0600, NULL, "no regular file"},
+    {{"admin.listen=127.0.0.1:0", "admin.hosts=local host"}, 0600, NULL, "'local host': not a host's name"},
+    {{"admin.listen=127.0.0.1:0", "admin.hosts=localhost:80"},
+     0600,
+     NULL,
+     "'localhost:80': not a host's name"},
+    {{"admin.listen=nowhere"}, 0600, NULL, "a port is missing"},
+    {{"admin.listen=unix:/nowhere/at/all/s"}, 0600, NULL, "make its directory"},
+};
+
+/* Goal: what would be unsafe or cannot be is refused at the start, in one line that says what is wrong. */
+START_TEST(bad_start)
+{
+    char dir[64], file[96], option[128], out[4096], err[4096];
+    const char *args[8] = {"server.listen=127.0.0.1:0", "log.file=/dev/null"};
+    size_t n = 2;
+    program_make_dir(dir, sizeof dir);
+    snprintf(file, sizeof file, "%s/token", dir);
+    for (int i = 0; i < 4 && bad_starts[_i].args[i] != NULL; i++)
+        args[n++] = bad_starts[_i].args[i];
+    if (bad_starts[_i].token != NULL) {
+        FILE *f = fopen(file, "w");
+        ck_assert(f != NULL && fputs(bad_starts[_i].token, f) >= 0 &&
+                  fchmod(fileno(f), bad_starts[_i].mode) == 0);
+        fclose(f);
+        snprintf(option, sizeof option, "admin.token_file=%s", file);
+        args[n++] = option;
+    }
+    int code = itest_run(&(struct launch){.program = "maritcp", .args = args, .bare = true}, out, sizeof out,
+                         err, sizeof err);
+    ck_assert_msg(code == 1 || code == 2, "%d", code);
+    ck_assert_msg(strstr(err, bad_starts[_i].says) != NULL, "'%s' lacks '%s'", err, bad_starts[_i].says);
+    ck_assert_msg(strchr(err, '\n') == err + strlen(err) - 1, "not one line: '%s'", err);
+    program_remove_dir(dir);
+}
+END_TEST
+
+Suite *admin_suite(void)
+{
+    Suite *s = suite_create("admin");
+    TCase *http = itest_case(s, "http", 10), *lines_case = itest_case(s, "lines", 10);
+    TCase *neighbours = itest_case(s, "neighbours", 25), *around = itest_case(s, "around", 12);
+    tcase_add_test(http, every_status);
+    tcase_add_test(http, sizes);
+    tcase_add_test(http, token);
+    tcase_add_test(http, one_after_the_other);
+    tcase_add_test(lines_case, every_line);
+    tcase_add_test(lines_case, ctl);
+    tcase_add_test(neighbours, slow_clients);
+    tcase_add_test(neighbours, crowd);
+    tcase_add_test(neighbours, leaving);
+    tcase_add_test(around, not_ready);
+    tcase_add_test(around, hanging_command);
+    tcase_add_test(around, addresses);
+    tcase_add_loop_test(around, bad_start, 0, sizeof bad_starts / sizeof bad_starts[0]);
+    return s;
+}
