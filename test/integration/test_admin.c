@@ -265,11 +265,11 @@ static const struct {
     {"json test echo \xc3\xa4\r\n", "0 18\n{\"words\": [\"\u00e4\"]}\n"},
     {"test echo\n", "0 11\nwords none\n"},
     {"stats push_gone\n", "0 12\npush_gone 0\n"},
-    {"nothing\n", "2 45\nthere is no such command; `help` names them\n"},
-    {"json nothing\n", "2 59\n{\"error\": \"there is no such command; `help` names them\"}\n"},
-    {"\n", "2 31\nno command; `help` names them\n"},
+    {"nothing\n", "2 44\nthere is no such command; `help` names them\n"},
+    {"json nothing\n", "2 57\n{\"error\": \"there is no such command; `help` names them\"}\n"},
+    {"\n", "2 30\nno command; `help` names them\n"},
     {"stats \"a\n", "2 19\na quote is missing\n"},
-    {"stats a b\n", "2 29\n'b' is not understood here\n"},
+    {"stats a b\n", "2 27\n'b' is not understood here\n"},
     {"stats \x1b[2J\n", "2 33\na control character, or no UTF-8\n"},
     {"stats \xff\n", "2 33\na control character, or no UTF-8\n"},
     {"test change\ntest change\n", "0 10\nchanges 1\n0 10\nchanges 2\n"},
@@ -290,7 +290,7 @@ START_TEST(every_line)
     longest[4095] = '\n';
     ck_assert_int_eq(strncmp(say(longest, 4096), "0 ", 2), 0);
     longest[4095] = 'x';
-    ck_assert_str_eq(say(longest, sizeof longest), "2 31\na line longer than 4096 bytes\n");
+    ck_assert_str_eq(say(longest, sizeof longest), "2 30\na line longer than 4096 bytes\n");
     server_stop(&s);
     surfer_end();
 }
