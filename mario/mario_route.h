@@ -28,7 +28,8 @@ enum mario_route_kind {
     MARIO_ROUTE_KICK_USER,     /* key: uid; m: the last thing, or NULL; reason_id */
     /* binds */
     MARIO_ROUTE_BIND, /* key: uid; id: the connection; how, devices: mario_bind()'s, never (MANY, 0). The route
-                         * answers by mario_local_bind() or mario_local_refuse() */
+                         * answers by mario_local_bind() or mario_local_refuse(); it is told of the connection's
+                         * next bind when that is done */
     MARIO_ROUTE_UNBIND, /* key: uid; id: this connection is not bound to it any more, or it did not come to that: it had
                          * ended, or was refused here, after mario_local_bind() */
     /* who is here: look again, with mario_user_count() or mario_group_count() */
@@ -89,6 +90,8 @@ sint32 mario_local_bind(uint64 id, uint64 uid, enum mario_bind how, uint32 devic
 sint32 mario_local_refuse(uint64 id, uint64 uid);
 /* A newer connection of its user is elsewhere: it closes (replaced), and is bound to nobody at once. */
 sint32 mario_local_replace(uint64 id);
+/* The same for those of uid that the route was not asked about, but not for this one (0: for all of them). */
+sint32 mario_local_replace_beside(uint64 uid, uint64 id);
 
 /* ---- What a message is: any thread that has a reference ---- */
 

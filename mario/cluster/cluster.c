@@ -33,6 +33,7 @@ const struct house cluster_libmario = {.take = mario_route_take,
                                        .bind = mario_local_bind,
                                        .refuse = mario_local_refuse,
                                        .replace = mario_local_replace,
+                                       .replace_beside = mario_local_replace_beside,
                                        .stat_add = mario_stat_add,
                                        .now = clock_ns};
 

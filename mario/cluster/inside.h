@@ -29,6 +29,7 @@ struct house {
     int32_t (*bind)(uint64_t id, uint64_t uid, enum mario_bind how, uint32_t devices);
     int32_t (*refuse)(uint64_t id, uint64_t uid);
     int32_t (*replace)(uint64_t id);
+    int32_t (*replace_beside)(uint64_t uid, uint64_t id);
     int32_t (*stat_add)(const char *name, int64_t n);
     uint64_t (*now)(void); /* ns, monotonic */
 };
@@ -144,7 +145,8 @@ enum deliver {
     DELIVER_KICK,
     DELIVER_BIND,
     DELIVER_REFUSE,
-    DELIVER_REPLACE
+    DELIVER_REPLACE,
+    DELIVER_ALONE /* key; id: who stays, though nothing was claimed for it */
 };
 struct delivery {
     uint8_t what; /* enum deliver */

@@ -134,6 +134,8 @@ static struct {
     uint32_t orders, taken;
     struct done done[MOST];
     uint32_t dones;
+    struct done alone; /* the last one; len: what was done before */
+    uint32_t alones;
     unsigned stuck; /* 1 + worker whose ring is full; 0: none. Messages are for it, too */
     struct {
         const char *name;
@@ -212,6 +214,13 @@ static int32_t house_replace(uint64_t id)
     return note(DELIVER_REPLACE, 0, id, NULL);
 }
 
+static int32_t house_replace_beside(uint64_t uid, uint64_t id)
+{
+    house.alone = (struct done){.key = uid, .id = id, .len = house.dones};
+    house.alones++;
+    return 0;
+}
+
 static int32_t house_stat_add(const char *name, int64_t n)
 {
     size_t i = 0;
@@ -238,6 +247,7 @@ static const struct house played_house = {.take = house_take,
                                           .bind = house_bind,
                                           .refuse = house_refuse,
                                           .replace = house_replace,
+                                          .replace_beside = house_replace_beside,
                                           .stat_add = house_stat_add,
                                           .now = house_now};
 
@@ -389,7 +399,8 @@ START_TEST(frames)
     static const char body[FRAME_KINDS][32] = {
         [FRAME_USER] = "hello",    [FRAME_GROUP] = "hello",     [FRAME_ALL] = "hello",
         [FRAME_KICK_USER] = "bye", [FRAME_ASK] = "node-1",      [FRAME_REPLACED] = "77 12",
-        [FRAME_LEAVE] = "n",       [FRAME_HEARTBEAT] = "a.b_c", [FRAME_ANSWER] = "12345678"};
+        [FRAME_LEAVE] = "n",       [FRAME_HEARTBEAT] = "a.b_c", [FRAME_ANSWER] = "12345678",
+        [FRAME_ALONE] = ""};
     for (unsigned kind = 1; kind < FRAME_KINDS; kind++) {
         struct frame f = {.kind = (enum frame_kind) kind,
                           .flags = FRAME_KEEP | FRAME_FIRST,
@@ -444,6 +455,8 @@ START_TEST(no_frames)
                {{.kind = FRAME_HEARTBEAT, .epoch = 1}, "a b"},
                {{.kind = FRAME_LEAVE, .epoch = 1}, "a:b"},
                {{.kind = FRAME_ANSWER, .epoch = 1}, "1234567"},
+               {{.kind = FRAME_ALONE, .epoch = 1, .key = 1}, "x"},
+               {{.kind = FRAME_ALONE, .epoch = 1}, ""},
                {{.kind = FRAME_REPLACED, .epoch = 1}, "77"},
                {{.kind = FRAME_REPLACED, .epoch = 1}, "77 "},
                {{.kind = FRAME_REPLACED, .epoch = 1}, "77 0"},
@@ -900,6 +913,65 @@ START_TEST(binds)
 }
 END_TEST
 
+/* Goal: what is claimed to be the only one is said on the user's channel, so that those go, here and elsewhere, that
+ * claimed nothing; not what may be one of several, nor what was claimed before. */
+START_TEST(the_only_one)
+{
+    start_up();
+    bus.outs = 0;
+    order(MARIO_ROUTE_BIND, UID, 1, NULL);
+    order(MARIO_ROUTE_BIND, UID + 1, 2, NULL);
+    house.order[house.orders - 1].devices = 2;
+    order(MARIO_ROUTE_BIND, UID + 2, 3, NULL);
+    house.order[house.orders - 1].how = MARIO_BIND_REFUSE_NEW;
+    turn();
+    for (uint32_t i = 0; i < 3; i++)
+        cluster_events.claimed(NULL, bus.claim[i].cookie, CLAIM_OK);
+    ck_assert_uint_eq(bus.outs, 1);
+    ck_assert(bus.out[0].f.kind == FRAME_ALONE && bus.out[0].f.key == UID);
+    ck_assert(bus.out[0].c.kind == CHANNEL_USER && bus.out[0].c.key == UID);
+    ck_assert_uint_eq(house.alones, 1);
+    ck_assert(house.alone.key == UID && house.alone.id == 1 && house.alone.len == 0);
+    ck_assert_uint_eq(dones(DELIVER_BIND), 3);
+    cluster_events.renewed(NULL, 0, RENEWED_ANEW);
+    turn();
+    for (uint32_t i = 3; i < bus.claims; i++)
+        cluster_events.claimed(NULL, bus.claim[i].cookie, CLAIM_OK);
+    ck_assert_uint_eq(bus.outs, 1);
+    user_comes(UID, 1);
+    confirm_all();
+    comes(&to_user, (struct frame){.kind = FRAME_ALONE, .key = UID}, "", 0);
+    comes(&to_user, (struct frame){.kind = FRAME_ALONE, .key = UID, .epoch = EPOCH}, "", 0);
+    ck_assert_uint_eq(house.alones, 2);
+    ck_assert(house.alone.key == UID && house.alone.id == 0);
+    cluster_teardown();
+}
+END_TEST
+
+/* Goal: the answer to a claim that was released meanwhile is not the next one's. */
+START_TEST(claims_have_numbers)
+{
+    start_up();
+    order(MARIO_ROUTE_BIND, UID, 1, NULL);
+    turn();
+    cluster_events.claimed(NULL, bus.claim[0].cookie, CLAIM_OK);
+    cluster_events.renewed(NULL, 0, RENEWED_ANEW);
+    turn();
+    ck_assert(bus.claims == 2 && bus.claim[1].again);
+    order(MARIO_ROUTE_UNBIND, UID, 1, NULL);
+    order(MARIO_ROUTE_BIND, UID, 1, NULL);
+    turn();
+    ck_assert_uint_eq(bus.claims, 3);
+    cluster_events.claimed(NULL, bus.claim[1].cookie, CLAIM_REFUSED);
+    cluster_events.claimed(NULL, bus.claim[2].cookie, CLAIM_OK);
+    ck_assert_uint_eq(dones(DELIVER_REPLACE), 0);
+    order(MARIO_ROUTE_UNBIND, UID, 1, NULL);
+    turn();
+    ck_assert_uint_eq(bus.releases, 2);
+    cluster_teardown();
+}
+END_TEST
+
 /* Goal: while the engine is away binds are decided here, and claimed when it is back: those that it knew as such, new
  * ones as new ones; what was released meanwhile is released. */
 START_TEST(binds_without_the_engine)
@@ -1090,6 +1162,8 @@ Suite *cluster_core_suite(void)
     tcase_add_test(c, receiving);
     tcase_add_test(c, rings_are_full);
     tcase_add_test(c, binds);
+    tcase_add_test(c, the_only_one);
+    tcase_add_test(c, claims_have_numbers);
     tcase_add_test(c, binds_without_the_engine);
     tcase_add_test(c, releases);
     tcase_add_test(c, a_crowd_of_binds);
