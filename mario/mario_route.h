@@ -22,10 +22,10 @@ extern "C" {
 enum mario_route_kind {
     /* what somebody sends; m is a reference that the route gives up by mario_msg_free() */
     MARIO_ROUTE_SEND_USER = 1, /* key: uid; m */
-    MARIO_ROUTE_SEND_GROUP,    /* key: group; m; id: who is left out (0: nobody). A group that is sequenced
-                                * (mario_route_sequence()): nobody here has it yet */
-    MARIO_ROUTE_SEND_ALL,      /* m; id as above */
-    MARIO_ROUTE_KICK_USER,     /* key: uid; m: the last thing, or NULL; reason_id */
+    MARIO_ROUTE_SEND_GROUP, /* key: group; m; id: who is left out (0: nobody). how: 1 if the group was sequenced
+                                * (mario_route_sequence()) when it was sent: then nobody here has it yet */
+    MARIO_ROUTE_SEND_ALL,   /* m; id as above */
+    MARIO_ROUTE_KICK_USER, /* key: uid; m: the last thing, or NULL; reason_id */
     /* binds */
     MARIO_ROUTE_BIND, /* key: uid; id: the connection; how, devices: mario_bind()'s, never (MANY, 0). The route
                          * answers by mario_local_bind() or mario_local_refuse(); it is told of the connection's
@@ -42,7 +42,7 @@ enum mario_route_kind {
 struct mario_route_order {
     uint32 kind; /* enum mario_route_kind, or MARIO_ROUTE_OWN and above */
     uint16 reason_id;
-    ubyte how; /* enum mario_bind */
+    ubyte how; /* enum mario_bind, or as said above */
     uint32 devices;
     uint64 key;
     uint64 id;

@@ -248,6 +248,18 @@ static void send_out(enum frame_kind kind, struct mario_route_order *o)
         mario_msg_free(&o->m);
 }
 
+/* One that was sent before its group had a history here is delivered already, and goes as ever; one that was sent when it
+ * still had one is not. */
+static void send_to_group(struct mario_route_order *o)
+{
+    bool is_here = o->how == 0;
+    if (!is_here && history_send(o->key, o->m))
+        return;
+    if (!is_here)
+        deliver(&(struct delivery){.what = DELIVER_GROUP, .key = o->key, .m = mario_msg_ref(o->m)});
+    send_out(FRAME_GROUP, o);
+}
+
 static void serve(struct mario_route_order *o)
 {
     switch (o->kind) {
@@ -255,8 +267,7 @@ static void serve(struct mario_route_order *o)
         send_out(FRAME_USER, o);
         return;
     case MARIO_ROUTE_SEND_GROUP:
-        if (!history_send(o->key, o->m))
-            send_out(FRAME_GROUP, o);
+        send_to_group(o);
         return;
     case MARIO_ROUTE_SEND_ALL:
         send_out(FRAME_ALL, o);

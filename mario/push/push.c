@@ -162,6 +162,7 @@ static int32_t order_route(struct port *p, unsigned kind, const struct order *o)
 {
     struct order told = *o;
     told.kind = (uint8_t) kind;
+    told.how = 1;
     if (o->m != NULL)
         atomic_store_explicit(&o->m->begun, true, memory_order_relaxed);
     int32_t rc = route_order(p, &told);
