@@ -76,6 +76,7 @@
     ROW(cluster_dropped)       /* messages that other nodes do not get: no room, or the bus refused */        \
     ROW(cluster_lost)          /* messages of other nodes that were sent and did not come */                  \
     ROW(cluster_garbage)       /* what came on our channels and is no frame of ours */                        \
+    ROW(cluster_unheard)       /* users and groups that came and were not subscribed: no memory */            \
     ROW(cluster_gaps)          /* times messages may have been missed */                                      \
     ROW(cluster_reconnects)    /* connections to the bus that were made again */                              \
     ROW(cluster_subscriptions) /* users and groups subscribed now: goes down, too */                          \

@@ -687,6 +687,29 @@ START_TEST(leaving_between_slices)
 }
 END_TEST
 
+/* Goal: without memory for a channel that is counted and said, once; when there is some again the next who comes is
+ * heard. */
+START_TEST(no_memory_for_channels)
+{
+    enum { USERS = 3000 };
+    start_up();
+    house.users[1] = 1;
+    for (uint64_t i = 0; i < USERS; i++)
+        order(MARIO_ROUTE_USER, 1 + 16 * i, 0, NULL);
+    unit_heap_fail(0);
+    turn();
+    unit_heap_heal();
+    int64_t unheard = stat("cluster_unheard");
+    ck_assert_int_gt(unheard, 0);
+    ck_assert_uint_eq(bus.saids + (uint64_t) unheard, USERS);
+    ck_assert_uint_eq(events(MARIO_CLUSTER_REFUSED), 1);
+    order(MARIO_ROUTE_USER, 1 + 16 * (USERS - 1), 0, NULL);
+    turn();
+    ck_assert_uint_eq(bus.saids + (uint64_t) unheard, USERS + 1);
+    cluster_teardown();
+}
+END_TEST
+
 /* ---- Sending ---- */
 
 /* Goal: each message goes to its channel once, in order, with its marks, and is counted when the engine has
@@ -1156,6 +1179,7 @@ Suite *cluster_core_suite(void)
     tcase_add_test(c, a_gap);
     tcase_add_test(c, coming_and_going_in_a_gap);
     tcase_add_test(c, leaving_between_slices);
+    tcase_add_test(c, no_memory_for_channels);
     tcase_add_test(c, sending);
     tcase_add_test(c, waiting_for_the_bus);
     tcase_add_test(c, nobody);
