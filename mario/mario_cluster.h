@@ -11,9 +11,9 @@
  * cluster.linger ago still counts. What waited while the engine was away goes out 2.3 s after it is back, when the
  * other nodes have subscribed again.
  *
- * All binds of a user should say the same policy: a connection that is bound with (MANY, 0) has no record on the bus,
- * and a later KICK_OLD, here or elsewhere, does not find it. Binds of one connection to different users that do not
- * wait for one another may be decided in any order.
+ * All binds of a user should say the same policy. A connection that is bound with (MANY, 0) takes no place: the bus does
+ * not count it among devices_max, and it refuses nobody. A later (KICK_OLD, 1) closes it, wherever both are; a KICK_OLD
+ * that leaves several leaves it, too. Binds of one connection are decided one after the other, in their order.
  *
  * What must not be lost has a history: see mario_history().
  */
@@ -88,7 +88,7 @@ struct mario_cluster_event {
     const char *text; /* one line for a log */
 };
 /* f gets them, on the cluster's thread; it must not block, and may call everything that any thread may. One function at
- * most, NULL removes. Before start; 0, or -1 once the server runs. */
+ * most, NULL removes. Before start; 0, or -1 once a server runs whose cluster is on. */
 sint32 regist_cluster_func(void (*f)(const struct mario_cluster_event *));
 
 /* ---- Who is where ---- */
@@ -99,7 +99,8 @@ sint32 mario_cluster_ask_user(uint64 uid, void (*f)(void *arg, uint64 n), void *
 sint32 mario_cluster_ask_group(uint64 group, void (*f)(void *arg, uint64 n), void *arg);
 
 /* The same without waiting and without a function: what is known now of an earlier call, at most cluster.heartbeat old;
- * -1 if nothing is yet: it is asked, ask again. Those here are always counted as of now. Any thread. */
+ * -1 if nothing is yet: it is asked, ask again. Those here are always counted as of now; while the bus is away nobody
+ * can be asked, and soon they are all that is counted. Any thread. */
 sint64 mario_cluster_online(uint64 uid);
 sint64 mario_group_count_all(uint64 group);
 
@@ -140,7 +141,7 @@ struct mario_resumed {
  * Instead of mario_join(), for a group that c is not in. In c's own functions and hooks, offloaded ones too. 0, or -1
  * with errno: EINVAL (also: no mario_history() of the group here), EAGAIN, ENOMEM, ENOTCONN, ENOTSUP. */
 sint32 mario_resume(CONN *c, uint64 group, uint64 epoch, uint64 seq);
-/* One function at most; NULL removes. Before start; 0, or -1 once the server runs. */
+/* One function at most; NULL removes. Before start; 0, or -1 once a server runs whose cluster is on. */
 sint32 regist_resumed_func(FUNC_PTR f);
 
 #ifdef __cplusplus

@@ -22,13 +22,14 @@ extern "C" {
 enum mario_route_kind {
     /* what somebody sends; m is a reference that the route gives up by mario_msg_free() */
     MARIO_ROUTE_SEND_USER = 1, /* key: uid; m */
-    MARIO_ROUTE_SEND_GROUP,    /* key: group; m; id: who is left out (0: nobody). A group that is sequenced
-                                * (mario_route_sequence()): nobody here has it yet */
-    MARIO_ROUTE_SEND_ALL,      /* m; id as above */
-    MARIO_ROUTE_KICK_USER,     /* key: uid; m: the last thing, or NULL; reason_id */
+    MARIO_ROUTE_SEND_GROUP, /* key: group; m; id: who is left out (0: nobody). how: 1 if the group was sequenced
+                                * (mario_route_sequence()) when it was sent: then nobody here has it yet */
+    MARIO_ROUTE_SEND_ALL,   /* m; id as above */
+    MARIO_ROUTE_KICK_USER, /* key: uid; m: the last thing, or NULL; reason_id */
     /* binds */
     MARIO_ROUTE_BIND, /* key: uid; id: the connection; how, devices: mario_bind()'s, never (MANY, 0). The route
-                         * answers by mario_local_bind() or mario_local_refuse() */
+                         * answers by mario_local_bind() or mario_local_refuse(); it is told of the connection's
+                         * next bind when that is done */
     MARIO_ROUTE_UNBIND, /* key: uid; id: this connection is not bound to it any more, or it did not come to that: it had
                          * ended, or was refused here, after mario_local_bind() */
     /* who is here: look again, with mario_user_count() or mario_group_count() */
@@ -41,7 +42,7 @@ enum mario_route_kind {
 struct mario_route_order {
     uint32 kind; /* enum mario_route_kind, or MARIO_ROUTE_OWN and above */
     uint16 reason_id;
-    ubyte how; /* enum mario_bind */
+    ubyte how; /* enum mario_bind, or as said above */
     uint32 devices;
     uint64 key;
     uint64 id;
@@ -89,6 +90,8 @@ sint32 mario_local_bind(uint64 id, uint64 uid, enum mario_bind how, uint32 devic
 sint32 mario_local_refuse(uint64 id, uint64 uid);
 /* A newer connection of its user is elsewhere: it closes (replaced), and is bound to nobody at once. */
 sint32 mario_local_replace(uint64 id);
+/* The same for those of uid that the route was not asked about, but not for this one (0: for all of them). */
+sint32 mario_local_replace_beside(uint64 uid, uint64 id);
 
 /* ---- What a message is: any thread that has a reference ---- */
 

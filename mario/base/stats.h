@@ -138,6 +138,8 @@
         "Messages of other nodes that were sent and did not come.")                                          \
     ROW(cluster_garbage, COUNTER, "cluster_garbage_total",                                                   \
         "What came on our channels and is no frame of ours.")                                                \
+    ROW(cluster_unheard, COUNTER, "cluster_unheard_total",                                                   \
+        "Users and groups that came and were not subscribed: no memory.")                                    \
     ROW(cluster_gaps, COUNTER, "cluster_gaps_total", "Times messages may have been missed.")                 \
     ROW(cluster_reconnects, COUNTER, "cluster_reconnects_total",                                             \
         "Connections to the bus that were made again.")                                                      \

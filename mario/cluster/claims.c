@@ -27,6 +27,7 @@ struct claim {
     uint64_t uid, id; /* the key */
     uint32_t devices;
     uint8_t how, flags;
+    uint16_t number;
 };
 
 /* A claim under way; its cookie. */
@@ -36,6 +37,7 @@ struct asked {
     uint8_t how;
     bool again;
     bool decides;       /* a bind waits for it */
+    uint16_t number;    /* of the claim; one that was released and made anew meanwhile has another one */
     struct asked *next; /* while it is free */
 };
 
@@ -50,6 +52,7 @@ static struct {
     struct asked *queue; /* [queue_size], a ring: binds that wait for others to be answered */
     uint32_t queue_first, queue_count, queue_size;
     uint64_t refreshed; /* ms: when all were claimed anew last */
+    uint16_t number;    /* that was given to one last */
     struct claims_part {
         uint32_t stale, cursor;
         struct release *released; /* [size], a ring: may not have come to the engine */
@@ -200,6 +203,7 @@ void claims_bind(const struct mario_route_order *o)
     if (c != NULL) {
         c->how = a.how;
         c->devices = a.devices;
+        c->number = a.number = ++claims.number;
     }
     if (c == NULL || (claims.queue_count == 0 && claims.in_flight < IN_FLIGHT_MOST) || !grow_queue()) {
         begin(&a);
@@ -218,6 +222,19 @@ static void go_on(void)
     }
 }
 
+/* It is to be the user's only one. Those that are bound with (MANY, 0) claim nothing: the engine does not know them, but
+ * every node that has one hears what is said to the user. */
+static bool is_only(const struct asked *a)
+{
+    return a->how == MARIO_BIND_KICK_OLD && a->devices <= 1;
+}
+
+static void tell_alone(const struct asked *a)
+{
+    struct frame f = {.kind = FRAME_ALONE, .key = a->uid};
+    out_frame(&(struct channel){.kind = CHANNEL_USER, .key = a->uid}, &f, NULL, 0, COOKIE_NONE);
+}
+
 /* The first word on it: who is bound, who is not. One that has ended meanwhile is bound to nobody, whatever is said.
  * What the engine has decided is not decided again by the user's home: it may hear of two logins in another order than
  * the engine, and then each of them would replace the other. Who has to go is told by the engine, us too. */
@@ -229,6 +246,8 @@ static void answer_first(const struct asked *a, struct claim *c, enum bus_claim 
         set_stale(c, true);
     struct asked decided = *a;
     if (result == CLAIM_OK) {
+        if (is_only(a))
+            decide(DELIVER_ALONE, a);
         decided.how = MARIO_BIND_MANY;
         decided.devices = 0;
     }
@@ -251,6 +270,10 @@ void claims_claimed(uint64_t cookie, enum bus_claim result)
 {
     struct asked *a = (struct asked *) (uintptr_t) cookie;
     struct claim *c = find(a->uid, a->id);
+    if (c != NULL && c->number != a->number)
+        c = NULL; /* that one is another one's */
+    if (result == CLAIM_OK && !a->again && is_only(a))
+        tell_alone(a);
     if (a->decides)
         answer_first(a, c, result);
     else
@@ -362,6 +385,7 @@ static bool claim_again(struct claim *c)
                       .id = c->id,
                       .devices = c->devices,
                       .how = c->how,
+                      .number = c->number,
                       .again = (c->flags & CLAIMED_ONCE) != 0};
     if (!claim(&a))
         return false;

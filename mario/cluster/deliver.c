@@ -67,6 +67,9 @@ static bool hand_over(struct delivery *d)
     case DELIVER_REPLACE:
         rc = cluster.house->replace(d->id);
         break;
+    case DELIVER_ALONE:
+        rc = cluster.house->replace_beside(d->key, d->id);
+        break;
     }
     if (rc != 0 && errno == EAGAIN)
         return false;

@@ -105,6 +105,8 @@ static bool parse_body(struct frame *f)
     case FRAME_HEARTBEAT:
     case FRAME_LEAVE:
         return is_name(f->body, f->len);
+    case FRAME_ALONE:
+        return f->key != 0 && f->len == 0;
     case FRAME_ANSWER:
         f->count = f->len == 8 ? get(f->body, 8) : 0;
         return f->len == 8;

@@ -13,7 +13,8 @@
  *      if FRAME_KEY:   uint64   mario_msg_key()
  *      if FRAME_STAMP: uint32   1 + offset, see mario_msg_stamp()
  *      body: USER, GROUP, ALL: the message. KICK_USER: the last one, or nothing. ASK, HEARTBEAT, LEAVE: the name of the
- *      node that sent it. ANSWER: uint64 count. REPLACED: "EPOCH ID" in decimal, of the connection.
+ *      node that sent it. ANSWER: uint64 count. REPLACED: "EPOCH ID" in decimal, of the connection. ALONE: nothing; a
+ *      user has a connection that claimed to be his only one, so those that claimed nothing have to go.
  */
 #ifndef MARIO_CLUSTER_FRAME_H
 #define MARIO_CLUSTER_FRAME_H
@@ -32,6 +33,7 @@ enum frame_kind {
     FRAME_ANSWER,
     FRAME_HEARTBEAT,
     FRAME_LEAVE,
+    FRAME_ALONE,
     FRAME_KINDS
 };
 

@@ -44,10 +44,12 @@ uint64_t fetch_reach(const struct history *h, uint64_t seq)
 {
     uint64_t oldest = h->last > h->n ? h->last - h->n + 1 : 1;
     uint64_t start = line_start(h);
-    if (!history_is_engine() || oldest > start)
-        return seq > start ? seq : start;
-    oldest = oldest > h->floor + 1 ? oldest : h->floor + 1;
-    return seq > oldest ? seq : oldest;
+    if (oldest >
+        start) /* more is kept, for those who were told of it; what members are still to get new ones get, too */
+        start = oldest <= line_delivered(h) ? oldest : line_delivered(h) + 1;
+    else if (history_is_engine())
+        start = oldest > h->floor + 1 ? oldest : h->floor + 1;
+    return seq > start ? seq : start;
 }
 
 bool fetch_pass(struct history *h)

@@ -133,9 +133,18 @@ static void drop_first(struct history *h, bool for_room)
     free(k);
 }
 
+/* What somebody was told that it gets stays while it gets it, unless as many come meanwhile: else each message to a
+ * busy group would take the oldest one away from those who come back just then, and they would be told again. */
+static uint32_t most_of(const struct history *h)
+{
+    bool some_get_it = h->asked > 0 || h->sending.first != NULL || h->polling.first != NULL;
+    return some_get_it ? 2 * h->n : h->n;
+}
+
 void line_trim(struct history *h, bool all)
 {
-    while (h->line.count > h->undelivered && (all || h->line.count > h->n))
+    uint32_t most = most_of(h);
+    while (h->line.count > h->undelivered && (all || h->line.count > most))
         drop_first(h, false);
     while (h->line.count > 0 && histories.bytes > histories.most)
         drop_first(h, true);

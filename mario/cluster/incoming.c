@@ -22,6 +22,8 @@ static bool belongs(const struct channel *c, const struct frame *f)
         return c->kind == CHANNEL_GROUP && c->key == f->key && f->seq != 0;
     case FRAME_ALL:
         return c->kind == CHANNEL_ALL && f->seq != 0;
+    case FRAME_ALONE:
+        return c->kind == CHANNEL_USER && c->key == f->key;
     case FRAME_ASK:
         return (c->kind == CHANNEL_USER || c->kind == CHANNEL_GROUP) && c->key == f->key;
     case FRAME_REPLACED:
@@ -92,6 +94,9 @@ static void serve(const struct channel *c, const struct frame *f)
         break;
     case FRAME_LEAVE:
         peers_leave(f);
+        break;
+    case FRAME_ALONE:
+        deliver(&(struct delivery){.what = DELIVER_ALONE, .key = f->key});
         break;
     case FRAME_REPLACED: /* see in_message() */
     case FRAME_KINDS:

@@ -29,6 +29,7 @@ struct house {
     int32_t (*bind)(uint64_t id, uint64_t uid, enum mario_bind how, uint32_t devices);
     int32_t (*refuse)(uint64_t id, uint64_t uid);
     int32_t (*replace)(uint64_t id);
+    int32_t (*replace_beside)(uint64_t uid, uint64_t id);
     int32_t (*stat_add)(const char *name, int64_t n);
     uint64_t (*now)(void); /* ns, monotonic */
 };
@@ -48,7 +49,7 @@ struct part {
 
 /* Since the last pass, which adds them to libmario's counters. */
 struct tally {
-    uint64_t published, received, nobody, dropped, lost, garbage, gaps, reconnects;
+    uint64_t published, received, nobody, dropped, lost, garbage, unheard, gaps, reconnects;
 };
 
 struct cluster {
@@ -63,6 +64,11 @@ struct cluster {
     struct interests interests;
     struct sequences sequences;
     struct tally tally;
+    struct {
+        uint32_t renewed; /* parts, since the start */
+        bool is_taken;    /* RENEWED_TAKEN was said last */
+        char why[256];    /* a part is not there; "" if none was missed yet */
+    } seen;               /* what the bus has said */
     _Atomic(void (*)(const struct mario_cluster_event *)) func;
     atomic_bool is_on; /* from mario_cluster_start() to the end of the stop */
     atomic_bool runs;  /* the thread does; any (r) */
@@ -78,7 +84,7 @@ static inline uint32_t cluster_part(enum channel_kind kind, uint64_t key)
     return channel_part(&(struct channel){.kind = kind, .key = key}, cluster.parts);
 }
 
-/* ---- cluster.c, or a test: one turn. True: there is more to do at once; else *next_ms is when there will be ---- */
+/* ---- cluster.c, for start.c or a test: one turn. True: there is more to do at once; else *next_ms is when there will be ---- */
 
 bool cluster_setup(const struct house *house);
 void cluster_teardown(void);
@@ -144,7 +150,8 @@ enum deliver {
     DELIVER_KICK,
     DELIVER_BIND,
     DELIVER_REFUSE,
-    DELIVER_REPLACE
+    DELIVER_REPLACE,
+    DELIVER_ALONE /* key; id: who stays, though nothing was claimed for it */
 };
 struct delivery {
     uint8_t what; /* enum deliver */

@@ -41,6 +41,7 @@ struct conn {
     uint8_t magic;
     bool has_member : 1; /* it has a record of what it is in, see push */
     bool has_bond : 1;   /* it is, or is to be, bound to a user */
+    bool routed : 1;     /* the route has decided that it is */
     bool newcomer : 1;   /* it came while a walk of all went on, which is not for it */
     bool dirty : 1;      /* its slot stands in the list of those to be flushed, whoever is there by then */
     bool lowat : 1;      /* it was pushed to: its socket keeps little that is not sent */

@@ -37,8 +37,10 @@ struct bond *push_make_bond(struct shard *s, struct conn *c)
     struct push *p = s->push;
     if (p->bonds == NULL && (p->bonds = make_table(s, sizeof *p->bonds)) == NULL)
         return NULL;
-    if (!c->has_bond)
+    if (!c->has_bond) {
         p->bonds[c->pub.ind] = (struct bond){.uid = 0};
+        c->routed = false;
+    }
     c->has_bond = true;
     return &p->bonds[c->pub.ind];
 }
@@ -68,6 +70,30 @@ struct order push_take_call(struct call **calls)
     struct call *first = *calls;
     struct order o = first->order;
     *calls = first->next;
+    mem_free(first);
+    return o;
+}
+
+bool push_add_bind(struct member *m, const struct order *o)
+{
+    struct call *call = mem_alloc(sizeof *call), *last = m->binds;
+    if (call == NULL)
+        return false;
+    call->order = *o;
+    call->next = last == NULL ? call : last->next;
+    if (last != NULL)
+        last->next = call;
+    m->binds = call;
+    return true;
+}
+
+struct order push_take_bind(struct member *m)
+{
+    struct call *last = m->binds, *first = last->next;
+    struct order o = first->order;
+    last->next = first->next;
+    if (first == last)
+        m->binds = NULL;
     mem_free(first);
     return o;
 }
@@ -137,5 +163,7 @@ void push_leave_all(struct shard *s, struct conn *c)
         push_group_has_gone(s, group);
     timers_cancel_all(&p->timers, &m->timers);
     abandon_calls(p, m);
+    while (m->binds != NULL)
+        push_take_bind(m);
     mem_free(m);
 }

@@ -10,26 +10,31 @@
 
 enum order_kind {
     /* about the connection `id`, for its worker */
-    ORDER_SEND,    /* m */
-    ORDER_KICK,    /* m: the last thing, or NULL; akg, how: enum reason */
-    ORDER_RUN,     /* f, arg */
-    ORDER_JOIN,    /* other: the group, counted in the presence already */
-    ORDER_LEAVE,   /* other: the group */
-    ORDER_POLICY,  /* how: enum mario_slow; number: messages; other: bytes */
-    ORDER_TIMER,   /* number: ms; f, arg */
-    ORDER_BIND,    /* other: the user; how: enum mario_bind; number: devices; behind: at the user's home */
-    ORDER_DECIDED, /* other: the user; how: enum decided; number: connections */
+    ORDER_SEND,   /* m */
+    ORDER_KICK,   /* m: the last thing, or NULL; akg, how: enum reason */
+    ORDER_RUN,    /* f, arg */
+    ORDER_JOIN,   /* other: the group, counted in the presence already */
+    ORDER_LEAVE,  /* other: the group */
+    ORDER_POLICY, /* how: enum mario_slow; number: messages; other: bytes */
+    ORDER_TIMER,  /* number: ms; f, arg */
+    ORDER_BIND, /* other: the user; how: enum mario_bind, or with BIND_ROUTED; number: devices; behind: at his home */
+    ORDER_DECIDED, /* other: the user; how: enum decided; number: connections; akg: whether the route bound it */
+    ORDER_REPLACE, /* other: the user: closes if it was bound to him without the route */
     /* for each worker that may have somebody */
     ORDER_GROUP, /* id: the group; m, other: the connection that is left out */
     ORDER_ALL,   /* likewise, id is 0 */
     ORDER_EACH,  /* each */
     /* for a user's home */
-    ORDER_USER,      /* id: the user; m */
-    ORDER_USER_KICK, /* id: the user; m, akg */
-    ORDER_USER_BIND, /* id: the user; other: the connection; how, number, behind */
-    ORDER_USER_CLAIM, /* id: the user; other: the connection; how, number: as for a bind, which the route decides */
-    ORDER_USER_END /* id: the user; other: the connection */
+    ORDER_USER,         /* id: the user; m */
+    ORDER_USER_KICK,    /* id: the user; m, akg */
+    ORDER_USER_BIND,    /* id: the user; other: the connection; how, number, behind */
+    ORDER_USER_CLAIM,   /* the same; the route decides */
+    ORDER_USER_REPLACE, /* id: the user; other: a connection that stays */
+    ORDER_USER_END      /* id: the user; other: the connection */
 };
+
+/* In `how`: the route has decided. */
+enum { BIND_ROUTED = 0x80 };
 
 enum decided {
     DECIDED_BOUND,

@@ -162,6 +162,7 @@ static int32_t order_route(struct port *p, unsigned kind, const struct order *o)
 {
     struct order told = *o;
     told.kind = (uint8_t) kind;
+    told.how = 1;
     if (o->m != NULL)
         atomic_store_explicit(&o->m->begun, true, memory_order_relaxed);
     int32_t rc = route_order(p, &told);
@@ -293,6 +294,11 @@ int32_t mario_local_replace(uint64_t id)
     return order_conn(&(struct order){.kind = ORDER_KICK, .how = REASON_replaced, .id = id}, NULL);
 }
 
+int32_t mario_local_replace_beside(uint64_t uid, uint64_t id)
+{
+    return order_home(&(struct order){.kind = ORDER_USER_REPLACE, .id = uid, .other = id}, NULL, 0);
+}
+
 int32_t mario_run(uint64_t id, int32_t (*f)(CONN *c, void *arg), void *arg)
 {
     if (f == NULL)
@@ -383,46 +389,30 @@ static int32_t order_bind(struct port *p, struct order *o)
     return order_inside(p, id_worker(o->id), o, NULL);
 }
 
-/* One that concerns the user's other connections, which may be on other servers, is the route's to decide: by way of
- * the home, behind what this thread has ordered of the user before. */
-static int32_t bind_by(struct order *o, bool may_route)
+static int32_t bind_conn(uint64_t id, uint64_t uid, enum mario_bind how, unsigned flag, uint32_t devices_max)
 {
     struct port *p;
-    if (o->other == 0 || o->how > MARIO_BIND_REFUSE_NEW || o->id == 0)
+    if (uid == 0 || (unsigned) how > MARIO_BIND_REFUSE_NEW || id == 0)
         return refuse(EINVAL);
     if ((p = port_enter()) == NULL)
         return -1;
-    int32_t rc;
-    if (may_route && port_has_route() && (o->how != MARIO_BIND_MANY || o->number != 0)) {
-        struct order claim = {
-            .kind = ORDER_USER_CLAIM, .how = o->how, .number = o->number, .id = o->other, .other = o->id};
-        rc = order_inside(p, push_home(claim.id), &claim, NULL);
-    } else {
-        rc = order_bind(p, o);
-    }
+    int32_t rc = order_bind(p, &(struct order){.kind = ORDER_BIND,
+                                               .how = (uint8_t) (how | flag),
+                                               .number = devices_max,
+                                               .id = id,
+                                               .other = uid});
     port_leave(p);
     return rc;
 }
 
-static struct order bind_of(uint64_t id, uint64_t uid, enum mario_bind how, uint32_t devices_max)
-{
-    return (struct order){.kind = ORDER_BIND,
-                          .how = (unsigned) how > MARIO_BIND_REFUSE_NEW ? UINT8_MAX : (uint8_t) how,
-                          .number = devices_max,
-                          .id = id,
-                          .other = uid};
-}
-
 int32_t mario_bind(CONN *c, uint64_t uid, enum mario_bind how, uint32_t devices_max)
 {
-    struct order o = bind_of(mario_conn_id(c), uid, how, devices_max);
-    return bind_by(&o, true);
+    return bind_conn(mario_conn_id(c), uid, how, 0, devices_max);
 }
 
 int32_t mario_local_bind(uint64_t id, uint64_t uid, enum mario_bind how, uint32_t devices)
 {
-    struct order o = bind_of(id, uid, how, devices);
-    return bind_by(&o, false);
+    return bind_conn(id, uid, how, BIND_ROUTED, devices);
 }
 
 int32_t mario_local_refuse(uint64_t id, uint64_t uid)

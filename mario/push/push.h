@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mario/base/id.h"
 #include "mario/conn/conn.h"
 #include "mario/conn/delivery.h"
 #include "mario/push/port.h"
@@ -31,6 +32,8 @@ struct member {
     struct memberships groups;
     struct timer *timers;
     struct call *calls; /* that wait for its offloaded function */
+    struct call
+        *binds; /* that wait for the one before to be decided: the last one, behind which the first is */
     bool has_policy;
     struct slow_policy policy;
 };
@@ -120,12 +123,22 @@ static inline struct bond *push_bond(const struct shard *s, const struct conn *c
     return c->has_bond ? &s->push->bonds[c->pub.ind] : NULL;
 }
 struct bond *push_make_bond(struct shard *s, struct conn *c);
+/* The connection of this name, if it is open; else NULL. */
+static inline struct conn *push_find(struct shard *s, uint64_t id)
+{
+    uint32_t slot = id_slot(id);
+    struct conn *c = slot < s->fresh ? &s->conns[slot] : NULL;
+    return c != NULL && c->state == CONN_OPEN && c->generation == id_generation(id) ? c : NULL;
+}
 /* c has ended, or only sends what waits: it leaves everything. Registered as shard.leave. */
 void push_leave_all(struct shard *s, struct conn *c);
 
 /* Put a call behind those that wait; false without memory. Take the first one off. */
 bool push_add_call(struct call **calls, const struct order *o);
 struct order push_take_call(struct call **calls);
+/* The same for binds that wait. */
+bool push_add_bind(struct member *m, const struct order *o);
+struct order push_take_bind(struct member *m);
 /* Forget the timer that has come up and waits, if there is one. */
 void push_forget_timer(struct member *m, order_func f, const void *arg);
 

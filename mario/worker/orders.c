@@ -14,6 +14,7 @@
 #include "mario/base/id.h"
 #include "mario/exec/registry.h"
 #include "mario/push/route.h"
+#include "mario/worker/binds.h"
 #include "mario/worker/calls.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/walks.h"
@@ -25,14 +26,6 @@ enum {
 };
 
 /* ---- Who is meant ---- */
-
-/* The connection of this name, if it is open; else NULL. */
-static struct conn *find(struct shard *s, uint64_t id)
-{
-    uint32_t slot = id_slot(id);
-    struct conn *c = slot < s->fresh ? &s->conns[slot] : NULL;
-    return c != NULL && c->state == CONN_OPEN && c->generation == id_generation(id) ? c : NULL;
-}
 
 static void put(struct shard *s, struct conn *c, struct mario_msg *m)
 {
@@ -57,7 +50,7 @@ static struct member *member_or_close(struct shard *s, struct conn *c)
 
 static void carry_out_send(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     if (c != NULL)
         put(s, c, o->m);
     else
@@ -67,7 +60,7 @@ static void carry_out_send(struct shard *s, const struct order *o)
 
 static void carry_out_kick(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     if (c == NULL) {
         gone(s);
     } else {
@@ -83,7 +76,7 @@ static void carry_out_kick(struct shard *s, const struct order *o)
 
 static void carry_out_run(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     if (c != NULL) {
         calls_make(s, c, o);
         return;
@@ -101,7 +94,7 @@ static bool group_has_come(struct shard *s, uint64_t group)
 
 static void carry_out_join(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     struct member *m = c == NULL ? NULL : member_or_close(s, c);
     enum joined joined = JOINED_NOT;
     if (m != NULL) {
@@ -121,7 +114,7 @@ static void carry_out_join(struct shard *s, const struct order *o)
 
 static void carry_out_leave(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     struct member *m = c == NULL ? NULL : push_member(s, c);
     if (c == NULL)
         gone(s);
@@ -131,7 +124,7 @@ static void carry_out_leave(struct shard *s, const struct order *o)
 
 static void carry_out_policy(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     struct member *m = c == NULL ? NULL : member_or_close(s, c);
     if (m == NULL)
         return;
@@ -142,7 +135,7 @@ static void carry_out_policy(struct shard *s, const struct order *o)
 
 static void carry_out_timer(struct shard *s, const struct order *o)
 {
-    struct conn *c = find(s, o->id);
+    struct conn *c = push_find(s, o->id);
     struct member *m;
     if (c == NULL)
         return;
@@ -160,159 +153,6 @@ static void carry_out_timer(struct shard *s, const struct order *o)
 }
 
 /* ---- Users ---- */
-
-/* Whose home cannot be told for lack of memory is not served any more: nobody would find it, or find somebody else. */
-static void tell_home(struct shard *s, struct conn *c, uint64_t uid, const struct order *o)
-{
-    if (!push_post(s, push_home(uid), o))
-        conn_close(c, REASON_no_memory);
-}
-
-/* The route said that it may be bound, and nothing comes of it. */
-static void not_bound(struct shard *s, uint64_t uid, uint64_t id)
-{
-    if (port_has_route())
-        (void) !route_notice(s, MARIO_ROUTE_UNBIND, uid, id);
-}
-
-static void carry_out_bind(struct shard *s, const struct order *o)
-{
-    struct conn *c = find(s, o->id);
-    struct bond *b = c == NULL ? NULL : push_make_bond(s, c);
-    if (c != NULL && b == NULL)
-        conn_close(c, REASON_no_memory);
-    if (b == NULL) {
-        not_bound(s, o->other, o->id);
-        return;
-    }
-    if (b->wanted != 0 && b->wanted != o->other) {
-        tell_home(s, c, b->wanted, &(struct order){.kind = ORDER_USER_END, .id = b->wanted, .other = o->id});
-        b->wanted = 0;
-    }
-    if (c->state != CONN_OPEN) {
-        not_bound(s, o->other, o->id);
-        return;
-    }
-    if (b->uid != o->other)
-        b->wanted = o->other;
-    tell_home(s, c, o->other,
-              &(struct order){.kind = ORDER_USER_BIND,
-                              .how = o->how,
-                              .number = o->number,
-                              .id = o->other,
-                              .other = o->id,
-                              .behind = o->behind});
-}
-
-/* The user that it has is given up for the one that it wanted when that is decided, if it was not refused. */
-static void settle_bind(struct shard *s, struct conn *c, struct bond *b, const struct order *o)
-{
-    uint64_t former = b->uid;
-    bool refused = o->how != 0;
-    if (b->wanted != o->other) { /* one that it has, or that it gave up before this */
-        b->uid = refused && former == o->other ? 0 : former;
-        return;
-    }
-    b->wanted = 0;
-    if (refused)
-        return;
-    b->uid = o->other;
-    if (former != 0)
-        tell_home(s, c, former, &(struct order){.kind = ORDER_USER_END, .id = former, .other = o->id});
-}
-
-static void carry_out_decided(struct shard *s, const struct order *o)
-{
-    struct conn *c = find(s, o->id);
-    struct bond *b = c == NULL ? NULL : push_bond(s, c);
-    if (c == NULL)
-        return;
-    if (o->how != DECIDED_ELSEWHERE && b != NULL)
-        settle_bind(s, c, b, o);
-    if (c->state == CONN_OPEN && registry_bound() != NULL)
-        calls_make(s, c, o);
-}
-
-/* The home: one of a user's connections is not his any more. The route only keeps what is not needed any more if it
- * does not hear of it. */
-static bool forget(struct shard *s, uint64_t uid, uint64_t id)
-{
-    if (!users_remove(&s->push->users, uid, id))
-        return false;
-    if (port_has_route()) {
-        (void) !route_notice(s, MARIO_ROUTE_UNBIND, uid, id);
-        if (users_count(&s->push->users, uid) == 0)
-            (void) !route_notice(s, MARIO_ROUTE_USER, uid, 0);
-    }
-    return true;
-}
-
-/* The home: one more. False without memory: nothing has changed. */
-static bool add(struct shard *s, uint64_t uid, uint64_t id)
-{
-    struct users *u = &s->push->users;
-    if (users_add(u, uid, id) == USER_ADDED_NOT)
-        return false;
-    if (!port_has_route() || users_count(u, uid) != 1 || route_notice(s, MARIO_ROUTE_USER, uid, 0))
-        return true;
-    users_remove(u, uid, id);
-    return false;
-}
-
-/* Older ones make place until `most` are left. */
-static void replace_oldest(struct shard *s, uint64_t uid, uint32_t most, uint64_t newest)
-{
-    const uint64_t *ids;
-    while (users_ids(&s->push->users, uid, &ids) > most && ids[0] != newest) {
-        uint64_t oldest = ids[0];
-        forget(s, uid, oldest);
-        push_post(s, id_worker(oldest),
-                  &(struct order){.kind = ORDER_KICK, .how = REASON_replaced, .id = oldest});
-    }
-}
-
-/* The home: one after another, so that logins at the same time have an order. */
-static void carry_out_user_bind(struct shard *s, const struct order *o)
-{
-    struct users *u = &s->push->users;
-    uint32_t most = o->number != 0 ? o->number : o->how == MARIO_BIND_MANY ? UINT32_MAX : 1;
-    const uint64_t *ids;
-    uint32_t count = users_ids(u, o->id, &ids);
-    bool is_there = false;
-    for (uint32_t i = 0; i < count && !is_there; i++)
-        is_there = ids[i] == o->other;
-    if (is_there && o->how == MARIO_BIND_KICK_OLD) { /* the newest from here on */
-        users_remove(u, o->id, o->other);
-        is_there = false;
-    }
-    bool refused = !is_there && count >= most && o->how != MARIO_BIND_KICK_OLD;
-    if (!refused && !is_there && !add(s, o->id, o->other)) {
-        push_post(s, id_worker(o->other),
-                  &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
-        not_bound(s, o->id, o->other);
-        return;
-    }
-    if (refused)
-        not_bound(s, o->id, o->other);
-    if (o->how == MARIO_BIND_KICK_OLD)
-        replace_oldest(s, o->id, most, o->other);
-    push_post(s, id_worker(o->other),
-              &(struct order){.kind = ORDER_DECIDED,
-                              .how = refused,
-                              .number = users_count(u, o->id),
-                              .id = o->other,
-                              .other = o->id});
-}
-
-/* The home passes it on, when all that was ordered of the user before it is done. */
-static void carry_out_user_claim(struct shard *s, const struct order *o)
-{
-    const struct order bind = {
-        .kind = MARIO_ROUTE_BIND, .how = o->how, .number = o->number, .id = o->id, .other = o->other};
-    if (!push_post(s, PORT_ROUTE, &bind))
-        push_post(s, id_worker(o->other),
-                  &(struct order){.kind = ORDER_KICK, .how = REASON_no_memory, .id = o->other});
-}
 
 /* It cannot be sent on to c's worker, where very much waits already. */
 static void drop_on_the_way(struct shard *s, struct mario_msg *m)
@@ -356,7 +196,7 @@ static void carry_out_user_kick(struct shard *s, const struct order *o)
             message_ref(o->m, 1);
         posted = push_post(s, id_worker(one.id), &one);
         if (posted)
-            forget(s, o->id, one.id);
+            bind_forget(s, o->id, one.id);
         else if (o->m != NULL)
             message_unref(o->m);
     }
@@ -392,10 +232,10 @@ static bool carry_out(struct shard *s, const struct order *o)
         carry_out_timer(s, o);
         return true;
     case ORDER_BIND:
-        carry_out_bind(s, o);
+        bind_begin(s, o);
         return false;
     case ORDER_DECIDED:
-        carry_out_decided(s, o);
+        bind_decided(s, o);
         return true;
     case ORDER_USER:
         carry_out_user(s, o);
@@ -404,13 +244,19 @@ static bool carry_out(struct shard *s, const struct order *o)
         carry_out_user_kick(s, o);
         return false;
     case ORDER_USER_BIND:
-        carry_out_user_bind(s, o);
+        bind_at_home(s, o);
         return false;
     case ORDER_USER_CLAIM:
-        carry_out_user_claim(s, o);
+        bind_claim(s, o);
         return false;
     case ORDER_USER_END:
-        forget(s, o->id, o->other);
+        bind_forget(s, o->id, o->other);
+        return false;
+    case ORDER_USER_REPLACE:
+        bind_replace_beside(s, o);
+        return false;
+    case ORDER_REPLACE:
+        bind_replace(s, o);
         return false;
     case ORDER_GROUP:
     case ORDER_ALL:
@@ -454,7 +300,7 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stri
                 return false; /* the end of the walk looks at it again */
             continue;
         }
-        if (at->kind == ORDER_USER_BIND && !is_in_turn(s, at, stride))
+        if ((at->kind == ORDER_USER_BIND || at->kind == ORDER_USER_CLAIM) && !is_in_turn(s, at, stride))
             return true;
         struct order o = *at;
         spsc_release(&l->ring);

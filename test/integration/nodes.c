@@ -207,12 +207,16 @@ void nodes_await_subscribed(struct nodes *n, const char *channel, int64_t count)
 /* ---- A cluster on which all is well ---- */
 
 /* Ear 1 of each node is in the group, ear 2 is the user. */
+void nodes_settle_one(struct nodes *n, unsigned at)
+{
+    nodes_join(n, at, 1, NODES_GROUP);
+    ck_assert(nodes_bind(n, at, 2, NODES_UID, MARIO_BIND_MANY, 0));
+}
+
 void nodes_settle(struct nodes *n)
 {
-    for (unsigned at = 0; at < n->count; at++) {
-        nodes_join(n, at, 1, NODES_GROUP);
-        ck_assert(nodes_bind(n, at, 2, NODES_UID, MARIO_BIND_MANY, 0));
-    }
+    for (unsigned at = 0; at < n->count; at++)
+        nodes_settle_one(n, at);
 }
 
 /* All reach all again. */

@@ -77,6 +77,7 @@ void nodes_await_subscribed(struct nodes *n, const char *channel, int64_t count)
 #define NODES_GROUP UINT64_C(0x77000001)
 
 void nodes_settle(struct nodes *n);
+void nodes_settle_one(struct nodes *n, unsigned at);
 /* Until all reach all, by the user, the group and all. */
 void nodes_all_is_well(struct nodes *n);
 /* What node 0 sends now reaches everybody, each once. A sender that has not spoken yet. */

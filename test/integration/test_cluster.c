@@ -360,7 +360,7 @@ END_TEST
 /* Goal: what is sent before a node stops reaches the others, to the last message. */
 START_TEST(the_last_words)
 {
-    START(n, 2, 2);
+    START(n, 2, 2, .ttl = 60); /* only its own word says that it has gone */
     nodes_join(&n, 1, 1, GROUP);
     nodes_reach(&n, 0, ORDER_SEND_GROUP, GROUP, 1, 1);
     const struct test_order orders[] = {

@@ -166,6 +166,87 @@ START_TEST(an_end_never_unbinds_a_newer_one)
 }
 END_TEST
 
+/* Goal: connections that are bound beside any others go, too, when a newer one is to be the only one; on its own node
+ * and on others. Those that bind behind it stay; so do those that are beside several. */
+START_TEST(those_beside_go_too)
+{
+    START(n, 3, 4);
+    for (unsigned k = 0; k < 3; k++)
+        ck_assert(nodes_bind(&n, k, 1, UID, MARIO_BIND_MANY, 0));
+    ck_assert(nodes_bind(&n, 2, 2, UID + 1, MARIO_BIND_MANY, 0));
+    for (unsigned k = 1; k < 3; k++) /* who is there, is subscribed */
+        nodes_reach(&n, 0, ORDER_SEND_USER, UID, k, 1);
+    nodes_reach(&n, 0, ORDER_SEND_USER, UID + 1, 2, 2);
+    ck_assert(nodes_bind(&n, 0, 2, UID, MARIO_BIND_KICK_OLD, 1));
+    for (unsigned k = 0; k < 3; k++)
+        await_end(&n, k, 1);
+    ck_assert(nodes_bind(&n, 0, 3, UID, MARIO_BIND_MANY, 0));
+    ck_assert(nodes_bind(&n, 0, 3, UID, MARIO_BIND_KICK_OLD, 1)); /* the only one is itself */
+    await_end(&n, 0, 2);
+    ck_assert(nodes_bind(&n, 1, 2, UID + 1, MARIO_BIND_KICK_OLD, 2));
+    ck_assert(nodes_bind(&n, 1, 3, UID + 1, MARIO_BIND_MANY, 0));
+    nodes_reach(&n, 0, ORDER_SEND_USER, UID + 1, 2, 2);
+    nodes_reach(&n, 1, ORDER_SEND_USER, UID, 0, 3);
+    ck_assert_int_ge(n.each[0].e.each[3].fd, 0);
+    ck_assert_int_ge(n.each[1].e.each[3].fd, 0);
+    nodes_stop(&n);
+}
+END_TEST
+
+/* Have ear 1 of node 0 bind to these users at once; until it is told of the last. */
+static void bind_all(struct nodes *n, const uint64_t *uids, uint32_t count)
+{
+    struct test_order orders[8];
+    struct ear *r = &n->each[0].e.each[1];
+    uint64_t end = itest_deadline(EAR_MS), called = r->called + count;
+    for (uint32_t i = 0; i < count; i++)
+        orders[i] =
+            (struct test_order){.kind = ORDER_BIND, .how = MARIO_BIND_KICK_OLD, .to = uids[i], .number = 1};
+    ear_tell(&n->each[0].e, 1, orders, count);
+    while (r->called < called) {
+        ck_assert(mono_ns() < end);
+        ck_assert_int_ge(r->fd, 0);
+        nodes_turn(n);
+    }
+    ck_assert(r->last_called.uid == uids[count - 1] && r->last_called.refused == 0);
+}
+
+/* Goal: a connection that binds to one user after another without waiting is the last one's in the end, whichever
+ * workers and engines are asked; the others' places are free. */
+START_TEST(one_after_another)
+{
+    enum { ROUNDS = ITEST_SLOW > 1 ? 20 : 60, EACH = 5 };
+    START(n, 2, 2);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        uint64_t uids[EACH];
+        for (uint64_t i = 0; i < EACH; i++)
+            uids[i] = UID + round * EACH + i;
+        bind_all(&n, uids, EACH);
+        for (uint32_t i = 0; i < EACH; i++)
+            ears_expect_bound(&n.each[0].e, 0, uids[i], i == EACH - 1);
+    }
+    nodes_stop(&n);
+}
+END_TEST
+
+/* Goal: who goes from one user to another and back has him, and the engine knows, whenever the end of the first bind is
+ * told. */
+START_TEST(there_and_back)
+{
+    enum { ROUNDS = ITEST_SLOW > 1 ? 10 : 30 };
+    START(n, 2, 2);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        const uint64_t uids[] = {UID + 2 * round, UID + 2 * round + 1, UID + 2 * round};
+        bind_all(&n, uids, 1);
+        bind_all(&n, &uids[1], 2);
+        ears_expect_bound(&n.each[0].e, 0, uids[1], 0);
+        ears_expect_bound(&n.each[0].e, 0, uids[2], 1);
+        ck_assert(!nodes_bind(&n, 1, 1, uids[2], MARIO_BIND_REFUSE_NEW, 1));
+    }
+    nodes_stop(&n);
+}
+END_TEST
+
 /* ---- Nodes that die, and stand still ---- */
 
 /* Goal: the users of a node that was killed log in elsewhere: who replaces the older one at once, who would be refused
@@ -301,6 +382,9 @@ Suite *cluster_binds_suite(void)
     tcase_add_loop_test(c, the_older_ones_stay, 0, 2);
     tcase_add_loop_test(c, a_crowd_of_logins, 0, 2);
     tcase_add_loop_test(c, an_end_never_unbinds_a_newer_one, 0, 2);
+    tcase_add_loop_test(c, those_beside_go_too, 0, 2);
+    tcase_add_loop_test(c, one_after_another, 0, 2);
+    tcase_add_loop_test(c, there_and_back, 0, 2);
     c = itest_case(s, "bad days", 40);
     tcase_add_loop_test(c, after_a_node_was_killed, 0, 2);
     tcase_add_loop_test(c, a_node_stood_still, 0, 2);

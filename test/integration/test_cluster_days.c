@@ -35,10 +35,10 @@ static unsigned events_of(struct nodes *n, unsigned at, int what, struct test_ev
 
 /* ---- The engine ---- */
 
-/* Goal: without an engine the nodes start, say so and serve; when it comes all is as if it had been there. */
+/* Goal: without an engine a node starts, says so and serves; when it comes all is as if it had been there. */
 START_TEST(it_is_not_there_yet)
 {
-    START(n, 2, 3, .engine_later = true);
+    START(n, 1, 3, .engine_later = true);
     nodes_settle(&n);
     nodes_go_on_here(&n, 1);
     ck_assert_uint_eq(ear_counter(&n.each[0].e, 0, "event_up"), 0);
@@ -52,6 +52,9 @@ START_TEST(it_is_not_there_yet)
                       server_log_count(&n.each[0].s, n.engine.address) > 0,
                   "it says nothing of %s: %s", n.engine.address, err);
     engine_restart(&n.engine);
+    nodes_start_one(&n, 1, 3, NULL); /* this one finds it there: each that does not waits for 3 s */
+    n.count = 2;
+    nodes_settle_one(&n, 1);
     nodes_all_count(&n, "event_up", 1);
     nodes_all_is_well(&n);
     nodes_nothing_is_missing(&n, 2);
@@ -64,10 +67,11 @@ END_TEST
 START_TEST(it_is_restarted)
 {
     enum { AWAY = 20 };
+    const unsigned rounds = _i == ENGINE_REDIS ? 2 : 1;
     START(n, 3, 3);
     nodes_settle(&n);
     nodes_all_is_well(&n);
-    for (unsigned round = 1; round <= 2; round++) {
+    for (unsigned round = 1; round <= rounds; round++) {
         engine_kill(&n.engine);
         nodes_all_count(&n, "event_down", round);
         nodes_go_on_here(&n, 2 * round);
@@ -193,11 +197,12 @@ END_TEST
  * hold across again when there is memory. */
 START_TEST(its_memory_is_full)
 {
+    enum { LIFE = 2 + 2 * (ITEST_SLOW > 1) };
     char text[200];
     NODES_NEED(ENGINE_REDIS);
     struct nodes n;
     nodes_start(&n, ENGINE_REDIS, 2, 5,
-                &(struct nodes_options){.heartbeat = 1, .ttl = 4, .engine = {.memory = "8mb"}});
+                &(struct nodes_options){.heartbeat = 1, .ttl = LIFE, .engine = {.memory = "8mb"}});
     nodes_settle(&n);
     ck_assert(nodes_bind(&n, 0, 3, UID + 1, MARIO_BIND_KICK_OLD, 1));
     nodes_all_is_well(&n);
@@ -207,7 +212,7 @@ START_TEST(its_memory_is_full)
     ck_assert(nodes_bind(&n, 0, 4, UID + 2, MARIO_BIND_KICK_OLD, 1));
     nodes_nothing_is_missing(&n, 1);
     nodes_reach(&n, 1, ORDER_SEND_USER, UID + 2, 0, 4);
-    itest_sleep(5000); /* the records of the nodes have ended: nobody can say that he lives */
+    itest_sleep(LIFE * 1000 + 500); /* the records of the nodes have ended: nobody can say that he lives */
     nodes_nothing_is_missing(&n, 2);
     engine_ask(&n.engine, text, sizeof text, "DEL filling");
     uint64_t end = itest_deadline(EAR_MS);
@@ -262,8 +267,8 @@ START_TEST(it_ends_a_connection)
     nodes_start(&n, ENGINE_REDIS, 2, 3, NULL);
     nodes_settle(&n);
     nodes_all_is_well(&n);
-    for (unsigned round = 0; round < 4; round++) {
-        engine_ask(&n.engine, text, sizeof text, "CLIENT KILL TYPE %s", kinds[round % 2]);
+    for (unsigned round = 0; round < 2; round++) {
+        engine_ask(&n.engine, text, sizeof text, "CLIENT KILL TYPE %s", kinds[round]);
         nodes_all_count(&n, "event_up", 2 + round);
         nodes_all_is_well(&n);
         nodes_nothing_is_missing(&n, 1 + round);

@@ -136,6 +136,34 @@ static int refused(struct nodes *n, struct test_order o)
 
 /* ---- One node ---- */
 
+static bool has_heard(const struct ears *e, uint64_t n)
+{
+    return e->each[1].from[0] >= n;
+}
+
+/* Goal: what is sent right behind switching a history on or off reaches each member once. */
+START_TEST(switched_on_and_off)
+{
+    enum { ROUNDS = 200 };
+    struct nodes n;
+    start_alone(&n, 2);
+    struct ears *e = &n.each[0].e;
+    nodes_join(&n, 0, 1, GROUP);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        struct test_order orders[] = {{.kind = ORDER_HISTORY, .to = GROUP, .number = 10},
+                                      message(0, 2 * i, 1, 60),
+                                      {.kind = ORDER_HISTORY, .to = GROUP},
+                                      message(0, 2 * i + 1, 1, 60)};
+        struct test_done done[4];
+        orders[1].flags = orders[3].flags = 0; /* its number in the history does not matter */
+        ear_do(e, 0, TEST_PUSH, orders, 4, done);
+        ears_wait(e, has_heard, 2 * (i + 1), "both");
+    }
+    ck_assert_uint_eq(e->each[1].from[0], 2 * ROUNDS);
+    stop_alone(&n);
+}
+END_TEST
+
 /* Goal: all since, and what comes then; numbers that are not there any more, of another epoch, of the future;
  * nonsense. */
 START_TEST(alone)
@@ -425,6 +453,7 @@ Suite *cluster_history_suite(void)
     TCase *c = itest_case(s, "alone", 60);
     tcase_add_test(c, alone);
     tcase_add_test(c, much);
+    tcase_add_test(c, switched_on_and_off);
     tcase_add_test(c, storm_alone);
     c = itest_case(s, "nodes", 60);
     tcase_add_test(c, one_order);

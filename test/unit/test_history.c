@@ -3,6 +3,7 @@
  * and functions run late. What libmario does is played by the lab; no engine: test_history_engine.c has one.
  */
 #include "history_lab.h"
+#include "mario/cluster/history_inside.h"
 
 static void open_local(uint64_t seed, uint32_t n)
 {
@@ -150,12 +151,39 @@ START_TEST(told_again)
     lab_come(1, 0, 0);
     (void) history_pass();
     ck_assert_uint_eq(lab.calls, 1);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         lab_say();
     settle();
     ck_assert_uint_eq(lab.ear[1].told, 2);
-    ck_assert_uint_eq(lab.ear[1].last.first, 6);
+    ck_assert_uint_eq(lab.ear[1].last.first, 7);
     ck_assert_uint_eq(lab.ear[1].got, 5);
+    history_end();
+}
+END_TEST
+
+/* Goal: what is said while somebody comes back to a full history takes nothing away from what he was told that he gets;
+ * who comes later is told of no more than is kept, and nothing of it stays. */
+START_TEST(told_once)
+{
+    open_local(1, 5);
+    for (int i = 0; i < 5; i++)
+        lab_say();
+    lab_come(1, 0, 0);
+    (void) history_pass();
+    ck_assert_uint_eq(lab.calls, 1);
+    for (int i = 0; i < 5; i++)
+        lab_say();
+    lab_come(2, 0, 0);
+    settle();
+    ck_assert_uint_eq(lab.ear[1].told, 1);
+    ck_assert_uint_eq(lab.ear[1].last.first, 1);
+    ck_assert_uint_eq(lab.ear[1].got, 10);
+    ck_assert_uint_eq(lab.ear[2].told, 1);
+    ck_assert_uint_eq(lab.ear[2].last.first, 6);
+    ck_assert_uint_eq(lab.ear[2].got, 5);
+    lab_say();
+    settle();
+    ck_assert_uint_eq(history_find(GROUP)->line.count, 5);
     history_end();
 }
 END_TEST
@@ -216,6 +244,7 @@ Suite *history_suite(void)
     tcase_add_test(c, ends);
     tcase_add_test(c, slow);
     tcase_add_test(c, told_again);
+    tcase_add_test(c, told_once);
     tcase_add_test(c, another_thread);
     tcase_add_loop_test(c, storm, 0, 9);
     return s;

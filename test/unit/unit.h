@@ -59,6 +59,8 @@
     ROW(timers)          \
     ROW(cluster_options) \
     ROW(cluster_core)    \
+    ROW(cluster_claims)  \
+    ROW(cluster_frames)  \
     ROW(history)         \
     ROW(bus_redis)       \
     ROW(bus_nats_parts)  \
