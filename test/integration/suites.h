@@ -52,6 +52,7 @@
     ROW(limits)          \
     ROW(config)          \
     ROW(admin)           \
+    ROW(metrics)         \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \
