@@ -259,6 +259,8 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
 	install -m 644 docs/bench/*.md docs/bench/*.svg $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img
+	install -m 644 docs/img/*.png $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img/
 	@for e in counter login-db chat; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
 	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \

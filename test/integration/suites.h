@@ -47,6 +47,7 @@
     ROW(fair)            \
     ROW(idle)            \
     ROW(admin_conns)     \
+    ROW(admin_live)      \
     ROW(reload)          \
     ROW(admission)       \
     ROW(limits)          \
