@@ -178,7 +178,7 @@ soak: deps-test ## random faults for MINUTES=60; SEED=n for the same ones again;
 	@$(MAKE) --no-print-directory $(B)/soak $(B)/apps/testapp $(B)/preload/inject.so
 	@$(B)/soak -m $(or $(MINUTES),60) $(if $(SEED),-s $(SEED)) $(if $(KIND),-k $(KIND)) -o $(B)/soak.notes
 
-fuzz: deps-fuzz ## libFuzzer on the codec, a queue and a whole worker for SECONDS=20
+fuzz: deps-fuzz ## libFuzzer on the codec, a queue, a whole worker and what operators send, for SECONDS=20
 	@test/fuzz/run $(or $(SECONDS),20)
 
 fuzz-coverage: deps-coverage ## which lines these two run in SECONDS=20
@@ -259,6 +259,8 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
 	install -m 644 docs/bench/*.md docs/bench/*.svg $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img
+	install -m 644 docs/img/*.png $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img/
 	@for e in counter login-db chat; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
 	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \
@@ -267,6 +269,8 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/mario.3 docs/mario_push.3 docs/mario_cluster.3 docs/mario_route.3 docs/mario_admin.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 contrib/completion/maritcp $(DESTDIR)$(PREFIX)/share/bash-completion/completions/
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean

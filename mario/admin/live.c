@@ -143,7 +143,7 @@ static void put_row(struct mario_answer *a, const struct history_row *row)
     mario_answer_end(a);
 }
 
-static void put_history(struct mario_answer *a, uint64_t since, double now)
+static void put_history(struct mario_answer *a, uint64_t since, uint64_t now)
 {
 #define ROW(name) #name,
     static const char *const names[] = {HISTORY_SERIES(ROW)};
@@ -151,7 +151,7 @@ static void put_history(struct mario_answer *a, uint64_t since, double now)
     const struct history *h = the.history;
     mario_answer_object(a, "history");
     mario_answer_number(a, "last", h->last);
-    mario_answer_real(a, "time", now - (double) (clock_ns() - the.looked_ns) / 1e6);
+    mario_answer_number(a, "time", now - (clock_ns() - the.looked_ns) / 1000000);
     mario_answer_list(a, "series");
     for (int i = 0; i < HISTORY_COUNT; i++)
         mario_answer_text(a, NULL, names[i]);
@@ -174,8 +174,8 @@ static enum mario_answer_when on_live(struct mario_answer *a, uint32_t argc, con
     if (!args_good(&s))
         return MARIO_ANSWER_NOW;
     gettimeofday(&now, NULL);
-    double ms = (double) now.tv_sec * 1000 + (double) (now.tv_usec / 1000);
-    mario_answer_real(a, "now", ms);
+    uint64_t ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_usec / 1000;
+    mario_answer_number(a, "now", ms); /* like all times of day here: ms since 1970 */
     mario_answer_text(a, "boot", the.boot);
     put_server(a);
     mario_answer_number(a, "connections", connections());

@@ -182,7 +182,11 @@ static inline void executor_look(struct executor *t, uint64_t now, uint32_t pack
     t->timing.window = packets;
 }
 
-/* Its thread: all packets of this wake-up, so many. */
+/* Its thread: packets are about to be handed out; they have been, so many. */
+static inline void executor_hands_out(struct executor *t)
+{
+    t->timing.window = 0;
+}
 static inline void executor_handed(struct executor *t, uint32_t packets)
 {
     t->timing.window = packets - t->timing.window;

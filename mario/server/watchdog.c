@@ -185,7 +185,6 @@ static void welcome(struct watchdog *w, uint32_t i)
     o->warned = o->limited = o->asked = false;
     o->what = 0;
     o->ms = 0;
-    where_clear(&w->where[i]);
 }
 
 /* It found the worker alive: its thread ends. Not if too many wait for that: then later. */
@@ -350,7 +349,6 @@ static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passe
         return;
     }
     if (o->warned) {
-        where_clear(&w->where[i]);
         o->seen.ms = o->ms + passed;
         alarm_tell(&w->alarms, &o->seen, MARIO_ALARM_BACK);
     }

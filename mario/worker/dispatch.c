@@ -320,6 +320,7 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
     unsigned char *at = b->data, *const limit = at + b->n;
     uint64_t packets = 0;
     bool more = true, away = false;
+    executor_hands_out(t);
     while (more && at < limit) {
         uint32_t n = (uint32_t) (limit - at);
         enum mario_frame_answer answer =

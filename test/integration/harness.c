@@ -391,6 +391,7 @@ void server_check(struct server *s)
     same(s, "opened and closed", server_counter(s, "opened"), server_counter(s, "closed"));
     same(s, "closed and its reasons", server_counter(s, "closed"), sum_of(s, "closed_"));
     same(s, "what was to be sent, and what became of it", server_counter(s, "push_targets"), push_settled(s));
+    same(s, "bytes that still wait", server_counter(s, "output_pending"), 0);
     same(s, "messages that still wait", server_counter(s, "push_pending"), 0);
     same(s, "connections that are counted at the gate", server_counter(s, "gate_counted"), 0);
     same(s, "accepted, and opened or refused", server_counter(s, "accepted"),

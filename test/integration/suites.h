@@ -47,11 +47,13 @@
     ROW(fair)            \
     ROW(idle)            \
     ROW(admin_conns)     \
+    ROW(admin_live)      \
     ROW(reload)          \
     ROW(admission)       \
     ROW(limits)          \
     ROW(config)          \
     ROW(admin)           \
+    ROW(metrics)         \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

@@ -337,6 +337,44 @@ START_TEST(ctl)
 }
 END_TEST
 
+/* Goal: completion for bash offers the commands that the server has, and their second words. */
+START_TEST(completion)
+{
+    static const struct {
+        const char *line; /* the last word is to be completed */
+        const char *has, *has_not;
+    } rows[] = {
+        {"ctl -s $SOCKET ''", " test ", " level "},
+        {"ctl -s $SOCKET st", " stats ", " test "},
+        {"ctl -s $SOCKET --json log ''", " level show ", " stats "},
+        {"ctl -s $SOCKET log l", " level ", " show "},
+        {"ctl --", " --json ", " stats "},
+        {"''", " ctl ", " stats "},
+    };
+    struct server s;
+    char out[4096], err[4096], script[128];
+    surfer_start(&s, "testapp", NULL);
+    snprintf(script, sizeof script, "%s.bash", surfer_socket());
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        FILE *f = fopen(script, "w");
+        ck_assert_ptr_ne(f, NULL);
+        fprintf(f,
+                ". %s/contrib/completion/maritcp\nSOCKET=%s\nCOMP_WORDS=(%s %s)\n"
+                "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_maritcp\necho \" ${COMPREPLY[*]} \"\n",
+                itest_root(), surfer_socket(), itest_program("maritcp"), rows[i].line);
+        fclose(f);
+        const char *args[] = {script, NULL};
+        ck_assert_int_eq(itest_run(&(struct launch){.program = "/bin/bash", .args = args, .bare = true}, out,
+                                   sizeof out, err, sizeof err),
+                         0);
+        ck_assert_msg(strstr(out, rows[i].has) != NULL && strstr(out, rows[i].has_not) == NULL,
+                      "'%s': '%s' '%s'", rows[i].line, out, err);
+    }
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
 /* ---- Bad neighbours ---- */
 
 /* Goal: who says nothing, half of something, or reads nothing is gone after ten seconds; meanwhile, and while 32 of them
@@ -569,6 +607,7 @@ Suite *admin_suite(void)
     tcase_add_test(http, one_after_the_other);
     tcase_add_test(lines_case, every_line);
     tcase_add_test(lines_case, ctl);
+    tcase_add_test(lines_case, completion);
     tcase_add_test(neighbours, slow_clients);
     tcase_add_test(neighbours, crowd);
     tcase_add_test(neighbours, leaving);

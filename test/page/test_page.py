@@ -195,6 +195,8 @@ def keys_alone_kick(p):
     equal(p.b.eval("document.activeElement.id"), "that-one")
     p.b.key("Enter")
     p.b.wait("document.querySelector('#conn').open && document.querySelectorAll('#conn-list dt').length > 5")
+    p.b.eval("$('conn').close(); openConn($('that-one').innerText)")  # at once: that it has closed is said later
+    p.b.wait("document.querySelectorAll('#conn-list dt').length > 5")
     tab_to(p, "e.id === 'conn-kick'", 6)
     p.b.key("Enter")
     p.b.wait("document.activeElement.id === 'conn-no'")  # Enter twice kicks nobody

@@ -75,6 +75,8 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"admit.ban_seconds", &o->admit_ban_seconds},
         {"admit.table", &o->admit_table},
         {"admit.first_packet", &o->admit_first_packet},
+        {"slow.ms", &o->slow_ms},
+        {"slow.keep", &o->slow_keep},
         {"limit.packets", &o->limit_packets},
         {"limit.bytes", &o->limit_bytes},
     };
@@ -130,6 +132,10 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->admit_deny_file = value;
     else if (strcmp(key, "limit.action") == 0)
         o->limit_action = strcmp(value, "close") == 0 ? MARIO_LIMIT_CLOSE : MARIO_LIMIT_PAUSE;
+    else if (strcmp(key, "stats.timing") == 0)
+        o->stats_timing = strcmp(value, "off") == 0   ? MARIO_TIMING_OFF
+                          : strcmp(value, "all") == 0 ? MARIO_TIMING_ALL
+                                                      : MARIO_TIMING_SAMPLED;
     else if (strcmp(key, "push.uring") == 0)
         o->push_uring = strcmp(value, "auto") == 0 ? MARIO_URING_AUTO : MARIO_URING_OFF;
     else if (strcmp(key, "server.when_full") == 0)
