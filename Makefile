@@ -3,6 +3,7 @@
 include config.mk
 
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 DESTDIR ?=
 VERSION := $(shell sed -n 's/^#define MARIO_VERSION "\(.*\)"/\1/p' mario/mario_util.h)
 
@@ -234,27 +235,27 @@ demo-cluster: deps-build ## two chat servers as one: people on both, robots, and
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-DEPS = $(addprefix deps-,build test page bench million fuzz coverage afl model check)
+DEPS = $(addprefix deps-,build deb test page bench million fuzz coverage afl model check)
 $(DEPS): deps-%:
 	@scripts/deps $*
 
 mario.pc mario-cluster.pc: %: %.in FORCE
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@HIREDIS@|$(if $(HAS_REDIS),-lhiredis)|' $< > $@
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@HIREDIS@|$(if $(HAS_REDIS),-lhiredis)|' $< > $@
 
 install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, libraries, headers, pkg-config, man pages
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -d $(DESTDIR)$(PREFIX)/include/mario $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf
 	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 maritcp $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 test/mario_test test/mario_load $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 mario/libmario.a mario/libmario-cluster.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 mario/libmario.a mario/libmario-cluster.a $(DESTDIR)$(LIBDIR)/
 	@for l in libmario libmario-cluster; do \
-	    install -m 755 mario/$$l.so $(DESTDIR)$(PREFIX)/lib/$$l.so.1 && \
-	    ln -sf $$l.so.1 $(DESTDIR)$(PREFIX)/lib/$$l.so || exit 1; \
+	    install -m 755 mario/$$l.so $(DESTDIR)$(LIBDIR)/$$l.so.1 && \
+	    ln -sf $$l.so.1 $(DESTDIR)$(LIBDIR)/$$l.so || exit 1; \
 	done
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/mario/
-	install -m 644 mario.pc mario-cluster.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 644 mario.pc mario-cluster.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	install -m 644 *.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/mariotcp/
 	install -m 644 conf/*.conf $(DESTDIR)$(PREFIX)/share/doc/mariotcp/conf/
 	install -m 644 docs/*.md $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/
@@ -272,6 +273,12 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 644 contrib/completion/maritcp $(DESTDIR)$(PREFIX)/share/bash-completion/completions/
 
+deb: deps-deb ## Debian packages of this tree, in build/deb
+	@scripts/deb
+
+test-deb: deb ## install, start, upgrade, remove and purge them, above this system, on a layer that is thrown away
+	@scripts/test-deb
+
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
 	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/offload mario.pc mario-cluster.pc
@@ -283,6 +290,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat demo-cluster deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help
