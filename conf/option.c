@@ -20,6 +20,7 @@ static const char *const format_names[] = {"text", "json", NULL};
 static const char *const slow_names[] = {"close", "drop_oldest", "drop_newest", "coalesce", NULL};
 static const char *const bus_names[] = {"-", "redis", "nats", NULL};
 static const char *const timing_names[] = {"off", "sampled", "all", NULL};
+static const char *const limit_names[] = {"pause", "close", NULL};
 static const char *const uring_names[] = {"off", "auto", NULL};
 _Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
 _Static_assert(MARIO_ASSIGN_ROUND_ROBIN == 0 && MARIO_ASSIGN_LEAST == 1,
@@ -29,6 +30,7 @@ _Static_assert(MARIO_SLOW_CLOSE == 0 && MARIO_SLOW_DROP_OLDEST == 1 && MARIO_SLO
                "slow_names is in the order of the enum");
 _Static_assert(MARIO_TIMING_OFF == 0 && MARIO_TIMING_SAMPLED == 1 && MARIO_TIMING_ALL == 2,
                "timing_names is in the order of the enum");
+_Static_assert(MARIO_LIMIT_PAUSE == 0 && MARIO_LIMIT_CLOSE == 1, "limit_names is in the order of the enum");
 _Static_assert(MARIO_URING_OFF == 0 && MARIO_URING_AUTO == 1, "uring_names is in the order of the enum");
 _Static_assert(MARIO_BIND_MANY == 0 && MARIO_BIND_KICK_OLD == 1 && MARIO_BIND_REFUSE_NEW == 2,
                "policy_names is in the order of the enum");
@@ -96,6 +98,47 @@ const struct row conf_rows[] = {
      "left out, it follows a smaller output.max."},
     {"output", "max", ROW_SIZE, LIVE, "4m", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL, AT(server.output_max),
      "Bytes of pending output above which a connection is closed."},
+    {"admit", "rate", ROW_NUMBER, LIVE, "0", 0, MARIO_ADMIT_RATE_MAX, NULL, AT(server.admit_rate),
+     "Connections that are accepted a second in all; the rest waits in the kernel's backlog. Here and below 0 is any "
+     "number, and unix sockets are exempt. For a minute after a restart this and the other rates are four times as "
+     "high, since all clients come back."},
+    {"admit", "ip_conns", ROW_NUMBER, LIVE, "0", 0, UINT32_MAX, NULL, AT(server.admit_ip_conns),
+     "Connections that an address may have. More are reset at once, before they cost anything."},
+    {"admit", "ip_rate", ROW_NUMBER, LIVE, "0", 0, MARIO_ADMIT_RATE_MAX, NULL, AT(server.admit_ip_rate),
+     "New connections a second from an address; so many may come at once. More are reset."},
+    {"admit", "net_conns", ROW_NUMBER, LIVE, "0", 0, UINT32_MAX, NULL, AT(server.admit_net_conns),
+     "The same as admit.ip_conns for all of the network around the address."},
+    {"admit", "net_rate", ROW_NUMBER, LIVE, "0", 0, MARIO_ADMIT_RATE_MAX, NULL, AT(server.admit_net_rate),
+     "The same as admit.ip_rate for all of it."},
+    {"admit", "v4_net", ROW_NUMBER, LIVE, "24", 1, 32, NULL, AT(server.admit_v4_net),
+     "Bits of an IPv4 address that are its network."},
+    {"admit", "v6_host", ROW_NUMBER, LIVE, "64", 1, 64, NULL, AT(server.admit_v6_host),
+     "Bits of an IPv6 address that are one address here: whoever has one has at least 64 bits of them."},
+    {"admit", "v6_net", ROW_NUMBER, LIVE, "48", 1, 64, NULL, AT(server.admit_v6_net),
+     "Bits of an IPv6 address that are its network. At most admit.v6_host."},
+    {"admit", "allow_file", ROW_NETWORKS, LIVE, "-", 1, PATH_MAX - 1, NULL, AT(admit_allow_file),
+     "A file of networks, one a line as 10.0.0.0/8 or 2001:db8::/32, # begins a comment: none of all this is for them. "
+     "It is read at each reload, as server.user. - is none."},
+    {"admit", "deny_file", ROW_NETWORKS, LIVE, "-", 1, PATH_MAX - 1, NULL, AT(admit_deny_file),
+     "The same: nobody of them is let in, but who is in admit.allow_file too. - is none."},
+    {"admit", "ban_after", ROW_NUMBER, LIVE, "0", 0, MARIO_ADMIT_BAN_AFTER_MAX, NULL,
+     AT(server.admit_ban_after),
+     "How often an address may be refused for itself within a minute until it is banned. 0 is never."},
+    {"admit", "ban_seconds", ROW_NUMBER, LIVE, "600", 1, MARIO_TIMEOUT_MAX, NULL,
+     AT(server.admit_ban_seconds), "How long it is."},
+    {"admit", "table", ROW_NUMBER, RESTART, "262144", MARIO_ADMIT_TABLE_MIN, MARIO_ADMIT_TABLE_MAX, NULL,
+     AT(server.admit_table),
+     "Addresses and networks that are known at a time, 32 bytes each. When all have connections, others are let in and "
+     "not counted, which is counted as gate_overflow and said. A power of two. It is made when one of the four limits "
+     "above is set first."},
+    {"admit", "first_packet", ROW_NUMBER, LIVE, "0", SECONDS, AT(server.admit_first_packet),
+     "Seconds from accept until a packet has to be complete; else the connection is closed. 0 is never."},
+    {"limit", "packets", ROW_NUMBER, LIVE, "0", 0, UINT32_MAX, NULL, AT(server.limit_packets),
+     "Packets that a connection may send a second; so many may come at once. 0 is any number."},
+    {"limit", "bytes", ROW_SIZE, LIVE, "0", 0, UINT32_MAX, NULL, AT(server.limit_bytes),
+     "Bytes that it may send. 0 is any number."},
+    {"limit", "action", ROW_ENUM, LIVE, "pause", 0, 1, limit_names, AT(server.limit_action),
+     "What one gets that sends more. pause reads it later, so that it waits in its own kernel; close closes it."},
     {"offload", "threads", ROW_NUMBER, RESTART, "16", 0, MARIO_OFFLOAD_THREADS_MAX, NULL,
      AT(server.offload_threads),
      "Threads for functions that may block. They are made only if there are such functions; 0 is refused "
@@ -381,6 +424,8 @@ void conf_settle(struct maritcp_conf *conf)
     conf->cluster.prefix = conf->cluster_prefix;
     conf->cluster.node = conf->cluster_node;
     conf->cluster.password_file = conf->cluster_password_file;
+    conf->server.admit_allow_file = conf->admit_allow_file;
+    conf->server.admit_deny_file = conf->admit_deny_file;
     if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
         conf->server.output_high > conf->server.output_max)
         conf->server.output_high = conf->server.output_max; /* nobody asked for the default */

@@ -49,7 +49,8 @@ struct maritcp_conf {
     char cluster_redis[CONF_SERVERS_SIZE], cluster_nats[CONF_SERVERS_SIZE]; /* as in cluster */
     char cluster_prefix[MARIO_CLUSTER_PREFIX_MAX + 1], cluster_node[MARIO_CLUSTER_NODE_MAX + 1];
     char cluster_password_file[PATH_MAX];
-    int supervise;                /* 1: under mario_supervise() */
+    char admit_allow_file[PATH_MAX], admit_deny_file[PATH_MAX]; /* as in server */
+    int supervise;                                              /* 1: under mario_supervise() */
     char base[PATH_MAX];          /* relative paths were made absolute below it; "" if they were not */
     char file[PATH_MAX];          /* what was read; "" if there was none */
     bool once;                    /* that is a pipe or the like, which cannot be read a second time */
@@ -79,6 +80,11 @@ sint32 conf_load_again(struct maritcp_conf *conf, const char *file, char *const 
  * conf->base, which is that directory if it is "". Returns 0, or -1 with *err set. */
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
     __attribute__((warn_unused_result, nonnull));
+
+/* Read the files of networks that it names. Returns 0, or -1 with *err set, which names file and line. Part of
+ * conf_load(), but not of conf_load_again(): paths may have to be made absolute before. */
+sint32 conf_check_networks(const struct maritcp_conf *conf, const char *file, char *const overrides[],
+                           struct conf_error *err) __attribute__((warn_unused_result, nonnull(1, 4)));
 
 /* Print every option with its value, as a configuration file that reads back to the same values (-t). */
 void conf_print(FILE *out, const struct maritcp_conf *conf);

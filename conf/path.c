@@ -80,7 +80,11 @@ sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
     if (file_make_absolute(conf->base, conf->cluster_password_file, sizeof conf->cluster_password_file,
                            "cluster", "password_file", err) != 0 ||
         file_make_absolute(conf->base, conf->admin_token_file, sizeof conf->admin_token_file, "admin",
-                           "token_file", err) != 0)
+                           "token_file", err) != 0 ||
+        file_make_absolute(conf->base, conf->admit_allow_file, sizeof conf->admit_allow_file, "admit",
+                           "allow_file", err) != 0 ||
+        file_make_absolute(conf->base, conf->admit_deny_file, sizeof conf->admit_deny_file, "admit",
+                           "deny_file", err) != 0)
         return -1;
     if (strcmp(conf->admin_listen, "-") != 0 &&
         addresses_make_absolute(conf->base, conf->admin_listen, sizeof conf->admin_listen, "admin", err) != 0)

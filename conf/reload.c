@@ -69,6 +69,10 @@ static bool is_log_changed(const struct maritcp_conf *a, const struct maritcp_co
 static sint32 apply(const struct maritcp_conf *used, const struct maritcp_conf *next, struct conf_error *err)
 {
     struct place place = {.file = next->file[0] != '\0' ? next->file : "config set"};
+    if (conf_check_networks(next, next->file, reload.overrides, err) != 0) {
+        mario_reload_failed(reload.server);
+        return -1;
+    }
     bool log = is_log_changed(used, next);
     if (log && mario_log_setup(&next->log) != 0) {
         mario_reload_failed(reload.server);
@@ -132,7 +136,10 @@ const struct maritcp_conf *reload_read(struct conf_error *err)
     if (conf_load_again(&reload.next, reload.used.file, reload.overrides, reload.override_count, err) != 0)
         return NULL;
     memcpy(reload.next.base, reload.used.base, sizeof reload.next.base);
-    return reload.next.base[0] == '\0' || conf_make_absolute(&reload.next, err) == 0 ? &reload.next : NULL;
+    if (reload.next.base[0] != '\0' && conf_make_absolute(&reload.next, err) != 0)
+        return NULL;
+    bool good = conf_check_networks(&reload.next, reload.used.file, reload.overrides, err) == 0;
+    return good ? &reload.next : NULL;
 }
 
 static void say_failure(LOG_QUEUE *q, bool counted, const struct conf_error *err)

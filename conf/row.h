@@ -10,25 +10,26 @@
 #include "option.h"
 
 enum row_type {
-    ROW_NUMBER,  /* uint32, decimal */
-    ROW_SIZE,    /* uint32, decimal with k, m or g */
-    ROW_HEX,     /* uint32, 0x and hexadecimal, or decimal */
-    ROW_OCTAL,   /* uint32, octal */
-    ROW_BOOL,    /* int, on or off */
-    ROW_ENUM,    /* an enum, one of `names`, counted from 0 */
-    ROW_STRING,  /* char[max + 1] or more */
-    ROW_LISTEN,  /* char[CONF_LISTEN_SIZE], a list that mario_listen_check() accepts */
-    ROW_USER,    /* char[max + 1], a user that mario_user_check() accepts */
-    ROW_GROUP,   /* char[max + 1], a group that mario_group_check() accepts */
-    ROW_LEVELS,  /* char[CONF_LEVELS_SIZE], what mario_log_levels() takes */
-    ROW_TARGET,  /* char[PATH_MAX], what mario_log_target_check() accepts */
-    ROW_SERVERS, /* char[max + 1], a list of engines that mario_cluster_check() accepts */
-    ROW_NAME,    /* char[max + 1], a name that it accepts */
-    ROW_SECRET,  /* char[PATH_MAX], a password file that it accepts */
-    ROW_DOORS,   /* char[CONF_LISTEN_SIZE], like ROW_LISTEN, or - */
-    ROW_HOSTS,   /* char[max + 1], hosts that mario_admin_check() accepts */
-    ROW_TOKEN,   /* char[PATH_MAX], a token file that it accepts */
-    ROW_PORT     /* no place of its own: sets the listen list to 0.0.0.0:port */
+    ROW_NUMBER,   /* uint32, decimal */
+    ROW_SIZE,     /* uint32, decimal with k, m or g */
+    ROW_HEX,      /* uint32, 0x and hexadecimal, or decimal */
+    ROW_OCTAL,    /* uint32, octal */
+    ROW_BOOL,     /* int, on or off */
+    ROW_ENUM,     /* an enum, one of `names`, counted from 0 */
+    ROW_STRING,   /* char[max + 1] or more */
+    ROW_LISTEN,   /* char[CONF_LISTEN_SIZE], a list that mario_listen_check() accepts */
+    ROW_USER,     /* char[max + 1], a user that mario_user_check() accepts */
+    ROW_GROUP,    /* char[max + 1], a group that mario_group_check() accepts */
+    ROW_LEVELS,   /* char[CONF_LEVELS_SIZE], what mario_log_levels() takes */
+    ROW_TARGET,   /* char[PATH_MAX], what mario_log_target_check() accepts */
+    ROW_SERVERS,  /* char[max + 1], a list of engines that mario_cluster_check() accepts */
+    ROW_NAME,     /* char[max + 1], a name that it accepts */
+    ROW_SECRET,   /* char[PATH_MAX], a password file that it accepts */
+    ROW_DOORS,    /* char[CONF_LISTEN_SIZE], like ROW_LISTEN, or - */
+    ROW_HOSTS,    /* char[max + 1], hosts that mario_admin_check() accepts */
+    ROW_TOKEN,    /* char[PATH_MAX], a token file that it accepts */
+    ROW_NETWORKS, /* char[PATH_MAX], a file of networks, see conf_check_networks() */
+    ROW_PORT      /* no place of its own: sets the listen list to 0.0.0.0:port */
 };
 
 /* What a row says of its value: a reload changes it while the server runs, or only a new start does. */

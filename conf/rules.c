@@ -4,6 +4,7 @@
 #include "row.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 /* A process can never have more descriptors than this: the kernel's ceiling for fs.nr_open. */
 #define DESCRIPTORS_MAX 2147483584u
@@ -133,11 +134,51 @@ static sint32 check_places(const struct check *c)
                  "%u workers of %u connections are more than any process can have", o->workernum, o->connnum);
 }
 
+static sint32 check_admit(const struct check *c)
+{
+    char range[RANGE_SIZE];
+    const struct mario_options *o = &c->conf->server;
+    if ((o->admit_table & (o->admit_table - 1)) != 0) {
+        snprintf(range, sizeof range, "a power of two, %u .. %u", MARIO_ADMIT_TABLE_MIN,
+                 MARIO_ADMIT_TABLE_MAX);
+        return blame(c, "admit", "table", range, "%u is no power of two", o->admit_table);
+    }
+    if (o->admit_v6_net <= o->admit_v6_host)
+        return 0;
+    if (is_blamed(c, "admit", "v6_host", "v6_net")) {
+        snprintf(range, sizeof range, "%u .. 64", o->admit_v6_net);
+        return blame(c, "admit", "v6_host", range, "%u is below admit.v6_net", o->admit_v6_host);
+    }
+    snprintf(range, sizeof range, "1 .. %u", o->admit_v6_host);
+    return blame(c, "admit", "v6_net", range, "%u is above admit.v6_host", o->admit_v6_net);
+}
+
+static sint32 check_networks(const struct check *c)
+{
+    static const char *const keys[] = {"allow_file", "deny_file"};
+    char why[PATH_MAX + WHY_SIZE];
+    if (mario_admit_check(&c->conf->server, why, sizeof why) == 0)
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen("admit_") + strlen(keys[i]);
+        if (strncmp(why + strlen("admit_"), keys[i], strlen(keys[i])) == 0)
+            return blame(c, "admit", keys[i], "a network a line, # begins a comment", "%s",
+                         why + n + strlen(": "));
+    }
+    return blame(c, "admit", keys[1], NULL, "%s", why);
+}
+
+sint32 conf_check_networks(const struct maritcp_conf *conf, const char *file, char *const overrides[],
+                           struct conf_error *err)
+{
+    return check_networks(&(struct check){.conf = conf, .file = file, .overrides = overrides, .err = err});
+}
+
 /* What belongs together. The line names the option that was set last. */
 static sint32 check_all(const struct check *c)
 {
     return check_output(c) != 0 || check_watch(c) != 0 || check_push(c) != 0 || check_cluster(c) != 0 ||
-                   check_places(c) != 0
+                   check_places(c) != 0 || check_admit(c) != 0 || (!c->conf->again && check_networks(c) != 0)
                ? -1
                : 0;
 }

@@ -173,7 +173,7 @@ enum ending {
 /* Connect to the server's first address, or to t. Returns a non-blocking descriptor; the caller closes it. */
 int client_open(const struct server *s);
 int client_open_at(const struct net_target *t);
-/* From an address of 127/8, to a server on IPv4. */
+/* From an address of 127/8, to a server on IPv4; which may have reset it already. */
 int client_open_from(const struct server *s, const char *address);
 /* The same with as small a receive buffer as there is, for clients that do not read. TCP over IPv4. */
 int client_open_narrow(const struct server *s);

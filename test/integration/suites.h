@@ -50,6 +50,7 @@
     ROW(admin_live)      \
     ROW(reload)          \
     ROW(admission)       \
+    ROW(admission_live)  \
     ROW(limits)          \
     ROW(config)          \
     ROW(admin)           \

@@ -10,73 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "comers.h"
 #include "mortal.h"
 #include "program.h"
 #include "stuck.h"
 #include "test_ledger.h"
-
-enum { SOON_MS = 5000 };
-
-/* ---- Coming ---- */
-
-/* Whether one who has connected is served; if not, he is closed. */
-static bool is_served(int fd)
-{
-    unsigned char packet[WIRE_HEAD_LEN + 4], answer[sizeof packet];
-    size_t n = client_packet(packet, TEST_ECHO, "ping", 4);
-    uint64_t end = itest_deadline(SOON_MS);
-    bool served =
-        net_send_wait(fd, packet, n, end) == 0 && net_recv_wait(fd, answer, n, end) == (ptrdiff_t) n;
-    if (served)
-        return true;
-    ck_assert_msg(errno == ECONNRESET || errno == EPIPE, "neither served nor reset: %s", strerror(errno));
-    close(fd);
-    return false;
-}
-
-/* Connect from an address. The connection, or -1 if he is refused. */
-static int come(const struct server *s, const char *address)
-{
-    int fd = client_open_from(s, address);
-    return is_served(fd) ? fd : -1;
-}
-
-static void come_in(const struct server *s, const char *address, int *fd)
-{
-    *fd = come(s, address);
-    ck_assert_msg(*fd >= 0, "%s is refused; see %s", address, s->dir);
-}
-
-static void stay_out(const struct server *s, const char *address)
-{
-    ck_assert_msg(come(s, address) < 0, "%s is let in; see %s", address, s->dir);
-}
-
-/* He may come in again once somebody else is known to have left. How often he was refused before. */
-static unsigned come_in_at_last(const struct server *s, const char *address, int *fd)
-{
-    unsigned refused = 0;
-    for (uint64_t end = itest_deadline(SOON_MS); (*fd = come(s, address)) < 0; refused++)
-        ck_assert_msg(mono_ns() < end, "%s is refused still; see %s", address, s->dir);
-    return refused;
-}
-
-static const char *number_to(char text[32], unsigned n)
-{
-    snprintf(text, 32, "127.%u.%u.%u", 1 + (n >> 16), n >> 8 & 255, n & 255);
-    return text;
-}
-
-/* A file below /tmp with this text, whose name stands behind `key` and =. */
-static const char *file_with(char *option, size_t size, const char *key, const char *text)
-{
-    static unsigned n;
-    int len = snprintf(option, size, "%s=/tmp/mario-itest-gate.%d.%u", key, (int) getpid(), n++);
-    ck_assert(len > 0 && (size_t) len < size);
-    FILE *f = fopen(strchr(option, '=') + 1, "we");
-    ck_assert(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
-    return strchr(option, '=') + 1;
-}
 
 /* ---- Connections at a time ---- */
 
@@ -87,16 +25,16 @@ START_TEST(connections_of_an_address)
     struct server s;
     int in[4], extra;
     server_start(&s, "testapp", "admit.ip_conns=2", NULL);
-    come_in(&s, "127.1.0.1", &in[0]);
-    come_in(&s, "127.1.0.1", &in[1]);
-    stay_out(&s, "127.1.0.1");
-    come_in(&s, "127.1.0.2", &in[2]);
+    comer_in(&s, "127.1.0.1", &in[0]);
+    comer_in(&s, "127.1.0.1", &in[1]);
+    comer_out(&s, "127.1.0.1");
+    comer_in(&s, "127.1.0.2", &in[2]);
     close(in[0]);
-    uint64_t refused = 1 + come_in_at_last(&s, "127.1.0.1", &in[0]);
-    stay_out(&s, "127.1.0.1");
+    uint64_t refused = 1 + comer_in_at_last(&s, "127.1.0.1", &in[0]);
+    comer_out(&s, "127.1.0.1");
     refused++;
     client_reset(in[1]);
-    refused += come_in_at_last(&s, "127.1.0.1", &extra);
+    refused += comer_in_at_last(&s, "127.1.0.1", &extra);
     ck_assert_uint_eq(server_counter(&s, "gate_counted"), 4); /* and the one that asks */
     close(in[0]);
     close(extra);
@@ -113,10 +51,10 @@ START_TEST(connections_of_a_network)
     struct server s;
     int in[3];
     server_start(&s, "testapp", "admit.net_conns=2", NULL);
-    come_in(&s, "127.1.0.1", &in[0]);
-    come_in(&s, "127.1.0.2", &in[1]);
-    stay_out(&s, "127.1.0.3");
-    come_in(&s, "127.1.1.3", &in[2]);
+    comer_in(&s, "127.1.0.1", &in[0]);
+    comer_in(&s, "127.1.0.2", &in[1]);
+    comer_out(&s, "127.1.0.3");
+    comer_in(&s, "127.1.1.3", &in[2]);
     for (int i = 0; i < 3; i++)
         close(in[i]);
     server_finish(&s);
@@ -139,15 +77,15 @@ START_TEST(other_families)
     server_launch(&s, &(struct launch){.program = "testapp", .args = args, .listen = listen});
     for (int i = 0; i < 5; i++) {
         in[i] = client_open_at(&s.addresses[1]);
-        ck_assert(is_served(in[i]));
+        ck_assert(comer_is_served(in[i]));
     }
     for (int i = 0; i < 5; i++)
         close(in[i]);
     if (v6) {
         in[0] = client_open_at(&s.addresses[2]);
-        ck_assert(is_served(in[0]));
+        ck_assert(comer_is_served(in[0]));
         out = client_open_at(&s.addresses[2]);
-        ck_assert(!is_served(out));
+        ck_assert(!comer_is_served(out));
         close(in[0]);
     }
     server_finish(&s);
@@ -165,7 +103,7 @@ static void knock(const struct server *s, const char *format, unsigned rate, uin
     char from[32];
     for (; mono_ns() < end; n++) {
         snprintf(from, sizeof from, format, n % 250 + 1);
-        int fd = come(s, from);
+        int fd = comer_try(s, from);
         in += fd >= 0;
         *refused += fd < 0;
         if (fd >= 0)
@@ -194,27 +132,31 @@ END_TEST
  * comes by a unix socket need not wait. */
 START_TEST(the_pace_of_accepting)
 {
-    enum { RATE = 100, COME = 120 };
+    enum { RATE = 100, COME = 120, LOCAL = 100 };
     struct server s;
+    int fd[LOCAL];
     char listen[96];
     static const char *const args[] = {"admit.rate=100", NULL};
     snprintf(listen, sizeof listen, "127.0.0.1:0,unix:/tmp/mario-itest-gate.%d.pace", (int) getpid());
     server_launch(&s, &(struct launch){.program = "testapp", .args = args, .listen = listen});
     struct ledger *l = ledger_create(&s.target, COME, 20);
-    ck_assert(l != NULL && ledger_connect(l, SOON_MS));
+    ck_assert(l != NULL && ledger_connect(l, COMER_MS));
     uint64_t began = mono_ns(), cpu = server_cpu_ns(&s);
     ledger_ask(l, 1, 1);
-    int fd = client_open_at(&s.addresses[1]);
-    ck_assert(is_served(fd));
+    for (int i = 0; i < LOCAL; i++) {
+        fd[i] = client_open_at(&s.addresses[1]);
+        ck_assert(comer_is_served(fd[i]));
+    }
     ck_assert_msg(itest_ms_since(began) < 500, "the unix socket waits as well");
-    ck_assert(ledger_run(l, SOON_MS));
+    ck_assert(ledger_run(l, COMER_MS));
     unsigned ms = itest_ms_since(began);
     ck_assert_msg(ms >= (COME - RATE / 10 - 1) * 1000 / RATE - 100, "all were served after %u ms", ms);
     ck_assert_msg(server_cpu_ns(&s) - cpu < ms * NS_PER_MS / 4, "the server is busy");
     ck_assert_uint_eq(l->answered, COME);
-    close(fd);
+    for (int i = 0; i < LOCAL; i++)
+        close(fd[i]);
     ledger_destroy(&l);
-    server_wait_fds(&s, s.fds, SOON_MS);
+    server_wait_fds(&s, s.fds, COMER_MS);
     server_stop(&s);
     ck_assert_uint_gt(server_counter(&s, "accept_paced"), 5);
     ck_assert_uint_lt(server_counter(&s, "accept_paced"), 200);
@@ -227,14 +169,15 @@ START_TEST(a_stop_while_they_wait)
     struct server s;
     server_start(&s, "testapp", "admit.rate=1", NULL);
     struct ledger *l = ledger_create(&s.target, 50, 20);
-    ck_assert(l != NULL && ledger_connect(l, SOON_MS));
+    ck_assert(l != NULL && ledger_connect(l, COMER_MS));
     ledger_ask(l, 1, 1);
-    ledger_turn(l, 100);
+    ck_assert(!ledger_run(l, 100));
+    ck_assert_uint_eq(l->sent, 50);
     uint64_t began = mono_ns();
     server_signal(&s, SIGTERM);
-    ck_assert(ledger_run_to_end(l, SOON_MS));
+    ck_assert(ledger_run_to_end(l, COMER_MS));
     ck_assert_uint_eq(l->answered, 50);
-    ck_assert_int_eq(server_wait_exit(&s, SOON_MS), 0);
+    ck_assert_int_eq(server_wait_exit(&s, COMER_MS), 0);
     ck_assert_uint_lt(itest_ms_since(began), 3000u * ITEST_SLOW);
     server_check(&s);
     ledger_destroy(&l);
@@ -251,16 +194,16 @@ START_TEST(files)
     int in[5], fd;
     char allow[128], deny[128];
     const char *allow_path =
-        file_with(allow, sizeof allow, "admit.allow_file", "127.0.0.1 # the test\r\n\n  127.1.5.0/24\n");
+        comer_file(allow, sizeof allow, "admit.allow_file", "127.0.0.1 # the test\r\n\n  127.1.5.0/24\n");
     const char *deny_path =
-        file_with(deny, sizeof deny, "admit.deny_file", "# hostile\n127.1.0.0/16\n127.3.4.5\n2001:db8::/32");
+        comer_file(deny, sizeof deny, "admit.deny_file", "# hostile\n127.1.0.0/16\n127.3.4.5\n2001:db8::/32");
     server_start(&s, "testapp", allow, deny, "admit.ip_conns=1", NULL);
     for (int i = 0; i < 5; i++)
-        come_in(&s, "127.1.5.7", &in[i]);
-    stay_out(&s, "127.1.6.7");
-    stay_out(&s, "127.3.4.5");
-    come_in(&s, "127.3.4.6", &fd);
-    stay_out(&s, "127.3.4.6");
+        comer_in(&s, "127.1.5.7", &in[i]);
+    comer_out(&s, "127.1.6.7");
+    comer_out(&s, "127.3.4.5");
+    comer_in(&s, "127.3.4.6", &fd);
+    comer_out(&s, "127.3.4.6");
     for (int i = 0; i < 5; i++)
         close(in[i]);
     close(fd);
@@ -286,7 +229,7 @@ START_TEST(files_with_mistakes)
     };
     char out[256], err[1024], option[128];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const char *path = file_with(option, sizeof option, "admit.deny_file", rows[i].text);
+        const char *path = comer_file(option, sizeof option, "admit.deny_file", rows[i].text);
         const char *args[] = {option, NULL};
         int code =
             itest_run(&(struct launch){.program = "testapp", .args = args}, out, sizeof out, err, sizeof err);
@@ -319,14 +262,14 @@ START_TEST(banned_for_a_while)
     server_start(&s, "testapp", "admit.ip_conns=1", "admit.ban_after=3", "admit.ban_seconds=1", NULL);
     itest_sleep(
         (unsigned) (60000 - mono_ns() / NS_PER_MS % 60000 < 3000 ? 3000 : 0)); /* not across two minutes */
-    come_in(&s, "127.1.0.1", &in);
+    comer_in(&s, "127.1.0.1", &in);
     for (int i = 0; i < 3; i++)
-        stay_out(&s, "127.1.0.1");
+        comer_out(&s, "127.1.0.1");
     close(in);
     for (int i = 0; i < 2; i++)
-        stay_out(&s, "127.1.0.1");
-    come_in(&s, "127.1.0.2", &other);
-    come_in_at_last(&s, "127.1.0.1", &in);
+        comer_out(&s, "127.1.0.1");
+    comer_in(&s, "127.1.0.2", &other);
+    comer_in_at_last(&s, "127.1.0.1", &in);
     close(in);
     close(other);
     server_finish(&s);
@@ -347,16 +290,16 @@ START_TEST(a_takeover)
     char replace[64];
     snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
     watch_start(&s, replace, "admit.ip_conns=4");
-    come_in(&s, "127.1.0.1", &stuck);
+    comer_in(&s, "127.1.0.1", &stuck);
     for (int i = 0; i < 3; i++)
-        come_in(&s, "127.1.0.1", &in[i]);
+        comer_in(&s, "127.1.0.1", &in[i]);
     stick(stuck);
     ck_assert_int_eq(client_ending(stuck, NULL, BACK_MS), END_FIN);
-    stay_out(&s, "127.1.0.1"); /* its thread has it still */
+    comer_out(&s, "127.1.0.1"); /* its thread has it still */
     close(stuck);
     unstick(in[0]);
-    come_in_at_last(&s, "127.1.0.1", &again);
-    stay_out(&s, "127.1.0.1");
+    comer_in_at_last(&s, "127.1.0.1", &again);
+    comer_out(&s, "127.1.0.1");
     for (int i = 0; i < 3; i++)
         close(in[i]);
     close(again);
@@ -374,11 +317,11 @@ START_TEST(descriptors_that_are_lost)
     int in[8], again[8];
     server_start(&s, "testapp", "server.workernum=2", "admit.ip_conns=8", NULL);
     for (int i = 0; i < 8; i++)
-        come_in(&s, "127.1.0.1", &in[i]);
+        comer_in(&s, "127.1.0.1", &in[i]);
     for (int i = 0; i < 4; i++)
         client_send_packet(in[i], TEST_CLOSE_FD, &how, sizeof how);
     for (int i = 0; i < 4; i++)
-        come_in_at_last(&s, "127.1.0.1", &again[i]); /* some of them with the numbers that are free */
+        comer_in_at_last(&s, "127.1.0.1", &again[i]); /* some of them with the numbers that are free */
     for (int i = 0; i < 8; i++)
         close(i < 4 ? again[i] : in[i]);
     for (int i = 0; i < 4; i++)
@@ -397,7 +340,7 @@ START_TEST(a_full_table)
     char from[32];
     server_start(&s, "testapp", "admit.table=1024", "admit.ip_conns=1", "server.workernum=2", NULL);
     for (unsigned i = 0; i < COME; i++)
-        come_in(&s, number_to(from, i), &in[i]);
+        comer_in(&s, comer_address(from, i), &in[i]);
     for (unsigned i = 0; i < COME; i++)
         close(in[i]);
     server_finish(&s);
@@ -415,12 +358,12 @@ START_TEST(the_book)
     struct server s;
     char from[32], allow[128];
     uint64_t served = 0, refused = 0;
-    const char *path = file_with(allow, sizeof allow, "admit.allow_file", "127.0.0.1\n");
+    const char *path = comer_file(allow, sizeof allow, "admit.allow_file", "127.0.0.1\n");
     server_start(&s, "testapp", "admit.ip_conns=2", "admit.ip_rate=4", "admit.net_conns=60", allow, NULL);
     struct bystanders *b = bystanders_start(&s.target, 20, 20, 5);
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned i = 0; i < ADDRESSES; i++) {
-            int fd = come(&s, number_to(from, i * 5));
+            int fd = comer_try(&s, comer_address(from, i * 5));
             served += fd >= 0;
             refused += fd < 0;
             if (fd >= 0 && in[i] == 0)
@@ -457,15 +400,15 @@ START_TEST(after_a_death)
     static const char *const args[] = {"server.supervise=on", "admit.ip_rate=2", "admit.ip_conns=8", NULL};
     mortal_start(&s, args);
     for (int i = 0; i < 2; i++)
-        come_in(&s, "127.1.0.1", &in[i]);
-    stay_out(&s, "127.1.0.1");
+        comer_in(&s, "127.1.0.1", &in[i]);
+    comer_out(&s, "127.1.0.1");
     mortal_die(&s, DIE_ABORT);
     mortal_served_again(&s);
     for (int i = 0; i < 2; i++)
         close(in[i]);
     for (int i = 0; i < 8; i++)
-        come_in(&s, "127.1.0.1", &in[i]);
-    stay_out(&s, "127.1.0.1");
+        comer_in(&s, "127.1.0.1", &in[i]);
+    comer_out(&s, "127.1.0.1");
     for (int i = 0; i < 8; i++)
         close(in[i]);
     server_stop(&s);

@@ -126,11 +126,11 @@ END_TEST
 START_TEST(no_silence_of_his)
 {
     struct server s;
-    server_start(&s, "testapp", "limit.packets=1", "server.timeout=1", NULL);
+    server_start(&s, "testapp", "limit.packets=2", "server.timeout=1", NULL);
     int fd = client_open(&s);
     uint64_t began = mono_ns();
-    send_echoes(fd, TEST_ECHO, 3, 20);
-    take_echoes(fd, TEST_ECHO, 0, 3, 20);
+    send_echoes(fd, TEST_ECHO, 6, 20);
+    take_echoes(fd, TEST_ECHO, 0, 6, 20);
     ck_assert_uint_ge(itest_ms_since(began), 1900);
     began = mono_ns();
     client_expect_fin(fd);

@@ -57,6 +57,16 @@ static const struct {
     {"push.queue", "1048577", "out of range", "0 .. 1048576"},
     {"push.bytes", "2g", "out of range", "0 .. 1g"},
     {"push.memory", "4g", "out of range", "0 .. 4095m"},
+    {"admit.rate", "1000001", "out of range", "0 .. 1000000"},
+    {"admit.v4_net", "33", "out of range", "1 .. 32"},
+    {"admit.v6_host", "47", "47 is below admit.v6_net", "48 .. 64"},
+    {"admit.v6_net", "65", "out of range", "1 .. 64"},
+    {"admit.table", "512", "out of range", "1024 .. 67108864"},
+    {"admit.table", "5000", "no power of two", "a power of two, 1024 .. 67108864"},
+    {"admit.deny_file", "/nonexistent/d", "/nonexistent/d: No such file", "a network a line"},
+    {"admit.allow_file", "/proc", "/proc: no regular file", "a network a line"},
+    {"admit.ban_seconds", "0", "out of range", "1 .. 31536000"},
+    {"limit.action", "drop", "not one of the words", "pause, close"},
     {"push.slow", "drop", "not one of the words", "close, drop_oldest, drop_newest, coalesce"},
     {"push.lowat", "-1", "negative", "0 .. 1g"},
     {"push.ring", "8", "out of range", "16 .. 65536"},
@@ -147,8 +157,7 @@ static const struct {
     int line;
     const char *says;
 } bad_files[] = {
-    {TEXT("[sever]\n"), 1,
-     "did you mean [server]? (allowed: server, output, offload, "},
+    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, output, admit, limit, offload, "},
     {TEXT("[]\n"), 1, "unknown section"},
     {TEXT("\n[nonsense]\nport = 1\n"), 2, "unknown section 'nonsense' ("},
     {TEXT("[server\nport = 1\n"), 1, "missing ']'"},
