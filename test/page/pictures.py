@@ -1,5 +1,5 @@
-"""The pictures of docs/operations.md: a server that has something to do for a minute and a half, and a function that does
-not return. `make pictures` calls it by way of test_page.py -p DIR."""
+"""The pictures of docs/operations.md: a server that has something to do for a minute and a half, and a function that
+does not return. `make pictures` calls it by way of test_page.py -p DIR."""
 
 import math
 import os
@@ -42,7 +42,8 @@ def take(folder):
         b.size(1160, 860)
         b.open(app.url)
         b.wait("document.querySelector('#workers-rows tr.stuck .where').innerText.includes('do_stick')")
-        b.wait("document.querySelectorAll('#top-rows tr').length > 3 && document.querySelectorAll('#slow-rows tr').length > 1")
+        for table in ("top", "slow"):
+            b.wait(f"document.querySelectorAll('#{table}-rows tr').length > 3")
         work(clients, SECONDS)
         b.picture(os.path.join(folder, "page.png"))
         b.size(390, 844, dark=True)

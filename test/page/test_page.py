@@ -1,7 +1,8 @@
 """The live page in a headless Chromium: a person looks, clicks and types. usage: test_page.py [-p DIR] [TEST...]
 
-B=build/VARIANT and APPS as scripts/test sets them. -p DIR: write pictures for the documents there, and test nothing.
-Prints what check's tests print; what cannot be looked at is noted where TEST_SKIPPED says. Exit 0, or 1."""
+APPS as scripts/test sets it. -p DIR: write pictures for the documents there, and test nothing. Prints what check's tests
+print; what cannot be looked at is noted where TEST_SKIPPED says; CK_RUN_CASE other than `page`: nothing is run. Exit 0,
+or 1."""
 
 import os
 import re
@@ -296,7 +297,7 @@ def a_server_that_goes_and_comes_back(p):
     p.b.wait("document.querySelector('#away').hidden", 10)
     check(p.b.eval("live.boot") != before, "the same start")
     p.b.wait(p.number(".connections-now") + " === 0")
-    check(p.b.eval("history.rows.length === history.last && history.last <= before"), "the old server's history is shown")
+    check(p.b.eval("history.rows.length === history.last && history.last <= before"), "the old history is shown")
 
 
 def foreign_text_stays_text(p):
@@ -324,8 +325,13 @@ def run(b, app, test):
         equal(b.complaints(), [])
         return True
     except (Failed, browser.BrowserError, RuntimeError, OSError, EOFError) as e:
-        print(f"test/page/test_page.py:F:{test.__name__}: {e or type(e).__name__}", file=sys.stderr)
+        say(test.__code__.co_firstlineno, test.__name__, str(e) or type(e).__name__)
         return False
+
+
+def say(line, name, what):
+    """As check does, so that scripts/again understands it."""
+    print(f"test/page/test_page.py:{line}:F:page:{name}:0: {what}", flush=True)
 
 
 def begin():
@@ -335,7 +341,7 @@ def begin():
 def end(app):
     code, report = app.stop()
     if (code, report) != (0, None):
-        print(f"test/page/test_page.py:F:the server's end: exit code {code}; {report}", file=sys.stderr)
+        say(end.__code__.co_firstlineno, "its_end", f"exit code {code}; {report}")
     return (code, report) == (0, None)
 
 
@@ -366,6 +372,8 @@ def skip(why):
 
 
 def main(args):
+    if os.environ.get("CK_RUN_CASE", "page") != "page":
+        return 0
     if browser.find() is None:
         skip("no chromium here (apt-get install chromium)")
         return 0
