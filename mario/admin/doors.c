@@ -23,6 +23,7 @@
 #include "mario/base/complain.h"
 #include "mario/base/peer.h"
 #include "mario/base/stats.h"
+#include "mario/net/activation.h"
 #include "mario/net/listen.h"
 
 enum {
@@ -168,7 +169,7 @@ static bool open_door(struct door *d, const struct listen_address *a)
 {
     struct listen_options set = {.backlog = BACKLOG, .unix_mode = OWNER_ONLY, .unix_group = (gid_t) -1};
     d->address = *a;
-    d->fd = listen_open(&d->address, &set);
+    d->fd = activation_open(&d->address, &set);
     return d->fd >= 0 || complain("cannot listen on %s for admin_listen: %s%s", a->name, strerror(errno),
                                   listen_hint(a, errno));
 }

@@ -132,7 +132,7 @@ static bool take(struct body *b, char c)
     return true;
 }
 
-/* \u and four digits, as UTF-8; pairs of surrogates are refused, which no command needs. */
+/* \u and four digits, as UTF-8. Halves of surrogates become what end() refuses: no command needs them. */
 static bool body_unicode(struct words *w, struct body *b)
 {
     unsigned code = 0;
@@ -143,8 +143,6 @@ static bool body_unicode(struct words *w, struct body *b)
             return false;
         code = code << 4 | digit(*b->at);
     }
-    if (code == 0 || (code >= 0xd800 && code < 0xe000))
-        return false;
     if (code < 0x80) {
         add(w, (char) code);
         return true;

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mario/process/cgroup.h"
@@ -18,6 +19,10 @@
 uint64_t limit_open_descriptors(void)
 {
     uint64_t n = 0;
+    struct stat st;
+    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
+        return (uint64_t)
+            st.st_size; /* since Linux 6.2; a million would take a quarter of a second to count */
     DIR *d = opendir("/proc/self/fd");
     if (d == NULL)
         return 16;

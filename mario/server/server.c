@@ -184,7 +184,6 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
         return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno),
                         listen_hint(&l->address, errno));
     }
-    activation_close_rest();
     return true;
 }
 
@@ -315,7 +314,10 @@ static bool make(SERVER *s, const struct mario_options *o)
     if (!parse_listeners(s, o->listen))
         return false;
     settle(s, o);
-    if (!settle_descriptors(s, o) || !open_listeners(s, o) || !admin_open(o) || !drop(o))
+    if (!settle_descriptors(s, o) || !open_listeners(s, o) || !admin_open(o))
+        return false;
+    activation_close_rest();
+    if (!drop(o))
         return false;
     if (!timing_begin() || !make_stats(s) || !doorbell_init(&s->master.bell))
         return complain("cannot start: %s", strerror(errno));

@@ -27,6 +27,13 @@ static void write_token(const char *path)
     fclose(f);
 }
 
+static void find_socket(void)
+{
+    char where[128];
+    snprintf(where, sizeof where, "unix:%s", surfer_socket());
+    ck_assert_ptr_eq(net_resolve(where, NULL, &local), NULL);
+}
+
 /* From its log, which has a line for each address. */
 static void find_address(const struct server *s)
 {
@@ -37,9 +44,7 @@ static void find_address(const struct server *s)
     snprintf(port, sizeof port, "%.*s", (int) strspn(at, "0123456789"), at);
     free(text);
     ck_assert_ptr_eq(net_resolve("127.0.0.1", port, &tcp), NULL);
-    char where[128];
-    snprintf(where, sizeof where, "unix:%s", surfer_socket());
-    ck_assert_ptr_eq(net_resolve(where, NULL, &local), NULL);
+    find_socket();
 }
 
 const char *surfer_socket(void)
@@ -47,6 +52,13 @@ const char *surfer_socket(void)
     static char path[96];
     snprintf(path, sizeof path, "%s/ctl.sock", dir);
     return path;
+}
+
+void surfer_make_socket(char *listen, size_t size)
+{
+    program_make_dir(dir, sizeof dir);
+    find_socket();
+    snprintf(listen, size, "admin.listen=unix:%s", surfer_socket());
 }
 
 void surfer_start(struct server *s, const char *program, ...)

@@ -20,6 +20,8 @@ struct page {
 /* Start a program with an admin address on TCP, one as a unix socket, and a token file in the server's directory's
  * place. More arguments end with NULL. */
 void surfer_start(struct server *s, const char *program, ...) __attribute__((sentinel));
+/* One that was not started here has its unix socket there: surfer_open_unix(), surfer_end(). The directory is made. */
+void surfer_make_socket(char *listen, size_t size);
 /* The unix socket's path. Static. */
 const char *surfer_socket(void);
 /* Remove what it left, once the server is over. */

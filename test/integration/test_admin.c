@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "mortal.h"
 #include "program.h"
 #include "surfer.h"
 #include "test/apps/testapp/commands.h"
@@ -547,6 +549,83 @@ START_TEST(addresses)
 }
 END_TEST
 
+static bool is_answered(void *arg)
+{
+    struct net_target t;
+    char where[128], c;
+    (void) arg;
+    snprintf(where, sizeof where, "unix:%s", surfer_socket());
+    if (net_resolve(where, NULL, &t) != NULL)
+        return false;
+    int fd = net_connect_wait(&t, itest_deadline(1000));
+    bool answered = fd >= 0 && net_send_wait(fd, "stats restarts\n", 15, itest_deadline(1000)) == 0 &&
+                    net_recv_wait(fd, &c, 1, itest_deadline(1000)) == 1;
+    if (fd >= 0)
+        close(fd);
+    return answered;
+}
+
+/* Goal: a server that was killed and started again by its parent is asked at the same place. */
+START_TEST(restarted)
+{
+    struct server s;
+    surfer_start(&s, "testapp", "server.supervise=on", NULL);
+    mortal_die(&s, DIE_KILL);
+    mortal_served_again(&s);
+    ck_assert(itest_wait(is_answered, NULL, 4000));
+    ck_assert_str_eq(say("stats restarts\n", 15), "0 11\nrestarts 1\n");
+    s.log_lines_max = 30;
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: a socket that a service manager opened is used, and left to it. */
+START_TEST(handed_over)
+{
+    struct server s;
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    struct stat st;
+    char listen_option[160];
+    surfer_make_socket(listen_option, sizeof listen_option);
+    int fds[] = {socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), -1};
+    snprintf(where.sun_path, sizeof where.sun_path, "%s", surfer_socket());
+    ck_assert(bind(fds[0], (struct sockaddr *) &where, sizeof where) == 0 && listen(fds[0], 5) == 0);
+    const char *args[] = {listen_option, NULL};
+    server_launch(&s, &(struct launch){.program = "testapp", .args = args, .handed = fds});
+    ck_assert_str_eq(say("stats restarts\n", 15), "0 11\nrestarts 0\n");
+    server_stop(&s);
+    ck_assert(stat(surfer_socket(), &st) == 0 && S_ISSOCK(st.st_mode));
+    close(fds[0]);
+    surfer_end();
+}
+END_TEST
+
+/* Goal: without -s the socket is that of the configuration file. */
+START_TEST(ctl_reads_the_configuration)
+{
+    struct server s;
+    char file[128], out[4096], err[4096];
+    surfer_start(&s, "testapp", NULL);
+    snprintf(file, sizeof file, "%s.conf", surfer_socket());
+    FILE *f = fopen(file, "w");
+    ck_assert_ptr_ne(f, NULL);
+    fprintf(f, "[admin]\nlisten = 127.0.0.1:1, unix:%s, unix:/nowhere\n[server]\nuser = nobody-there\n",
+            surfer_socket());
+    fclose(f);
+    const char *args[] = {"ctl", "-c", file, "stats", "restarts", NULL};
+    int code = itest_run(&(struct launch){.program = "maritcp", .args = args, .bare = true}, out, sizeof out,
+                         err, sizeof err);
+    ck_assert_msg(code == 0 && strcmp(out, "restarts 0\n") == 0, "%d '%s' '%s'", code, out, err);
+    const char *wrong[] = {"ctl", "-c", "/nowhere/at/all", "stats", NULL};
+    code = itest_run(&(struct launch){.program = "maritcp", .args = wrong, .bare = true}, out, sizeof out,
+                     err, sizeof err);
+    ck_assert_msg(code == 2 && strstr(err, "/nowhere/at/all") != NULL, "%d '%s'", code, err);
+    server_stop(&s);
+    surfer_end();
+}
+END_TEST
+
 static const struct {
     const char *args[4];
     mode_t mode; /* of the token file */
@@ -614,6 +693,9 @@ Suite *admin_suite(void)
     tcase_add_test(around, not_ready);
     tcase_add_test(around, hanging_command);
     tcase_add_test(around, addresses);
+    tcase_add_test(around, restarted);
+    tcase_add_test(around, handed_over);
+    tcase_add_test(lines_case, ctl_reads_the_configuration);
     tcase_add_loop_test(around, bad_start, 0, sizeof bad_starts / sizeof bad_starts[0]);
     return s;
 }
