@@ -23,7 +23,7 @@
 /* Take scrapes until this key is `wanted`; the last one is in *s. */
 static void await(struct scrape *s, const char *key, double wanted)
 {
-    uint64_t deadline = itest_deadline(BACK_MS);
+    uint64_t deadline = itest_deadline(8000);
     for (;;) {
         scrape_take(s);
         double is = scrape_value(s, key);
