@@ -222,7 +222,8 @@ END_TEST
 
 /* ---- Sampling ---- */
 
-/* Goal: off: calls are counted, nothing is timed. Sampled: about one wake-up in sixteen. */
+/* Goal: off: calls are counted, nothing is timed. Sampled: about one wake-up in sixteen, and all that is
+ * offloaded or a hook. */
 START_TEST(sampled_and_off)
 {
     static const char *const modes[] = {"stats.timing=off", "stats.timing=sampled"};
@@ -233,16 +234,26 @@ START_TEST(sampled_and_off)
     int fd = client_open(&s);
     for (int i = 0; i < WAKE_UPS; i++)
         client_echo(fd, 10);
+    for (uint32_t i = 0; i < 20; i++) {
+        send_number(fd, AWAY(TEST_ECHO), i);
+        ck_assert_uint_eq(recv_number(fd, AWAY(TEST_ECHO)), i);
+    }
     send_number(fd, TEST_SLEEP, 2);
     recv_number(fd, TEST_SLEEP);
-    scrape_take(&m);
+    send_number(fd, AWAY(TEST_RETURN), 7); /* fails */
+    client_expect_fin(fd);
+    await(&m, "connections_closed_total{reason=\"function_error\"}", 1);
+    expect(&m, of(&m, "function_errors_total", AWAY(TEST_RETURN)), 1);
     double timed = scrape_value(&m, of(&m, "function_duration_seconds_count", TEST_ECHO));
     expect(&m, of(&m, "function_calls_total", TEST_ECHO), WAKE_UPS);
     if (_i == 0) {
         ck_assert_double_eq(timed, 0);
+        ck_assert_double_eq(scrape_sum(&m, "function_duration_seconds_count", ""), 0);
         ck_assert_double_eq(scrape_sum(&m, "loop_busy_seconds_total", ""), 0);
         expect(&m, "function_slow_total", 0);
     } else {
+        expect(&m, of(&m, "function_duration_seconds_count", AWAY(TEST_ECHO)), 20);
+        ck_assert_double_eq(scrape_sum(&m, "function_duration_seconds_count", "akg=\"connected\""), 1);
         ck_assert_msg(timed > WAKE_UPS / 24 && timed < WAKE_UPS / 11, "%f of %d", timed, WAKE_UPS);
         ck_assert(scrape_sum(&m, "loop_busy_seconds_total", "") > 0);
         scrape_free(&m);
@@ -251,7 +262,6 @@ START_TEST(sampled_and_off)
         ck_assert(scrape_value(&m, "function_slow_total") >= 1);
     }
     scrape_free(&m);
-    close(fd);
     server_finish(&s);
 }
 END_TEST
