@@ -241,6 +241,7 @@ START_TEST(sampled_and_off)
     send_number(fd, TEST_SLEEP, 2);
     recv_number(fd, TEST_SLEEP);
     send_number(fd, AWAY(TEST_RETURN), 7); /* fails */
+    recv_number(fd, AWAY(TEST_RETURN));
     client_expect_fin(fd);
     await(&m, "connections_closed_total{reason=\"function_error\"}", 1);
     expect(&m, of(&m, "function_errors_total", AWAY(TEST_RETURN)), 1);
