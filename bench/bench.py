@@ -32,6 +32,7 @@ ROOT = os.path.dirname(BENCH)
 RECORDED = os.path.join(BENCH, "recorded.json")  # the figures that later runs are compared with
 LOGIN = 0x6101
 INLINE, OFFLOADED, SLEEPER = "0x0001", "0x0002", "0x0004"  # of bench/offload
+SCRAPES, SCRAPE_LINES = 300, 1800
 SLEEP_US, SLEEP_THREADS = 1000, 16  # likewise
 IP_BIND_ADDRESS_NO_PORT = 24
 OPEN_INFLIGHT = 64  # so many may wait on a connection before the clock's pace cannot be kept
@@ -67,6 +68,14 @@ def untimed_args(path, port, conns, log):
     return maritcp_args(path, port, conns, log) + ["-o", "stats.timing=off"]
 
 
+def exported_args(path, port, conns, log):
+    return maritcp_args(path, port, conns, log) + ["-o", f"admin.listen=unix:{admin_path(port)}"]
+
+
+def admin_path(port):
+    return f"admin-{port}.sock"  # in the directory that servers run in
+
+
 def offload_args(path, port, conns, log):
     return [path, str(port)]
 
@@ -85,6 +94,7 @@ SERVERS = {
     "maritcp": ServerKind("maritcp", maritcp_args, (0,)),
     "unwatched": ServerKind("maritcp", unwatched_args, (0,)),
     "untimed": ServerKind("maritcp", untimed_args, (0,)),
+    "exported": ServerKind("maritcp", exported_args, (0,)),
     "offload": ServerKind("bench/offload", offload_args, (0,)),
 }
 
@@ -114,7 +124,7 @@ class Scenario:
     limit: float  # for the ratio right / left; of "memory" for the right value; None: shown, not judged
     load: Load
     left_load: Load = None  # None: the same load
-    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, untimed, offload
+    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, untimed, exported, offload
     right: str = "subject"
     half_rate: bool = False  # requests by the clock, at half of the left server's throughput
     rounds: int = 45
@@ -153,6 +163,8 @@ SCENARIOS = [
              "ratio", CPU_REQUEST, "us", 1.01, Load(50), left="unwatched", rounds=60),
     Scenario("timing", "server CPU per LOGIN, 50 connections, 16 in flight, stats.timing sampled against off, subject",
              "ratio", CPU_REQUEST, "us", 1.01, Load(50, inflight=16), left="untimed", rounds=60),
+    Scenario("scrape", "server CPU to answer /metrics, for 1,800 lines, against /healthz",
+             "scrape", "cpu", "us", 1000, Load(50, inflight=16), left="exported", right="exported", rounds=1),
     Scenario("load-50x1", "mario_load's CPU per LOGIN against the subject's, the load of login-50x1",
              "load", CPU_CLIENT, "us", 1.00, Load(50), left="subject", rounds=15),
     Scenario("load-1000x1", "the same with the load of login-1000x1",
@@ -399,8 +411,40 @@ def run_sleep(scenario, setup):
     return result
 
 
+def scrape(server, setup, path):
+    """One answer of its admin thread, without its head."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(os.path.join(setup.tmp, admin_path(server.port)))
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise BenchError(f"{server.name}: no answer to {path}")
+    return body
+
+
+def run_scrape(scenario, setup):
+    """Microseconds of CPU, all of the server's threads, for each answer: of /healthz, which is next to nothing but being
+    asked; of /metrics, had it SCRAPE_LINES lines."""
+    costs = {}
+    with Server(*setup.roles[scenario.right], scenario.load.conns, setup) as server:
+        run_load(server, scenario.load, 0.25, scenario.warmup, setup)
+        server.wait_until_quiet()
+        for path in ("/healthz", "/metrics"):
+            progress(scenario, path)
+            lines = scrape(server, setup, path).count(b"\n")
+            before = server.cpu_seconds()
+            for _ in range(SCRAPES):
+                scrape(server, setup, path)
+            costs[path] = (server.cpu_seconds() - before) / SCRAPES * 1e6
+    asking = costs["/healthz"]
+    right = asking + (costs["/metrics"] - asking) / lines * SCRAPE_LINES
+    return {"left": asking, "right": right, "ratio": None, "limit": scenario.limit,
+            "ok": right <= scenario.limit, "rounds": [], "note": f"{lines} lines in {costs['/metrics']:.0f} us"}
+
+
 RUNNERS = {"ratio": run_ratio, "churn": run_churn, "latency": run_latency, "load": run_own_load,
-           "memory": run_memory, "sleep": run_sleep}
+           "memory": run_memory, "sleep": run_sleep, "scrape": run_scrape}
 
 
 # --- the program --------------------------------------------------------------------------------------------
@@ -462,6 +506,7 @@ def settle(args, tmp):
                   roles={"base": server_role(args.base), "subject": server_role(args.server),
                          "unwatched": ("maritcp", SERVERS["unwatched"], server_role(args.server)[2]),
                          "untimed": ("maritcp", SERVERS["untimed"], server_role(args.server)[2]),
+                         "exported": ("maritcp", SERVERS["exported"], server_role(args.server)[2]),
                          "offload": server_role("offload")},
                   rounds=args.rounds, seconds=args.seconds)
     os.sched_setaffinity(0, {setup.load_core})

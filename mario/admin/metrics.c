@@ -95,7 +95,7 @@ static uint64_t memory_of_messages(const struct admin_view *v)
 
 static uint64_t pool_threads(const struct admin_view *v)
 {
-    return v->offload_threads;
+    return registry_offload_count() > 0 ? v->offload_threads : 0;
 }
 
 static uint64_t pool_busy(const struct admin_view *v)
