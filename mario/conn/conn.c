@@ -11,6 +11,7 @@
 #include "mario/base/complain.h"
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
+#include "mario/base/probe.h"
 #include "mario/conn/delivery.h"
 #include "mario/conn/linger.h"
 #include "mario/conn/meter.h"
@@ -388,6 +389,7 @@ void conn_end(struct conn *c, enum reason reason)
     delivery_drop(c);
     stats_add(s->stats, STAT_closed, 1);
     stats_add(s->stats, stats_of_reason(reason), 1);
+    PROBE3(close, &c->pub, reason, stats_name(stats_of_reason(reason)));
     take_back(s, c);
     if (c->refs == 0)
         conn_line_push(s, &s->closing, c); /* end hooks run in the order of the ends */

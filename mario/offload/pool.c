@@ -19,6 +19,7 @@
 #include "mario/base/id.h"
 #include "mario/base/loop.h"
 #include "mario/base/mem.h"
+#include "mario/base/probe.h"
 #include "mario/base/thread.h"
 #include "mario/exec/reply.h"
 #include "mario/mario_util.h"
@@ -126,7 +127,9 @@ static void run(struct thread *p, struct job *j)
     executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    PROBE3(packet__start, &j->pub, j->akg_id, j->pub.in_buf_len);
     int32_t rc = j->f(&j->pub);
+    PROBE1(packet__end, rc);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     executor_ran(t, j->akg_id, rc);
     if (rc != 0 && t->end_reason == REASON_NONE)

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "mario/base/probe.h"
 #include "mario/net/descriptor.h"
 #include "mario/net/stream.h"
 #include "mario/process/supervise.h"
@@ -125,6 +126,7 @@ static void assign(struct acceptor *a, const struct accepted_socket *s)
         refuse(a, s->fd, why);
         return;
     }
+    PROBE3(accept, i, s->fd, s->listener);
     a->next = i + 1 == a->workernum ? 0 : i + 1;
     a->assigned[i]++;
     a->to_wake[i] = true;

@@ -14,6 +14,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/base/clock.h"
+#include "mario/base/probe.h"
 #include "mario/conn/meter.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
@@ -261,9 +262,11 @@ static void failed(struct executor *t, uint16_t id)
 
 /* A packet to its function; `rest` bytes stand behind it. True to go on with the next one. Read as text it ends where
  * it ends: behind it may stand what others have sent. Where that is long enough it is put back in one piece: the next
- * head is read from it at once, for which a processor need not wait if one store wrote all of it. */
-static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned char *packet, uint32_t len,
-                        uint16_t id, size_t rest)
+ * head is read from it at once, for which a processor need not wait if one store wrote all of it. Inlined whatever the
+ * compiler thinks the probes weigh: it counts the lines of their notes. */
+static inline __attribute__((always_inline)) bool call(struct executor *t, struct conn *c, FUNC_PTR f,
+                                                       unsigned char *packet, uint32_t len, uint16_t id,
+                                                       size_t rest)
 {
     unsigned char *end = packet + len;
     uint64_t behind;
@@ -275,7 +278,9 @@ static inline bool call(struct executor *t, struct conn *c, FUNC_PTR f, unsigned
     c->pub.in_buf = (char *) packet;
     c->pub.in_buf_len = (uint16_t) len;
     executor_note(t, ACTIVITY_PACKET, id);
+    PROBE3(packet__start, &c->pub, id, len);
     int32_t rc = f(&c->pub);
+    PROBE1(packet__end, rc);
     if (rest >= sizeof behind)
         memcpy(end, &behind, sizeof behind);
     else

@@ -12,6 +12,7 @@
 
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
+#include "mario/base/probe.h"
 #include "mario/exec/registry.h"
 #include "mario/push/route.h"
 #include "mario/worker/binds.h"
@@ -294,6 +295,7 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stri
         if (at == NULL)
             return false;
         if (is_for_many(at)) {
+            PROBE3(push__order, s->ind, at->kind, at->id);
             if (!walk_take(s->push, l, bit))
                 return true;
             if (!walks_try(s, l, stride))
@@ -303,6 +305,7 @@ static bool read_lane(struct shard *s, struct lane *l, unsigned bit, struct stri
         if ((at->kind == ORDER_USER_BIND || at->kind == ORDER_USER_CLAIM) && !is_in_turn(s, at, stride))
             return true;
         struct order o = *at;
+        PROBE3(push__order, s->ind, o.kind, o.id);
         spsc_release(&l->ring);
         if (!carry_out(s, &o))
             continue;

@@ -6,6 +6,7 @@
 #include "mario/worker/takeover.h"
 
 #include "mario/base/mem.h"
+#include "mario/base/probe.h"
 #include "mario/base/thread.h"
 #include "mario/exec/reply.h"
 
@@ -24,6 +25,7 @@ static void take_over(struct worker *w, struct executor *old)
     struct shard *s = &w->shard;
     struct conn *stuck = (struct conn *) (void *) old->conn;
     bool died = fence_state(executor_here->fence_seen) == FENCE_DIED;
+    PROBE3(takeover, w->shard.ind, stuck != NULL ? &stuck->pub : NULL, died);
     take_activity(old);
     old->orphan = stuck != NULL ? stuck->pub.ind + 1 : 0;
     event_del(old->bell_event);
