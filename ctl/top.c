@@ -220,8 +220,8 @@ static struct termios as_it_was;
 static void leave_terminal(void)
 {
     static const char text[] = "\033[?25h\033[?1049l";
-    (void) !write(STDOUT_FILENO, text, sizeof text - 1);
     tcsetattr(STDIN_FILENO, TCSANOW, &as_it_was);
+    (void) !write(STDOUT_FILENO, text, sizeof text - 1);
 }
 
 static void on_end(int sig)
@@ -263,7 +263,7 @@ static bool draw(const struct view *v)
         return false;
     fputs("\033[H", s.out);
     bool ok = show(&s, v);
-    fprintf(s.out, "\033[J%s", "q quits; by: b bytes, p pending, a age, r rtt, t retrans");
+    fprintf(s.out, "\033[J%.*s", (int) s.columns, "q quits; by: b bytes, p pending, a age, r rtt, t retrans");
     fclose(s.out);
     fwrite(text, 1, len, stdout);
     fflush(stdout);

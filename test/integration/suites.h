@@ -48,6 +48,7 @@
     ROW(idle)            \
     ROW(admin_conns)     \
     ROW(admin_live)      \
+    ROW(admin_top)       \
     ROW(reload)          \
     ROW(admission)       \
     ROW(admission_live)  \
