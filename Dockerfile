@@ -11,5 +11,5 @@ COPY --from=build /src/maritcp /usr/sbin/
 USER nobody
 EXPOSE 8082
 STOPSIGNAL SIGTERM
-# One worker for each core of its quota. As process 1 it takes signals and reaps what it does not know; -S starts it again.
+# One worker for each core of its quota. As process 1 it hears TERM, and buries what it does not know; -S starts it again.
 ENTRYPOINT ["/usr/sbin/maritcp", "-S", "-o", "admin.listen=unix:/tmp/ctl.sock"]

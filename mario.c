@@ -36,6 +36,9 @@ static void signals_block(void)
     signal_handler(SIGUSR1, SIG_IGN);
     signal_handler(SIGUSR2, SIG_IGN);
     signal_handler(SIGPIPE, SIG_IGN);
+    if (getpid() == 1)
+        signal_handler(SIGCHLD,
+                       SIG_IGN); /* in a container others' orphans come to it; the kernel buries them */
 }
 
 /* Read the configuration. Returns -1 to go on, else the exit code. */

@@ -550,7 +550,10 @@ static bool reload(SERVER *s, const struct mario_options *o)
 
 int32_t mario_reload_server(SERVER *s, const struct mario_options *o)
 {
-    if (!reload(s, o)) {
+    notify_reloading();
+    bool done = reload(s, o);
+    notify_reloaded(); /* the master, which is woken or who calls this, says both */
+    if (!done) {
         mario_reload_failed(s);
         return -1;
     }

@@ -200,6 +200,34 @@ START_TEST(a_death)
 }
 END_TEST
 
+/* Goal: a reload begins and is over, with the time of the clock that a manager compares; the server serves on. */
+START_TEST(a_reload)
+{
+    struct manager m;
+    struct server s;
+    struct test_reload r = {.timeout = 100, .packet_timeout = 5, .output_high = 65536, .times = 1}, back;
+    unsigned long long usec = 0;
+    manager_open(&m, false);
+    server_launch(&s, &(struct launch){
+                          .program = "testapp", .args = (const char *[]){supervise[_i], NULL}, .env = m.env});
+    must_hear(&m, "READY=1");
+    must_hear(&m, "STATUS=");
+    int fd = client_open(&s);
+    uint64_t before = mono_ns() / 1000;
+    ck_assert_uint_eq(client_ask(fd, TEST_RELOAD, &r, sizeof r, &back, sizeof back), sizeof back);
+    do
+        ck_assert_msg(itest_wait(hears, &m, 4000), "no reload is said");
+    while (strncmp(m.last, "STATUS=", 7) == 0);
+    ck_assert_msg(sscanf(m.last, "RELOADING=1\nMONOTONIC_USEC=%llu", &usec) == 1, "%s", m.last);
+    ck_assert_msg(usec >= before && usec <= mono_ns() / 1000, "%s", m.last);
+    must_hear(&m, "READY=1");
+    client_echo(fd, 10);
+    close(fd);
+    server_finish(&s);
+    manager_close(&m);
+}
+END_TEST
+
 /* Goal: a watchdog that is for another process hears nothing. */
 START_TEST(another_ones_watchdog)
 {
@@ -279,6 +307,7 @@ Suite *notify_suite(void)
     tcase_add_loop_test(c, from_start_to_stop, 0, 4);
     tcase_add_loop_test(c, the_master_sleeps, 0, 2);
     tcase_add_test(c, a_death);
+    tcase_add_loop_test(c, a_reload, 0, 2);
     tcase_add_loop_test(c, another_ones_watchdog, 0, 2);
     tcase_add_loop_test(c, a_full_socket, 0, 2);
     tcase_add_loop_test(c, a_wrong_name, 0, 3);

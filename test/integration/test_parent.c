@@ -2,11 +2,14 @@
  * test_parent.c: signals to a supervising parent, to its child, to both: what each does with them.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "mortal.h"
@@ -188,6 +191,79 @@ START_TEST(the_parent_is_killed)
 }
 END_TEST
 
+/* ---- As process 1 ---- */
+
+/* A process in the namespace of process `first` whose own parent has gone; it ends when `hold` is closed here. */
+static void make_orphan(pid_t first, int hold[2])
+{
+    char path[64];
+    int status = 1;
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", (int) first);
+    ck_assert(pipe2(hold, O_CLOEXEC) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int ns = open(path, O_RDONLY | O_CLOEXEC);
+        char c;
+        if (setns(ns, CLONE_NEWPID) != 0)
+            _exit(1);
+        pid_t inside = fork();
+        if (inside == 0 && fork() == 0) {
+            close(hold[1]);
+            _exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
+        }
+        if (inside == 0)
+            _exit(0);
+        _exit(inside > 0 && waitpid(inside, &status, 0) == inside && status == 0 ? 0 : 1);
+    }
+    ck_assert(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+struct adopted {
+    pid_t first, other, found; /* other: the child that it has anyway */
+};
+
+static bool is_adopted(void *arg)
+{
+    struct adopted *a = arg;
+    char path[64];
+    int pid;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int) a->first, (int) a->first);
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fscanf(f, "%d", &pid) == 1) {
+        if (pid != a->other)
+            a->found = pid;
+    }
+    if (f != NULL)
+        fclose(f);
+    return a->found != 0;
+}
+
+/* Goal: as the first process of a container maritcp buries processes that it does not know, whose parents have gone, and
+ * hears TERM; with a parent and without. */
+START_TEST(the_first_process_buries_strangers)
+{
+    struct server s;
+    int hold[2];
+    if (!launch_can_be_first())
+        TEST_SKIP("no namespace of processes can be made here");
+    server_launch(
+        &s, &(struct launch){
+                .program = "maritcp",
+                .args = (const char *[]){_i == 0 ? "server.supervise=off" : "server.supervise=on", NULL},
+                .first = true});
+    struct adopted a = {.first = mortal_child(s.pid)};
+    a.other = mortal_child(a.first);
+    make_orphan(a.first, hold);
+    ck_assert_msg(itest_wait(is_adopted, &a, 3000), "the orphan came to nobody");
+    close(hold[0]);
+    close(hold[1]);
+    ck_assert_msg(itest_wait(mortal_is_gone, &a.found, 3000), "process %d is a zombie", (int) a.found);
+    ck_assert(kill(a.first, SIGTERM) == 0);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    server_check(&s);
+}
+END_TEST
+
 Suite *parent_suite(void)
 {
     Suite *s = suite_create("parent");
@@ -201,5 +277,6 @@ Suite *parent_suite(void)
     tcase_add_test(c, the_child_is_stopped);
     tcase_add_loop_test(c, the_child_stops_itself, 0, 2);
     tcase_add_loop_test(c, the_parent_is_killed, 0, 2);
+    tcase_add_loop_test(c, the_first_process_buries_strangers, 0, 2);
     return s;
 }
