@@ -69,6 +69,15 @@ $(P)bench/log_cost: $(call obj,bench/log_cost.c) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
+$(P)bench/gate: $(call obj,bench/gate.c) $(LIB_INTERNAL)
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
+bench/storm: bench/storm.c
+	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $<
+	@echo "  LD   $@"
+
 bench/offload: bench/offload.c $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
@@ -203,6 +212,10 @@ bench: deps-bench all bench/ceiling bench/offload ## measure against a bare epol
 bench-log: $(P)bench/log_cost ## what a log call costs its caller
 	@$<
 
+bench-gate: deps-bench all $(P)bench/gate bench/storm ## what it costs to ask who may come in, and who notices; ARGS=--rounds=3
+	@$(P)bench/gate
+	@python3 bench/storm.py $(ARGS)
+
 bench-models: deps-bench all ## measure every way to write a server side by side; ARGS=--quick
 	@$(MAKE) --no-print-directory -C bench/models
 	@python3 bench/models.py $(ARGS)
@@ -281,7 +294,7 @@ test-deb: deb ## install, start, upgrade, remove and purge them, above this syst
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/offload mario.pc mario-cluster.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/storm bench/offload mario.pc mario-cluster.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -290,6 +303,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-models bench-push bench-cluster million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-models bench-push bench-cluster million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help

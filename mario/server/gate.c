@@ -14,10 +14,11 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 
-/* What an entry is found by. */
+/* What an entry is found by, and the two sets where it may be. */
 struct name {
     uint64_t address;
     uint8_t kind, bits;
+    struct gate_entry *sets[2];
 };
 
 /* ---- The hash ---- */
@@ -99,23 +100,23 @@ static struct gate_entry *set_at(const struct gate *g, uint32_t hash)
     return &g->entries[(size_t) (hash & g->set_mask) * GATE_WAYS];
 }
 
-/* The two sets where the entry may be. They are memory that nobody has touched for long. */
-static void sets_of(const struct gate *g, const struct name *n, struct gate_entry *sets[2])
+/* They are memory that nobody has touched for long: asked for well before they are looked at. */
+static void locate(const struct gate *g, struct name *n)
 {
     uint64_t h = gate_hash(g->key, n->address, (uint64_t) n->kind << 8 | n->bits);
-    sets[0] = set_at(g, (uint32_t) h);
-    sets[1] = set_at(g, (uint32_t) (h >> 32));
+    n->sets[0] = set_at(g, (uint32_t) h);
+    n->sets[1] = set_at(g, (uint32_t) (h >> 32));
     for (uint32_t i = 0; i < GATE_WAYS; i += 2) { /* two in a cache line */
-        __builtin_prefetch(&sets[0][i]);
-        __builtin_prefetch(&sets[1][i]);
+        __builtin_prefetch(&n->sets[0][i]);
+        __builtin_prefetch(&n->sets[1][i]);
     }
 }
 
-static struct gate_entry *find(struct gate_entry *const sets[2], const struct name *n)
+static struct gate_entry *find(const struct name *n)
 {
     for (int s = 0; s < 2; s++) {
         for (uint32_t i = 0; i < GATE_WAYS; i++) {
-            struct gate_entry *e = &sets[s][i];
+            struct gate_entry *e = &n->sets[s][i];
             if (e->address == n->address && e->kind == n->kind && e->bits == n->bits)
                 return e;
         }
@@ -127,9 +128,8 @@ const struct gate_entry *gate_find(const struct gate *g, const struct gate_limit
                                    const unsigned char address[PEER_ADDRESS], bool net)
 {
     struct name n = name_of(l, address, net);
-    struct gate_entry *sets[2];
-    sets_of(g, &n, sets);
-    return find(sets, &n);
+    locate(g, &n);
+    return find(&n);
 }
 
 bool gate_is_banned(const struct gate_entry *e, uint64_t now_ns)
@@ -186,12 +186,10 @@ static struct gate_entry *place_in(struct gate_entry *const sets[2], uint64_t no
 /* The entry of that name, made if there is none. NULL if there is no room. */
 static struct gate_entry *entry_of(struct gate *g, const struct name *n, uint64_t now_ns)
 {
-    struct gate_entry *sets[2];
-    sets_of(g, n, sets);
-    struct gate_entry *e = find(sets, n);
+    struct gate_entry *e = find(n);
     if (e != NULL)
         return e;
-    e = place_in(sets, now_ns);
+    e = place_in(n->sets, now_ns);
     if (e == NULL)
         return NULL;
     g->used += e->kind == GATE_FREE;
@@ -286,19 +284,21 @@ enum gate_answer gate_ask(struct gate *g, const struct gate_limits *l,
 {
     bool has_net = l->net_conns != 0 || l->net_rate != 0, has_ip = l->ip_conns != 0 || l->ip_rate != 0;
     struct view ip = {.answer = GATE_ADMITTED}, net = {.answer = GATE_ADMITTED};
+    struct name ip_name = name_of(l, address, false), net_name = name_of(l, address, true);
     *pass = 0;
+    if (has_ip)
+        locate(g, &ip_name);
+    if (has_net)
+        locate(g, &net_name);
     if (has_ip) {
-        struct name n = name_of(l, address, false);
-        ip = view(g, &n, l->ip_conns, times(l->ip_rate, factor), now_ns);
+        ip = view(g, &ip_name, l->ip_conns, times(l->ip_rate, factor), now_ns);
         if (ip.answer != GATE_ADMITTED && ip.answer != GATE_BANNED)
             note_refusal(g, ip.entry, l, now_ns);
         if (ip.answer != GATE_ADMITTED)
             return ip.answer;
     }
-    if (has_net) {
-        struct name n = name_of(l, address, true);
-        net = view(g, &n, l->net_conns, times(l->net_rate, factor), now_ns);
-    }
+    if (has_net)
+        net = view(g, &net_name, l->net_conns, times(l->net_rate, factor), now_ns);
     if (net.answer != GATE_ADMITTED) {
         if (ip.entry != NULL)
             let_go(g, ip.entry);
