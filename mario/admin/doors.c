@@ -93,6 +93,16 @@ static void rest(uint32_t ms)
     event_add(rest_event, &(struct timeval){.tv_usec = (suseconds_t) ms * 1000});
 }
 
+/* accept() has failed, or there is nobody more. */
+static void refuse_accept(int err)
+{
+    if (err == EAGAIN)
+        return;
+    stats_add_shared(STAT_admin_accept_failed, 1);
+    if (err != EINTR && err != ECONNABORTED)
+        rest(RETRY_MS);
+}
+
 static void on_rested(evutil_socket_t fd, short what, void *arg)
 {
     (void) fd;
@@ -112,10 +122,8 @@ static void on_door(evutil_socket_t fd, short what, void *arg)
         struct sockaddr_storage from = {0};
         socklen_t len = sizeof from;
         int s = accept4(fd, (struct sockaddr *) &from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (s < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-            return;
         if (s < 0) {
-            rest(RETRY_MS);
+            refuse_accept(errno);
             return;
         }
         make_room();

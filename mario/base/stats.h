@@ -128,6 +128,8 @@
     ROW(admin_denied, COUNTER, "admin_denied_total", "Changes over TCP without the token.")                  \
     ROW(admin_dropped, COUNTER, "admin_dropped_total",                                                       \
         "Clients at the admin's addresses that had to go: too slow, or too many.")                           \
+    ROW(admin_accept_failed, COUNTER, "admin_accept_failed_total",                                           \
+        "Times accept failed at the admin's addresses.")                                                     \
     ROW(cluster_published, COUNTER, "cluster_published_total",                                               \
         "Messages that the bus to other nodes has taken.")                                                   \
     ROW(cluster_received, COUNTER, "cluster_received_total", "Messages of other nodes that came by it.")     \

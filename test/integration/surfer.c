@@ -35,9 +35,10 @@ static void find_socket(void)
 }
 
 /* From its log, which has a line for each address. */
-static void find_address(const struct server *s)
+void surfer_find(const struct server *s)
 {
     static const char mark[] = "operators may ask at 127.0.0.1:";
+    server_wait_log(s, mark, 4000);
     char *text = program_slurp(s->log), *at = strstr(text, mark), port[8];
     ck_assert_msg(at != NULL, "no admin address in '%s'", text);
     at += sizeof mark - 1;
@@ -61,26 +62,30 @@ void surfer_make_socket(char *listen, size_t size)
     snprintf(listen, size, "admin.listen=unix:%s", surfer_socket());
 }
 
-void surfer_start(struct server *s, const char *program, ...)
+void surfer_make_options(const char *options[2])
 {
-    const char *args[ARGS] = {NULL};
-    char listen[160], token[160], file[128];
-    size_t n = 0;
-    va_list more;
+    static char listen[160], token[160], file[128];
     program_make_dir(dir, sizeof dir);
     snprintf(file, sizeof file, "%s/token", dir);
     write_token(file);
     snprintf(listen, sizeof listen, "admin.listen=unix:%s,127.0.0.1:0", surfer_socket());
     snprintf(token, sizeof token, "admin.token_file=%s", file);
-    args[n++] = listen;
-    args[n++] = token;
+    options[0] = listen;
+    options[1] = token;
+}
+
+void surfer_start(struct server *s, const char *program, ...)
+{
+    const char *args[ARGS] = {NULL};
+    size_t n = 2;
+    va_list more;
+    surfer_make_options(args);
     va_start(more, program);
     for (const char *arg; (arg = va_arg(more, const char *)) != NULL && n + 1 < ARGS;)
         args[n++] = arg;
     va_end(more);
     server_launch(s, &(struct launch){.program = program, .args = args});
-    server_wait_log(s, "operators may ask at 127.0.0.1:", 4000);
-    find_address(s);
+    surfer_find(s);
 }
 
 void surfer_end(void)

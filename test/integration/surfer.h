@@ -20,6 +20,9 @@ struct page {
 /* Start a program with an admin address on TCP, one as a unix socket, and a token file in the server's directory's
  * place. More arguments end with NULL. */
 void surfer_start(struct server *s, const char *program, ...) __attribute__((sentinel));
+/* The same in two steps: the two options for it, static; then its addresses, once it runs. */
+void surfer_make_options(const char *options[2]);
+void surfer_find(const struct server *s);
 /* One that was not started here has its unix socket there: surfer_open_unix(), surfer_end(). The directory is made. */
 void surfer_make_socket(char *listen, size_t size);
 /* The unix socket's path. Static. */

@@ -124,7 +124,7 @@ struct trouble_kind {
 
 /* The kinds of troubles_*.c; each table ends with a name of NULL. */
 extern struct trouble_kind wire_troubles[], end_troubles[], function_troubles[], process_troubles[],
-    push_troubles[];
+    push_troubles[], admin_troubles[];
 
 /* ---- Connections of a trouble ---- */
 

@@ -19,6 +19,7 @@
 #include "minutes.h"
 #include "neighbours.h"
 #include "schedule.h"
+#include "test/integration/surfer.h"
 #include "test/lib/args.h"
 
 enum { TROUBLE_S = 50 }; /* of each minute */
@@ -62,10 +63,12 @@ static void start(struct soak *s)
 {
     static char env[PRELOAD_ENV], words[12][64];
     const char *const envs[] = {env, NULL};
+    const char *admin[2];
+    surfer_make_options(admin);
     const char *args[] = {
         words[0],          words[1],         words[2], words[3],          words[4],
         words[5],          words[6],         words[7], "test.offload=on", "watch.replace_max=1000",
-        "push.queue=5000", "push.bytes=16m", NULL};
+        "push.queue=5000", "push.bytes=16m", admin[0], admin[1],          NULL};
     snprintf(words[0], 64, "server.workernum=%d", WORKERS);
     snprintf(words[1], 64, "server.connnum=%d", PLACES);
     snprintf(words[2], 64, "server.timeout=%d", TIMEOUT_S);
@@ -78,6 +81,7 @@ static void start(struct soak *s)
     s->board = preload_inject(env);
     server_launch(&s->server,
                   &(struct launch){.program = "testapp", .args = args, .preload = "inject", .env = envs});
+    surfer_find(&s->server);
     s->server.log_lines_max = 100; /* many kinds of line, each with its limit */
     s->neighbours = neighbours_start(s);
 }
@@ -118,6 +122,7 @@ static void judge_counters(struct soak *s)
                                          "accept_eperm",  "accept_econnaborted", "accept_eintr"};
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         accepts += server_counter(&s->server, errors[i]);
+    accepts += server_counter(&s->server, "admin_accept_failed");
     if (accepts != failed)
         complain(s, "%" PRIu64 " failures of accept counted, %" PRIu64 " made", accepts, failed);
     uint64_t made = client_opened() + b->made;
@@ -161,6 +166,7 @@ static void judge(struct soak *s)
     judge_neighbours(s);
     schedule_report();
     fflush(stdout);
+    surfer_end();
     server_finish(&s->server);
     judge_counters(s);
     printf("soak: %s; %" PRIu64 " connections, seed %" PRIu64 "\n",
