@@ -76,17 +76,6 @@ void executor_slow(struct executor *t, uint64_t cycles, uint32_t packets)
     slow_put(&t->timing.block->slow, &e);
 }
 
-void executor_timed(struct executor *t, uint16_t akg, uint64_t from)
-{
-    uint64_t now = clock_cycles(), took = now > from ? now - from : 0;
-    if (fence_is_lost(&t->fence))
-        return;
-    timing_observe(&t->timing, akg, took);
-    if (took >= timing_slow_after())
-        executor_slow(t, took, 1);
-    t->timing.began = now;
-}
-
 void executor_who(const CONN *c, const unsigned char *address6, uint64_t id, struct log_who *who)
 {
     *who = (struct log_who){.worker = id_worker(id),

@@ -28,7 +28,7 @@
 #define TIMING_INDEXES (AKG_IDS + 1)
 
 #define TIMING_STEPS   8u  /* buckets from one power of two to the next */
-#define TIMING_BITS    40u /* 2^40 ns, 18 minutes: what is longer counts as that */
+#define TIMING_BITS    40u /* 2^40 ns, 18 minutes: what is longer counts as about that */
 #define TIMING_BUCKETS ((TIMING_BITS - 2) * TIMING_STEPS)
 
 #define TIMING_EVERY 16u /* wake-ups for each that is timed, on average */
@@ -91,9 +91,15 @@ static inline void timing_bump(_Atomic uint64_t *value, uint64_t n)
     atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+/* For each packet: on x86-64 with the one instruction that compilers do not take for an atomic, which here is half the
+ * cost of it all. It is one store, as any other of the owner's. */
 static inline void timing_call(struct timing *m, uint32_t index)
 {
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("addq $1, %0" : "+m"(*(uint64_t *) (void *) &m->block->calls[index]));
+#else
     timing_bump(&m->block->calls[index], 1);
+#endif
 }
 
 static inline void timing_error(struct timing *m, uint32_t index)

@@ -100,6 +100,7 @@ static bool room_for_more(struct executor *t, struct conn *c, size_t high)
     c->pub.bufev = t->reply;
     if (r != REASON_NONE)
         note_close(t, r);
+    timing_start(&t->timing); /* sending is no function's time */
     return t->end_reason == REASON_NONE && output_pending(c) <= high;
 }
 
@@ -349,10 +350,9 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         uint32_t len = b->frame.len;
         at += b->frame.need;
         b->seen = 0;
-        uint64_t from = is_timed ? clock_cycles() : 0;
         more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len);
         if (is_timed)
-            executor_timed(t, b->frame.id, from);
+            executor_timed(t, b->frame.id);
         more = more && !fence_is_lost(&t->fence) && room_for_more(t, c, high);
         if (pace_step(&t->pace) && at < limit) {
             b->late = pace_look(&t->pace);
