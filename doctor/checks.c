@@ -51,6 +51,10 @@ void check_run(const struct check *c, const struct plan *plan, const struct mach
 {
     memset(f, 0, sizeof *f);
     c->look(plan, m, f);
+    for (char *at = f->found; *at != '\0'; at++) { /* what was read is for a terminal */
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    }
 }
 
 /* ---- What they share ---- */

@@ -15,12 +15,15 @@
 
 enum { TEXT = 65536 };
 
+#define CLOCK      "sys/devices/system/clocksource/clocksource0"
+#define CLOCK_DIRS "sys", "sys/devices", "sys/devices/system", "sys/devices/system/clocksource", CLOCK
+
 static char dir[64], out[TEXT], err[TEXT];
 
 /* The kernel's settings of a machine that allows so many descriptors to a process. */
 static void make_machine(const char *nr_open)
 {
-    static const char *const below[] = {"proc", "proc/sys", "proc/sys/fs"};
+    static const char *const below[] = {"proc", "proc/sys", "proc/sys/fs", CLOCK_DIRS};
     char path[160];
     program_make_dir(dir, sizeof dir);
     for (size_t i = 0; i < sizeof below / sizeof below[0]; i++) {
@@ -30,12 +33,25 @@ static void make_machine(const char *nr_open)
     snprintf(path, sizeof path, "%s/proc/sys/fs/nr_open", dir);
     FILE *f = fopen(path, "we");
     ck_assert(f != NULL && fputs(nr_open, f) >= 0 && fclose(f) == 0);
+    snprintf(path, sizeof path, "%s/" CLOCK "/current_clocksource", dir);
+    f = fopen(path, "we");
+    ck_assert(f != NULL && fputs("\"t\\s\001c\xff\"\n", f) >= 0 && fclose(f) == 0);
 }
 
 static void remove_machine(void)
 {
-    static const char *const below[] = {"proc/sys/fs", "proc/sys", "proc", "run/systemd/system",
-                                        "run/systemd", "run",      "."};
+    static const char *const below[] = {CLOCK,
+                                        "sys/devices/system/clocksource",
+                                        "sys/devices/system",
+                                        "sys/devices",
+                                        "sys",
+                                        "proc/sys/fs",
+                                        "proc/sys",
+                                        "proc",
+                                        "run/systemd/system",
+                                        "run/systemd",
+                                        "run",
+                                        "."};
     char path[160];
     for (size_t i = 0; i < sizeof below / sizeof below[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, below[i]);
@@ -129,7 +145,7 @@ START_TEST(as_json)
 {
     int depth = 0;
     bool inside = false;
-    make_machine("\"1\\\n\001\xff");
+    make_machine("1000000\n");
     ck_assert_int_eq(DOCTOR("--json"), 0);
     for (const char *at = out; *at != '\0'; at++) {
         ck_assert_msg(*at == '\n' || (*at >= ' ' && *at < 0x7f), "byte 0x%02x", (unsigned char) *at);
@@ -142,6 +158,7 @@ START_TEST(as_json)
         ck_assert_msg(depth > 0 || strcmp(at, "}\n") == 0 || strcmp(at, "\n") == 0, "%.900s", at);
     }
     ck_assert_int_eq(depth, 0);
+    ck_assert_msg(strstr(out, "\"found\": \"\\\"t\\\\s?c?\\\"\"") != NULL, "%.3000s", out);
     ck_assert(strstr(out, "{\"name\": \"nr_open\", \"verdict\": \"") != NULL &&
               strstr(out, "\"limits_of\": \"") != NULL);
     remove_machine();
