@@ -200,7 +200,8 @@ static void check_file_max(const struct plan *plan, const struct machine *m, str
     if (wanted + wanted / 10 <= n[2])
         return;
     f->verdict = wanted > n[2] ? VERDICT_FAIL : VERDICT_WARN;
-    set_sysctl(f, "fs/file-max", "%llu", (unsigned long long) (wanted + wanted / 2));
+    wanted += wanted / 2;
+    set_sysctl(f, "fs/file-max", "%llu", (unsigned long long) wanted);
 }
 
 static void check_watches(const struct plan *plan, const struct machine *m, struct finding *f)
