@@ -225,6 +225,9 @@ bench-push: deps-bench all ## measure pushing to many, beside peers that are ins
 	@$(MAKE) --no-print-directory -C bench/push
 	@python3 bench/push.py $(ARGS)
 
+bench-operator: deps-bench all ## what it costs connections that somebody lists them all
+	@python3 bench/operator.py $(ARGS)
+
 bench-cluster: deps-test all ## measure several servers as one, over Redis and NATS; ARGS=--quick
 	@$(MAKE) --no-print-directory -C bench/cluster
 	@python3 bench/cluster.py $(ARGS)
@@ -303,6 +306,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-models bench-push bench-cluster million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-models bench-push bench-cluster bench-operator million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help

@@ -25,6 +25,14 @@ static inline time_t clock_seconds(void)
     return (time_t) (clock_ns() / 1000000000u);
 }
 
+/* What the calling thread has used of a processor so far: a system call. */
+static inline uint64_t clock_thread_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t) t.tv_sec * 1000000000u + (uint64_t) t.tv_nsec;
+}
+
 /* ---- The counter ---- */
 
 #if defined(__x86_64__) || defined(__i386__)

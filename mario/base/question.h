@@ -33,7 +33,7 @@ struct questions {
     struct doorbell *back; /* the asker's */
     unsigned back_bit;
     bool any;                 /* who is asked: there may be some left */
-    _Atomic uint64_t longest; /* who is asked (w) -> any thread (r): ns of the longest slice so far */
+    _Atomic uint64_t longest; /* who is asked (w) -> any thread (r), ns: see questions_longest() */
 };
 
 /* Before threads start. False without memory. */
@@ -63,7 +63,7 @@ __attribute__((warn_unused_result)) static inline bool questions_put(struct ques
     return true;
 }
 
-/* Any thread: how many ns the longest slice took so far. */
+/* Any thread: how many ns of its thread the longest slice took so far; time in which others had its core is not in it. */
 static inline uint64_t questions_longest(const struct questions *q)
 {
     return atomic_load_explicit(&q->longest, memory_order_relaxed);
@@ -82,9 +82,9 @@ static inline bool questions_pass(struct questions *q, void *who)
     if (front == NULL)
         return q->any = false;
     one = *front;
-    uint64_t began = clock_ns();
+    uint64_t began = clock_thread_ns();
     bool more = one->step(who, one->part, one->about);
-    uint64_t took = clock_ns() - began;
+    uint64_t took = clock_thread_ns() - began;
     if (took > atomic_load_explicit(&q->longest, memory_order_relaxed))
         atomic_store_explicit(&q->longest, took, memory_order_relaxed);
     if (more)
