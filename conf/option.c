@@ -92,6 +92,17 @@ const struct row conf_rows[] = {
      "is opened by this user, so it must be able to write it."},
     {"server", "supervise", ROW_BOOL, RESTART, "off", 0, 1, NULL, AT(supervise),
      "on has a parent process keep the listeners and start the server again when it dies, as -S does."},
+    {"drain", "time", ROW_NUMBER, LIVE, "300", 1, MARIO_DRAIN_TIME_MAX, NULL, AT(server.drain_time),
+     "Seconds in which a drain tells all clients to go elsewhere, one after the other."},
+    {"drain", "rate", ROW_NUMBER, LIVE, "0", 0, MARIO_DRAIN_RATE_MAX, NULL, AT(server.drain_rate),
+     "How many a second it tells instead. 0 is as drain.time says."},
+    {"drain", "delay", ROW_NUMBER, LIVE, "5", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_delay),
+     "Seconds from its beginning, when /readyz says 503, until nobody new comes and the first one is told: balancers "
+     "have to notice."},
+    {"drain", "spread", ROW_NUMBER, LIVE, "10", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_spread),
+     "Who is told gets a number of seconds up to this one, each another, after which it is to come back. 0 is at once."},
+    {"drain", "on_term", ROW_BOOL, LIVE, "off", 0, 1, NULL, AT(server.drain_on_term),
+     "on has a TERM signal begin a drain, and stop when that is done; a second one stops. off stops at the first."},
     {"output", "high", ROW_SIZE, LIVE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL,
      AT(server.output_high),
      "Bytes of pending output above which a connection is not read. At most output.max; "

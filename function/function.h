@@ -60,6 +60,9 @@ sint32 who_answer(CONN *c);
 /* Main thread, before the server starts: whether there may be several nodes. */
 void group_setup(bool cluster);
 
+/* leave.c: the function for who leaves since the server drains: GO_AWAY. */
+sint32 leave_tell(CONN *c);
+
 /* answer.c: a HEAD of this command and n bytes behind it, as c's answer. 0, or -1 if it cannot be. */
 sint32 answer_with(CONN *c, uint16 akg_id, const void *data, uint32 n);
 /* The same without bytes, and with REFUSED. */

@@ -35,9 +35,9 @@ sint32 function_register(SERVER *server, const struct function_settings *setting
         fprintf(stderr, "maritcp: login.policy cannot be registered\n");
         return -1;
     }
-    if (regist_disconnected_func(online_leave) != 0 ||
+    if (regist_leave_func(leave_tell) != 0 || regist_disconnected_func(online_leave) != 0 ||
         regist_timer_func(settings->interval, online_report, server) != 0) {
-        fprintf(stderr, "maritcp: the online count cannot be registered\n");
+        fprintf(stderr, "maritcp: the hooks cannot be registered\n");
         return -1;
     }
     if (settings->cluster && (regist_cluster_func(nodes_event) != 0 ||

@@ -80,6 +80,16 @@ sint32 regist_timeout_func(FUNC_PTR f);
 sint32 regist_error_func(FUNC_PTR f);
 sint32 regist_disconnected_func(FUNC_PTR f); /* closed, timeout and error together */
 
+/* The function for connections that leave since the server drains (mario_drain()): called on the connection's worker
+ * when it has answered what the client had sent by then, right before it closes the connection with reason drain. What
+ * it writes is sent: a packet that says "go elsewhere", say. What it returns is not looked at. At most one; NULL
+ * removes. 0, or -1 once the server runs. */
+sint32 regist_leave_func(FUNC_PTR f);
+
+/* In it: after how many seconds this client is to come back, or go elsewhere: 1 .. drain_spread, another number for each,
+ * so that they do not all come at once; 0 if drain_spread is 0, and everywhere else. */
+uint32 mario_leave_seconds(const CONN *c);
+
 /* The magic that every packet must start with. Without a call it is DEFAULT_STX.
  * Returns 0, or -1 once the server runs. */
 sint32 regist_stx(uint32 stx);

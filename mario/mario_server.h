@@ -60,6 +60,8 @@ enum mario_limit {
 #define MARIO_KEEPALIVE_MAX       32767u    /* the kernel's, seconds */
 #define MARIO_LINGER_MAX          3600u     /* an hour, seconds */
 #define MARIO_DRAIN_MAX           3600u     /* an hour, seconds */
+#define MARIO_DRAIN_TIME_MAX      86400u    /* a day, seconds */
+#define MARIO_DRAIN_RATE_MAX      1000000u  /* connections a second */
 #define MARIO_PKGLEN_MIN          8u
 #define MARIO_PKGLEN_MAX          65535u
 #define MARIO_BACKLOG_MAX         65535u
@@ -102,6 +104,11 @@ struct mario_options {
     uint32 max_pkglen; /* largest packet accepted, MARIO_PKGLEN_MIN .. MARIO_PKGLEN_MAX */
     uint32 backlog;    /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
     uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
+    uint32 drain_time;    /* seconds that a drain is to take, 1 .. MARIO_DRAIN_TIME_MAX, if there is no drain_rate */
+    uint32 drain_rate;    /* connections a second that it tells to leave, .. MARIO_DRAIN_RATE_MAX; 0 = see drain_time */
+    uint32 drain_delay;   /* seconds from its beginning until nobody new comes, .. MARIO_DRAIN_MAX */
+    uint32 drain_spread;  /* the most that mario_leave_seconds() says, .. MARIO_DRAIN_MAX; 0 = it says 0 */
+    int drain_on_term;    /* on: SIGTERM begins a drain, and the server stops when that is done; a second one stops it */
     uint32 linger;        /* seconds in which a client that was closed acknowledged nothing of what was on its
                                  way, until an RST drops that, .. MARIO_LINGER_MAX; 0 = close and forget */
     uint32 output_high;   /* bytes of pending output above which a connection is not read */
@@ -235,7 +242,7 @@ void *start_server(void *server);
  * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
-/* Use these options from now on, of them: when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of
+/* Use these options from now on, of them: drain_*, when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of
  * new connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format, push_queue,
  * push_bytes, push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing, slow_ms,
  * slow_keep, admit_* but its table, limit_*; the others are checked, but need a new server. All connections keep to
@@ -250,6 +257,44 @@ sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
 void mario_reload_failed(SERVER *s);
 /* 0 if the last reload was refused, else 1. Any thread. */
 int mario_reload_is_good(const SERVER *s);
+
+/* A drain: balancers are told at once that the server is not ready (mario_is_ready()); drain_delay later nobody new
+ * comes, who tries is reset (refused_drain), and the connections there are told to leave, one after the other in an order
+ * that has nothing to do with when they came: `rate` a second; 0: drain_rate, and if that is 0 too as many as it takes to
+ * be through in drain_time. Who is told gets its answers, then its leave function is called (regist_leave_func()), and it
+ * closes with reason drain. The server does not end by that; mario_stop_server() ends it, now as ever.
+ *
+ * A second call gives another rate, and lets one that pauses go on. mario_drain_pause(): nobody more leaves.
+ * mario_drain_stop(): called off, the server takes new connections; who was told leaves. All: any thread. 0, or -1 with
+ * errno: ESHUTDOWN: the server stops, or does not run; EINVAL: there is nothing to pause or to call off; ERANGE: more than
+ * MARIO_DRAIN_RATE_MAX. */
+sint32 mario_drain(SERVER *s, uint32 rate);
+sint32 mario_drain_pause(SERVER *s);
+sint32 mario_drain_stop(SERVER *s);
+
+enum mario_drain_state {
+    MARIO_DRAIN_NONE,
+    MARIO_DRAIN_DELAY,   /* it has begun; new connections come still */
+    MARIO_DRAIN_CLOSING, /* connections are told to leave */
+    MARIO_DRAIN_PAUSED,
+    MARIO_DRAIN_DONE /* nobody is there any more, and nobody comes */
+};
+
+/* How far it is. */
+struct mario_drain {
+    enum mario_drain_state state;
+    uint32 connections; /* there now */
+    uint32 total;       /* there were when the first was told to leave */
+    uint32 left;        /* told to leave since */
+    double rate;        /* a second */
+    uint32 seconds;     /* that the rest takes at this rate */
+};
+/* Any thread, until s is freed. */
+void mario_drain_status(const SERVER *s, struct mario_drain *d);
+
+/* Whether a balancer is to send clients here: the server runs, and neither drains nor stops. Any thread, until s is
+ * freed. */
+int mario_is_ready(const SERVER *s);
 
 /* Stop in stages: no new connections, what has arrived is answered, end hooks run, at most drain_timeout. A
  * second call stops at once; one before start_server() makes that stop as soon as it runs; one after it does nothing.

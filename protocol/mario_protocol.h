@@ -21,7 +21,10 @@ enum mario_cmd {
     CMD_FUNCTION_LEAVE = 0x6107,   /* GROUP_REQ -> bare HEAD */
     CMD_FUNCTION_SAY = 0x6108,     /* GROUP_REQ + bytes, SAY_MAX at most -> no answer */
     CMD_FUNCTION_SAID = 0x6109,    /* from the server: SAID_MSG + bytes, to all members but who said it */
-    CMD_FUNCTION_WHO = 0x610a      /* GROUP_REQ -> WHO_RSP */
+    CMD_FUNCTION_WHO = 0x610a,     /* GROUP_REQ -> WHO_RSP */
+
+    /* From the server, to whoever is there, before it closes: it is about to be taken down. */
+    CMD_FUNCTION_GO_AWAY = 0x610b /* GO_AWAY_MSG */
 };
 
 /* Instead of a bare HEAD LOGIN, PUSH_TO, JOIN and LEAVE may be answered with HEAD + REFUSED: nothing of it is done. */
@@ -61,6 +64,10 @@ typedef struct said_msg {
 typedef struct who_rsp {
     uint64_t count; /* connections in the group now */
 } __attribute__((packed)) WHO_RSP;
+
+typedef struct go_away_msg {
+    uint16_t seconds; /* after which to connect again, to whatever the balancer gives then */
+} __attribute__((packed)) GO_AWAY_MSG;
 
 #define MARITCP_STX 0x8eb69af7u /* maritcp's default magic, server.stx */
 

@@ -19,6 +19,7 @@
     ROW(refused_full, COUNTER, "refused_total{reason=\"full\"}", "No worker had a place.")                   \
     ROW(refused_ring, COUNTER, "refused_total{reason=\"ring\"}",                                             \
         "Places, but every such worker's ring was full.")                                                    \
+    ROW(refused_drain, COUNTER, "refused_total{reason=\"drain\"}", "The server was being drained.")          \
     ROW(refused_stop, COUNTER, "refused_total{reason=\"stop\"}", "The server was stopping.")                 \
     ROW(refused_gate_ip_conns, COUNTER, "refused_total{reason=\"gate_ip_conns\"}",                           \
         "Its address had admit.ip_conns connections.")                                                       \

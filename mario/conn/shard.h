@@ -57,6 +57,7 @@ struct settings {
     uint32_t push_queue;   /* messages, 0 = any number */
     uint32_t push_bytes;   /* bytes, 0 = any number */
     uint32_t push_groups;  /* that a connection may be in, 0 = any number */
+    uint32_t drain_spread; /* seconds, the most that mario_leave_seconds() says */
     uint32_t push_lowat;   /* bytes that the kernel may hold of what is not sent, 0 = its own number */
     uint32_t first_packet; /* ticks from accept to a whole packet, 0 = any number */
     uint32_t limit_packets, limit_bytes; /* a second and connection, 0 = any number */

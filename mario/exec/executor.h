@@ -48,6 +48,7 @@ struct executor {
     struct timing timing;          /* what it counts of functions */
     bool draining;                 /* cleanups of what is in the reply run */
     size_t reply_keep;         /* bytes of it written before the function closed; SIZE_MAX if it did not */
+    uint32_t leave_seconds;    /* what mario_leave_seconds() says, while a leave function runs; else 0 */
     enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
     char *out_buf;             /* c->out_buf of all connections */
     struct activity *activity; /* what it runs (w), see activity.h */

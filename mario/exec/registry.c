@@ -22,7 +22,7 @@ static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
 static FUNC_PTR away[AKG_IDS]; /* of those that are offloaded */
 static bool concurrent[AKG_IDS];
-static FUNC_PTR bound;
+static FUNC_PTR bound, leave;
 static registry_receipt_func receipt;
 static _Atomic bool frozen;
 
@@ -46,6 +46,11 @@ uint32_t registry_stx(void)
 FUNC_PTR registry_bound(void)
 {
     return bound;
+}
+
+FUNC_PTR registry_leave(void)
+{
+    return leave;
 }
 
 registry_receipt_func registry_receipt(void)
@@ -220,6 +225,14 @@ int32_t regist_bound_func(FUNC_PTR f)
     if (registry_is_frozen())
         return -1;
     bound = f;
+    return 0;
+}
+
+int32_t regist_leave_func(FUNC_PTR f)
+{
+    if (registry_is_frozen())
+        return -1;
+    leave = f;
     return 0;
 }
 

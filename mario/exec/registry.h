@@ -35,8 +35,9 @@ uint32_t registry_stx(void);
  * worker. */
 int32_t registry_run_hook(uint16_t reserved_id, CONN *c);
 
-/* The functions for binds and receipts; NULL if there is none. */
+/* The functions for binds, for those who leave, and for receipts; NULL if there is none. */
 FUNC_PTR registry_bound(void);
+FUNC_PTR registry_leave(void);
 registry_receipt_func registry_receipt(void);
 
 /* Take what the application has written into AKG_FUNC; from now on registering is refused, until registry_thaw(). The

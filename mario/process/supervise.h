@@ -25,7 +25,7 @@ void supervise_ready(void);
 /* What the parent is to go by from now on, of what was configured when it began; a text is copied. The master. */
 struct supervise_tuning {
     uint32_t master_ms; /* without a beat until the process is ended, .. MARIO_WATCH_MAX; 0 = never */
-    uint32_t drain_ms;  /* that a stop may take */
+    uint32_t drain_ms;  /* that a stop may take, and a drain before it */
     const char *log;    /* what gets the line about a death */
     enum mario_log_format format;
 };

@@ -41,14 +41,14 @@ static bool is_avoided(const struct acceptor *a, uint32_t i)
     return false;
 }
 
-static uint32_t connections_of(const struct acceptor *a, uint32_t i)
+uint32_t acceptor_connections(const struct acceptor *a, uint32_t i)
 {
     return a->assigned[i] - atomic_load_explicit(&a->workers[i].shard.released, memory_order_acquire);
 }
 
 static bool has_room(const struct acceptor *a, uint32_t i)
 {
-    return connections_of(a, i) < a->connnum;
+    return acceptor_connections(a, i) < a->connnum;
 }
 
 /* Whether somebody has room and would be handed it now. */
@@ -65,7 +65,7 @@ bool acceptor_has_any(void *acceptor)
 {
     const struct acceptor *a = acceptor;
     for (uint32_t i = 0; i < a->workernum; i++) {
-        if (connections_of(a, i) > 0)
+        if (acceptor_connections(a, i) > 0)
             return true;
     }
     return false;
@@ -95,7 +95,7 @@ static void refuse(struct acceptor *a, int fd, enum counter why)
 static bool is_better(const struct acceptor *a, uint32_t i, uint32_t best)
 {
     return best == a->workernum ||
-           (a->assign == MARIO_ASSIGN_LEAST && connections_of(a, i) < connections_of(a, best));
+           (a->assign == MARIO_ASSIGN_LEAST && acceptor_connections(a, i) < acceptor_connections(a, best));
 }
 
 /* The worker that gets the next connection, workernum if none can: then *why says the reason. */
@@ -183,7 +183,7 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
     (void) what;
     if (a->stage != ACCEPTOR_OPEN)
         return;
-    a->paused = a->when_full == MARIO_FULL_WAIT && !anyone_takes(a);
+    a->paused = !a->refuses && a->when_full == MARIO_FULL_WAIT && !anyone_takes(a);
     if (!a->paused)
         a->paused = !listen_again(a);
     if (a->paused)
@@ -263,6 +263,10 @@ static void accept_one(struct listener *l, int fd, const struct sockaddr_storage
     stats_add(a->stats, STAT_accepted, 1);
     if (!take_from_former(a, fd)) {
         refuse(a, fd, STAT_refused_ring);
+    } else if (a->refuses) {
+        stats_add(a->stats, STAT_refused_drain, 1);
+        stream_reset_on_close(fd);
+        close(fd);
     } else if (admission_ask(a->admission, &s.peer, &s.pass, &why)) {
         assign(a, &s);
     } else {
@@ -283,7 +287,7 @@ enum accepted {
 static enum accepted accept_some(struct listener *l, uint32_t most)
 {
     struct acceptor *a = l->acceptor;
-    bool may_wait = a->when_full == MARIO_FULL_WAIT || a->stage == ACCEPTOR_LAST_CALL;
+    bool may_wait = !a->refuses && (a->when_full == MARIO_FULL_WAIT || a->stage == ACCEPTOR_LAST_CALL);
     bool at_a_rate = a->stage == ACCEPTOR_OPEN && is_tcp(l);
     int errors = 0;
     admission_begin(a->admission);
@@ -319,6 +323,11 @@ static void on_listener(evutil_socket_t fd, short what, void *arg)
     (void) what;
     accept_some(l, ACCEPT_BATCH);
     wake_workers(l->acceptor);
+}
+
+void acceptor_refuse_all(struct acceptor *a, bool all)
+{
+    a->refuses = all;
 }
 
 void acceptor_tune(struct acceptor *a, uint32_t backlog, uint32_t keepalive)

@@ -37,6 +37,7 @@ struct acceptor {
     struct event *pace_event; /* those of TCP rest until it fires: admit.rate */
     bool paced;
     enum acceptor_stage stage;
+    bool refuses;  /* who comes is reset */
     bool for_good; /* closed since the server was asked to stop: nobody is to wait for a next one */
     struct worker *workers;
     uint32_t workernum;
@@ -60,6 +61,12 @@ void acceptor_teardown(struct acceptor *a);
 
 /* Whether there are connections. */
 bool acceptor_has_any(void *acceptor);
+
+/* Connections that worker i has, or that are on their way to it. */
+uint32_t acceptor_connections(const struct acceptor *a, uint32_t i);
+
+/* From now on who comes is reset at once (refused_drain); or not any more. */
+void acceptor_refuse_all(struct acceptor *a, bool all);
 
 /* Have the listeners hold so many connections that are not accepted, and those that arrive from now on probed after so
  * many seconds. */

@@ -9,6 +9,7 @@
 #include "mario/admin/ask.h"
 #include "mario/admin/command.h"
 #include "mario/base/clock.h"
+#include "mario/server/drain_commands.h"
 #include "mario/server/dump.h"
 #include "mario/server/gate_commands.h"
 
@@ -48,8 +49,7 @@ static enum mario_answer_when dump(struct mario_answer *a, uint32_t argc, const 
 
 static bool is_ready(const void *who)
 {
-    const struct master *m = who;
-    return atomic_load_explicit(&m->stop_requests, memory_order_relaxed) == 0;
+    return master_is_ready(who);
 }
 
 bool commands_setup(SERVER *s, struct master *m, const struct mario_options *o)
@@ -79,5 +79,5 @@ bool commands_setup(SERVER *s, struct master *m, const struct mario_options *o)
                            .master_bit = MASTER_BELL_ASK,
                            .started_ms = clock_ms()};
     return commands_regist(rows, sizeof rows / sizeof rows[0]) && gate_commands_regist() &&
-           admin_setup(&v, o);
+           drain_commands_regist(s) && admin_setup(&v, o);
 }

@@ -30,6 +30,7 @@ static struct settings settings_of(const struct mario_options *o)
                              .push_groups = o->push_groups,
                              .push_bytes = o->push_bytes,
                              .push_lowat = o->push_lowat,
+                             .drain_spread = o->drain_spread,
                              .first_packet = ticks(o->admit_first_packet),
                              .limit_packets = o->limit_packets,
                              .limit_bytes = o->limit_bytes,
@@ -50,6 +51,10 @@ void live_of(struct live *l, const struct mario_options *o)
         .watch = {.warn_ms = o->watch_warn_ms,
                   .replace_ms = o->watch_replace_ms,
                   .replace_max = o->watch_replace_max},
+        .drain = {.time = o->drain_time,
+                  .rate = o->drain_rate,
+                  .delay = o->drain_delay,
+                  .on_term = o->drain_on_term != 0},
         .timing = {.mode = o->stats_timing, .slow_ms = o->slow_ms, .slow_keep = o->slow_keep},
         .master_ms = o->watch_master_ms,
         .death_format = o->death_format};
@@ -64,10 +69,11 @@ void live_apply(struct master *m, const struct master_live *l)
     acceptor_tune(&m->acceptor, l->backlog, l->keepalive);
     message_limit_to(l->push_memory);
     watchdog_limit(&m->watchdog, &l->watch);
+    drain_limit(m, &l->drain);
     timing_configure(&l->timing);
     crash_log_to(l->death_log, l->death_format);
     supervise_tune(&(struct supervise_tuning){.master_ms = l->master_ms,
-                                              .drain_ms = l->drain_timeout * UINT64_C(1000),
+                                              .drain_ms = l->drain_timeout * 1000 + drain_term_ms(&l->drain),
                                               .log = l->death_log,
                                               .format = l->death_format});
     master_beat(m);

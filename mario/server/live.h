@@ -10,6 +10,7 @@
 
 #include "mario/conn/shard.h"
 #include "mario/process/crash.h"
+#include "mario/server/drain.h"
 #include "mario/server/rules.h"
 #include "mario/server/watchdog.h"
 
@@ -21,6 +22,7 @@ struct master_live {
     uint32_t keepalive; /* seconds */
     size_t push_memory; /* bytes, 0 = any number */
     struct watchdog_limits watch;
+    struct drain_limits drain;
     struct timing_options timing;
     uint32_t master_ms;        /* as watch_master_ms */
     char death_log[CRASH_LOG]; /* "-": standard error */

@@ -116,6 +116,7 @@ static void end_at_once(struct master *m)
 
 static void begin_stop(struct master *m)
 {
+    drain_end(m);
     slog_info_t(m->qlog, "stopping: no new connections, answering what has arrived, at most %u s",
                 m->drain_timeout);
     m->stage = STAGE_LAST_CALL;
@@ -178,6 +179,7 @@ static void on_bell(evutil_socket_t fd, short what, void *arg)
     doorbell_answer(&m->bell);
     watchdog_look(&m->watchdog);
     master_take_settings(m);
+    drain_look(m);
     publish_settled(m->settings);
     set_timers(m);
     if (questions_pass(&m->questions, m))
@@ -204,6 +206,12 @@ void master_stop(struct master *m)
 void master_wake(struct master *m)
 {
     doorbell_ring(&m->bell, MASTER_BELL_ASK);
+}
+
+bool master_is_ready(const struct master *m)
+{
+    return atomic_load_explicit(&m->stop_requests, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&m->drain.state, memory_order_relaxed) == MARIO_DRAIN_NONE;
 }
 
 void master_take_settings(struct master *m)
@@ -251,7 +259,9 @@ static void obey(struct master *m, int sig)
         return;
     if (log_limit_pass(&signal_notes, 2, &held_back))
         slog_info_t(m->qlog, "signal %d: %s%s", sig, meaning(sig), log_more(held_back).text);
-    if (stops)
+    if (sig == SIGTERM && drain_takes_term(m))
+        notify_stopping(drain_term_ms(&m->drain.limits));
+    else if (stops)
         master_stop(m);
     else if (sig == SIGHUP)
         log_reopen();
@@ -447,13 +457,14 @@ bool master_setup(struct master *m)
     m->admission.qlog = m->qlog;
     m->admission.stats = m->stats;
     return watchdog_setup(&m->watchdog, m->base, &m->bell) && admission_setup(&m->admission) &&
-           acceptor_setup(&m->acceptor, m->base) && event_add(m->bell_event, NULL) == 0;
+           drain_setup(m) && acceptor_setup(&m->acceptor, m->base) && event_add(m->bell_event, NULL) == 0;
 }
 
 void master_teardown(struct master *m)
 {
     struct event *events[] = {m->bell_event, m->retry_event, m->drain_event, m->beat_event};
     acceptor_teardown(&m->acceptor);
+    drain_teardown(m);
     admission_teardown(&m->admission);
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL)

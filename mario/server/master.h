@@ -12,6 +12,7 @@
 #include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/server/acceptor.h"
+#include "mario/server/drain.h"
 #include "mario/server/publish.h"
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
@@ -55,6 +56,7 @@ struct master {
     struct acceptor acceptor;
     struct watchdog watchdog; /* over the workers */
     struct publisher *settings;
+    struct drain drain;
 
     enum master_stage stage;
     _Atomic uint32_t stop_requests; /* any thread, signal handlers (w) -> master (r) */
@@ -83,6 +85,9 @@ void master_stop(struct master *m);
 void master_take_settings(struct master *m);
 /* Any thread: there are such. */
 void master_wake(struct master *m);
+
+/* Any thread: nobody has asked it to stop or to drain. */
+bool master_is_ready(const struct master *m);
 
 /* Beat as often as the parent wants it now. */
 void master_beat(struct master *m);

@@ -22,6 +22,9 @@ void mario_options_init(struct mario_options *o)
                                 .max_pkglen = 8192,
                                 .backlog = 4096,
                                 .drain_timeout = 10,
+                                .drain_time = 300,
+                                .drain_delay = 5,
+                                .drain_spread = 10,
                                 .linger = 5,
                                 .output_high = 256 * 1024,
                                 .output_max = 4 * 1024 * 1024,
@@ -116,6 +119,10 @@ bool options_check(const struct mario_options *o)
            in_range("packet_timeout", o->packet_timeout, 0, MARIO_TIMEOUT_MAX) &&
            in_range("keepalive", o->keepalive, 0, MARIO_KEEPALIVE_MAX) &&
            in_range("drain_timeout", o->drain_timeout, 0, MARIO_DRAIN_MAX) &&
+           in_range("drain_time", o->drain_time, 1, MARIO_DRAIN_TIME_MAX) &&
+           in_range("drain_rate", o->drain_rate, 0, MARIO_DRAIN_RATE_MAX) &&
+           in_range("drain_delay", o->drain_delay, 0, MARIO_DRAIN_MAX) &&
+           in_range("drain_spread", o->drain_spread, 0, MARIO_DRAIN_MAX) &&
            in_range("linger", o->linger, 0, MARIO_LINGER_MAX) &&
            in_range("max_pkglen", o->max_pkglen, MARIO_PKGLEN_MIN, MARIO_PKGLEN_MAX) &&
            in_range("backlog", o->backlog, 1, MARIO_BACKLOG_MAX) &&

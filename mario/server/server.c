@@ -581,6 +581,45 @@ int32_t mario_retime_func(SERVER *s, uint32_t seconds, MARIO_TIMER_FUNC f, void 
                                                                                                       : -1;
 }
 
+/* ---- Draining ---- */
+
+static int32_t ask_drain(SERVER *s, enum drain_word word, uint32_t rate)
+{
+    bool runs = s != NULL && atomic_load(&s->state) == SERVER_RUNNING;
+    errno = !runs                         ? ESHUTDOWN
+            : rate > MARIO_DRAIN_RATE_MAX ? ERANGE
+                                          : drain_ask(&s->master.drain, word, rate);
+    if (errno != 0)
+        return -1;
+    master_wake(&s->master);
+    return 0;
+}
+
+int32_t mario_drain(SERVER *s, uint32_t rate)
+{
+    return ask_drain(s, DRAIN_START, rate);
+}
+
+int32_t mario_drain_pause(SERVER *s)
+{
+    return ask_drain(s, DRAIN_PAUSE, 0);
+}
+
+int32_t mario_drain_stop(SERVER *s)
+{
+    return ask_drain(s, DRAIN_STOP, 0);
+}
+
+void mario_drain_status(const SERVER *s, struct mario_drain *d)
+{
+    drain_status(&s->master.drain, (uint32_t) (mario_stat(s, "opened") - mario_stat(s, "closed")), d);
+}
+
+int mario_is_ready(const SERVER *s)
+{
+    return atomic_load(&s->state) == SERVER_RUNNING && master_is_ready(&s->master);
+}
+
 void mario_stop_server(SERVER *s)
 {
     master_stop(&s->master);

@@ -22,6 +22,7 @@
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 #include "mario/offload/queue.h"
+#include "mario/worker/worker.h"
 
 /* ---- Running functions ---- */
 
@@ -640,6 +641,10 @@ void dispatch_stop(struct executor *t, struct conn *c)
         if (!dispatch_receive(t, c))
             c->stop_bytes = 0;
     }
-    if (conn_is_read(c) && c->refs == 0)
+    if (!conn_is_read(c) || c->refs > 0)
+        return;
+    if (worker_of(t->shard)->stopping)
         conn_close(c, REASON_stop);
+    else
+        leaving_close(t, c);
 }

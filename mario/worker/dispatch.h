@@ -38,8 +38,8 @@ bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, voi
 /* Call f(arg), user code that is no connection's. */
 void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg);
 
-/* The server stops: answer what had arrived when it began to, then end. Called again whenever c has made
- * progress. */
+/* The server stops, or c is told to leave: answer what had arrived when that began, then end. Called again whenever c
+ * has made progress. */
 void dispatch_stop(struct executor *t, struct conn *c);
 
 #endif

@@ -335,6 +335,8 @@ static bool has_work_left(struct worker *w)
     if (w->questions.any)
         questions_pass(&w->questions, w);
     conn_pass(&w->shard);
+    if (leaving_is_due(&w->leaving) && leaving_some(executor_here, &w->leaving))
+        doorbell_ring(w->master_bell, w->shard.ind);
     if (w->stopping) {
         stop_some(w);
         delivery_flush(&w->shard);
@@ -365,8 +367,8 @@ void worker_serve(struct worker *w, struct executor *t)
                           memory_order_relaxed);
     do {
         bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
-                    (w->stopping && w->stop_cursor < w->shard.fresh) || orders_are_left(w) ||
-                    w->questions.any;
+                    (w->stopping && w->stop_cursor < w->shard.fresh) || leaving_is_due(&w->leaving) ||
+                    orders_are_left(w) || w->questions.any;
         dispatch_begin_pass(t);
         pulse_rest(&w->pulse);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -571,6 +573,11 @@ void worker_publish(struct worker *w, const struct settings *set)
 uint64_t worker_settings(const struct worker *w)
 {
     return atomic_load_explicit(&w->taken, memory_order_acquire);
+}
+
+void worker_drain(struct worker *w)
+{
+    doorbell_ring(&w->bell, BELL_SETTINGS);
 }
 
 void worker_call(struct worker *w)

@@ -15,6 +15,7 @@
 #include "mario/offload/pool.h"
 #include "mario/push/push.h"
 #include "mario/worker/inbox.h"
+#include "mario/worker/leaving.h"
 #include "mario/worker/pulse.h"
 
 /* Bits of the worker's doorbell: one for each ring of its inbox, and others. */
@@ -51,6 +52,7 @@ struct worker {
     uint64_t ticks_due;   /* steps that have passed: sweep after the I/O of this pass */
     bool stopping;        /* the message has come */
     uint32_t stop_cursor; /* slots below it have been seen by the stop */
+    struct leaving leaving;
 };
 
 /* What workers have in common; what it points to outlives them. */
@@ -95,6 +97,9 @@ void worker_wake(struct worker *w);
 void worker_publish(struct worker *w, const struct settings *set);
 /* Master: the version of those it has taken. */
 uint64_t worker_settings(const struct worker *w);
+
+/* Master: its part of a drain has changed: see leaving.h. */
+void worker_drain(struct worker *w);
 
 /* Master: ring its bell, only to see that it answers; whether something has been rung that it has not answered yet. */
 void worker_call(struct worker *w);

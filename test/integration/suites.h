@@ -56,6 +56,7 @@
     ROW(config)          \
     ROW(admin)           \
     ROW(metrics)         \
+    ROW(drain)           \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

@@ -157,7 +157,7 @@ static const struct {
     int line;
     const char *says;
 } bad_files[] = {
-    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, output, admit, limit, offload, "},
+    {TEXT("[sever]\n"), 1, "did you mean [server]? (allowed: server, "},
     {TEXT("[]\n"), 1, "unknown section"},
     {TEXT("\n[nonsense]\nport = 1\n"), 2, "unknown section 'nonsense' ("},
     {TEXT("[server\nport = 1\n"), 1, "missing ']'"},

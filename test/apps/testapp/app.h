@@ -36,11 +36,15 @@ enum connected_mode {
 /* test.end */
 enum end_mode { END_ONLY_CHECKS, END_WRITES, END_IS_SLOW };
 
+/* test.leave */
+enum leave_mode { LEAVE_ONLY_TELLS, LEAVE_STICKS, LEAVE_CLOSES };
+
 struct app {
     SERVER *server;
     struct mario_options options;
     enum connected_mode connected_mode;
     enum end_mode end_mode;
+    enum leave_mode leave_mode;
     bool with_hooks, with_offload, with_route, stderr_is_full; /* test.hooks, .offload, .route, .stderr */
     bool supervised, has_cluster;                              /* cluster.bus */
     struct mario_cluster_options cluster;                      /* cluster.* */
@@ -217,6 +221,7 @@ sint32 on_connected(CONN *c);
 sint32 on_closed(CONN *c);
 sint32 on_timeout(CONN *c);
 sint32 on_error(CONN *c);
+sint32 on_leave(CONN *c);
 /* Check what a function may rely on; what is wrong is counted. True if the track must not be used. */
 bool track_is_wrong(const CONN *c);
 /* Close c, and do this in its end hook. Returns what the function is to return. */

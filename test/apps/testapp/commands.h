@@ -66,6 +66,7 @@ enum testapp_cmd {
     TEST_ASKED = 0x7086,    /* only sent: test_asked: the answer to ORDER_ASK_USER, _GROUP */
     TEST_RESUMED = 0x7087,  /* only sent: test_resumed: what became of ORDER_RESUME */
     TEST_EVENTS = 0x7088,   /* -> test_event of each, the last ones of the cluster, the oldest first */
+    TEST_LEAVING = 0x7089,  /* only sent: uint32, what mario_leave_seconds() says */
     TEST_OFFLOADED = 0x100, /* to be added to a command */
     TEST_CONCURRENT = 0x200 /* to be added instead */
 };

@@ -134,6 +134,24 @@ sint32 on_error(CONN *c)
     return on_end(c, &own_hook_end_error);
 }
 
+sint32 on_leave(CONN *c)
+{
+    static _Atomic bool sticks;
+    unsigned char packet[SIZE_OF_HEAD + sizeof(uint32)];
+    HEAD h = {.stx = STX, .pkglen = sizeof packet, .akg_id = TEST_LEAVING};
+    uint32 seconds = mario_leave_seconds(c);
+    if (track_is_wrong(c))
+        return 0;
+    memcpy(packet, &h, sizeof h);
+    memcpy(packet + SIZE_OF_HEAD, &seconds, sizeof seconds);
+    bufferevent_write(c->bufev, packet, sizeof packet);
+    if (app.leave_mode == LEAVE_STICKS && !atomic_exchange(&sticks, true))
+        stick(1);
+    if (app.leave_mode == LEAVE_CLOSES)
+        close_err_conn(c);
+    return app.leave_mode == LEAVE_CLOSES ? -1 : 0;
+}
+
 sint32 close_to(CONN *c, sint32 at_end)
 {
     struct track *t = c->user;

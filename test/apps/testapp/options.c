@@ -6,6 +6,8 @@
  *                                                 stick: worker 0 blocks until TEST_UNSTICK, the first time
  *         test.end = none | write | slow            what the end hooks do besides checking; slow: they take 2 ms
  *         test.stderr = full                        standard error is a pipe that is full and nobody reads
+ *         test.leave = tell | stick | close   what the leave function does: TEST_LEAVING; and blocks, the first time; or
+ *                                   closes and fails
  *         test.hooks = on | off
  *         test.offload = on | off       the offloaded commands
  *         test.route = on | off         a way to other servers, see route.c
@@ -49,6 +51,10 @@ static bool set_number(struct mario_options *o, const char *key, const char *val
         {"server.backlog", &o->backlog},
         {"server.drain_timeout", &o->drain_timeout},
         {"server.linger", &o->linger},
+        {"drain.time", &o->drain_time},
+        {"drain.rate", &o->drain_rate},
+        {"drain.delay", &o->drain_delay},
+        {"drain.spread", &o->drain_spread},
         {"output.high", &o->output_high},
         {"output.max", &o->output_max},
         {"watch.warn_ms", &o->watch_warn_ms},
@@ -142,12 +148,6 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         o->when_full = strcmp(value, "wait") == 0 ? MARIO_FULL_WAIT : MARIO_FULL_REFUSE;
     else if (strcmp(key, "log.file") == 0)
         app.log_file = o->death_log = value;
-    else if (strcmp(key, "admin.listen") == 0)
-        o->admin_listen = value;
-    else if (strcmp(key, "admin.hosts") == 0)
-        o->admin_hosts = value;
-    else if (strcmp(key, "admin.token_file") == 0)
-        o->admin_token_file = value;
     else if (strcmp(key, "server.user") == 0)
         o->user = value;
     else if (strcmp(key, "admin.listen") == 0)
@@ -168,6 +168,12 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
                                                     : END_ONLY_CHECKS;
     else if (strcmp(key, "test.stderr") == 0)
         app.stderr_is_full = strcmp(value, "full") == 0;
+    else if (strcmp(key, "drain.on_term") == 0)
+        o->drain_on_term = on;
+    else if (strcmp(key, "test.leave") == 0)
+        app.leave_mode = strcmp(value, "stick") == 0   ? LEAVE_STICKS
+                         : strcmp(value, "close") == 0 ? LEAVE_CLOSES
+                                                       : LEAVE_ONLY_TELLS;
     else if (strcmp(key, "test.hooks") == 0)
         app.with_hooks = on;
     else if (strcmp(key, "test.early") == 0)

@@ -29,7 +29,8 @@ bool register_all(void)
                      regist_akg_func_offload_concurrent(rows[i].id + TEST_CONCURRENT, rows[i].f) == 0));
     if (app.with_hooks)
         ok = ok && regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0 &&
-             regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0;
+             regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0 &&
+             regist_leave_func(on_leave) == 0;
     return ok;
 }
 
@@ -48,6 +49,7 @@ sint32 do_register(CONN *c)
                    regist_timeout_func(on_timeout),
                    regist_error_func(on_error),
                    regist_disconnected_func(on_closed),
+                   regist_leave_func(on_leave),
                    regist_akg_func_offload(0x1234, do_echo),
                    regist_akg_func_offload_concurrent(0x1235, do_echo),
                    regist_bound_func(on_bound),

@@ -89,6 +89,7 @@ void reload_if_asked(void)
     if (mario_reload_server(app.server, &wrong) != -1)
         own_wrong_state++;
     for (uint32 i = 1; i <= wanted.times; i++)
-        own_wrong_state += mario_reload_server(app.server, i % 2 == wanted.times % 2 ? &o : &app.options) != 0;
+        own_wrong_state +=
+            mario_reload_server(app.server, i % 2 == wanted.times % 2 ? &o : &app.options) != 0;
     is_wanted = false;
 }
