@@ -318,7 +318,7 @@ static bool name_is_near(const char *name, uint32 distance)
 
 sint32 conf_fail_section(struct conf_error *err, const struct place *place, const char *section)
 {
-    char quoted[QUOTE_SIZE], hint[64] = "", all[128] = "";
+    char quoted[QUOTE_SIZE], hint[64] = "", all[256] = "";
     uint32 best = UINT32_MAX;
     for (uint32 i = 0; i < conf_row_count; i++) {
         const char *name = conf_rows[i].section;
