@@ -471,7 +471,7 @@ START_TEST(test_mutated)
 {
     uint32 state = 0x8eb69af7;
     size_t sample_len;
-    char *sample = print_conf(NULL, &sample_len), text[16384];
+    char *sample = print_conf(NULL, &sample_len), text[32768];
     ck_assert_uint_lt(sample_len + 8 * 64, sizeof(text));
     for (int i = 0; i < MUTATIONS; i++) {
         size_t len = sample_len;
