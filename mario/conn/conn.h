@@ -170,7 +170,7 @@ static inline void conn_become(struct shard *s, struct conn *c, enum conn_state 
     _Atomic uint32_t *from = &s->in_state[c->state], *in = &s->in_state[to];
     atomic_store_explicit(from, atomic_load_explicit(from, memory_order_relaxed) - 1, memory_order_relaxed);
     atomic_store_explicit(in, atomic_load_explicit(in, memory_order_relaxed) + 1, memory_order_relaxed);
-    c->state = to;
+    c->state = (uint8_t) (to & 7u);
 }
 
 /* A packet of c has gone to the function of this id. */

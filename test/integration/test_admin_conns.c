@@ -242,6 +242,8 @@ START_TEST(one_connection)
     order(fd, ORDER_JOIN, UINT64_C(12345678901234567890));
     order(fd, ORDER_JOIN, 5);
     order(fd, ORDER_BIND, UINT64_C(9876543210987654321));
+    struct test_called bound; /* testapp says so when it is decided */
+    ck_assert_uint_eq(client_recv_packet(fd, TEST_CALLED, &bound, sizeof bound), sizeof bound);
     client_echo(fd, 1000);
     operator_await("\"user\": \"9876543210987654321\"", SOON_MS, "conn list");
     client_send(fd, part, sizeof part);
@@ -681,7 +683,7 @@ START_TEST(many_are_listed_beside_an_echo)
     atomic_store(&lister.stop, true);
     pthread_join(t, NULL);
     ck_assert_uint_eq(atomic_load(&lister.bad), 0);
-    operator_json("conn top rtt"); /* the dearest: a system call for each of them */
+    operator_json("conn top rtt");         /* the dearest: a system call for each of them */
     for (unsigned w = 0; w < WORKERS; w++) /* 60 us, where page faults and sanitizers are none */
         ck_assert_double_lt(operator_number(worker_row(w), "held_us"), HELD_US * ITEST_SLOW);
     ITEST_ASSERT(listed_at < hiccups_allow((quiet + 2000) * ITEST_SLOW), "p99 %u us, without a list %u us",
