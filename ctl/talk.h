@@ -19,8 +19,8 @@ struct talk_answer {
     size_t len;
 };
 
-/* Where the server is that the configuration file says (NULL: the usual one, if it is there), into path. False with what
- * is wrong in why. */
+/* Where the server is that the configuration file says (NULL: the usual one, if it is there), into path. False with
+ * what is wrong in why. */
 bool talk_socket(const char *file, char *path, size_t size, char *why, size_t why_size);
 
 /* Say words[0 .. count-1] there. What was answered, or what is wrong, is in *a, which is empty without memory. */

@@ -1,6 +1,6 @@
 /*
- * doors.c: the addresses of admin.listen, and who comes in by them. The admin thread; opening and closing for the thread
- * that makes the server.
+ * doors.c: the addresses of admin.listen, and who comes in by them. The admin thread; opening and closing for the
+ * thread that makes the server.
  *
  * Who comes in takes the place of the oldest when all are taken: a crowd that says nothing keeps nobody out for long.
  * But those of a unix socket go last: the way in by which a flood of the others is looked at stays open.
@@ -27,9 +27,8 @@
 #include "mario/net/listen.h"
 
 enum {
-    BACKLOG = 64,
-    ACCEPT_BATCH =
-        8, /* in a row, then others have their turn for REST_MS: a flood costs the machine little */
+    BACKLOG = 256,
+    ACCEPT_BATCH = 16, /* in a row, then others have their turn: a flood costs the machine little */
     REST_MS = 10,
     RETRY_MS = 100, /* accept() failed */
     OWNER_ONLY = 0600
@@ -56,7 +55,8 @@ static void on_gone(struct client *c)
     if (i == client_count)
         return;
     client_count--;
-    memmove(&clients[i], &clients[i + 1], (client_count - i) * sizeof clients[0]);
+    for (; i < client_count; i++)
+        clients[i] = clients[i + 1];
 }
 
 static void make_room(void)

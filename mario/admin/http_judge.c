@@ -61,7 +61,7 @@ bool hosts_set(const char *list, char *why, size_t why_size)
 
 bool hosts_check(const char *list, char *why, size_t why_size)
 {
-    struct hosts h;
+    struct hosts h = {.count = 0};
     return parse(&h, list, why, why_size);
 }
 

@@ -1,6 +1,6 @@
 /*
- * lines.c: the unix socket's own way: a command in a line, `conn list limit=3`, or with `json` in front of it; back come
- * a line with the exit code and the length of what follows, `0 1234`, and that. The admin thread.
+ * lines.c: the unix socket's own way: a command in a line, `conn list limit=3`, or with `json` in front of it; back
+ * come a line with the exit code and the length of what follows, `0 1234`, and that. The admin thread.
  */
 #include <event2/buffer.h>
 #include <string.h>

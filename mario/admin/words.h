@@ -27,8 +27,8 @@ struct words {
 /* `conn list state=open`: words between blanks. A word, or a part of it, may stand in "double quotes", in which \" and
  * \\ are a quote and a backslash. n is at most LINE_BYTES, as for a body. */
 const char *words_of_line(struct words *w, const char *line, size_t n);
-/* `conn/list?limit=100&age%3E60`: each part of the path is a word, and so is each of the query, where + is a blank. n is
- * at most HTTP_HEAD_MAX. */
+/* `conn/list?limit=100&age%3E60`: each part of the path is a word, and so is each of the query, where + is a blank. n
+ * is at most HTTP_HEAD_MAX. */
 const char *words_of_path(struct words *w, const char *path, size_t n);
 /* {"args": ["0.1.2", "--yes"]}, or {}. */
 const char *words_of_body(struct words *w, const char *body, size_t n);

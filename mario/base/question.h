@@ -1,8 +1,8 @@
 /*
  * question.h: what one thread wants to know of another, or wants it to do, without either waiting: the other is asked
  * through a ring and a doorbell, answers between two passes of its loop in slices, into memory that the asker has made
- * for it, and rings back. It allocates and frees nothing. A question that nobody waits for any more is answered as ever:
- * the asker keeps its memory until then.
+ * for it, and rings back. It allocates and frees nothing. A question that nobody waits for any more is answered as
+ * ever: the asker keeps its memory until then.
  */
 #ifndef MARIO_BASE_QUESTION_H
 #define MARIO_BASE_QUESTION_H
@@ -75,7 +75,8 @@ static inline void questions_rung(struct questions *q)
     q->any = true;
 }
 
-/* Who is asked, if there may be one: a slice of the oldest question. True while any are left: the loop must not sleep then. */
+/* Who is asked, if there may be one: a slice of the oldest question. True while any are left: the loop must not sleep
+ * then. */
 static inline bool questions_pass(struct questions *q, void *who)
 {
     struct question **front = spsc_front(&q->ring), *one;

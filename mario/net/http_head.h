@@ -38,8 +38,8 @@ struct http_head {
 
 enum { HTTP_MORE = 0, HTTP_GOOD = 200 };
 
-/* Look at bytes[0 .. n-1]. HTTP_GOOD with *h filled; HTTP_MORE if the head is not complete; else the status to refuse it
- * with: 400, 431 (HTTP_HEAD_MAX bytes and no end, or too many fields), 505. What is
+/* Look at bytes[0 .. n-1]. HTTP_GOOD with *h filled; HTTP_MORE if the head is not complete; else the status to refuse
+ * it with: 400, 431 (HTTP_HEAD_MAX bytes and no end, or too many fields), 505. What is
  * wrong is said as soon as it can be seen. */
 int http_head_parse(const char *bytes, size_t n, struct http_head *h);
 

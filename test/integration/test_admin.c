@@ -216,8 +216,8 @@ START_TEST(token)
 }
 END_TEST
 
-/* Goal: requests that come together are answered in order on one connection, whether they are answered at once or later;
- * a HEAD has no body; the last one closes; and a client that shuts its half gets all that it has asked for. */
+/* Goal: requests that come together are answered in order on one connection, whether they are answered at once or
+ * later; a HEAD has no body; the last one closes; and a client that shuts its half gets all that it has asked for. */
 START_TEST(one_after_the_other)
 {
     static const char requests_together[] = GET("/healthz")
@@ -379,8 +379,8 @@ END_TEST
 
 /* ---- Bad neighbours ---- */
 
-/* Goal: who says nothing, half of something, or reads nothing is gone after ten seconds; meanwhile, and while 32 of them
- * are there, others are answered. */
+/* Goal: who says nothing, half of something, or reads nothing is gone after ten seconds; meanwhile, and while 32 of
+ * them are there, others are answered. */
 START_TEST(slow_clients)
 {
     static const char half[] = "GET /healthz HTTP/1.1\r\nHost: localh", rows[] = GET("/api/test/rows?40000");
@@ -423,8 +423,8 @@ static bool is_closed(void *arg)
     return !is_open(*(int *) arg);
 }
 
-/* Goal: the 33rd takes the place of the oldest, but not of one on the unix socket; and of 1,000 that come at the address
- * at once each gets an end, while a worker's client notices nothing, and one on the unix socket is answered. */
+/* Goal: the 33rd takes the place of the oldest, but not of one on the unix socket; and of 1,000 that come at the
+ * address at once each gets an end, while a worker's client notices nothing, and one on the unix socket is answered. */
 START_TEST(crowd)
 {
     enum { CROWD = 1000 };
@@ -460,8 +460,8 @@ START_TEST(crowd)
 }
 END_TEST
 
-/* Goal: clients that leave while their answer is still being made, by FIN or RST, and a server that stops meanwhile, hurt
- * nobody. */
+/* Goal: clients that leave while their answer is still being made, by FIN or RST, and a server that stops meanwhile,
+ * hurt nobody. */
 START_TEST(leaving)
 {
     static const char later[] = GET("/api/test/later?300");
@@ -532,8 +532,8 @@ START_TEST(hanging_command)
 }
 END_TEST
 
-/* Goal: a restarted server has its addresses again, the unix socket for its owner alone; without the key there is neither
- * thread nor socket. */
+/* Goal: a restarted server has its addresses again, the unix socket for its owner alone; without the key there is
+ * neither thread nor socket. */
 START_TEST(addresses)
 {
     struct server s;

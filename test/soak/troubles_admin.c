@@ -1,6 +1,6 @@
 /*
- * troubles_admin.c: operators, and who would be one: garbage, halves, crowds, wrong tokens at the server's admin address,
- * and questions that must be answered whatever else happens. Neighbours must not notice. Main thread.
+ * troubles_admin.c: operators, and who would be one: garbage, halves, crowds, wrong tokens at the server's admin
+ * address, and questions that must be answered whatever else happens. Neighbours must not notice. Main thread.
  *
  * Who is too much there has to go, so an answer that never came is no complaint; a wrong one is.
  */
@@ -14,7 +14,7 @@
 
 #include "test/integration/surfer.h"
 
-enum { CROWD_ROUNDS = 20, PEEK = 12 /* "HTTP/1.1 200" */ };
+enum { CROWD_ROUNDS = 15, CROWD = 20, PEEK = 12 /* "HTTP/1.1 200" */ };
 
 /* One more, by either address. */
 static int open_one(struct trouble *t)
@@ -77,11 +77,11 @@ static void halves_begin(struct soak *s, struct trouble *t)
     }
 }
 
-/* Fifty at a time, which leave at once, by FIN or RST, some with a question that nobody waits for. */
+/* Some at a time, which leave at once, by FIN or RST, some with a question that nobody waits for. */
 static bool crowd_is_over(struct soak *s, struct trouble *t)
 {
     (void) s;
-    for (int n = 0; n < 50; n++) {
+    for (int n = 0; n < CROWD; n++) {
         const char *of = good[chance_in(&t->chance, 0, GOOD - 1)];
         int fd = surfer_open();
         if (n % 2)
