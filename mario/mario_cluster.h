@@ -138,6 +138,7 @@ struct mario_resumed {
  * and count as one against push.queue). First the function of regist_resumed_func() is called as a function of c:
  * c->in_buf is a struct mario_resumed. It is called again, with gap 1, if what c needs goes while c is slow to get it.
  * While the bus is away epoch and messages are 0 and gap is 1: c is a member, and may leave and come back later.
+ * A mario_leave() before all that has come ends it: nothing more is sent, but for what is on its way.
  * Instead of mario_join(), for a group that c is not in. In c's own functions and hooks, offloaded ones too. 0, or -1
  * with errno: EINVAL (also: no mario_history() of the group here), EAGAIN, ENOMEM, ENOTCONN, ENOTSUP. */
 sint32 mario_resume(CONN *c, uint64 group, uint64 epoch, uint64 seq);

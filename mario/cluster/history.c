@@ -44,6 +44,7 @@ struct histories histories;
 static struct {
     _Atomic int mode;              /* enum history_mode */
     _Atomic bool begun;            /* there are rings, or were */
+    _Atomic uint32_t resumes;      /* there were, for their numbers */
     _Atomic uint32_t pending;      /* calls of mario_history() whose order is on its way */
     _Atomic(struct early *) early; /* any thread -> the cluster's, a stack */
     _Atomic(struct table *) table;
@@ -59,7 +60,9 @@ static int32_t deliver_here(uint64_t group, struct mario_msg *m)
 static const struct history_house libmario = {.deliver = deliver_here,
                                               .send = mario_send,
                                               .run = mario_run,
-                                              .join = mario_join_id,
+                                              .join_later = mario_join_later,
+                                              .join_is_off = mario_join_is_off,
+                                              .join = mario_local_join,
                                               .sequence = mario_route_sequence,
                                               .post = mario_route_post,
                                               .waiting = mario_conn_waiting,
@@ -446,7 +449,7 @@ void history_order(const struct mario_route_order *o)
     case HISTORY_KIND_RESUME:
         mario_msg_info(m, &info);
         memcpy(had, info.bytes, sizeof had);
-        if (!resume_begin(o->key, o->id, had[0], had[1]))
+        if (!resume_begin(o->key, o->id, o->devices, had))
             history_count("cluster_dropped", 1);
         break;
     case HISTORY_KIND_LOOK: /* in the next pass */
@@ -522,9 +525,12 @@ int32_t mario_resume(CONN *c, uint64_t group, uint64_t epoch, uint64_t seq)
     struct mario_msg *m = mario_msg(had, sizeof had);
     if (m == NULL)
         return refuse(ENOMEM);
-    int32_t rc = histories.house.post(
-        &(struct mario_route_order){.kind = HISTORY_KIND_RESUME, .key = group, .id = id, .m = m});
+    uint32_t number = atomic_fetch_add_explicit(&hub.resumes, 1, memory_order_relaxed) | 0x80000000u;
+    int32_t rc = histories.house.post(&(struct mario_route_order){
+        .kind = HISTORY_KIND_RESUME, .key = group, .id = id, .devices = number, .m = m});
     if (rc != 0)
         mario_msg_free(&m);
+    else
+        (void) histories.house.join_later(c, group, number); /* no room: nor is there for a mario_leave() */
     return rc;
 }

@@ -22,8 +22,8 @@
 enum history_kind {
     HISTORY_KIND_FIRST = MARIO_ROUTE_OWN + 32,
     HISTORY_KIND_KEEP = HISTORY_KIND_FIRST, /* key: group; devices: n */
-    HISTORY_KIND_RESUME,                    /* key: group; id: the connection; m: epoch and number */
-    HISTORY_KIND_LOOK,                      /* something lies there to be taken */
+    HISTORY_KIND_RESUME, /* key: group; id: the connection; devices: its number; m: epoch and number of a message */
+    HISTORY_KIND_LOOK, /* something lies there to be taken */
     HISTORY_KIND_LAST = HISTORY_KIND_LOOK
 };
 
@@ -54,7 +54,9 @@ struct history_house {
     int32_t (*deliver)(uint64_t group, struct mario_msg *m);
     int32_t (*send)(uint64_t id, struct mario_msg *m);
     int32_t (*run)(uint64_t id, int32_t (*f)(CONN *c, void *arg), void *arg);
-    int32_t (*join)(uint64_t id, uint64_t group);
+    int32_t (*join_later)(CONN *c, uint64_t group, uint32_t number);
+    int (*join_is_off)(const CONN *c, uint64_t group, uint32_t number);
+    int32_t (*join)(uint64_t id, uint64_t group, uint32_t number);
     int32_t (*sequence)(uint64_t group, int on);
     int32_t (*post)(const struct mario_route_order *o);                  /* any thread */
     void (*waiting)(const CONN *c, uint32_t *messages, uint32_t *bytes); /* mario_conn_waiting() */

@@ -115,8 +115,9 @@ static void got(struct history *h, uint64_t epoch, uint64_t seq, const struct hi
 
 /* ---- The end of an answer ---- */
 
-/* What came while something was missing. */
-static void take_ahead(struct history *h)
+/* What came while something was missing. What is missing in front of it although the engine was asked is asked for once
+ * more, and is believed to be lost only if that had no answer: somebody may have made up a number. */
+static void take_ahead(struct history *h, bool may_skip)
 {
     struct kept *k;
     h->has_hole = h->overflown = false;
@@ -125,10 +126,15 @@ static void take_ahead(struct history *h)
         h->has_hole = true;
     }
     while ((k = line_take(&h->ahead)) != NULL) {
-        if (k->seq > h->last)
+        if (k->seq == h->last + 1 || (k->seq > h->last && may_skip)) {
             line_append(h, k);
-        else
-            free(k);
+            continue;
+        }
+        if (k->seq > h->last) {
+            line_clear(&h->ahead);
+            h->has_hole = true;
+        }
+        free(k);
     }
 }
 
@@ -136,7 +142,7 @@ static void end_forward(struct history *h, uint64_t epoch, uint64_t last, uint64
 {
     if (epoch == 0) { /* without an answer: if the engine is away, it is asked again when it is back */
         if (histories.engine.is_up(histories.engine.arg, h->group))
-            take_ahead(h);
+            take_ahead(h, true);
         return;
     }
     if (epoch != h->epoch) { /* what is above base is new, and what we have not got below it is missing */
@@ -154,7 +160,7 @@ static void end_forward(struct history *h, uint64_t epoch, uint64_t last, uint64
     if (h->overflown)
         h->overflown = false; /* what was dropped is there by now: once more */
     else
-        take_ahead(h);
+        take_ahead(h, false);
 }
 
 /* Numbers in the line at or below the floor nobody comes back to; when all members have them they need not be there. */

@@ -48,11 +48,13 @@ enum fetch_what {
 struct resume {
     struct resume *next;
     uint64_t id, group;
+    uint32_t number;          /* mario_join_later()'s */
     uint64_t epoch, next_seq; /* what it needs next, of which epoch: at first as it says, then as we say */
     uint64_t poll_ns;         /* when to ask how much waits for it */
     uint32_t patience_ms;     /* how long it was not asked before that */
     bool is_told;             /* its function of regist_resumed_func() has run */
     bool is_gone;             /* there is no such connection any more */
+    bool is_off;              /* it has left */
     bool is_given_up;         /* there is nothing for it to come back to */
     uint32_t messages, bytes; /* that waited for it when it was asked */
     struct mario_resumed out; /* the answer */
@@ -161,8 +163,8 @@ struct mario_msg *line_piece(struct history *h, uint64_t from, uint64_t *to);
 /* history_resume.c */
 void resume_open(void);
 void resume_close(void);
-/* False without memory. */
-bool resume_begin(uint64_t group, uint64_t id, uint64_t epoch, uint64_t seq);
+/* had: epoch and number of a message. False without memory. */
+bool resume_begin(uint64_t group, uint64_t id, uint32_t number, const uint64_t had[2]);
 /* Those whose functions have run go on. */
 void resume_collect(void);
 /* What is due of h's. When there is something again; 0: at once; UINT64_MAX: when something happens. */

@@ -8,7 +8,8 @@
  *   polling   enough waits for it: somebody slow is not to be drowned by what he missed.
  *
  * All that it gets, the join and then the group's messages go through one lane, from this thread: so each comes once,
- * in order. If numbers that it needs go meanwhile, it is told again. The cluster's thread, but for run_here(), which is
+ * in order. If numbers that it needs go meanwhile, it is told again. If it leaves meanwhile it gets no more, and the
+ * join is none. The cluster's thread, but for run_here(), which is
  * called for the connection, on its worker.
  */
 #include <errno.h>
@@ -90,7 +91,8 @@ static int32_t run_here(CONN *c, void *arg)
     r->is_gone = c == NULL;
     if (c != NULL) {
         histories.house.waiting(c, &r->messages, &r->bytes);
-        if (!r->is_told)
+        r->is_off = histories.house.join_is_off(c, r->group, r->number) != 0;
+        if (!r->is_told && !r->is_off)
             rc = tell(c, r);
     }
     r->next = atomic_load_explicit(&done, memory_order_relaxed);
@@ -136,13 +138,14 @@ static void enlist(struct history *h, struct resume *r)
     history_due(h);
 }
 
-bool resume_begin(uint64_t group, uint64_t id, uint64_t epoch, uint64_t seq)
+bool resume_begin(uint64_t group, uint64_t id, uint32_t number, const uint64_t had[2])
 {
+    uint64_t epoch = had[0], seq = had[1];
     struct history *h = history_find(group);
     struct resume *r = malloc(sizeof *r);
     if (r == NULL)
         return false;
-    *r = (struct resume){.id = id, .group = group, .epoch = epoch, .next_seq = seq + 1};
+    *r = (struct resume){.id = id, .group = group, .number = number, .epoch = epoch, .next_seq = seq + 1};
     if (epoch == 0 && seq != 0)
         r->epoch = 1; /* none at all: it is told that there is a gap */
     if (seq == UINT64_MAX)
@@ -296,7 +299,7 @@ static enum step step(struct history *h, struct resume *r, uint64_t now)
     if (h->rest.count > 0) /* that is not for new ones */
         return STEP_FULL;
     if (r->next_seq == JUST_JOIN || r->next_seq > line_delivered(h)) {
-        if (histories.house.join(r->id, r->group) != 0 && (errno == EAGAIN || errno == ENOMEM))
+        if (histories.house.join(r->id, r->group, r->number) != 0 && (errno == EAGAIN || errno == ENOMEM))
             return STEP_FULL;
         free(r);
         return STEP_DONE;
@@ -383,7 +386,8 @@ static void go_on(struct resume *r)
         free(r);
         return;
     }
-    if (h == NULL || r->next_seq == JUST_JOIN) {
+    if (h == NULL || r->is_off ||
+        r->next_seq == JUST_JOIN) { /* who is off does not join, but that is the end of it */
         h = &histories.orphans;
         r->next_seq = JUST_JOIN;
     }

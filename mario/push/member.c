@@ -98,6 +98,34 @@ struct order push_take_bind(struct member *m)
     return o;
 }
 
+/* ---- Memberships to come ---- */
+
+bool push_add_later(struct member *m, const struct order *o)
+{
+    return push_add_call(&m->later, o);
+}
+
+void push_leave_later(struct member *m, uint64_t group)
+{
+    for (struct call *l = m->later; l != NULL; l = l->next)
+        l->order.how |= l->order.other == group;
+}
+
+/* One that is not there is not off: its order may lie in another lane yet. */
+bool push_is_off(struct member *m, uint64_t group, uint32_t number, bool take)
+{
+    for (struct call **at = &m->later; *at != NULL; at = &(*at)->next) {
+        const struct order *o = &(*at)->order;
+        bool is_off = o->how != 0;
+        if (o->other != group || o->number != number)
+            continue;
+        if (take)
+            push_take_call(at);
+        return is_off;
+    }
+    return false;
+}
+
 void push_forget_timer(struct member *m, order_func f, const void *arg)
 {
     for (struct call **at = &m->calls; *at != NULL; at = &(*at)->next) {
@@ -165,5 +193,7 @@ void push_leave_all(struct shard *s, struct conn *c)
     abandon_calls(p, m);
     while (m->binds != NULL)
         push_take_bind(m);
+    while (m->later != NULL)
+        push_take_call(&m->later);
     mem_free(m);
 }

@@ -10,13 +10,14 @@
 
 enum order_kind {
     /* about the connection `id`, for its worker */
-    ORDER_SEND,   /* m */
-    ORDER_KICK,   /* m: the last thing, or NULL; akg, how: enum reason */
-    ORDER_RUN,    /* f, arg */
-    ORDER_JOIN,   /* other: the group, counted in the presence already */
-    ORDER_LEAVE,  /* other: the group */
-    ORDER_POLICY, /* how: enum mario_slow; number: messages; other: bytes */
-    ORDER_TIMER,  /* number: ms; f, arg */
+    ORDER_SEND, /* m */
+    ORDER_KICK, /* m: the last thing, or NULL; akg, how: enum reason */
+    ORDER_RUN,  /* f, arg */
+    ORDER_JOIN, /* other: the group, counted in the presence already; number: mario_join_later()'s, or 0 */
+    ORDER_JOIN_LATER, /* other: the group; number */
+    ORDER_LEAVE,      /* other: the group */
+    ORDER_POLICY,     /* how: enum mario_slow; number: messages; other: bytes */
+    ORDER_TIMER,      /* number: ms; f, arg */
     ORDER_BIND, /* other: the user; how: enum mario_bind, or with BIND_ROUTED; number: devices; behind: at his home */
     ORDER_DECIDED, /* other: the user; how: enum decided; number: connections; akg: whether the route bound it */
     ORDER_REPLACE, /* other: the user: closes if it was bound to him without the route */

@@ -329,7 +329,7 @@ int32_t mario_each_conn(int32_t (*f)(CONN *c, void *arg), void *arg, void (*done
 
 /* ---- Public: groups ---- */
 
-int32_t mario_join_id(uint64_t id, uint64_t group)
+static int32_t join(uint64_t id, uint64_t group, uint32_t number)
 {
     struct port *p;
     if (id == 0 || group == 0)
@@ -340,7 +340,8 @@ int32_t mario_join_id(uint64_t id, uint64_t group)
     uint32_t worker = id_worker(id);
     if (worker < port_workers()) {
         be_present(hub.push[worker], group);
-        rc = order_inside(p, worker, &(struct order){.kind = ORDER_JOIN, .id = id, .other = group}, NULL);
+        rc = order_inside(
+            p, worker, &(struct order){.kind = ORDER_JOIN, .number = number, .id = id, .other = group}, NULL);
         if (rc != 0)
             push_absent(hub.push[worker], group);
     } else {
@@ -348,6 +349,34 @@ int32_t mario_join_id(uint64_t id, uint64_t group)
     }
     port_leave(p);
     return rc;
+}
+
+int32_t mario_join_id(uint64_t id, uint64_t group)
+{
+    return join(id, group, 0);
+}
+
+int32_t mario_local_join(uint64_t id, uint64_t group, uint32_t number)
+{
+    return join(id, group, number);
+}
+
+int32_t mario_join_later(CONN *c, uint64_t group, uint32_t number)
+{
+    if (group == 0 || number == 0)
+        return refuse(EINVAL);
+    return order_conn(
+        &(struct order){.kind = ORDER_JOIN_LATER, .number = number, .id = mario_conn_id(c), .other = group},
+        NULL);
+}
+
+int mario_join_is_off(const CONN *c, uint64_t group, uint32_t number)
+{
+    const struct executor *t = executor_here;
+    if (mario_conn_id(c) == 0 || t->shard == NULL)
+        return 0;
+    struct member *m = push_member(t->shard, &t->shard->conns[c->ind]);
+    return m != NULL && push_is_off(m, group, number, false);
 }
 
 int32_t mario_leave_id(uint64_t id, uint64_t group)

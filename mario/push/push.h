@@ -34,6 +34,7 @@ struct member {
     struct call *calls; /* that wait for its offloaded function */
     struct call
         *binds; /* that wait for the one before to be decided: the last one, behind which the first is */
+    struct call *later; /* memberships that the route is going to give; how: 1 if it has left before that */
     bool has_policy;
     struct slow_policy policy;
 };
@@ -139,6 +140,11 @@ struct order push_take_call(struct call **calls);
 /* The same for binds that wait. */
 bool push_add_bind(struct member *m, const struct order *o);
 struct order push_take_bind(struct member *m);
+/* It is going to join, it leaves: see mario_join_later(). Whether it has left meanwhile; take: it joins now, that is
+ * the end of it. */
+bool push_add_later(struct member *m, const struct order *o);
+void push_leave_later(struct member *m, uint64_t group);
+bool push_is_off(struct member *m, uint64_t group, uint32_t number, bool take);
 /* Forget the timer that has come up and waits, if there is one. */
 void push_forget_timer(struct member *m, order_func f, const void *arg);
 

@@ -98,7 +98,7 @@ static void carry_out_join(struct shard *s, const struct order *o)
     struct conn *c = push_find(s, o->id);
     struct member *m = c == NULL ? NULL : member_or_close(s, c);
     enum joined joined = JOINED_NOT;
-    if (m != NULL) {
+    if (m != NULL && (o->number == 0 || !push_is_off(m, o->other, o->number, true))) {
         bool full = s->set->push_groups != 0 && m->groups.count >= s->set->push_groups;
         if (!full)
             joined = rooms_join(&s->push->rooms, o->other, c->pub.ind, &m->groups);
@@ -119,8 +119,20 @@ static void carry_out_leave(struct shard *s, const struct order *o)
     struct member *m = c == NULL ? NULL : push_member(s, c);
     if (c == NULL)
         gone(s);
-    else if (m != NULL && rooms_leave(&s->push->rooms, o->other, &m->groups))
+    if (m == NULL)
+        return;
+    push_leave_later(m, o->other);
+    if (rooms_leave(&s->push->rooms, o->other, &m->groups))
         push_group_has_gone(s, o->other);
+}
+
+/* Without memory a mario_leave() before the route makes it a member comes to nothing. */
+static void carry_out_join_later(struct shard *s, const struct order *o)
+{
+    struct conn *c = push_find(s, o->id);
+    struct member *m = c == NULL ? NULL : push_make_member(s, c);
+    if (m == NULL || !push_add_later(m, o))
+        gone(s);
 }
 
 static void carry_out_policy(struct shard *s, const struct order *o)
@@ -223,6 +235,9 @@ static bool carry_out(struct shard *s, const struct order *o)
     case ORDER_JOIN:
         carry_out_join(s, o);
         return true;
+    case ORDER_JOIN_LATER:
+        carry_out_join_later(s, o);
+        return false;
     case ORDER_LEAVE:
         carry_out_leave(s, o);
         return true;

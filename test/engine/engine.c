@@ -22,6 +22,7 @@
 
 #include "test/lib/clock.h"
 #include "test/lib/net.h"
+#include "test/lib/own_port.h"
 
 enum { ANSWER_MS = 20000, TRIES = 5, ARGS_MAX = 40 };
 
@@ -58,22 +59,12 @@ static const char *host_of(const struct engine *e)
     return e->options.address != NULL ? e->options.address : "127.0.0.1";
 }
 
-/* A port that nobody has at this moment. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_msg(fd >= 0 && bind(fd, (struct sockaddr *) &a, n) == 0 &&
-                      getsockname(fd, (struct sockaddr *) &a, &n) == 0,
-                  "no free port: %s", strerror(errno));
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 static void choose_port(struct engine *e)
 {
-    e->port = free_port();
+    if (e->port_hold > 0)
+        close(e->port_hold);
+    e->port = own_port(&e->port_hold);
+    ck_assert_msg(e->port != 0, "no free port: %s", strerror(errno));
     snprintf(e->address, sizeof e->address, "%s:%u", host_of(e), e->port);
 }
 
@@ -250,9 +241,10 @@ void engine_start(struct engine *e, enum engine_kind kind, const struct engine_o
 void engine_restart(struct engine *e)
 {
     engine_kill(e);
-    for (int i = 0; !launch(e); i++) { /* a connection of somebody's may have the port for a moment */
-        ck_assert_msg(i < TRIES, "%s does not start again; see %s/log", programs[e->kind], e->dir);
-        usleep(200000);
+    uint64_t end = deadline();
+    while (!launch(e)) { /* what the former one had may not be free yet */
+        ck_assert_msg(mono_ns() < end, "%s does not start again; see %s/log", programs[e->kind], e->dir);
+        usleep(100000);
     }
 }
 
@@ -298,6 +290,9 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 void engine_end(struct engine *e)
 {
     engine_kill(e);
+    if (e->port_hold > 0)
+        close(e->port_hold);
+    e->port_hold = 0;
     if (e->dir[0] != '\0')
         nftw(e->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     e->dir[0] = '\0';

@@ -30,6 +30,7 @@ struct engine {
     struct engine_options options;
     pid_t pid;        /* 0: it does not run */
     uint16_t port;    /* the same after engine_restart() */
+    int port_hold;    /* as long as it is open nobody else gets the port; 0: none */
     char address[80]; /* "127.0.0.1:PORT", for the option of a cluster */
     char dir[80];     /* its log is DIR/log; removed by engine_end() */
     int ask;          /* a connection of the test's to it, or -1 */

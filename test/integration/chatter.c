@@ -27,7 +27,7 @@ void chatter_start(struct server *s, const char *const *args)
     start(s, args, "127.0.0.1:0");
 }
 
-void chatter_start_again(struct server *s, const char *const *args, uint16_t port)
+void chatter_start_at(struct server *s, const char *const *args, uint16_t port)
 {
     char listen[32];
     snprintf(listen, sizeof listen, "127.0.0.1:%u", port);

@@ -10,8 +10,8 @@
 
 /* Start chat-server with these arguments before its address, ending with NULL; NULL = none. */
 void chatter_start(struct server *s, const char *const *args);
-/* The same on a port of this server, which has ended. */
-void chatter_start_again(struct server *s, const char *const *args, uint16_t port);
+/* The same on this port, which own_port() has given. */
+void chatter_start_at(struct server *s, const char *const *args, uint16_t port);
 
 /* A name as it stands on the wire. Static, valid until the next call but one. */
 const char *chatter_word(const char *name);

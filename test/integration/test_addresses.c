@@ -17,6 +17,7 @@
 
 #include "harness.h"
 #include "program.h"
+#include "test/lib/own_port.h"
 #include "test/lib/skip.h"
 
 enum { STARTERS = 4, NO_START = 2 };
@@ -254,16 +255,20 @@ START_TEST(ipv6_alone)
     if (probe < 0 || bind(probe, (struct sockaddr *) &any, sizeof any) != 0)
         TEST_SKIP("no IPv6 here");
     close(probe);
-    server_launch(&s, &(struct launch){.program = "maritcp", .listen = "[::]:0"});
+    char alone[32], both[64];
+    int hold;
+    uint16_t port = own_port(&hold);
+    snprintf(alone, sizeof alone, "[::]:%u", port);
+    server_launch(&s, &(struct launch){.program = "maritcp", .listen = alone});
     ck_assert_int_eq(connect_v4(s.port), ECONNREFUSED);
     server_wait_log(&s, " takes IPv6 alone; for IPv4 add 0.0.0.0:", 2000);
-    char both[64];
-    snprintf(both, sizeof both, "[::]:%u, 0.0.0.0:%u", s.port, s.port);
+    snprintf(both, sizeof both, "[::]:%u, 0.0.0.0:%u", port, port);
     server_stop(&s);
     server_launch(&s, &(struct launch){.program = "maritcp", .listen = both});
     ck_assert_int_eq(connect_v4(s.port), 0);
     ck_assert_uint_eq(server_log_count(&s, "takes IPv6 alone"), 0);
     server_finish(&s);
+    close(hold);
 }
 END_TEST
 

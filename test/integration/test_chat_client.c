@@ -19,6 +19,7 @@
 
 #include "chatter.h"
 #include "program.h"
+#include "test/lib/own_port.h"
 
 enum { ROWS = 200, COLUMNS = 100, MS = 5000 };
 
@@ -291,8 +292,9 @@ START_TEST(it_comes_again)
 {
     struct server s;
     struct person p;
-    chatter_start(&s, NULL);
-    uint16_t port = s.port;
+    int hold;
+    uint16_t port = own_port(&hold);
+    chatter_start_at(&s, NULL, port);
     sit_down(&p, address_of(&s), "ada", NULL);
     see(&p, "#lobby> ", "you are in #lobby");
     type(&p, "before\r");
@@ -302,7 +304,7 @@ START_TEST(it_comes_again)
     see(&p, "(not connected) ha", "* connection lost: the server has closed it; trying again in");
     type(&p, "llo\r");
     see(&p, "(not connected) ", "* not connected: that was not sent");
-    chatter_start_again(&s, NULL, port);
+    chatter_start_at(&s, NULL, port);
     see(&p, "#lobby> ", "* connected again");
     type(&p, "after\r");
     see(&p, "#lobby> ", "<ada> after");
@@ -315,6 +317,7 @@ START_TEST(it_comes_again)
     stand_up(&p, 1);
     close(again);
     server_finish(&s);
+    close(hold);
 }
 END_TEST
 

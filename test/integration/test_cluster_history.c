@@ -424,6 +424,39 @@ START_TEST(herd)
 }
 END_TEST
 
+/* Goal: who leaves at once after mario_resume() is no member when that is through, each time; who comes back behind it
+ * is one, and hears each message once. */
+START_TEST(leaves_at_once)
+{
+    enum { ROUNDS = 200 };
+    const struct test_order both[] = {{.kind = ORDER_RESUME, .to = GROUP},
+                                      {.kind = ORDER_LEAVE, .to = GROUP}};
+    const struct test_order count = {.kind = ORDER_GROUP_COUNT, .to = GROUP};
+    struct nodes n;
+    struct ears *e = &n.each[0].e;
+    struct test_done done[2];
+    uint64_t epoch = 0;
+    start_alone(&n, 3);
+    keep(&n, 0, 20);
+    for (uint32_t said = 0; said < 2 * ROUNDS; said += 2) {
+        ear_do(e, 1, TEST_PUSH, both, 2, done);
+        ck_assert(done[0].rc == 0 && done[1].rc == 0);
+        struct test_resumed r = come_back(&n, 0, 2, epoch, said);
+        ck_assert_uint_eq(r.seq, said);
+        epoch = r.epoch;
+        send_some(&n, 0, 2, said, 1);
+        nodes_expect(&n, 0, 2, 2, said + 1);
+        ears_expect_members(e, 0, GROUP, 1); /* it may have come before the membership */
+        send_some(&n, 0, 2, said + 1, 1);
+        nodes_expect(&n, 0, 2, 2, said + 2);
+        ck_assert_uint_eq(ear_order(e, 0, count), 1);
+        ear_order(e, 2, (struct test_order){.kind = ORDER_LEAVE, .to = GROUP});
+        ears_expect_members(e, 0, GROUP, 0);
+    }
+    stop_alone(&n);
+}
+END_TEST
+
 /* Goal: over NATS there is no history, and that is said; without a cluster neither. */
 START_TEST(none)
 {
@@ -455,6 +488,7 @@ Suite *cluster_history_suite(void)
     tcase_add_test(c, much);
     tcase_add_test(c, switched_on_and_off);
     tcase_add_test(c, storm_alone);
+    tcase_add_test(c, leaves_at_once);
     c = itest_case(s, "nodes", 60);
     tcase_add_test(c, one_order);
     tcase_add_test(c, storm_between);

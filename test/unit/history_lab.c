@@ -31,6 +31,8 @@ static bool is_full(void)
 
 /* ---- The house ---- */
 
+static uint64_t called; /* whose function runs */
+
 static void hear_one(struct ear *e, const struct packet *p)
 {
     UNIT_ASSERT(p->tag > 0 && p->tag <= lab.tags);
@@ -98,12 +100,26 @@ static int32_t run(uint64_t id, int32_t (*f)(CONN *c, void *arg), void *arg)
     return 0;
 }
 
-static int32_t join(uint64_t id, uint64_t group)
+static int32_t join_later(CONN *c, uint64_t group, uint32_t number)
 {
-    UNIT_ASSERT(group == GROUP && !lab.ear[id].is_member);
+    (void) c;
+    UNIT_ASSERT(group == GROUP && number != 0);
+    return 0;
+}
+
+static int join_is_off(const CONN *c, uint64_t group, uint32_t number)
+{
+    (void) c;
+    UNIT_ASSERT(group == GROUP && number == called);
+    return lab.ear[called].is_off;
+}
+
+static int32_t join(uint64_t id, uint64_t group, uint32_t number)
+{
+    UNIT_ASSERT(group == GROUP && number == id && !lab.ear[id].is_member);
     if (is_full())
         return -1;
-    if (lab.ear[id].is_coming)
+    if (lab.ear[id].is_coming && !lab.ear[id].is_off)
         lab.ear[id].is_member = true;
     lab.ear[id].is_coming = false;
     return 0;
@@ -129,8 +145,6 @@ static uint64_t now(void)
     return lab.clock;
 }
 
-static uint64_t called; /* whose function runs */
-
 static void waiting(const CONN *c, uint32_t *messages, uint32_t *bytes)
 {
     (void) c;
@@ -141,6 +155,8 @@ static void waiting(const CONN *c, uint32_t *messages, uint32_t *bytes)
 const struct history_house lab_house = {.deliver = deliver,
                                         .send = send_to,
                                         .run = run,
+                                        .join_later = join_later,
+                                        .join_is_off = join_is_off,
                                         .join = join,
                                         .sequence = sequence,
                                         .post = post,
@@ -189,12 +205,12 @@ void lab_come(uint32_t id, uint64_t epoch, uint64_t seq)
     struct ear *e = &lab.ear[id];
     UNIT_ASSERT(!e->is_member && !e->is_coming);
     e->is_coming = true;
-    e->is_gone = false;
+    e->is_gone = e->is_off = false;
     e->told = e->got = 0;
     e->next = 0;
     e->last = (struct mario_resumed){0};
     struct mario_route_order o = {
-        .kind = HISTORY_KIND_RESUME, .key = GROUP, .id = id, .m = mario_msg(had, sizeof had)};
+        .kind = HISTORY_KIND_RESUME, .key = GROUP, .id = id, .devices = id, .m = mario_msg(had, sizeof had)};
     UNIT_ASSERT(o.m != NULL);
     history_order(&o);
 }

@@ -13,7 +13,7 @@ enum { CONNS = 24, MOST = 4096, RUNS = 256, EVENTS = 8192, GROUP = 7, LEN_LEAST 
 
 /* One who comes back: what it was told, and what it has got since. */
 struct ear {
-    bool is_member, is_coming, is_gone;
+    bool is_member, is_coming, is_gone, is_off; /* off: it has left while it was coming */
     uint32_t told;
     struct mario_resumed last;
     uint64_t next;            /* number it expects */

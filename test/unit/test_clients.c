@@ -1,7 +1,6 @@
 /*
  * test_clients.c: what the clients are built of (test/lib): the numbers they report and the faults they find
- * must be right before anything they say about a server counts. Run by the unit test runner, one process,
- * plain sockets.
+ * must be right before anything they say about a server counts. Run by the unit test runner, one process.
  */
 #include "unit.h"
 
@@ -25,6 +24,7 @@
 #include "test/lib/hist.h"
 #include "test/lib/net.h"
 #include "test/lib/payload.h"
+#include "test/lib/own_port.h"
 #include "test/lib/wire.h"
 
 /* ---- hist ---- */
@@ -551,6 +551,20 @@ START_TEST(args_numbers)
 }
 END_TEST
 
+/* Goal: no port is given twice, none that an outgoing connection may have. */
+START_TEST(ports_are_reserved)
+{
+    static unsigned char had[65536];
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    unsigned low, high;
+    ck_assert(f != NULL && fscanf(f, "%u %u", &low, &high) == 2 && fclose(f) == 0);
+    for (int i = 0, hold; i < 500; i++) {
+        unsigned port = own_port(&hold);
+        ck_assert_msg(port != 0 && !had[port]++ && (port < low || port > high), "%u", port);
+    }
+}
+END_TEST
+
 Suite *clients_suite(void)
 {
     Suite *s = suite_create("clients");
@@ -580,6 +594,7 @@ Suite *clients_suite(void)
     tcase_add_test(sockets, net_spreads_sources);
     tcase_add_test(sockets, net_unix_backlog);
     tcase_add_test(sockets, net_raises_nofile);
+    tcase_add_test(sockets, ports_are_reserved);
     tcase_add_test(sockets, args_numbers);
     return s;
 }

@@ -142,6 +142,34 @@ START_TEST(slow)
 }
 END_TEST
 
+/* Goal: who leaves before its function has run is not told and gets nothing; who leaves while it gets what it missed
+ * gets no more; neither becomes a member, and nothing of them stays. */
+START_TEST(leaves_early)
+{
+    open_local(1, 1000);
+    lab.filler = 1000;
+    for (int i = 0; i < 1000; i++)
+        lab_say();
+    lab_come(1, 0, 0);
+    lab_come(2, 0, 0);
+    (void) history_pass();
+    lab.ear[1].is_off = true;
+    lab_run(0);
+    lab_run(0);
+    (void) history_pass(); /* the other one has its first piece */
+    uint32_t got = lab.ear[2].got;
+    ck_assert(got > 0 && got < 1000);
+    lab.ear[2].is_off = true;
+    settle();
+    for (uint32_t i = 1; i <= 2; i++)
+        ck_assert(!lab.ear[i].is_member && !lab.ear[i].is_coming);
+    ck_assert_uint_eq(lab.ear[1].told + lab.ear[1].got, 0);
+    ck_assert_uint_eq(lab.ear[2].got, got);
+    ck_assert(!resume_any(history_find(GROUP)) && !resume_any(&histories.orphans));
+    history_end();
+}
+END_TEST
+
 /* Goal: all that is kept goes while somebody's function is late: he is told again, of the gap. */
 START_TEST(told_again)
 {
@@ -243,6 +271,7 @@ Suite *history_suite(void)
     tcase_add_test(c, answers);
     tcase_add_test(c, ends);
     tcase_add_test(c, slow);
+    tcase_add_test(c, leaves_early);
     tcase_add_test(c, told_again);
     tcase_add_test(c, told_once);
     tcase_add_test(c, another_thread);

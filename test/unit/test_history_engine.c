@@ -317,6 +317,35 @@ static void expect(uint32_t id, uint64_t epoch, uint64_t seq, uint64_t first, ui
     ck_assert_uint_eq(e->got, last + 1 - first);
 }
 
+/* Goal: numbers that somebody makes up, of this epoch or another one, take nothing from the members and keep nothing
+ * back; what is in front of the first one that they hear likewise. */
+START_TEST(made_up)
+{
+    static const struct {
+        uint64_t epoch, seq;
+    } rows[] = {{100, 1000}, {100, UINT64_MAX}, {100, 0}, {7, 1}, {7, 1000}, {7, UINT64_MAX}, {100, 2}};
+    const struct history_message none = {.bytes = NULL};
+    open_engine(1, 1000);
+    expect(1, 0, 0, 1, 0, 0);
+    for (size_t i = 0; i < 2 * (sizeof rows / sizeof rows[0]); i++) {
+        say_elsewhere();
+        settle();
+        for (uint64_t next = 1; next <= 3; next++) /* also the number that comes next, of another epoch */
+            history_sequenced(GROUP, rows[i / 2].epoch,
+                              i % 2 == 0 || rows[i / 2].epoch == 100 ? rows[i / 2].seq : engine.last + next,
+                              &none);
+        if (i % 4 < 2)
+            settle();
+        say_elsewhere();
+        settle();
+        ck_assert_uint_eq(lab.ear[1].seq, engine.last);
+        ck_assert_uint_eq(lab.ear[1].got, engine.last);
+    }
+    expect(2, 100, 3, 4, engine.last, 0);
+    close_engine();
+}
+END_TEST
+
 /* Goal: what the engine has is fetched, also more than it gives at a time; what it has not is a gap. Those who come
  * back together are served by one question. */
 START_TEST(fetched)
@@ -524,6 +553,7 @@ Suite *history_engine_suite(void)
     Suite *s = suite_create("history_engine");
     TCase *c = unit_case(s, "history_engine", 20);
     tcase_add_test(c, fetched);
+    tcase_add_test(c, made_up);
     tcase_add_test(c, away);
     tcase_add_loop_test(c, restarted, 0, 3);
     tcase_add_loop_test(c, storm, 0, 24);
