@@ -313,7 +313,8 @@ def a_drain_is_watched_and_stopped(p):
     p.b.type(TOKEN)
     p.b.key("Enter")
     p.b.wait("document.querySelector('#drain-said').innerText === 'Done: start.'")
-    p.b.wait("document.querySelector('#drain-state').innerText !== 'off'")
+    p.b.wait("document.querySelector('#drain-state').innerText === 'closing'")
+    check("of 4 were told to leave" in p.b.text("#drain-text"), p.b.text("#drain-text"))
     p.b.wait("!document.querySelector('#drain-bar').hidden")
     p.b.wait("document.querySelector('#state').innerText === 'draining'")
     p.b.click("#drain-pause")
@@ -359,7 +360,7 @@ def say(line, name, what):
 
 
 def begin():
-    return App(f"watch.warn_ms={WARN_MS}", "watch.replace_ms=0")
+    return App(f"watch.warn_ms={WARN_MS}", "watch.replace_ms=0", "drain.delay=1")
 
 
 def end(app):
