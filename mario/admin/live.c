@@ -111,7 +111,7 @@ static void put_server(struct mario_answer *a, const struct mario_drain *d)
     mario_answer_number(a, "pid", (uint64_t) getpid());
     mario_answer_real(a, "uptime", (double) (clock_ms() - v->started_ms) / 1000);
     mario_answer_text(a, "state",
-                      d->state != MARIO_DRAIN_NONE      ? "draining"
+                      d->state != MARIO_DRAIN_NONE ? "draining"
                       : v->is_ready(v->master_who) ? "serving"
                                                    : "stopping");
     mario_answer_number(a, "limit", (uint64_t) v->workernum * v->connnum);
