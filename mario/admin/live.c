@@ -100,7 +100,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
 /* ---- The commands ---- */
 
-static void put_server(struct mario_answer *a)
+static void put_server(struct mario_answer *a, const struct mario_drain *d)
 {
     static const char *const timings[] = {
         [MARIO_TIMING_OFF] = "off", [MARIO_TIMING_SAMPLED] = "sampled", [MARIO_TIMING_ALL] = "all"};
@@ -110,7 +110,10 @@ static void put_server(struct mario_answer *a)
     mario_answer_text(a, "host", the.host);
     mario_answer_number(a, "pid", (uint64_t) getpid());
     mario_answer_real(a, "uptime", (double) (clock_ms() - v->started_ms) / 1000);
-    mario_answer_text(a, "state", v->is_ready(v->master_who) ? "serving" : "stopping");
+    mario_answer_text(a, "state",
+                      d->state != MARIO_DRAIN_NONE ? "draining"
+                      : v->is_ready(v->master_who) ? "serving"
+                                                   : "stopping");
     mario_answer_number(a, "limit", (uint64_t) v->workernum * v->connnum);
     mario_answer_text(a, "timing", timings[atomic_load_explicit(&timing_rules.mode, memory_order_relaxed)]);
     mario_answer_end(a);
@@ -132,6 +135,22 @@ static void put_workers(struct mario_answer *a)
     mario_answer_list(a, "workers");
     for (uint32_t i = 0; i < admin_view()->workernum; i++)
         worker_row_put(a, i);
+    mario_answer_end(a);
+}
+
+static void put_drain(struct mario_answer *a, const struct mario_drain *d)
+{
+    static const char *const states[] = {[MARIO_DRAIN_NONE] = "off",
+                                         [MARIO_DRAIN_DELAY] = "delay",
+                                         [MARIO_DRAIN_CLOSING] = "closing",
+                                         [MARIO_DRAIN_PAUSED] = "paused",
+                                         [MARIO_DRAIN_DONE] = "done"};
+    mario_answer_object(a, "drain");
+    mario_answer_text(a, "state", states[d->state]);
+    mario_answer_number(a, "total", d->total);
+    mario_answer_number(a, "told", d->left);
+    mario_answer_real(a, "rate", d->rate);
+    mario_answer_number(a, "seconds", d->seconds);
     mario_answer_end(a);
 }
 
@@ -167,6 +186,7 @@ static enum mario_answer_when on_live(struct mario_answer *a, uint32_t argc, con
                                       void *arg)
 {
     struct args s = args_of(a, argc, argv);
+    struct mario_drain drain;
     struct timeval now;
     uint64_t since = 0;
     (void) arg;
@@ -177,10 +197,12 @@ static enum mario_answer_when on_live(struct mario_answer *a, uint32_t argc, con
     uint64_t ms = (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_usec / 1000;
     mario_answer_number(a, "now", ms); /* like all times of day here: ms since 1970 */
     mario_answer_text(a, "boot", the.boot);
-    put_server(a);
+    mario_drain_status(admin_view()->server, &drain);
+    put_server(a, &drain);
     mario_answer_number(a, "connections", connections());
     put_counters(a);
     put_workers(a);
+    put_drain(a, &drain);
     put_history(a, since, ms);
     return MARIO_ANSWER_NOW;
 }

@@ -1,6 +1,6 @@
 /*
- * test_admin_live.c: what the live page asks for each second, asked without a browser: its numbers are the clients', each
- * second is told once, and a worker that is stuck is told of like any other.
+ * test_admin_live.c: what the live page asks for each second, asked without a browser: its numbers are the clients',
+ * each second is told once, and a worker that is stuck is told of like any other.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -267,6 +267,33 @@ START_TEST(sampled_and_off)
 }
 END_TEST
 
+/* Goal: stats.timing and slow.ms are what they are set to while it runs. */
+START_TEST(set_while_it_runs)
+{
+    struct server s;
+    struct scrape m;
+    server_start(&s, "maritcp", operator_option(), "server.workernum=1", "stats.timing=off", "slow.ms=0",
+                 NULL);
+    int fd = client_open(&s);
+    client_echo(fd, 10);
+    scrape_take(&m);
+    expect(&m, of(&m, "function_duration_seconds_count", TEST_ECHO), 0);
+    scrape_free(&m);
+    operator_json("config set stats.timing=all");
+    uint64_t deadline = itest_deadline(BACK_MS);
+    for (double timed = 0; timed == 0; scrape_free(&m)) { /* from its next pass on */
+        ck_assert(mono_ns() < deadline);
+        client_echo(fd, 10);
+        scrape_take(&m);
+        timed = scrape_value(&m, of(&m, "function_duration_seconds_count", TEST_ECHO));
+    }
+    operator_json("config set stats.timing=off");
+    operator_refused(1, "stats.timing", "config set stats.timing=some");
+    close(fd);
+    server_finish(&s);
+}
+END_TEST
+
 /* ---- Slow calls ---- */
 
 /* The entry of this function in the answer of `slow`; NULL if there is none. */
@@ -539,6 +566,7 @@ Suite *metrics_suite(void)
     tcase_add_test(c, promtool_agrees);
     tcase_add_test(c, dashboards_agree);
     tcase_add_loop_test(c, sampled_and_off, 0, 2);
+    tcase_add_test(c, set_while_it_runs);
     tcase_add_test(c, slow_calls);
     tcase_add_test(c, one_that_does_not_return);
     tcase_add_test(c, the_backlog);

@@ -41,7 +41,7 @@ def take(folder):
         stuck.send("TEST_STICK", b"\0\0\0\0")
         b.size(1160, 860)
         b.open(app.url)
-        b.wait("document.querySelector('#workers-rows tr.stuck .where').innerText.includes('do_stick')")
+        b.wait("document.querySelector('#workers-rows tr.stuck .where')?.innerText.includes('do_stick')")
         for table in ("top", "slow"):
             b.wait(f"document.querySelectorAll('#{table}-rows tr').length > 3")
         work(clients, SECONDS)

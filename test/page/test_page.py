@@ -300,6 +300,31 @@ def a_server_that_goes_and_comes_back(p):
     check(p.b.eval("history.rows.length === history.last && history.last <= before"), "the old history is shown")
 
 
+def a_drain_is_watched_and_stopped(p):
+    for _ in range(4):
+        p.app.client()
+    p.b.wait("document.querySelector('#drain-state').innerText === 'off'")
+    p.b.click("#drain-start")
+    p.b.click("#drain-no")
+    check(not p.b.eval("document.querySelector('#token').open"), "it asks, though nothing is to be done")
+    p.b.click("#drain-start")
+    p.b.click("#drain-yes")
+    p.b.wait("document.querySelector('#token').open")
+    p.b.type(TOKEN)
+    p.b.key("Enter")
+    p.b.wait("document.querySelector('#drain-said').innerText === 'Done: start.'")
+    p.b.wait("document.querySelector('#drain-state').innerText === 'closing'")
+    check("of 4 were told to leave" in p.b.text("#drain-text"), p.b.text("#drain-text"))
+    p.b.wait("!document.querySelector('#drain-bar').hidden")
+    p.b.wait("document.querySelector('#state').innerText === 'draining'")
+    p.b.click("#drain-pause")
+    p.b.wait("document.querySelector('#drain-state').innerText === 'paused'")
+    equal(p.b.text("#drain-start"), "Go on")
+    p.b.click("#drain-stop")
+    p.b.wait("document.querySelector('#drain-state').innerText === 'off'")
+    p.b.wait("document.querySelector('#state').innerText === 'serving'")
+
+
 def foreign_text_stays_text(p):
     evil = "<img src=x onerror=\\\"document.title = \\'evil\\'\\\"><b>"
     p.b.eval(f"""showTop([{{id: '{evil}', peer: '{evil}', user: '{evil}', bytes: 1}}], 'bytes');
@@ -316,7 +341,7 @@ def foreign_text_stays_text(p):
 
 TESTS = [numbers_change, it_loads_alone_and_nothing_is_wrong, the_pointer_asks_for_a_moment, a_stuck_worker_is_shown,
          a_kick_takes_the_token, keys_alone_kick, it_fits_a_telephone, it_is_read_in_light_and_dark,
-         a_server_that_goes_and_comes_back, foreign_text_stays_text]
+         a_server_that_goes_and_comes_back, a_drain_is_watched_and_stopped, foreign_text_stays_text]
 
 
 def run(b, app, test):
@@ -335,7 +360,7 @@ def say(line, name, what):
 
 
 def begin():
-    return App(f"watch.warn_ms={WARN_MS}", "watch.replace_ms=0")
+    return App(f"watch.warn_ms={WARN_MS}", "watch.replace_ms=0", "drain.delay=1")
 
 
 def end(app):
