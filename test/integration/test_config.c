@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "mortal.h"
+#include "operator.h"
 #include "test_ledger.h"
 
 static char conf_path[64];
@@ -275,6 +276,109 @@ START_TEST(during_a_stop)
 }
 END_TEST
 
+/* Goal: an operator sees what is in use and what the file says otherwise; sets one value by hand, which the next reload
+ * takes back and says so; what is wrong is refused in one line; no secret is shown. */
+START_TEST(by_an_operator)
+{
+    struct server s;
+    char secret[80], conf[256];
+    snprintf(secret, sizeof secret, "/tmp/mario_config.%d.secret", (int) getpid());
+    FILE *f = fopen(secret, "we");
+    ck_assert(f != NULL && fchmod(fileno(f), 0600) == 0 && fputs("hush-hush\n", f) >= 0 && fclose(f) == 0);
+    snprintf(conf, sizeof conf, "[cluster]\npassword_file = %s\n[server]\ntimeout = 100\nworkernum = 2\n",
+             secret);
+    start(&s, conf, operator_option());
+    const char *shown = operator_json("config show");
+    ck_assert_msg(strstr(shown,
+                         "{\"key\": \"server.timeout\", \"value\": \"100\", \"from\": \"line 4\", \"takes\": "
+                         "\"reload\"}") != NULL,
+                  "%s", shown);
+    ck_assert(strstr(shown, secret) != NULL && strstr(shown, "hush") == NULL);
+    ck_assert_uint_eq(operator_count(operator_json("config show collect"), "\"key\""), 1);
+    operator_refused(2, "there is no section 'colect'", "config show colect");
+    ck_assert_uint_eq(operator_count(operator_json("config diff"), "\"key\""), 0);
+    operator_json("config set server.timeout=50");
+    ck_assert_str_eq(operator_text(operator_json("config show server"), "from"),
+                     "-o"); /* listen's, the first */
+    ck_assert(strstr(operator_json("config show server"), "\"value\": \"50\", \"from\": \"set\"") != NULL);
+    operator_refused(1, "server.workernum: needs a restart: set it in the file; nothing is changed",
+                     "config set server.workernum=9");
+    operator_refused(1, "'never' is not a number (allowed: 0 .. 31536000); nothing is changed",
+                     "config set server.timeout=never");
+    operator_refused(2, "usage: config set", "config set");
+    write_conf("[server]\ntimeout = 200\nworkernum = 3\n");
+    const char *diff = operator_json("config diff");
+    ck_assert(strstr(diff, "\"from\": \"50\", \"to\": \"200\", \"was\": \"set\", \"takes\": \"reload\"") !=
+              NULL);
+    ck_assert(strstr(diff, "\"from\": \"2\", \"to\": \"3\"") != NULL);
+    ck_assert_uint_eq((unsigned) operator_number(operator_json("config check"), "restart_changes"), 2);
+    ck_assert(strstr(operator_json("config reload"), "\"to\": \"200\"") != NULL);
+    server_wait_log(&s, "reload: server.timeout 50 (set) -> 200", 3000);
+    write_conf("[server]\ntimeout = x\n");
+    operator_refused(1, ":2: server.timeout: 'x' is not a number", "config check");
+    operator_refused(1, ":2: server.timeout: 'x' is not a number", "config reload");
+    ck_assert(strstr(operator_json("config show server"), "\"value\": \"200\"") != NULL);
+    unlink(secret);
+    finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "reload_failed"), 1);
+}
+END_TEST
+
+/* Goal: the log moves to another file; one that cannot be opened changes nothing, that goes with it neither. The record of
+ * a death is in the new one, also if the parent writes it. */
+START_TEST(the_log_moves)
+{
+    struct server s;
+    char moved[160], set[200];
+    start(&s, "[server]\nsupervise = on\n", operator_option());
+    snprintf(moved, sizeof moved, "%s/moved", s.dir);
+    operator_refused(
+        1, "log.file: /no/such/dir/log cannot be opened: No such file or directory; nothing is changed",
+        "config set log.file=/no/such/dir/log");
+    snprintf(set, sizeof set, "log.file=%s", moved);
+    operator_json("config set %s", set);
+    struct mortal_next o = {.parent = s.pid, .former = mortal_child(s.pid)};
+    ck_assert(kill(o.former, SIGKILL) == 0 && itest_wait(mortal_has_next, &o, 5000));
+    struct server at = s; /* its log is there now */
+    snprintf(at.log, sizeof at.log, "%.127s", moved);
+    server_wait_log(&at, "config set: log.file ", 3000);
+    server_wait_log(&at, "signal 9 (SIGKILL)", 3000);
+    ck_assert_uint_eq(server_log_count(&s, "signal 9 (SIGKILL)"), 0);
+    unlink(conf_path);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 0);
+    server_discard(&s);
+}
+END_TEST
+
+/* Goal: reloads and values set by hand all the time while it drains, and while it is stopped at last. */
+START_TEST(while_it_drains)
+{
+    struct server s;
+    char conf[96];
+    start(&s, "[drain]\ndelay = 0\nrate = 100\n", operator_option());
+    s.log_lines_max = 1000;
+    struct ledger *l = ledger_create(&s.target, 200, 32);
+    ck_assert(l != NULL && ledger_connect(l, 10000));
+    operator_json("drain start");
+    for (int i = 0; i < 30; i++) {
+        snprintf(conf, sizeof conf, "[drain]\ndelay = 0\nrate = %d\n[server]\ntimeout = %d\n", 100 + i,
+                 300 + i);
+        write_conf(conf);
+        server_signal(&s, SIGHUP);
+        operator_json("config set server.linger=%d", 1 + i);
+        ledger_turn(l, 1);
+    }
+    write_conf("[drain]\ndelay = 0\nrate = 1000\n");
+    operator_json("config reload");
+    operator_await("\"state\": \"done\"", 5000, "drain status");
+    ledger_destroy(&l);
+    finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_drain"), 200);
+    ck_assert_uint_eq(server_counter(&s, "reload_failed"), 0);
+}
+END_TEST
+
 Suite *config_suite(void)
 {
     Suite *s = suite_create("config");
@@ -285,5 +389,8 @@ Suite *config_suite(void)
     tcase_add_test(c, a_storm_under_load);
     tcase_add_test(c, faster_than_it_can_be_read);
     tcase_add_test(c, during_a_stop);
+    tcase_add_test(c, by_an_operator);
+    tcase_add_test(c, the_log_moves);
+    tcase_add_test(c, while_it_drains);
     return s;
 }
