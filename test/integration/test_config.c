@@ -337,11 +337,11 @@ START_TEST(the_log_moves)
         "config set log.file=/no/such/dir/log");
     snprintf(set, sizeof set, "log.file=%s", moved);
     operator_json("config set %s", set);
-    struct mortal_next o = {.parent = s.pid, .former = mortal_child(s.pid)};
-    ck_assert(kill(o.former, SIGKILL) == 0 && itest_wait(mortal_has_next, &o, 5000));
     struct server at = s; /* its log is there now */
     snprintf(at.log, sizeof at.log, "%.127s", moved);
     server_wait_log(&at, "config set: log.file ", 3000);
+    struct mortal_next o = {.parent = s.pid, .former = mortal_child(s.pid)};
+    ck_assert(kill(o.former, SIGKILL) == 0 && itest_wait(mortal_has_next, &o, 5000));
     server_wait_log(&at, "signal 9 (SIGKILL)", 3000);
     ck_assert_uint_eq(server_log_count(&s, "signal 9 (SIGKILL)"), 0);
     unlink(conf_path);

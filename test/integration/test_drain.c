@@ -174,9 +174,10 @@ START_TEST(who_comes)
     int fd = client_open(&s);
     client_echo(fd, 10);
     operator_await("\"state\": \"closing\"", 5000, "drain status");
-    int late = client_open(&s);
-    ck_assert_int_eq(client_ending(late, NULL, 3000), END_RST);
-    close(late);
+    int late = net_connect_wait(&s.target, itest_deadline(3000)); /* it may be reset already */
+    ck_assert(late < 0 || client_ending(late, NULL, 3000) == END_RST);
+    if (late >= 0)
+        close(late);
     operator_json("drain stop");
     operator_await("\"state\": \"none\"", 5000, "drain status");
     ck_assert(strstr(operator_json("drain status"), "\"ready\": true") != NULL);
