@@ -239,9 +239,8 @@ static void call_off(struct master *m)
     slog_info_t(m->qlog, "drain: called off; the server takes new connections");
 }
 
-void drain_look(struct master *m)
+static void obey(struct master *m, uint64_t word)
 {
-    uint64_t word = atomic_exchange_explicit(&m->drain.word, DRAIN_NOTHING, memory_order_acquire);
     if (m->stage != STAGE_ACCEPTING)
         return;
     switch ((enum drain_word)(word & 0xff)) {
@@ -257,6 +256,18 @@ void drain_look(struct master *m)
         call_off(m);
         return;
     }
+}
+
+/* The word stays until it is carried out: who looks in between sees the one or the other. */
+void drain_look(struct master *m)
+{
+    uint64_t word = atomic_load_explicit(&m->drain.word, memory_order_acquire);
+    if (word == DRAIN_NOTHING)
+        return;
+    do {
+        obey(m, word);
+    } while (!atomic_compare_exchange_strong_explicit(&m->drain.word, &word, DRAIN_NOTHING,
+                                                      memory_order_acq_rel, memory_order_acquire));
 }
 
 void drain_end(struct master *m)
@@ -275,6 +286,12 @@ bool drain_takes_term(struct master *m)
         return false;
     start(m, d->asked_rate);
     return true;
+}
+
+bool drain_is_on(const struct drain *d)
+{
+    uint64_t word = atomic_load_explicit(&d->word, memory_order_acquire);
+    return (word & 0xff) == DRAIN_START || state_of(d) != MARIO_DRAIN_NONE;
 }
 
 uint32_t drain_term_ms(const struct drain_limits *l)

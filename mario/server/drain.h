@@ -63,6 +63,8 @@ void drain_limit(struct master *m, const struct drain_limits *l);
 /* Any thread; then the master's bell is to be rung. 0, or an errno value: ESHUTDOWN: the server stops; EINVAL: there is no
  * drain, or it does not close yet. */
 int drain_ask(struct drain *d, enum drain_word word, uint32_t rate);
+/* Whether there is one, or has been asked for. */
+bool drain_is_on(const struct drain *d);
 void drain_status(const struct drain *d, uint32_t connections, struct mario_drain *to);
 
 #endif

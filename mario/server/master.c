@@ -210,8 +210,7 @@ void master_wake(struct master *m)
 
 bool master_is_ready(const struct master *m)
 {
-    return atomic_load_explicit(&m->stop_requests, memory_order_relaxed) == 0 &&
-           atomic_load_explicit(&m->drain.state, memory_order_relaxed) == MARIO_DRAIN_NONE;
+    return atomic_load_explicit(&m->stop_requests, memory_order_relaxed) == 0 && !drain_is_on(&m->drain);
 }
 
 void master_take_settings(struct master *m)
