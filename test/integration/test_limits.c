@@ -223,8 +223,8 @@ START_TEST(a_first_packet)
     uint64_t began = mono_ns();
     client_echo(good, 20);
     ck_assert_uint_eq(client_ask(later, TEST_ECHO + TEST_OFFLOADED, "x", 1, (char[8]){0}, 8), 1);
-    unsigned char packet[64];
-    size_t n = client_packet(packet, TEST_ECHO, packet + 20, 40);
+    unsigned char packet[64], data[40] = {0};
+    size_t n = client_packet(packet, TEST_ECHO, data, sizeof data);
     for (size_t i = 0; i < n && !client_is_closed(slow); i++) {
         (void) !net_send(slow, packet + i, 1);
         itest_sleep(50);
@@ -250,8 +250,8 @@ START_TEST(a_first_packet_that_is_limited)
     struct server s;
     server_start(&s, "testapp", "admit.first_packet=1", "limit.bytes=100", NULL);
     int fd = client_open(&s);
-    static unsigned char packet[WIRE_HEAD_LEN + 4000];
-    size_t n = client_packet(packet, TEST_ECHO, packet + WIRE_HEAD_LEN, 4000);
+    static unsigned char packet[WIRE_HEAD_LEN + 4000], data[4000];
+    size_t n = client_packet(packet, TEST_ECHO, data, sizeof data);
     uint64_t began = mono_ns();
     client_send(fd, packet, n);
     enum ending how = client_ending(fd, NULL, SOON_MS);
