@@ -3,6 +3,7 @@
  */
 #include "operator.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,16 +42,34 @@ static bool read_line(int fd, char *line, size_t size, uint64_t deadline)
     return false;
 }
 
+/* Of each thread its own, until that ends. */
+static pthread_key_t room_key;
+
+static void make_room_key(void)
+{
+    pthread_key_create(&room_key, free);
+}
+
+static char *room(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_room_key);
+    char *answer = pthread_getspecific(room_key);
+    if (answer == NULL) {
+        answer = malloc(ANSWER_ROOM);
+        pthread_setspecific(room_key, answer);
+    }
+    return answer;
+}
+
 const char *operator_ask(const char *command, int *code)
 {
-    static _Thread_local char *answer;
+    char *answer = room();
     struct net_target t;
     char head[64];
     int got = -1;
     size_t len = 0;
     uint64_t deadline = itest_deadline(ASK_MS);
-    if (answer == NULL)
-        answer = malloc(ANSWER_ROOM);
     answer[0] = '\0';
     char name[80];
     snprintf(name, sizeof name, "unix:%s", socket_path);
