@@ -18,11 +18,12 @@ enum {
 
 /* ---- The order ---- */
 
-/* Of the numbers below 2^bits another one for each: multiplying by odd numbers and folding lose none. */
-static uint32_t shuffle(uint32_t i, uint32_t bits, uint32_t round)
+/* Of the numbers below 2^bits another one for each: multiplying by odd numbers and folding lose none. Each worker has
+ * an order of its own: the same slot of all of them is of those who came together. */
+static uint32_t shuffle(uint32_t i, uint32_t bits, uint32_t seed)
 {
     uint32_t mask = (uint32_t) ((UINT64_C(1) << bits) - 1), fold = bits / 2 + 1;
-    i = (i * 0x9e3779b1u + round * 0x85ebca77u) & mask;
+    i = (i * 0x9e3779b1u + seed * 0x85ebca77u) & mask;
     i ^= i >> fold;
     i = (i * 0xc2b2ae3du) & mask;
     return i ^ i >> fold;
@@ -91,7 +92,7 @@ static struct conn *next(struct leaving *l, struct shard *s, uint32_t *looks, bo
                 return NULL;
             look_from_the_start(l, s); /* who came meanwhile */
         }
-        uint32_t slot = shuffle(l->cursor++, l->bits, l->at_round);
+        uint32_t slot = shuffle(l->cursor++, l->bits, l->at_round + s->ind * 0x27d4eb2fu);
         (*looks)--;
         if (slot >= s->fresh || s->conns[slot].state != CONN_OPEN || s->conns[slot].stopping)
             continue;

@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -107,8 +108,8 @@ START_TEST(at_a_rate)
     ck_assert_uint_eq(crowd.seconds[0], 0);
     ck_assert_uint_eq(numbers, 20);
     for (uint32_t i = 1; i < N; i++)
-        ordered += crowd.order[i] == crowd.order[i - 1] + 1;
-    ck_assert_msg(ordered < N / 20, "%u left right behind who came before", ordered);
+        ordered += abs((int) crowd.order[i] - (int) crowd.order[i - 1]) <= 3;
+    ck_assert_msg(ordered < N / 20, "%u left right behind who came with them", ordered);
     printf("drain: %d connections at %d/s in %.3f s, the first half in %.3f s\n", N, RATE, took, half);
     operator_await("\"state\": \"done\"", 5000, "drain status");
     server_finish(&s);
