@@ -214,6 +214,13 @@ void job_hup(LOG_QUEUE *q, void *arg)
 
 /* ---- Commands ---- */
 
+/* Under the lock: the thread's from now on. */
+static void append(struct job *j)
+{
+    *jobs.last = j;
+    jobs.last = &j->next;
+}
+
 /* Have the thread answer it. */
 static enum mario_answer_when post(struct mario_answer *a, enum job_kind kind, const char *text)
 {
@@ -226,10 +233,8 @@ static enum mario_answer_when post(struct mario_answer *a, enum job_kind kind, c
     memcpy(j->text, text, strlen(text) + 1);
     pthread_mutex_lock(&jobs.lock);
     int err = wake();
-    if (err == 0) {
-        *jobs.last = j;
-        jobs.last = &j->next;
-    }
+    if (err == 0)
+        append(j);
     pthread_mutex_unlock(&jobs.lock);
     if (err == 0)
         return MARIO_ANSWER_LATER;

@@ -100,7 +100,8 @@ const struct row conf_rows[] = {
      "Seconds from its beginning, when /readyz says 503, until nobody new comes and the first one is told: balancers "
      "have to notice."},
     {"drain", "spread", ROW_NUMBER, LIVE, "10", 0, MARIO_DRAIN_MAX, NULL, AT(server.drain_spread),
-     "Who is told gets a number of seconds up to this one, each another, after which it is to come back. 0 is at once."},
+     "Who is told gets a number of seconds up to this one, each another, after which it is to come back. 0 is at "
+     "once."},
     {"drain", "on_term", ROW_BOOL, LIVE, "off", 0, 1, NULL, AT(server.drain_on_term),
      "on has a TERM signal begin a drain, and stop when that is done; a second one stops. off stops at the first."},
     {"output", "high", ROW_SIZE, LIVE, "256k", MARIO_OUTPUT_MIN, MARIO_OUTPUT_MAX, NULL,
@@ -216,8 +217,8 @@ const struct row conf_rows[] = {
      "How many such files are kept, as FILE.1 and so on. The oldest is removed."},
     {"admin", "listen", ROW_DOORS, RESTART, "-", 0, 65535, NULL, AT(admin_listen),
      "Where operators ask and change things: HTTP, and on a unix socket the lines of maritcp ctl. A unix socket is for "
-     "its owner and root alone. An address that others can reach needs admin.token_file. - is nowhere. A long list goes "
-     "on in the next line as one of server.listen does."},
+     "its owner and root alone. An address that others can reach needs admin.token_file. - is nowhere. A long list "
+     "goes on in the next line as one of server.listen does."},
     {"admin", "hosts", ROW_HOSTS, RESTART, "localhost,127.0.0.1,[::1]", 1, CONF_HOSTS_SIZE - 1, NULL,
      AT(admin_hosts),
      "The names, without ports, by which a browser may call admin.listen. Any other is refused, so that a page of "

@@ -1,11 +1,11 @@
 /*
- * reload.c: reading the configuration file again, at HUP and when somebody asks; and values that are set by hand. Setting
- * up runs on the main thread; the rest on the thread `conf`, which may wait for a disk: nobody else does then. It asks
- * nobody else, neither who server.user is. In a process that was started again after a death the main thread reads too,
- * before there is anybody to hear a HUP.
+ * reload.c: reading the configuration file again, at HUP and when somebody asks; and values that are set by hand.
+ * Setting up runs on the main thread; the rest on the thread `conf`, which may wait for a disk: nobody else does then.
+ * It asks nobody else, neither who server.user is. In a process that was started again after a death the main thread
+ * reads too, before there is anybody to hear a HUP.
  *
- * All or nothing: the file is read and checked whole, then what may fail is tried, then all of it counts at once. A file
- * with a mistake in it is not the one that was meant.
+ * All or nothing: the file is read and checked whole, then what may fail is tried, then all of it counts at once. A
+ * file with a mistake in it is not the one that was meant.
  */
 #include "reload.h"
 

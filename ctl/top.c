@@ -1,7 +1,7 @@
 /*
- * top.c: a server on a terminal: rates, workers, how connections end, who moves most. It asks for what `maritcp ctl` asks
- * for, once a second, and shows the tables as they come, cut to the screen: what is foreign in them was made harmless by
- * the server. Main thread.
+ * top.c: a server on a terminal: rates, workers, how connections end, who moves most. It asks for what `maritcp ctl`
+ * asks for, once a second, and shows the tables as they come, cut to the screen: what is foreign in them was made
+ * harmless by the server. Main thread.
  */
 #include "top.h"
 

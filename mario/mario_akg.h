@@ -86,8 +86,8 @@ sint32 regist_disconnected_func(FUNC_PTR f); /* closed, timeout and error togeth
  * removes. 0, or -1 once the server runs. */
 sint32 regist_leave_func(FUNC_PTR f);
 
-/* In it: after how many seconds this client is to come back, or go elsewhere: 1 .. drain_spread, another number for each,
- * so that they do not all come at once; 0 if drain_spread is 0, and everywhere else. */
+/* In it: after how many seconds this client is to come back, or go elsewhere: 1 .. drain_spread, another number for
+ * each, so that they do not all come at once; 0 if drain_spread is 0, and everywhere else. */
 uint32 mario_leave_seconds(const CONN *c);
 
 /* The magic that every packet must start with. Without a call it is DEFAULT_STX.

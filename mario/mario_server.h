@@ -104,11 +104,11 @@ struct mario_options {
     uint32 max_pkglen; /* largest packet accepted, MARIO_PKGLEN_MIN .. MARIO_PKGLEN_MAX */
     uint32 backlog;    /* of listen(2), 1 .. MARIO_BACKLOG_MAX; the kernel caps it at net.core.somaxconn */
     uint32 drain_timeout; /* seconds a stop may take, .. MARIO_DRAIN_MAX; 0 = end at once */
-    uint32 drain_time;    /* seconds that a drain is to take, 1 .. MARIO_DRAIN_TIME_MAX, if there is no drain_rate */
-    uint32 drain_rate;    /* connections a second that it tells to leave, .. MARIO_DRAIN_RATE_MAX; 0 = see drain_time */
+    uint32 drain_time;    /* seconds a drain is to take, 1 .. MARIO_DRAIN_TIME_MAX, without a drain_rate */
+    uint32 drain_rate;    /* connections a second it tells to leave, .. MARIO_DRAIN_RATE_MAX; 0 = see above */
     uint32 drain_delay;   /* seconds from its beginning until nobody new comes, .. MARIO_DRAIN_MAX */
     uint32 drain_spread;  /* the most that mario_leave_seconds() says, .. MARIO_DRAIN_MAX; 0 = it says 0 */
-    int drain_on_term;    /* on: SIGTERM begins a drain, and the server stops when that is done; a second one stops it */
+    int drain_on_term; /* on: SIGTERM begins a drain, and the server stops when that is done; a second one stops it */
     uint32 linger;        /* seconds in which a client that was closed acknowledged nothing of what was on its
                                  way, until an RST drops that, .. MARIO_LINGER_MAX; 0 = close and forget */
     uint32 output_high;   /* bytes of pending output above which a connection is not read */
@@ -144,8 +144,8 @@ struct mario_options {
     enum mario_timing stats_timing; /* of which calls the time is taken; reload changes it */
     uint32 slow_ms;   /* milliseconds from which on a call is noted as slow; 0 = none is; reload changes it */
     uint32 slow_keep; /* how many of these are kept, 1 .. MARIO_SLOW_KEEP_MAX; reload changes it */
-    /* Where operators ask and change things (mario_admin.h), as `listen`: HTTP, and on unix sockets, whose files are for
-     * their owner alone, lines too. NULL or "-": nowhere. */
+    /* Where operators ask and change things (mario_admin.h), as `listen`: HTTP, and on unix sockets, whose files are
+     * for their owner alone, lines too. NULL or "-": nowhere. */
     const char *admin_listen;
     const char *admin_hosts; /* comma list of names by which browsers may call it, without ports */
     /* A file whose first line, 16 .. 256 bytes, changes over TCP have to bring; read as `user`, and not for others to
@@ -178,8 +178,8 @@ struct mario_options {
  * entry and what is wrong with it; size 0: no line. Any thread. */
 sint32 mario_listen_check(const char *list, char *why, uint32 size);
 
-/* Check admin_listen, admin_hosts and admin_token_file; the file is read. 0, or -1 with one line in why[0 .. size-1]. Any
- * thread. */
+/* Check admin_listen, admin_hosts and admin_token_file; the file is read. 0, or -1 with one line in why[0 .. size-1].
+ * Any thread. */
 sint32 mario_admin_check(const struct mario_options *o, char *why, uint32 size);
 
 /* Check a group's name or number. NULL, "" and "-" are good. 0, or -1 with one line in why[0 .. size-1]. Asks the name
@@ -242,14 +242,14 @@ void *start_server(void *server);
  * that exit() waits for, as the loader's. The thread that called start_server(). */
 int mario_server_exit_code(const SERVER *s);
 
-/* Use these options from now on, of them: drain_*, when_full, assign, timeout, write_timeout, packet_timeout, keepalive (of
- * new connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format, push_queue,
- * push_bytes, push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing, slow_ms,
- * slow_keep, admit_* but its table, limit_*; the others are checked, but need a new server. All connections keep to
- * them soon, each worker from its next pass on; none is closed for it, but those that are over a limit now. What
- * waits longer than a timeout that has become shorter is over it. o and its texts are copied. Any thread, from init
- * on; of several at the same time the last one counts. 0, or -1 after one clear line on standard error; nothing is
- * changed then. */
+/* Use these options from now on, of them: drain_*, when_full, assign, timeout, write_timeout, packet_timeout,
+ * keepalive (of new connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format,
+ * push_queue, push_bytes, push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing,
+ * slow_ms, slow_keep, admit_* but its table, limit_*; the others are checked, but need a new server. All connections
+ * keep to them soon, each worker from its next pass on; none is closed for it, but those that are over a limit now.
+ * What waits longer than a timeout that has become shorter is over it. o and its texts are copied. Any thread, from
+ * init on; of several at the same time the last one counts. 0, or -1 after one clear line on standard error; nothing
+ * is changed then. */
 sint32 mario_reload_server(SERVER *s, const struct mario_options *o);
 
 /* Say that there was something to reload, and that it was no good, before it came to mario_reload_server(): counted as
@@ -259,15 +259,16 @@ void mario_reload_failed(SERVER *s);
 int mario_reload_is_good(const SERVER *s);
 
 /* A drain: balancers are told at once that the server is not ready (mario_is_ready()); drain_delay later nobody new
- * comes, who tries is reset (refused_drain), and the connections there are told to leave, one after the other in an order
- * that has nothing to do with when they came: `rate` a second; 0: drain_rate, and if that is 0 too as many as it takes to
- * be through in drain_time. Who is told gets its answers, then its leave function is called (regist_leave_func()), and it
- * closes with reason drain. The server does not end by that; mario_stop_server() ends it, now as ever.
+ * comes, who tries is reset (refused_drain), and the connections there are told to leave, one after the other in an
+ * order that has nothing to do with when they came: `rate` a second; 0: drain_rate, and if that is 0 too as many as it
+ * takes to be through in drain_time. Who is told gets its answers, then its leave function is called
+ * (regist_leave_func()), and it closes with reason drain. The server does not end by that; mario_stop_server() ends
+ * it, now as ever.
  *
  * A second call gives another rate, and lets one that pauses go on. mario_drain_pause(): nobody more leaves.
- * mario_drain_stop(): called off, the server takes new connections; who was told leaves. All: any thread. 0, or -1 with
- * errno: ESHUTDOWN: the server stops, or does not run; EINVAL: there is nothing to pause or to call off; ERANGE: more than
- * MARIO_DRAIN_RATE_MAX. */
+ * mario_drain_stop(): called off, the server takes new connections; who was told leaves. All: any thread. 0, or -1
+ * with errno: ESHUTDOWN: the server stops, or does not run; EINVAL: there is nothing to pause or to call off; ERANGE:
+ * more than MARIO_DRAIN_RATE_MAX. */
 sint32 mario_drain(SERVER *s, uint32 rate);
 sint32 mario_drain_pause(SERVER *s);
 sint32 mario_drain_stop(SERVER *s);

@@ -1,6 +1,6 @@
 /*
- * conns.c: the commands that go over connections: conn list, conn kick, conn top. The admin thread; the workers' part is
- * survey.c.
+ * conns.c: the commands that go over connections: conn list, conn kick, conn top. The admin thread; the workers' part
+ * is survey.c.
  */
 #include "mario/admin/conns.h"
 

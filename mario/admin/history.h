@@ -43,8 +43,8 @@ void history_add(struct history *h, const struct history_row *row);
 /* Seconds that nobody looked at. */
 void history_skip(struct history *h, uint64_t seconds);
 
-/* The number of the first row that is kept and was not seen by who knows those up to `since`; last + 1 if there is none.
- * Whoever knows more than there is knows another history, and gets all. */
+/* The number of the first row that is kept and was not seen by who knows those up to `since`; last + 1 if there is
+ * none. Whoever knows more than there is knows another history, and gets all. */
 uint64_t history_from(const struct history *h, uint64_t since);
 /* first kept <= number <= last. */
 const struct history_row *history_at(const struct history *h, uint64_t number);

@@ -1,6 +1,6 @@
 /*
- * survey.c: going over the connections of all workers. look() and what it calls run on the worker that is asked, between
- * two passes of its loop; the rest on the admin thread.
+ * survey.c: going over the connections of all workers. look() and what it calls run on the worker that is asked,
+ * between two passes of its loop; the rest on the admin thread.
  */
 #include "mario/admin/survey.h"
 

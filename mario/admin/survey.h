@@ -3,8 +3,9 @@
  * operators ask: list them, count them, kick them, find the top ones.
  *
  * Slots never move, and a list goes over them in their order: so who is there all the while is met exactly once,
- * however many come and go, and however many lists end and are gone on with at their cursor. A worker looks at 256 slots
- * at most between two passes of its loop, and for 50 us at most. One that does not answer is left out, and named.
+ * however many come and go, and however many lists end and are gone on with at their cursor. A worker looks at 256
+ * slots at most between two passes of its loop, and for 50 us at most. One that does not answer is left out, and
+ * named.
  */
 #ifndef MARIO_ADMIN_SURVEY_H
 #define MARIO_ADMIN_SURVEY_H

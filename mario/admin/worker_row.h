@@ -1,6 +1,6 @@
 /*
- * worker_row.h: a worker as an operator sees it, of what it writes anyway: nobody is asked, so one that is stuck is told
- * of as any other. The admin thread's.
+ * worker_row.h: a worker as an operator sees it, of what it writes anyway: nobody is asked, so one that is stuck is
+ * told of as any other. The admin thread's.
  */
 #ifndef MARIO_ADMIN_WORKER_ROW_H
 #define MARIO_ADMIN_WORKER_ROW_H

@@ -14,8 +14,8 @@
 #define PROBE1(name, a)       DTRACE_PROBE1(mario, name, a)
 #define PROBE3(name, a, b, c) DTRACE_PROBE3(mario, name, a, b, c)
 #else
-#define PROBE1(name, a)       ((void) sizeof(a))
-#define PROBE3(name, a, b, c) ((void) sizeof(a), (void) sizeof(b), (void) sizeof(c))
+#define PROBE1(name, a)       ((void) (a))
+#define PROBE3(name, a, b, c) ((void) (a), (void) (b), (void) (c))
 #endif
 
 #endif

@@ -63,7 +63,8 @@ __attribute__((warn_unused_result)) static inline bool questions_put(struct ques
     return true;
 }
 
-/* Any thread: how many ns of its thread the longest slice took so far; time in which others had its core is not in it. */
+/* Any thread: how many ns of its thread the longest slice took so far; time in which others had its core is not in
+ * it. */
 static inline uint64_t questions_longest(const struct questions *q)
 {
     return atomic_load_explicit(&q->longest, memory_order_relaxed);

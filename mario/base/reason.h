@@ -32,7 +32,7 @@
     ROW(replaced, g_akg_closed_id, MARIO_LOG_DEBUG)    /* another login took its place */                    \
     ROW(slow_consumer, g_akg_error_id, MARIO_LOG_WARN) /* a message found no room */                         \
     ROW(push_memory, g_akg_error_id, MARIO_LOG_WARN)   /* it read least while messages took too much */      \
-    ROW(drain, g_akg_closed_id, MARIO_LOG_DEBUG)       /* it was told to go elsewhere: mario_drain() */        \
+    ROW(drain, g_akg_closed_id, MARIO_LOG_DEBUG)       /* it was told to go elsewhere: mario_drain() */      \
     ROW(stop, g_akg_closed_id, MARIO_LOG_DEBUG)        /* the server stops */
 
 enum reason {

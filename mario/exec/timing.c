@@ -23,7 +23,8 @@ static struct timing_block
     *retired; /* under lock: what those have counted that are no more; NULL outside a server */
 static struct timing_block *lost; /* the master's; likewise */
 
-/* Of the cycles that a call took; constant while threads run. A division for each would cost as much as all the rest. */
+/* Of the cycles that a call took; constant while threads run. A division for each would cost as much as all the
+ * rest. */
 enum { NS_SHIFT = 20, LONGEST_MS = 1 << 20 };
 static uint64_t ns_a_cycle, longest;
 

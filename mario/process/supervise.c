@@ -384,8 +384,9 @@ static void take_tuned(void)
     memcpy(&copy, &sup.page->tuned, sizeof copy);
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&sup.page->tuned.changes, memory_order_relaxed) != changes ||
-        copy.master_ms > MARIO_WATCH_MAX || copy.drain_ms > (2 * MARIO_DRAIN_MAX + MARIO_DRAIN_TIME_MAX) * 1000 ||
-        copy.format > MARIO_LOG_JSON || memchr(copy.log, '\0', sizeof copy.log) == NULL)
+        copy.master_ms > MARIO_WATCH_MAX ||
+        copy.drain_ms > (2 * MARIO_DRAIN_MAX + MARIO_DRAIN_TIME_MAX) * 1000 || copy.format > MARIO_LOG_JSON ||
+        memchr(copy.log, '\0', sizeof copy.log) == NULL)
         return;
     sup.changes = changes;
     sup.master_ms = copy.master_ms;

@@ -60,8 +60,8 @@ uint32_t drain_term_ms(const struct drain_limits *l);
 /* Other limits from now on, also for one that goes on. */
 void drain_limit(struct master *m, const struct drain_limits *l);
 
-/* Any thread; then the master's bell is to be rung. 0, or an errno value: ESHUTDOWN: the server stops; EINVAL: there is no
- * drain, or it does not close yet. */
+/* Any thread; then the master's bell is to be rung. 0, or an errno value: ESHUTDOWN: the server stops; EINVAL: there
+ * is no drain, or it does not close yet. */
 int drain_ask(struct drain *d, enum drain_word word, uint32_t rate);
 /* Whether there is one, or has been asked for. */
 bool drain_is_on(const struct drain *d);

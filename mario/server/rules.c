@@ -75,7 +75,7 @@ static bool read_lines(FILE *f, const char *path, struct list *l, char *why, siz
         bool whole = strchr(line, '\n') != NULL || feof(f);
         const char *wrong = whole ? read_line(l, line, quoted, sizeof quoted) : NULL;
         if (!whole)
-            snprintf(why, size, "%s:%u: a line of more than %u bytes", path, n, LINE_BYTES - 2);
+            snprintf(why, size, "%s:%u: a line of more than %u bytes", path, n, (unsigned) LINE_BYTES - 2);
         else if (wrong != NULL)
             snprintf(why, size, "%s:%u: '%s' %s", path, n, quoted, wrong);
         if (!whole || wrong != NULL)
@@ -92,11 +92,10 @@ static FILE *open_file(const char *path, char *why, size_t size)
     struct stat st;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     FILE *f = NULL;
-    if (fd < 0 || fstat(fd, &st) != 0)
-        snprintf(why, size, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
+    bool is_open = fd >= 0 && fstat(fd, &st) == 0;
+    if (is_open && !S_ISREG(st.st_mode))
         snprintf(why, size, "%s: no regular file", path);
-    else if ((f = fdopen(fd, "r")) == NULL)
+    else if (!is_open || (f = fdopen(fd, "r")) == NULL)
         snprintf(why, size, "%s: %s", path, strerror(errno));
     if (f == NULL && fd >= 0)
         close(fd);

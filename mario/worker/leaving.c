@@ -1,5 +1,6 @@
 /*
- * leaving.c: connections that leave since the server drains. Runs on the worker; what leaving.h gives to the master there.
+ * leaving.c: connections that leave since the server drains. Runs on the worker; what leaving.h gives to the master
+ * there.
  *
  * All slots are looked at in an order that a hash gives, each once a round: who came together does not leave together.
  * One who is told to leave gets what it has asked for by then, as at a stop; then its leave function is called, and it

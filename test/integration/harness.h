@@ -144,9 +144,9 @@ void server_signal(const struct server *s, int sig);
 int server_wait_exit(struct server *s, unsigned ms);
 
 /* Send TERM, wait for the end (12 s) and check the accounts: exit code 0; opened == closed == the sum of closed_*;
- * accepted == opened + refused_*; nobody is counted at the gate; push_targets == what became of them; no sanitizer report; at most log_lines_max
- * lines in a second; for testapp also: each connected hook had exactly one end hook on the same thread, and found a
- * fresh connection. */
+ * accepted == opened + refused_*; nobody is counted at the gate; push_targets == what became of them; no sanitizer
+ * report; at most log_lines_max lines in a second; for testapp also: each connected hook had exactly one end hook on
+ * the same thread, and found a fresh connection. */
 void server_stop(struct server *s);
 /* The same for a test that has closed its connections: first descriptors must be back at the start value. */
 void server_finish(struct server *s);

@@ -63,7 +63,8 @@ static const struct {
     {GET("/api/test/echo?%1b[2J"), 400, "a control character"},
     {GET("/api/test/echo?%ff"), 400, "no UTF-8"},
     {GET("/api/test/echo?%4"), 400, "a % without two"},
-    {GET("/api/test/echo?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20&21&22&23&24&25&26&27&28&29&30&31&32&33&34&35"),
+    {GET("/api/test/echo?1&2&3&4&5&6&7&8&9&10&11&12&13&14&15&16&17&18&19&20"
+         "&21&22&23&24&25&26&27&28&29&30&31&32&33&34&35"),
      400, "too many words"},
 
     {"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "admin.hosts"},

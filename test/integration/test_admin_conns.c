@@ -475,8 +475,8 @@ static void take_over(unsigned page, void *arg)
     t->done = true;
 }
 
-/* Goal: another thread takes a worker over in the middle of a list, and with a question in its ring: who stays is listed
- * exactly once, and the question is answered by the successor. */
+/* Goal: another thread takes a worker over in the middle of a list, and with a question in its ring: who stays is
+ * listed exactly once, and the question is answered by the successor. */
 START_TEST(a_takeover_in_between)
 {
     enum { SOME = 60 };
@@ -524,7 +524,8 @@ static const char *worker_row(uint32_t worker)
     return row;
 }
 
-/* Goal: `workers` tells of each, also of one that is stuck, for how long and in what, and that another one took over. */
+/* Goal: `workers` tells of each, also of one that is stuck, for how long and in what, and that another one took
+ * over. */
 START_TEST(workers_and_what_they_run)
 {
     struct server s;

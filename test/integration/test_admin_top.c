@@ -1,6 +1,6 @@
 /*
- * test_admin_top.c: maritcp top: on a terminal of the test's own, where it shows what there is until q is typed and then
- * leaves all as it was; once where it has none; and what it says without a server.
+ * test_admin_top.c: maritcp top: on a terminal of the test's own, where it shows what there is until q is typed and
+ * then leaves all as it was; once where it has none; and what it says without a server.
  */
 #include <poll.h>
 #include <pty.h>

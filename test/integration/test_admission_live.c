@@ -1,6 +1,6 @@
 /*
- * test_admission_live.c: who is let in, while it changes: bans of operators, and a configuration that is read again. Who
- * is in stays, whatever changes.
+ * test_admission_live.c: who is let in, while it changes: bans of operators, and a configuration that is read again.
+ * Who is in stays, whatever changes.
  */
 #include <signal.h>
 #include <stdio.h>

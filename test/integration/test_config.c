@@ -1,6 +1,6 @@
 /*
- * test_config.c: a configuration file that is read again at HUP: all of it or nothing, nobody notices, and what became of
- * it is said.
+ * test_config.c: a configuration file that is read again at HUP: all of it or nothing, nobody notices, and what became
+ * of it is said.
  */
 #include <errno.h>
 #include <signal.h>
@@ -114,8 +114,8 @@ static void write_forty(int wrong)
     write_conf(text);
 }
 
-/* Goal: with one wrong among forty nothing is changed, wherever it stands, and it is one line; with none all are that can
- * be, from what they were at the start, and the others are named with both values. */
+/* Goal: with one wrong among forty nothing is changed, wherever it stands, and it is one line; with none all are that
+ * can be, from what they were at the start, and the others are named with both values. */
 START_TEST(one_wrong_among_forty)
 {
     static const struct {
@@ -200,8 +200,8 @@ static int by_size(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* Goal: 2,000 connections, some of them busy; 100 reloads in a row: 9 of 10 within 100 ms, however busy the machine is, no
- * connection is lost, and all are served. */
+/* Goal: 2,000 connections, some of them busy; 100 reloads in a row: 9 of 10 within 100 ms, however busy the machine
+ * is, no connection is lost, and all are served. */
 START_TEST(a_storm_under_load)
 {
     const uint32_t quiet = 2000 / ITEST_SLOW, storm = 100 / ITEST_SLOW;
@@ -324,8 +324,8 @@ START_TEST(by_an_operator)
 }
 END_TEST
 
-/* Goal: the log moves to another file; one that cannot be opened changes nothing, that goes with it neither. The record of
- * a death is in the new one, also if the parent writes it. */
+/* Goal: the log moves to another file; one that cannot be opened changes nothing, that goes with it neither. The
+ * record of a death is in the new one, also if the parent writes it. */
 START_TEST(the_log_moves)
 {
     struct server s;

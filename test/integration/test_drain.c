@@ -86,8 +86,8 @@ static void drain_server(struct server *s, const char *more, const char *and_mor
     s->log_lines_max = 100;
 }
 
-/* Goal: 1,000 connections at 500 a second are told within 2 % of that, all of them, each once; not in the order in which
- * they came; and the seconds that they hear are spread. */
+/* Goal: 1,000 connections at 500 a second are told within 2 % of that, all of them, each once; not in the order in
+ * which they came; and the seconds that they hear are spread. */
 START_TEST(at_a_rate)
 {
     enum { N = 1000, RATE = 500 };
@@ -161,7 +161,8 @@ START_TEST(in_a_time)
 }
 END_TEST
 
-/* Goal: during the delay new ones come, and /readyz says 503; afterwards they are reset; called off, all is as before. */
+/* Goal: during the delay new ones come, and /readyz says 503; afterwards they are reset; called off, all is as
+ * before. */
 START_TEST(who_comes)
 {
     struct server s;

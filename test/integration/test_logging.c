@@ -197,8 +197,7 @@ START_TEST(hup_with_a_configuration_from_a_pipe)
         snprintf(old, sizeof old, "%s.%u", s.log, i);
         ck_assert(rename(s.log, old) == 0);
         server_signal(&s, SIGHUP);
-        server_wait_log(&s, ".fifo: is no regular file and not read again; nothing is changed",
-                        3000);
+        server_wait_log(&s, ".fifo: is no regular file and not read again; nothing is changed", 3000);
         lines_make(&s, 1);
         server_wait_log(&s, "peer_closed", 3000);
     }

@@ -238,8 +238,8 @@ static bool is_adopted(void *arg)
     return a->found != 0;
 }
 
-/* Goal: as the first process of a container maritcp buries processes that it does not know, whose parents have gone, and
- * hears TERM; with a parent and without. */
+/* Goal: as the first process of a container maritcp buries processes that it does not know, whose parents have gone,
+ * and hears TERM; with a parent and without. */
 START_TEST(the_first_process_buries_strangers)
 {
     struct server s;

@@ -123,8 +123,8 @@ START_TEST(levels)
         "\"it\"}\n");
     shows(
         a, ANSWER_TEXT,
-        "outer.inner.x 1\nwords a\nwords b\nempty none\n\nname       n  more\n\xc3\xa4\xc3\xb6         1  -\nlonger  1234  "
-        "{\"l\": [1, 2]}\nbehind it\n");
+        "outer.inner.x 1\nwords a\nwords b\nempty none\n\nname       n  more\n\xc3\xa4\xc3\xb6         1  -\n"
+        "longer  1234  {\"l\": [1, 2]}\nbehind it\n");
     answer_drop(&a);
 }
 END_TEST

@@ -63,8 +63,7 @@ int main(int argc, char **argv)
     if (app.server == NULL)
         return 2;
     if (mario_log_open(app.log_file) != 0 || !register_all() || !register_commands() ||
-        (app.with_route && !register_route()) ||
-        start_log_thread() != 0) {
+        (app.with_route && !register_route()) || start_log_thread() != 0) {
         fprintf(stderr, "testapp: cannot be set up\n");
         return 2;
     }

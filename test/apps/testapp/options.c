@@ -6,7 +6,7 @@
  *                                                 stick: worker 0 blocks until TEST_UNSTICK, the first time
  *         test.end = none | write | slow            what the end hooks do besides checking; slow: they take 2 ms
  *         test.stderr = full                        standard error is a pipe that is full and nobody reads
- *         test.leave = tell | stick | close   what the leave function does: TEST_LEAVING; and blocks, the first time; or
+ * test.leave = tell | stick | close what the leave function does: TEST_LEAVING; and blocks, the first time; or
  *                                   closes and fails
  *         test.hooks = on | off
  *         test.offload = on | off       the offloaded commands
