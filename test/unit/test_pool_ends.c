@@ -28,10 +28,12 @@ static uint16 hook_of(int reason)
     case REASON_function_closed:
     case REASON_kicked:
     case REASON_replaced:
+    case REASON_drain:
     case REASON_stop:
         return g_akg_closed_id;
     case REASON_idle_timeout:
     case REASON_packet_timeout:
+    case REASON_first_packet:
     case REASON_write_timeout:
         return g_akg_timeout_id;
     default:
