@@ -28,13 +28,28 @@ struct known {
     _Atomic uint64_t key, others, when_ms;
 };
 
+/* Which question is open about a key. */
+struct open {
+    uint64_t key;
+    uint64_t number;
+};
+
 static struct known known[KNOWN];
 static struct map questions;
-static uint64_t last_number;
+static struct map open[2];                 /* about users, about groups */
+static uint64_t first_number, last_number; /* the first one that may be open; those behind it end later */
+
+static struct map *open_of(unsigned kind)
+{
+    return &open[kind == CHANNEL_GROUP];
+}
 
 bool ask_setup(void)
 {
     map_init(&questions, sizeof(struct question), 8, cluster.sequences.seed);
+    for (int i = 0; i < 2; i++)
+        map_init(&open[i], sizeof(struct open), 8, cluster.sequences.seed);
+    first_number = last_number + 1;
     for (uint32_t i = 0; i < KNOWN; i++)
         atomic_store_explicit(&known[i].kind, 0, memory_order_relaxed);
     return true;
@@ -146,7 +161,10 @@ static uint64_t here(unsigned kind, uint64_t key)
 static void finish(struct question *at)
 {
     struct question q = *at;
+    struct open *o = map_find(open_of(q.kind), &q.key);
     map_remove(&questions, at);
+    if (o != NULL && o->number == q.number)
+        map_remove(open_of(q.kind), o);
     learn(q.kind, q.key, q.sum);
     uint64_t n = q.sum + here(q.kind, q.key);
     while (q.wishes != NULL) {
@@ -169,17 +187,24 @@ void ask_teardown(void)
         }
     }
     map_fini(&questions);
+    for (int i = 0; i < 2; i++)
+        map_fini(&open[i]);
 }
 
-/* One that was just put and is not answered yet serves all who want the same: found by walking, for there are few. */
+/* One that was just put and is not answered yet serves all who want the same. */
 static struct question *same(unsigned kind, uint64_t key)
 {
-    for (uint32_t i = 0; i < questions.size && questions.used > 0; i++) {
-        struct question *q = map_at(&questions, i);
-        if (q != NULL && q->kind == kind && q->key == key)
-            return q;
-    }
-    return NULL;
+    const struct open *o = map_find(open_of(kind), &key);
+    return o == NULL ? NULL : map_find(&questions, &o->number);
+}
+
+/* Without memory nobody else finds it. */
+static void open_for_others(const struct question *q)
+{
+    bool is_new;
+    struct open *o = map_put(open_of(q->kind), &q->key, &is_new);
+    if (o != NULL)
+        o->number = q->number;
 }
 
 /* An engine that only knows that somebody heard it: then all nodes may have. */
@@ -203,6 +228,7 @@ static struct question *put_question(unsigned kind, uint64_t key)
     q->key = key;
     q->hearers = -1;
     q->ends_ms = cluster_ms();
+    open_for_others(q);
     if (cluster.ops == NULL)
         return q;
     const struct interest *i = interest_find(&cluster.interests, c.kind, key);
@@ -219,15 +245,18 @@ void ask_order(const struct mario_route_order *o)
     struct question *q = same(o->how, o->key);
     if (q == NULL)
         q = put_question(o->how, o->key);
-    if (w == NULL)
-        return;
-    if (q == NULL) {
+    if (q == NULL && w != NULL) {
         w->f(w->arg, here(o->how, o->key));
         free(w);
-        return;
     }
-    w->next = q->wishes;
-    q->wishes = w;
+    if (q == NULL)
+        return;
+    if (w != NULL) {
+        w->next = q->wishes;
+        q->wishes = w;
+    }
+    if (q->ends_ms <= cluster_ms()) /* nobody is asked */
+        finish(q);
 }
 
 void ask_published(uint64_t number, int64_t receivers)
@@ -266,18 +295,15 @@ void ask_asked(const struct channel *c, const struct frame *f)
               COOKIE_NONE);
 }
 
+/* They end in the order in which they were put, but those that are answered. */
 uint64_t ask_pass(void)
 {
-    uint64_t next = UINT64_MAX;
-    for (uint32_t i = 0; i < questions.size && questions.used > 0; i++) {
-        struct question *q = map_at(&questions, i);
-        if (q == NULL)
-            continue;
-        if (q->ends_ms <= cluster_ms()) {
+    for (; first_number <= last_number; first_number++) {
+        struct question *q = map_find(&questions, &first_number);
+        if (q != NULL && q->ends_ms > cluster_ms())
+            return q->ends_ms;
+        if (q != NULL)
             finish(q);
-            return cluster_ms(); /* entries have moved */
-        }
-        next = q->ends_ms < next ? q->ends_ms : next;
     }
-    return next;
+    return UINT64_MAX;
 }

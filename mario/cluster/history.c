@@ -22,13 +22,14 @@ enum {
 };
 
 struct place {
-    _Atomic uint64_t group; /* once given, for ever */
-    _Atomic(struct history *) h;
+    _Atomic uint64_t group;      /* 0: free, and a search ends here */
+    _Atomic(struct history *) h; /* NULL: that group has none any more, and another may have the place */
 };
 
 struct table {
     struct table *older;
-    uint32_t size, used;
+    uint32_t size, used; /* used: the places that are not free */
+    uint32_t count;      /* of them, with a history */
     struct place at[];
 };
 
@@ -91,10 +92,14 @@ bool history_runs(void)
 
 /* ---- The table ---- */
 
+static uint32_t first_of(const struct table *t, uint64_t group)
+{
+    return (uint32_t) (group * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (t->size - 1);
+}
+
 static struct place *place_of(struct table *t, uint64_t group)
 {
-    uint32_t i = (uint32_t) (group * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (t->size - 1);
-    for (;; i = (i + 1) & (t->size - 1)) {
+    for (uint32_t i = first_of(t, group);; i = (i + 1) & (t->size - 1)) {
         uint64_t there = atomic_load_explicit(&t->at[i].group, memory_order_acquire);
         if (there == group || there == 0)
             return &t->at[i];
@@ -112,13 +117,43 @@ bool history_has(uint64_t group)
     return history_find(group) != NULL;
 }
 
+static struct place *beside(struct table *t, const struct place *p, uint32_t by)
+{
+    return &t->at[((uint32_t) (p - t->at) + by) & (t->size - 1)];
+}
+
+static bool is_left(const struct place *p)
+{
+    return atomic_load_explicit(&p->group, memory_order_relaxed) != 0 &&
+           atomic_load_explicit(&p->h, memory_order_relaxed) == NULL;
+}
+
+/* For a group that has none. On its way to a free place it takes one that somebody left. Who looks for the former group
+ * there at this moment may take the one for the other: then a mario_resume() is for a group that has no history any
+ * more, as if it had come a little earlier. */
 static void put(struct table *t, struct history *h)
 {
-    struct place *p = place_of(t, h->group);
-    atomic_store_explicit(&p->h, h, memory_order_release);
-    if (atomic_load_explicit(&p->group, memory_order_relaxed) == 0) {
-        atomic_store_explicit(&p->group, h->group, memory_order_release);
+    struct place *end = place_of(t, h->group), *p = &t->at[first_of(t, h->group)];
+    while (p != end && !is_left(p))
+        p = beside(t, p, 1);
+    if (atomic_load_explicit(&p->group, memory_order_relaxed) == 0)
         t->used++;
+    t->count++;
+    atomic_store_explicit(&p->group, h->group, memory_order_release);
+    atomic_store_explicit(&p->h, h, memory_order_release);
+}
+
+/* What was left and has nothing behind it is free again: no search goes on there. */
+static void leave(struct table *t, uint64_t group)
+{
+    struct place *p = place_of(t, group);
+    atomic_store_explicit(&p->h, NULL, memory_order_release);
+    t->count--;
+    if (atomic_load_explicit(&beside(t, p, 1)->group, memory_order_relaxed) != 0)
+        return;
+    for (; is_left(p); p = beside(t, p, t->size - 1)) {
+        atomic_store_explicit(&p->group, 0, memory_order_release);
+        t->used--;
     }
 }
 
@@ -128,7 +163,7 @@ static struct table *table_with_room(void)
     struct table *old = atomic_load_explicit(&hub.table, memory_order_relaxed);
     if (old != NULL && old->used < old->size / 2)
         return old;
-    uint32_t size = old == NULL ? TABLE_LEAST : 2 * old->size;
+    uint32_t size = old == NULL ? TABLE_LEAST : old->count < old->size / 4 ? old->size : 2 * old->size;
     struct table *t = calloc(1, sizeof *t + size * sizeof t->at[0]);
     if (t == NULL)
         return NULL;
@@ -223,7 +258,7 @@ static void forget(struct history *h)
     line_restart(h, 0, 0);
     resume_give_up(h, true);
     (void) histories.house.sequence(h->group, 0);
-    atomic_store_explicit(&place_of(atomic_load(&hub.table), h->group)->h, NULL, memory_order_release);
+    leave(atomic_load_explicit(&hub.table, memory_order_relaxed), h->group);
     discard(h);
 }
 

@@ -4,6 +4,7 @@
  */
 #include "core_lab.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,13 +362,18 @@ static void on_count(void *arg, uint64_t n)
     *(uint64_t *) arg = n;
 }
 
-static void ask(uint64_t *n)
+static void ask_about(uint64_t uid, uint64_t *n)
 {
     struct ask_wish *wish = calloc(1, sizeof *wish);
     *wish = (struct ask_wish){.f = on_count, .arg = n};
     clab_house.order[clab_house.orders++] =
-        (struct mario_route_order){.kind = CORE_ASK, .how = CHANNEL_USER, .key = UID, .id = (uintptr_t) wish};
+        (struct mario_route_order){.kind = CORE_ASK, .how = CHANNEL_USER, .key = uid, .id = (uintptr_t) wish};
     clab_turn();
+}
+
+static void ask(uint64_t *n)
+{
+    ask_about(UID, n);
 }
 
 static void answer(const struct clab_told *t, uint64_t n)
@@ -407,6 +413,59 @@ START_TEST(questions)
     clab_comes(&clab_to_user, (struct frame){.kind = FRAME_ASK, .seq = 31, .key = UID}, "there", 5);
     ck_assert(clab_bus.out[2].f.kind == FRAME_ANSWER && clab_bus.out[2].f.count == 2 &&
               clab_bus.out[2].f.seq == 31);
+    cluster_teardown();
+}
+END_TEST
+
+/* Goal: many questions at the same time, about users and of others about the same ones: each is answered once, some soon
+ * and in another order, the rest when its time is up. */
+START_TEST(many_questions)
+{
+    enum { KEYS = 24, TWICE = 2 };
+    uint64_t n[TWICE][KEYS];
+    memset(n, 0xff, sizeof n);
+    clab_start_up();
+    clab_bus.outs = 0;
+    for (uint64_t i = 0; i < KEYS; i++) {
+        ask_about(UID + i, &n[0][i]);
+        ask_about(UID + i, &n[1][i]);
+        clab_later(10);
+    }
+    ck_assert_uint_eq(clab_bus.outs, KEYS);
+    for (int i = KEYS - 1; i > 0; i -= 2) {
+        cluster_events.published(NULL, clab_bus.out[i].cookie, 1);
+        answer(&clab_bus.out[i], (uint64_t) i);
+    }
+    for (uint64_t i = 0; i < KEYS; i++)
+        ck_assert_uint_eq(n[0][i], i % 2 == 1 ? i : UINT64_MAX);
+    clab_later(501 - 10 * KEYS); /* the first one's time is up */
+    ck_assert_uint_eq(n[0][0], 0);
+    ck_assert_uint_eq(n[0][KEYS - 2], UINT64_MAX);
+    clab_later(10 * KEYS);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        ck_assert_uint_eq(n[0][i], i % 2 == 1 ? i : 0);
+        ck_assert_uint_eq(n[1][i], n[0][i]);
+    }
+    cluster_teardown();
+}
+END_TEST
+
+/* Goal: what was asked and answered leaves nothing behind, however many keys there were. */
+START_TEST(no_end_of_questions)
+{
+    enum { KEYS = 6000, FIRST = 100 };
+    size_t before = 0;
+    clab_start_up();
+    clab_bus.outs = 0;
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint64_t n = 99;
+        ask_about(UID + i, &n);
+        cluster_events.published(NULL, clab_bus.out[i].cookie, 0);
+        ck_assert_uint_eq(n, 0);
+        if (i == FIRST)
+            before = mallinfo2().uordblks;
+    }
+    ck_assert_uint_le(mallinfo2().uordblks, before + 20000);
     cluster_teardown();
 }
 END_TEST
@@ -461,6 +520,8 @@ Suite *cluster_core_suite(void)
     tcase_add_test(c, receiving);
     tcase_add_test(c, rings_are_full);
     tcase_add_test(c, questions);
+    tcase_add_test(c, many_questions);
+    tcase_add_test(c, no_end_of_questions);
     tcase_add_test(c, nodes);
     return s;
 }

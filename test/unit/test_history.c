@@ -5,6 +5,8 @@
 #include "history_lab.h"
 #include "mario/cluster/history_inside.h"
 
+#include <malloc.h>
+
 static void open_local(uint64_t seed, uint32_t n)
 {
     lab_setup(seed);
@@ -236,6 +238,38 @@ START_TEST(another_thread)
 }
 END_TEST
 
+/* Bytes; 0 under a sanitizer, which has a heap of its own. */
+static size_t heap_used(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* Goal: groups whose histories begin and end one after the other are found while they have one, and leave no memory
+ * behind, however many there were. */
+START_TEST(new_groups)
+{
+    enum { ALIVE = 100, EVER = 200000 / UNIT_SLOW };
+    uint64_t alive[ALIVE] = {0}, first = GROUP + 1, before = 0;
+    open_local(1, 10);
+    for (uint64_t i = 0; i < EVER; i++) {
+        uint64_t *at = &alive[lab_draw(ALIVE)], gone = *at;
+        if (gone != 0)
+            ck_assert_int_eq(mario_history(gone, 0), 0);
+        *at = first + i * 7;
+        ck_assert_int_eq(mario_history(*at, 1), 0);
+        ck_assert(!history_has(gone) || gone == 0);
+        for (uint32_t k = 0; i % 64 == 0 && k < ALIVE; k++)
+            ck_assert(alive[k] == 0 || history_has(alive[k]));
+        if (i == EVER / 10)
+            before = heap_used();
+    }
+    ck_assert(history_has(GROUP));
+    ck_assert_uint_le(heap_used(), before + 100000);
+    history_end();
+}
+END_TEST
+
 /* Goal: sends, coming back, late functions, full rings in any order: each member gets each message once, in order. */
 START_TEST(storm)
 {
@@ -275,6 +309,7 @@ Suite *history_suite(void)
     tcase_add_test(c, told_again);
     tcase_add_test(c, told_once);
     tcase_add_test(c, another_thread);
+    tcase_add_test(c, new_groups);
     tcase_add_loop_test(c, storm, 0, 9);
     return s;
 }
