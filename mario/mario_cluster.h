@@ -11,9 +11,10 @@
  * cluster.linger ago still counts. What waited while the engine was away goes out 2.3 s after it is back, when the
  * other nodes have subscribed again.
  *
- * All binds of a user should say the same policy. A connection that is bound with (MANY, 0) takes no place: the bus does
- * not count it among devices_max, and it refuses nobody. A later (KICK_OLD, 1) closes it, wherever both are; a KICK_OLD
- * that leaves several leaves it, too. Binds of one connection are decided one after the other, in their order.
+ * All binds of a user should say the same policy. A connection that is bound with (MANY, 0) takes no place: the bus
+ * does not count it among devices_max, and it refuses nobody. A later (KICK_OLD, 1) closes it, wherever both are; a
+ * KICK_OLD that leaves several leaves it, too. Binds of one connection are decided one after the other, in their
+ * order.
  *
  * What must not be lost has a history: see mario_history().
  */

@@ -94,8 +94,8 @@ sint32 mario_local_replace(uint64 id);
 sint32 mario_local_replace_beside(uint64 uid, uint64 id);
 
 /* For a route that gives c something before it makes it a member. First: c is going to be one, by mario_local_join()
- * with this number (not 0); until then its mario_leave() is remembered. Behind what c's function has ordered so far; in c's
- * own functions and hooks, offloaded ones too. Errors as mario_join()'s. */
+ * with this number (not 0); until then its mario_leave() is remembered. Behind what c's function has ordered so far;
+ * in c's own functions and hooks, offloaded ones too. Errors as mario_join()'s. */
 sint32 mario_join_later(CONN *c, uint64 group, uint32 number);
 /* Whether it has left meanwhile. In c's own functions on its worker; elsewhere 0. */
 int mario_join_is_off(const CONN *c, uint64 group, uint32 number);

@@ -222,8 +222,8 @@ static void go_on(void)
     }
 }
 
-/* It is to be the user's only one. Those that are bound with (MANY, 0) claim nothing: the engine does not know them, but
- * every node that has one hears what is said to the user. */
+/* It is to be the user's only one. Those that are bound with (MANY, 0) claim nothing: the engine does not know them,
+ * but every node that has one hears what is said to the user. */
 static bool is_only(const struct asked *a)
 {
     return a->how == MARIO_BIND_KICK_OLD && a->devices <= 1;

@@ -243,8 +243,8 @@ static void send_out(enum frame_kind kind, struct mario_route_order *o)
         mario_msg_free(&o->m);
 }
 
-/* One that was sent before its group had a history here is delivered already, and goes as ever; one that was sent when it
- * still had one is not. */
+/* One that was sent before its group had a history here is delivered already, and goes as ever; one that was sent when
+ * it still had one is not. */
 static void send_to_group(struct mario_route_order *o)
 {
     bool is_here = o->how == 0;

@@ -44,8 +44,8 @@ uint64_t fetch_reach(const struct history *h, uint64_t seq)
 {
     uint64_t oldest = h->last > h->n ? h->last - h->n + 1 : 1;
     uint64_t start = line_start(h);
-    if (oldest >
-        start) /* more is kept, for those who were told of it; what members are still to get new ones get, too */
+    /* More may be kept, for those who were told of it; what members are still to get new ones get, too. */
+    if (oldest > start)
         start = oldest <= line_delivered(h) ? oldest : line_delivered(h) + 1;
     else if (history_is_engine())
         start = oldest > h->floor + 1 ? oldest : h->floor + 1;

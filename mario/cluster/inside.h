@@ -84,7 +84,8 @@ static inline uint32_t cluster_part(enum channel_kind kind, uint64_t key)
     return channel_part(&(struct channel){.kind = kind, .key = key}, cluster.parts);
 }
 
-/* ---- cluster.c, for start.c or a test: one turn. True: there is more to do at once; else *next_ms is when there will be ---- */
+/* ---- cluster.c, for start.c or a test: one turn. True: there is more to do at once; else *next_ms is when there will
+ * be ---- */
 
 bool cluster_setup(const struct house *house);
 void cluster_teardown(void);

@@ -46,17 +46,18 @@ static void go(void)
 {
     uint64_t ends_ms = cluster.house->now() / NS_PER_MS + STOP_MS, next_ms;
     bool more = true, said = false;
+    const struct bus_ops *ops = cluster.ops;
     parts_open();
     for (;;) {
         more = cluster_pass(&next_ms);
-        if (cluster.ops == NULL && !more)
+        if (ops == NULL && !more)
             return;
         if (!more && !said && out_is_done()) {
             said = true;
             peers_say(FRAME_LEAVE);
-            cluster.ops->retire(cluster.bus);
+            ops->retire(cluster.bus);
         }
-        if ((said && cluster.ops->flush(cluster.bus)) || cluster_ms() >= ends_ms)
+        if ((said && ops->flush(cluster.bus)) || cluster_ms() >= ends_ms)
             return;
         uint64_t soon_ms = cluster_ms() + STOP_TURN_MS;
         turn(more, next_ms < soon_ms ? next_ms : soon_ms);
