@@ -97,7 +97,8 @@ START_TEST(what_is_dropped_is_not_heard)
         o.number += COUNT;
         wait_targets(&e, (i + 1) * COUNT);
         uint64_t pending = ear_counter(&e, 0, "push_pending");
-        ck_assert_uint_gt(pending, 0);
+        ck_assert_msg(pending > 0 || i < 3,
+                      "nothing waits"); /* the kernel may take all of the first ones, late */
         ck_assert_msg(policies[_i].messages == 0 || pending <= policies[_i].messages + 1, "%llu wait",
                       (unsigned long long) pending); /* one of which a part is sent may be beyond */
         ck_assert_msg(policies[_i].bytes == 0 || pending <= policies[_i].bytes / LEN + 2, "%llu wait",
