@@ -15,13 +15,6 @@
 
 #include "mario/base/clock.h"
 
-/* libnats 3.4 forgets a message of which only a part had come when its connection ended. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:natsBuf_Create\n";
-}
-
 struct event_base *nlab_base;
 struct engine nlab_engine;
 

@@ -417,8 +417,8 @@ START_TEST(questions)
 }
 END_TEST
 
-/* Goal: many questions at the same time, about users and of others about the same ones: each is answered once, some soon
- * and in another order, the rest when its time is up. */
+/* Goal: many questions at the same time, about users and of others about the same ones: each is answered once, some
+ * soon and in another order, the rest when its time is up. */
 START_TEST(many_questions)
 {
     enum { KEYS = 24, TWICE = 2 };

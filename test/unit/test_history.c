@@ -172,8 +172,8 @@ START_TEST(leaves_early)
 }
 END_TEST
 
-/* Goal: all that is kept goes while somebody's function is late: he is told again, of the gap. */
-START_TEST(told_again)
+/* The history keeps five and has five; the function of the one who comes back is late. */
+static void come_back_to_full(void)
 {
     open_local(1, 5);
     for (int i = 0; i < 5; i++)
@@ -181,6 +181,12 @@ START_TEST(told_again)
     lab_come(1, 0, 0);
     (void) history_pass();
     ck_assert_uint_eq(lab.calls, 1);
+}
+
+/* Goal: all that is kept goes while somebody's function is late: he is told again, of the gap. */
+START_TEST(told_again)
+{
+    come_back_to_full();
     for (int i = 0; i < 6; i++)
         lab_say();
     settle();
@@ -195,12 +201,7 @@ END_TEST
  * who comes later is told of no more than is kept, and nothing of it stays. */
 START_TEST(told_once)
 {
-    open_local(1, 5);
-    for (int i = 0; i < 5; i++)
-        lab_say();
-    lab_come(1, 0, 0);
-    (void) history_pass();
-    ck_assert_uint_eq(lab.calls, 1);
+    come_back_to_full();
     for (int i = 0; i < 5; i++)
         lab_say();
     lab_come(2, 0, 0);
