@@ -26,6 +26,7 @@
 
 #include "mario_akg.h"
 #include "mario_conn.h"
+#include "mario_frame.h"
 #include "mario_log.h"
 #include "mario_push.h"
 #include "mario_server.h"

@@ -53,7 +53,7 @@ static void look_at_input(const struct shard *s, const struct conn *c, struct de
     d->unfinished = c->carry_len;
     d->unfinished_for = s->tick - c->packet_since;
     if (c->seen > 0 && c->seen <= c->carry_len &&
-        f->next(f, c->carry, c->seen, c->seen, &frame) == MARIO_FRAME_MORE)
+        f->next(f, NULL, c->carry, c->seen, c->seen, &frame) == MARIO_FRAME_MORE)
         d->need = frame.need;
 }
 

@@ -17,6 +17,8 @@
     ROW(write_timeout, g_akg_timeout_id, MARIO_LOG_WARN)  /* pending output did not shrink in time */        \
     ROW(bad_stx, g_akg_error_id, MARIO_LOG_WARN)          /* a packet with a wrong magic */                  \
     ROW(bad_length, g_akg_error_id, MARIO_LOG_WARN)       /* pkglen below 8 or above max_pkglen */           \
+    ROW(bad_frame, g_akg_error_id, MARIO_LOG_WARN)        /* not the protocol of its listener */             \
+    ROW(framing_error, g_akg_error_id, MARIO_LOG_ERR)     /* its framing answered what makes no sense */     \
     ROW(unknown_akg, g_akg_error_id, MARIO_LOG_WARN)  /* no function for this akg_id, or a reserved one */   \
     ROW(output_limit, g_akg_error_id, MARIO_LOG_WARN) /* more than output.max bytes pending */               \
     ROW(function_closed, g_akg_closed_id, MARIO_LOG_DEBUG) /* close_conn() */                                \

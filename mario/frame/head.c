@@ -15,9 +15,10 @@ enum mario_frame_answer head_short(const struct mario_framing *framing, const un
     return MARIO_FRAME_MORE;
 }
 
-enum mario_frame_answer head_next(const struct mario_framing *framing, unsigned char *data, uint32_t n,
-                                  uint32_t seen, struct mario_frame *frame)
+enum mario_frame_answer head_next(const struct mario_framing *framing, void *state, unsigned char *data,
+                                  uint32_t n, uint32_t seen, struct mario_frame *frame)
 {
+    (void) state;
     (void) seen;
     return head_look(framing, data, n, frame);
 }

@@ -18,8 +18,8 @@ struct head_rules {
 };
 
 /* MARIO_FRAME_FUNC of this framing. */
-enum mario_frame_answer head_next(const struct mario_framing *framing, unsigned char *data, uint32_t n,
-                                  uint32_t seen, struct mario_frame *frame);
+enum mario_frame_answer head_next(const struct mario_framing *framing, void *state, unsigned char *data,
+                                  uint32_t n, uint32_t seen, struct mario_frame *frame);
 
 /* Look at a head of which only n < SIZE_OF_HEAD bytes are there: MORE or BAD, as early as they allow. */
 enum mario_frame_answer head_short(const struct mario_framing *framing, const unsigned char *data, uint32_t n,

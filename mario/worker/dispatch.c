@@ -234,7 +234,7 @@ static inline enum mario_frame_answer ask(const struct mario_framing *framing, u
     if (framing->next == head_next)
         return head_look(framing, data, n, frame);
     *frame = (struct mario_frame){.need = 0};
-    enum mario_frame_answer answer = framing->next(framing, data, n, seen, frame);
+    enum mario_frame_answer answer = framing->next(framing, NULL, data, n, seen, frame);
     if (answer != MARIO_FRAME_MORE || (n < framing->max && frame->need <= framing->max))
         return answer;
     frame->fault = REASON_bad_length;

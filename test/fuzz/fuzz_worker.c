@@ -199,10 +199,10 @@ static void teardown(void)
 }
 
 /* HEAD+Data as a framing of the application's own, so that the worker does not look at it in place. */
-static enum mario_frame_answer other_next(const struct mario_framing *f, unsigned char *data, uint32_t n,
-                                          uint32_t seen, struct mario_frame *frame)
+static enum mario_frame_answer other_next(const struct mario_framing *f, void *state, unsigned char *data,
+                                          uint32_t n, uint32_t seen, struct mario_frame *frame)
 {
-    return head_next(f, data, n, seen, frame);
+    return head_next(f, state, data, n, seen, frame);
 }
 
 static void setup(void)

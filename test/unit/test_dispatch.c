@@ -38,10 +38,12 @@ static sint32 count(CONN *c)
 }
 
 /* Lines: how long one is shows at its end. '!' begins none, '?' one that nobody serves. */
-static enum mario_frame_answer next_line(const struct mario_framing *framing, unsigned char *data, uint32_t n,
-                                         uint32_t before, struct mario_frame *f)
+static enum mario_frame_answer next_line(const struct mario_framing *framing, void *state,
+                                         unsigned char *data, uint32_t n, uint32_t before,
+                                         struct mario_frame *f)
 {
     (void) framing;
+    (void) state;
     UNIT_ASSERT(n >= 1 && before <= n && f->need == 0 && f->at == 0 && f->len == 0);
     seen.looked += n - before;
     if (data[0] == '!') {
@@ -60,10 +62,12 @@ static enum mario_frame_answer next_line(const struct mario_framing *framing, un
 }
 
 /* A length, a colour, and as many bytes of it, each with one bit turned until it was looked at. */
-static enum mario_frame_answer next_masked(const struct mario_framing *framing, unsigned char *data,
-                                           uint32_t n, uint32_t before, struct mario_frame *f)
+static enum mario_frame_answer next_masked(const struct mario_framing *framing, void *state,
+                                           unsigned char *data, uint32_t n, uint32_t before,
+                                           struct mario_frame *f)
 {
     (void) framing;
+    (void) state;
     UNIT_ASSERT(n >= 1 && before <= n);
     f->at = 1;
     f->len = data[0];
