@@ -52,6 +52,7 @@
     ROW(gate)            \
     ROW(live)            \
     ROW(http_head)       \
+    ROW(proxy)           \
     ROW(answer)          \
     ROW(table)           \
     ROW(rooms)           \
