@@ -142,21 +142,24 @@ static bool names_something(const char *list)
     return list != NULL && list[0] != '\0' && strcmp(list, "-") != 0;
 }
 
-/* Into a list of LISTEN_MAX, the caller's to free. How many, or -1 after a line. */
-static int parse(const struct mario_options *o, struct listen_address **list)
+/* Into a list of LISTEN_MAX, the caller's to free. How many, or -1 with a line in why. */
+static int parse(const struct mario_options *o, struct listen_address **list, char *why, size_t size)
 {
-    char why[256];
     *list = NULL;
     if (!names_something(o->admin_listen))
         return 0;
     *list = calloc(LISTEN_MAX, sizeof **list);
     if (*list == NULL) {
-        complain("no memory to start");
+        snprintf(why, size, "no memory to start");
         return -1;
     }
-    int n = listen_parse(o->admin_listen, *list, why, sizeof why);
-    if (n < 0)
-        complain("admin_listen: %s", why);
+    int n = listen_parse(o->admin_listen, *list, why, size);
+    for (int i = 0; i < n; i++) {
+        if ((*list)[i].option_count == 0 && !(*list)[i].datagram)
+            continue;
+        listen_refuse(&(*list)[i], why, size, "operators ask by HTTP: neither options nor udp:");
+        return -1;
+    }
     return n;
 }
 
@@ -184,7 +187,10 @@ static bool open_door(struct door *d, const struct listen_address *a)
 
 int32_t mario_admin_check(const struct mario_options *o, char *why, uint32_t size)
 {
-    if (names_something(o->admin_listen) && mario_listen_check(o->admin_listen, why, size) != 0)
+    struct listen_address *list;
+    int n = parse(o, &list, why, size);
+    free(list);
+    if (n < 0)
         return -1;
     return hosts_check(o->admin_hosts, why, size) && token_read(o->admin_token_file, why, size, false) ? 0
                                                                                                        : -1;
@@ -194,8 +200,8 @@ bool doors_open(const struct mario_options *o)
 {
     char why[256];
     struct listen_address *list;
-    int n = parse(o, &list);
-    bool ok = n >= 0;
+    int n = parse(o, &list, why, sizeof why);
+    bool ok = n >= 0 || complain("admin_listen: %s", why);
     if (ok && !hosts_set(o->admin_hosts, why, sizeof why))
         ok = complain("admin_hosts: %s", why);
     for (int i = 0; ok && i < n; i++) {

@@ -13,6 +13,7 @@
 
 #include "mario/base/check.h"
 #include "mario/base/complain.h"
+#include "mario/frame/framings.h"
 #include "mario/mario_compat.h"
 
 FUNC_PTR AKG_FUNC[AKG_IDS];
@@ -242,4 +243,24 @@ int32_t regist_receipt_func(void (*f)(const struct mario_receipt *))
         return -1;
     receipt = f;
     return 0;
+}
+
+int32_t regist_framing(const struct mario_framing *framing)
+{
+    const char *wrong = registry_is_frozen() ? "the server runs" : framing_add(framing);
+    if (wrong == NULL)
+        return 0;
+    complain("framing '%.31s' cannot be registered: %s", framing->name != NULL ? framing->name : "", wrong);
+    return -1;
+}
+
+int32_t regist_word_func(const char *word, uint16_t id, FUNC_PTR f)
+{
+    const char *wrong = registry_is_frozen()       ? "the server runs"
+                        : id >= AKG_FIRST_RESERVED ? "its id is reserved (allowed: 0x0000..0xfffb)"
+                                                   : word_add(word, id);
+    if (wrong == NULL)
+        return f == NULL ? 0 : regist_akg_func(id, f);
+    complain("word '%.64s' cannot be registered: %s", word, wrong);
+    return -1;
 }

@@ -66,16 +66,16 @@ static const char *parse_v4(const char *host, uint16_t port, struct listen_addre
     return inet_pton(AF_INET, host, &v4->sin_addr) == 1 ? NULL : "not an IPv4 address";
 }
 
-/* One entry, which is written to. NULL, or what is wrong with it. */
-static const char *parse_entry(char *entry, struct listen_address *a)
+/* The address of an entry, which is written to. NULL, or what is wrong with it. */
+static const char *parse_address(char *entry, struct listen_address *a)
 {
     uint16_t port;
-    *a = (struct listen_address){0};
-    if (entry[0] == '\0')
-        return "an empty entry";
     snprintf(a->name, sizeof a->name, "%s", entry);
+    a->datagram = strncmp(entry, "udp:", 4) == 0;
+    if (a->datagram)
+        entry += 4;
     if (strncmp(entry, "unix:", 5) == 0)
-        return parse_unix(entry + 5, a);
+        return a->datagram ? "a unix socket takes no datagrams" : parse_unix(entry + 5, a);
     char *colon = strrchr(entry, ':');
     if (colon == NULL)
         return "a port is missing (allowed: addr:port, [v6]:port, unix:/path)";
@@ -92,7 +92,7 @@ static const char *parse_entry(char *entry, struct listen_address *a)
 
 static bool is_same(const struct listen_address *a, const struct listen_address *b)
 {
-    return a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
+    return a->datagram == b->datagram && a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
 }
 
 static bool is_any(const struct listen_address *a)
@@ -109,7 +109,7 @@ static bool collide(const struct listen_address *a, const struct listen_address 
 {
     if (a->addr.ss_family == AF_UNIX || b->addr.ss_family == AF_UNIX)
         return is_same(a, b);
-    return a->addr.ss_family == b->addr.ss_family && listen_port(a) != 0 &&
+    return a->datagram == b->datagram && a->addr.ss_family == b->addr.ss_family && listen_port(a) != 0 &&
            listen_port(a) == listen_port(b) && (is_same(a, b) || is_any(a) || is_any(b));
 }
 
@@ -135,19 +135,43 @@ static bool lacks_v4(const struct listen_address *list, int n, int i)
     if (list[i].addr.ss_family != AF_INET6 || !is_any(&list[i]))
         return false;
     for (int k = 0; k < n; k++) {
-        if (list[k].addr.ss_family == AF_INET && listen_port(&list[k]) == listen_port(&list[i]))
+        if (list[k].datagram == list[i].datagram && list[k].addr.ss_family == AF_INET &&
+            listen_port(&list[k]) == listen_port(&list[i]))
             return false;
     }
     return true;
 }
 
+/* Where the options of an entry begin: behind the first blank; behind a path that may have some, at the first word with
+ * a '='. Cut off there. "" if there are none. */
+static char *cut_options(char *entry)
+{
+    char *at = entry + strcspn(entry, " \t");
+    while (*at != '\0' && strncmp(entry, "unix:", 5) == 0) {
+        char *word = at + strspn(at, " \t");
+        size_t len = strcspn(word, " \t");
+        if (memchr(word, '=', len) != NULL)
+            break;
+        at = word + len;
+    }
+    if (*at != '\0')
+        *at++ = '\0';
+    return at;
+}
+
+/* Entry n of the list, which is written to. */
 static bool take_entry(char *entry, struct listen_address *list, int n, char *why, size_t why_size)
 {
     char shown[LISTEN_NAME];
     snprintf(shown, sizeof shown, "%s", entry);
-    const char *wrong = n == LISTEN_MAX ? "too many addresses (allowed: 64)" : parse_entry(entry, &list[n]);
+    char *options = cut_options(entry);
+    if (n < LISTEN_MAX)
+        list[n] = (struct listen_address){0};
+    const char *wrong = n == LISTEN_MAX    ? "too many addresses (allowed: 64)"
+                        : entry[0] == '\0' ? "an empty entry"
+                                           : parse_address(entry, &list[n]);
     if (wrong == NULL)
-        return is_apart(list, n, why, why_size);
+        return is_apart(list, n, why, why_size) && listen_options_parse(&list[n], options, why, why_size);
     snprintf(why, why_size, "'%s': %s", shown, wrong);
     return false;
 }
@@ -165,18 +189,6 @@ int listen_parse(const char *list, struct listen_address *out, char *why, size_t
         out[i].lacks_v4 = lacks_v4(out, n, i);
     free(copy);
     return ok ? n : -1;
-}
-
-int32_t mario_listen_check(const char *list, char *why, uint32_t size)
-{
-    struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
-    if (all == NULL) {
-        snprintf(why, size, "no memory");
-        return -1;
-    }
-    int n = listen_parse(list, all, why, size);
-    free(all);
-    return n < 0 ? -1 : 0;
 }
 
 int32_t mario_group_check(const char *group, char *why, uint32_t size)

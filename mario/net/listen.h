@@ -11,16 +11,27 @@
 #include "mario/mario_server.h"
 #include "mario/net/unix_socket.h"
 
-#define LISTEN_MAX  64 /* addresses in one list */
-#define LISTEN_NAME 128
+#define LISTEN_MAX     64 /* addresses in one list */
+#define LISTEN_NAME    128
+#define LISTEN_OPTIONS 16   /* behind one address */
+#define LISTEN_TEXT    1024 /* bytes of their values */
+
+struct listen_pair {
+    const char *name; /* a constant */
+    uint16_t at;      /* where in text its value stands, as text */
+};
 
 struct listen_address {
     struct sockaddr_storage addr;
     socklen_t len;
     char name[LISTEN_NAME]; /* as it was written; after listen_open with the port it got */
-    bool lacks_v4;          /* [::], which takes IPv6 alone, and nothing in the list takes IPv4 on its port */
-    struct unix_file file;  /* of a unix socket, after listen_open */
-    bool activated;         /* after activation_take: somebody else opened it, and listens too */
+    bool datagram;          /* it began with udp:, and takes datagrams instead of connections */
+    struct listen_pair options[LISTEN_OPTIONS]; /* what stood behind it; see listen_option() */
+    char text[LISTEN_TEXT];
+    uint16_t option_count, text_used;
+    bool lacks_v4;         /* [::], which takes IPv6 alone, and nothing in the list takes IPv4 on its port */
+    struct unix_file file; /* of a unix socket, after listen_open */
+    bool activated;        /* after activation_take: somebody else opened it, and listens too */
 };
 
 struct listen_options {
@@ -30,8 +41,28 @@ struct listen_options {
     gid_t unix_group;   /* its group; (gid_t) -1 = as it comes */
 };
 
-/* Parse a comma list into out[0 .. LISTEN_MAX-1]. How many there are, or -1 with one line in why. */
+/* Parse a comma list of addresses, with options behind each, into out[0 .. LISTEN_MAX-1]. How many there are, or -1 with one line in why. */
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size);
+
+/* The value of an option as text, NULL if it is not there; one that belongs to id= is called "id off" and so on. What
+ * it may be, its user checks. */
+const char *listen_option(const struct listen_address *a, const char *name);
+
+/* The value of an option as a number, decimal or behind 0x, least .. most; as one of a list of words that ends with
+ * NULL: which. *out stays if the option is not there. False with a line in why. */
+__attribute__((warn_unused_result)) bool listen_number(const struct listen_address *a, const char *name,
+                                                       int32_t least, int32_t most, int32_t *out, char *why,
+                                                       size_t size);
+__attribute__((warn_unused_result)) bool listen_choice(const struct listen_address *a, const char *name,
+                                                       const char *const choices[], uint32_t *out, char *why,
+                                                       size_t size);
+
+/* A line that names the entry, into why. False. */
+bool listen_refuse(const struct listen_address *a, char *why, size_t size, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Take the options of one entry, which are written to. False with a line in why. */
+bool listen_options_parse(struct listen_address *a, char *words, char *why, size_t size);
 
 /* What the options say about listeners. False after a line on standard error: there is no such group. */
 __attribute__((warn_unused_result)) bool listen_settings(struct listen_options *set,

@@ -22,7 +22,7 @@
 #include "mario/base/util.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/timing.h"
-#include "mario/frame/head.h"
+#include "mario/frame/framings.h"
 #include "mario/net/activation.h"
 #include "mario/net/descriptor.h"
 #include "mario/mario_util.h"
@@ -35,6 +35,7 @@
 #include "mario/push/route.h"
 #include "mario/server/commands.h"
 #include "mario/server/dump.h"
+#include "mario/server/listeners.h"
 #include "mario/server/master.h"
 #include "mario/server/options.h"
 #include "mario/server/publish.h"
@@ -59,7 +60,7 @@ struct mario_server {
     struct publisher settings; /* the master's, once it runs */
     struct service service;
     struct head_rules head_rules;
-    struct mario_framing head;
+    struct listener_make made[LISTEN_MAX];
     struct master master;
     struct listener listeners[LISTEN_MAX];
     struct worker *workers;                 /* NULL once stopped */
@@ -132,15 +133,12 @@ static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 
 static void settle(SERVER *s, const struct mario_options *o)
 {
-    s->head_rules = (struct head_rules){.funcs = registry_functions()};
-    s->head = (struct mario_framing){
-        .name = "head", .next = head_next, .max = o->max_pkglen, .arg = &s->head_rules};
     s->service = (struct service){.funcs = registry_functions(),
                                   .max_pkglen = o->max_pkglen,
                                   .push_ring = o->push_ring,
                                   .push_uring = o->push_uring};
-    for (uint32_t i = 0; i < LISTEN_MAX; i++)
-        s->service.framing[i] = &s->head;
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++)
+        s->service.framing[i] = &s->made[i].framing.pub;
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
@@ -149,13 +147,15 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->master.acceptor.keepalive = o->keepalive;
 }
 
-static bool parse_listeners(SERVER *s, const char *list)
+static bool parse_listeners(SERVER *s, const struct mario_options *o)
 {
-    char why[256];
+    char why[512];
+    struct framing_world world = {.head = &s->head_rules, .max = o->max_pkglen};
     struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
     if (all == NULL)
         return complain("no memory to start");
-    int n = listen_parse(list, all, why, sizeof why);
+    s->head_rules = (struct head_rules){.funcs = registry_functions()};
+    int n = listeners_parse(o->listen, &world, all, s->made, why, sizeof why);
     for (int i = 0; i < n; i++) {
         s->listeners[i].address = all[i];
         s->listeners[i].fd = -1;
@@ -311,7 +311,7 @@ static bool offer(SERVER *s, const struct mario_options *o)
 
 static bool make(SERVER *s, const struct mario_options *o)
 {
-    if (!parse_listeners(s, o->listen))
+    if (!parse_listeners(s, o))
         return false;
     settle(s, o);
     if (!settle_descriptors(s, o) || !open_listeners(s, o) || !admin_open(o))
@@ -449,7 +449,9 @@ static void log_start(const SERVER *s)
 {
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         const struct listen_address *a = &s->listeners[i].address;
-        slog_info_t(s->master.qlog, "listening on %s", a->name);
+        const char *proto = listen_option(a, "proto");
+        slog_info_t(s->master.qlog, "listening on %s%s%s", a->name, proto != NULL ? ", " : "",
+                    proto != NULL ? proto : "");
         if (a->activated)
             slog_info_t(s->master.qlog, "%s was opened by the service manager", a->name);
         if (a->lacks_v4)

@@ -1,0 +1,36 @@
+/*
+ * listeners.c: the listen list with all that stands in it. For the thread that makes the server; checking is pure.
+ */
+#include "mario/server/listeners.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool make(const struct listen_address *a, const struct framing_world *world, struct listener_make *out,
+                 char *why, size_t size)
+{
+    return framing_make(a, world, &out->framing, why, size);
+}
+
+int listeners_parse(const char *list, const struct framing_world *world, struct listen_address *all,
+                    struct listener_make *made, char *why, size_t why_size)
+{
+    struct listener_make one;
+    int n = listen_parse(list, all, why, why_size);
+    for (int i = 0; i < n; i++) {
+        if (!make(&all[i], world, made != NULL ? &made[i] : &one, why, why_size))
+            return -1;
+    }
+    return n;
+}
+
+int32_t mario_listen_check(const char *list, char *why, uint32_t size)
+{
+    static const struct framing_world world = {.max = MARIO_FRAME_MAX};
+    struct listen_address *all = calloc(LISTEN_MAX, sizeof *all);
+    int n = all == NULL ? -1 : listeners_parse(list, &world, all, NULL, why, size);
+    if (all == NULL)
+        snprintf(why, size, "no memory");
+    free(all);
+    return n < 0 ? -1 : 0;
+}

@@ -1,0 +1,25 @@
+/*
+ * listeners.h: what the listen list asks for, all of it checked: the framing of each entry. For the thread that makes
+ * the server; checking is pure.
+ */
+#ifndef MARIO_SERVER_LISTENERS_H
+#define MARIO_SERVER_LISTENERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mario/frame/framings.h"
+#include "mario/net/listen.h"
+
+/* What one entry asks for besides its address. */
+struct listener_make {
+    struct framing framing;
+};
+
+/* Parse a list into all[0 .. LISTEN_MAX-1], and what each asks for into made[0 .. LISTEN_MAX-1], which are referred to;
+ * NULL: only check it. How many there are, or -1 with one line in why. */
+int listeners_parse(const char *list, const struct framing_world *world, struct listen_address *all,
+                    struct listener_make *made, char *why, size_t why_size);
+
+#endif
