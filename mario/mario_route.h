@@ -112,6 +112,7 @@ struct mario_msg_info {
     int receipt;
     uint64 tag;   /* mario_msg_receipt() */
     uint32 stamp; /* mario_msg_stamp(): 1 + offset; 0: none */
+    int packets;  /* it is made of whole packets: mario_msg_packet(), mario_msg_packets() */
 };
 void mario_msg_info(const struct mario_msg *m, struct mario_msg_info *info);
 /* One reference more, to be given up by mario_msg_free(). */
@@ -120,6 +121,10 @@ struct mario_msg *mario_msg_ref(struct mario_msg *m);
  * message become its sequence number there, in the byte order of the HEAD (little-endian), before it is delivered.
  * offset + 8 beyond the message is ignored. */
 void mario_msg_stamp(struct mario_msg *m, uint32 offset);
+
+/* Between making and the first send: the bytes are one or several whole packets, each a HEAD and its data, so that who
+ * came in by another framing gets them in that. Ignored if they are not. */
+void mario_msg_packets(struct mario_msg *m);
 
 /* What waits for c because it has not taken it yet: messages, and bytes with replies. In c's own functions on its
  * worker; elsewhere 0 and 0. */

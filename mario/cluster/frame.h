@@ -42,7 +42,8 @@ enum {
     FRAME_FIRST = 2, /* the sender has forgotten what went before on this channel: see sequence.h */
     FRAME_KEY = 4,
     FRAME_STAMP = 8,
-    FRAME_FLAGS = 15 /* all of them */
+    FRAME_PACKETS = 16, /* mario_msg_packets() */
+    FRAME_FLAGS = 31    /* all of them */
 };
 
 #define FRAME_HEAD_MAX 44u

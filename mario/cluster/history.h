@@ -34,6 +34,7 @@ struct history_message {
     uint32_t stamp; /* 1 + where the number goes; 0: nowhere */
     uint64_t key;   /* mario_msg_key() */
     bool keep;      /* mario_msg_keep() */
+    bool packets;   /* mario_msg_packets() */
 };
 
 /* What the core does for histories that lie on an engine. Nothing here may call back into history.h at once. */

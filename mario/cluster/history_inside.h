@@ -27,6 +27,7 @@ struct kept {
     uint64_t key;
     uint32_t len;
     bool keep;
+    bool packets;
     bool unreadable; /* len is 0 */
     unsigned char bytes[];
 };

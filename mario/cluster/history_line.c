@@ -22,7 +22,7 @@ struct kept *kept_make(const struct history_message *m, uint64_t seq)
     struct kept *k = malloc(sizeof *k + len);
     if (k == NULL)
         return NULL;
-    *k = (struct kept){.seq = seq, .key = m->key, .len = len, .keep = m->keep};
+    *k = (struct kept){.seq = seq, .key = m->key, .len = len, .keep = m->keep, .packets = m->packets};
     if (len == 0)
         return k;
     memcpy(k->bytes, m->bytes, len);
@@ -173,7 +173,8 @@ void line_prepend(struct history *h, struct line *past)
 /* k for the members. False if a ring is full. */
 static bool deliver(const struct history *h, const struct kept *k)
 {
-    struct history_message m = {.bytes = k->bytes, .len = k->len, .key = k->key, .keep = k->keep};
+    struct history_message m = {
+        .bytes = k->bytes, .len = k->len, .key = k->key, .keep = k->keep, .packets = k->packets};
     return k->len == 0 || history_deliver(h->group, &m, k->seq) == 0;
 }
 
@@ -213,15 +214,20 @@ void line_restart(struct history *h, uint64_t epoch, uint64_t last)
 
 /* ---- Pieces ---- */
 
-/* How many from the i-th on, up to the number `most`, go into one piece, and their bytes together. */
-static uint32_t measure(const struct line *l, uint32_t i, uint64_t most, uint32_t *bytes)
+/* How many from the i-th on, up to the number `most`, go into one piece, and their bytes together. Packets are not mixed
+ * with what is none: only they are framed for those who have another framing. */
+static uint32_t measure(const struct line *l, uint32_t i, uint64_t most, uint32_t *bytes, bool *packets)
 {
     uint32_t n = 0;
     *bytes = 0;
+    *packets = false;
     for (; i + n < l->count; n++) {
         const struct kept *k = line_at(l, i + n);
         if (k->seq > most || (*bytes > 0 && *bytes + k->len > PIECE_BYTES))
             break;
+        if (k->len > 0 && *bytes > 0 && *packets != k->packets)
+            break;
+        *packets = k->len > 0 ? k->packets : *packets;
         *bytes += k->len;
     }
     return n;
@@ -257,13 +263,16 @@ struct mario_msg *line_piece(struct history *h, uint64_t from, uint64_t *to)
 {
     uint64_t most = line_delivered(h);
     uint32_t bytes, i = h->line.count - (uint32_t) (h->last + 1 - from);
-    uint32_t n = measure(&h->line, i, most, &bytes);
+    bool packets;
+    uint32_t n = measure(&h->line, i, most, &bytes, &packets);
     *to = from + n - 1;
     if (bytes == 0)
         return NULL;
     if (h->piece == NULL || h->piece_from != from || h->piece_to != *to) {
         mario_msg_free(&h->piece);
         h->piece = make_piece(&h->line, i, n, bytes);
+        if (h->piece != NULL && packets)
+            mario_msg_packets(h->piece);
         h->piece_from = from;
         h->piece_to = *to;
     }

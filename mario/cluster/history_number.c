@@ -58,6 +58,8 @@ int32_t history_deliver(uint64_t group, const struct history_message *from, uint
         mario_msg_key(m, from->key);
     if (from->keep)
         mario_msg_keep(m);
+    if (from->packets)
+        mario_msg_packets(m);
     int32_t rc = histories.house.deliver(group, m);
     mario_msg_free(&m);
     return rc;
@@ -67,8 +69,12 @@ static struct history_message message_of(const struct mario_msg *m)
 {
     struct mario_msg_info i;
     mario_msg_info(m, &i);
-    return (struct history_message){
-        .bytes = i.bytes, .len = i.len, .stamp = i.stamp, .key = i.key, .keep = i.keep != 0};
+    return (struct history_message){.bytes = i.bytes,
+                                    .len = i.len,
+                                    .stamp = i.stamp,
+                                    .key = i.key,
+                                    .keep = i.keep != 0,
+                                    .packets = i.packets != 0};
 }
 
 /* It gets no number, and is not kept: for those only who are here now. */

@@ -66,6 +66,8 @@ static void hand_out(enum deliver what, const struct frame *f)
         mario_msg_key(m, f->msg_key);
     if (m != NULL && (f->flags & FRAME_KEEP))
         mario_msg_keep(m);
+    if (m != NULL && (f->flags & FRAME_PACKETS))
+        mario_msg_packets(m);
     deliver(&(struct delivery){.what = (uint8_t) what, .reason = f->reason, .key = f->key, .m = m});
 }
 
@@ -134,7 +136,8 @@ static void history_message_of(const struct frame *f, struct history_message *m)
                                   .len = (uint32_t) f->len,
                                   .stamp = f->stamp,
                                   .key = f->msg_key,
-                                  .keep = (f->flags & FRAME_KEEP) != 0};
+                                  .keep = (f->flags & FRAME_KEEP) != 0,
+                                  .packets = (f->flags & FRAME_PACKETS) != 0};
 }
 
 /* Where the group has no history here its members get it as any other message, but our own, which they have. */

@@ -53,6 +53,12 @@ void message_unref_many(struct mario_msg *m, uint32_t n)
 {
     if (atomic_fetch_sub_explicit(&m->refs, n, memory_order_acq_rel) != n)
         return;
+    if (m->framed) {
+        struct mario_msg *of = m->of;
+        message_destroy(m);
+        message_unref(of);
+        return;
+    }
     void (*due)(struct mario_msg *) = atomic_load_explicit(&receipt_due, memory_order_acquire);
     if (m->receipt && due != NULL)
         due(m);
@@ -103,12 +109,17 @@ static struct mario_msg *refuse(void)
 
 enum { ROUNDED_MOST = 4096 }; /* bytes of a message that comes from a thread's lists, rounded up */
 
+static struct mario_msg *allocate(uint32_t len)
+{
+    size_t n = sizeof(struct mario_msg) + len;
+    return n <= ROUNDED_MOST ? mem_try(n) : mem_exact(n);
+}
+
 /* One of len bytes that are not set yet. What it takes is known before others are let in by it: two who ask at the same
  * time are not both given the last of it. */
 static struct mario_msg *create(uint32_t len)
 {
-    size_t n = sizeof(struct mario_msg) + len;
-    struct mario_msg *m = n <= ROUNDED_MOST ? mem_try(n) : mem_exact(n);
+    struct mario_msg *m = allocate(len);
     if (m == NULL)
         return refuse();
     size_t room = mem_room(m), most = message_limit();
@@ -154,7 +165,47 @@ struct mario_msg *mario_msg_packet(uint16_t akg_id, const void *data, uint32_t l
     put16(m->data + 6, akg_id);
     if (len > 0)
         memcpy(m->data + SIZE_OF_HEAD, data, len);
+    m->packets = true;
     return m;
+}
+
+/* ---- In other framings ---- */
+
+struct mario_msg *message_frame(struct mario_msg *of, uint32_t len)
+{
+    struct mario_msg *m = allocate(len);
+    if (m == NULL)
+        return NULL;
+    message_account((ptrdiff_t) mem_room(m));
+    message_ref(of, 1);
+    *m = (struct mario_msg){.refs = 1,
+                            .len = len,
+                            .key = of->key,
+                            .keep = of->keep,
+                            .receipt = of->receipt,
+                            .framed = true,
+                            .begun = true,
+                            .of = of};
+    return m;
+}
+
+static uint32_t get16(const unsigned char *at)
+{
+    return at[0] | (uint32_t) at[1] << 8;
+}
+
+bool message_next(const unsigned char *bytes, uint32_t len, uint32_t *at, struct message_packet *p)
+{
+    const unsigned char *head = bytes + *at;
+    if (len - *at < SIZE_OF_HEAD)
+        return false;
+    uint32_t whole = get16(head + 4);
+    if (whole < SIZE_OF_HEAD || whole > len - *at)
+        return false;
+    *p = (struct message_packet){
+        .data = head + SIZE_OF_HEAD, .len = whole - SIZE_OF_HEAD, .id = (uint16_t) get16(head + 6)};
+    *at += whole;
+    return true;
 }
 
 /* ---- Public: what is to become of it ---- */
@@ -190,6 +241,17 @@ void mario_msg_stamp(struct mario_msg *m, uint32_t offset)
         m->stamp = offset + 1;
 }
 
+void mario_msg_packets(struct mario_msg *m)
+{
+    uint32_t at = 0;
+    struct message_packet p;
+    if (!is_made(m))
+        return;
+    while (message_next(m->data, m->len, &at, &p)) {
+    }
+    m->packets = at == m->len;
+}
+
 struct mario_msg *mario_msg_ref(struct mario_msg *m)
 {
     if (m != NULL)
@@ -204,6 +266,7 @@ void mario_msg_info(const struct mario_msg *m, struct mario_msg_info *info)
                                     .key = m->key,
                                     .keep = m->keep,
                                     .receipt = m->receipt,
+                                    .packets = m->packets,
                                     .tag = m->tag,
                                     .stamp = m->stamp};
 }

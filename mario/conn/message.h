@@ -18,17 +18,23 @@
 
 struct mario_msg {
     _Atomic uint32_t
-        refs;     /* the maker's, one for each order in a ring, one for each outbox it stands in, and those
+        refs;      /* the maker's, one for each order in a ring, one for each outbox it stands in, and those
                             * in purses */
-    uint32_t len; /* bytes in data */
-    uint64_t key; /* 0 = none */
-    bool keep;    /* never dropped */
-    bool receipt; /* one is wanted */
+    uint32_t len;  /* bytes in data */
+    uint64_t key;  /* 0 = none */
+    bool keep : 1; /* never dropped */
+    bool receipt : 1;   /* one is wanted */
+    bool packets : 1;   /* it is made of whole packets, HEAD and data */
+    bool framed : 1;    /* it is another one in the framing of some receivers */
     _Atomic bool begun; /* it was sent: the maker's calls come too late */
     uint32_t stamp;     /* 1 + where a number of its group's goes; 0: nowhere */
     uint64_t tag;
     _Atomic uint64_t targets, sent, dropped; /* with a receipt only */
-    struct mario_msg *next;                  /* whose receipt is due: the one behind it */
+    union {
+        struct mario_msg *next; /* whose receipt is due: the one behind it */
+        struct mario_msg
+            *of; /* framed: the one that it is, for which its receivers are settled; with a reference */
+    };
     unsigned char data[];
 };
 
@@ -70,12 +76,29 @@ static inline void message_target(struct mario_msg *m)
 /* One receiver is settled, who has a reference still. */
 static inline void message_settle(struct mario_msg *m, enum settled how)
 {
-    if (m->receipt)
-        atomic_fetch_add_explicit(how == SETTLED_SENT ? &m->sent : &m->dropped, 1, memory_order_relaxed);
+    if (!m->receipt)
+        return;
+    struct mario_msg *whose = m->framed ? m->of : m;
+    atomic_fetch_add_explicit(how == SETTLED_SENT ? &whose->sent : &whose->dropped, 1, memory_order_relaxed);
 }
 
 /* Free one whose receipt was delivered. */
 void message_destroy(struct mario_msg *m);
+
+/* ---- In other framings ---- */
+
+/* The same message, to be written into its len > 0 bytes, for receivers of another framing. It takes a reference of `of`;
+ * the caller has one of it. It counts towards the limit, and is not refused by it. NULL without memory. */
+struct mario_msg *message_frame(struct mario_msg *of, uint32_t len);
+
+/* What stands at *at, at first 0, of the bytes of a message made of packets, and where the next one does. False: there is
+ * none. */
+struct message_packet {
+    const unsigned char *data; /* behind the HEAD */
+    uint32_t len;
+    uint16_t id;
+};
+bool message_next(const unsigned char *bytes, uint32_t len, uint32_t *at, struct message_packet *p);
 
 /* ---- References at hand ---- */
 
