@@ -20,8 +20,9 @@
  *
  * Exactly one thing becomes of each message for each receiver, and is counted (mario_stat()); once quiet
  *     push_targets = push_sent + push_dropped_oldest + push_dropped_newest + push_coalesced + push_dropped_closed
- *                    + push_pending
+ *                    + push_unframed + push_pending
  * push_sent: the kernel took all of it. What the peer had not acknowledged when its connection ended is in `unacked`.
+ * push_unframed: the framing of the receiver's listener cannot carry it, or an application's had no answer.
  */
 #ifndef MARIO_PUSH_H
 #define MARIO_PUSH_H
@@ -47,12 +48,15 @@ uint64 mario_conn_id(const CONN *c);
 
 /* ---- Messages ---- */
 
-/* Make a message of len bytes (1 .. MARIO_MSG_MAX), copied, that goes out as it is. Any thread, any time. The caller
- * has one reference: mario_msg_free() gives it up. NULL with errno: EINVAL for a length out of range, ENOMEM without
- * memory or if all messages would take more than push.memory bytes (counted: push_refused_memory). */
+/* Make a message of len bytes (1 .. MARIO_MSG_MAX), copied, that goes out as it is; on a listener with proto=ws as one
+ * binary message. Any thread, any time. The caller has one reference: mario_msg_free() gives it up. NULL with errno:
+ * EINVAL for a length out of range, ENOMEM without memory or if all messages would take more than push.memory bytes
+ * (counted: push_refused_memory). */
 struct mario_msg *mario_msg(const void *bytes, uint32 len) __attribute__((warn_unused_result));
 /* The same for a packet: a HEAD with the stx of regist_stx(), which is called before, and akg_id (not one of the
- * reserved ones), and len bytes of data behind it (0 .. MARIO_MSG_MAX - 8; data may be NULL if 0). */
+ * reserved ones), and len bytes of data behind it (0 .. MARIO_MSG_MAX - 8; data may be NULL if 0). Who came in by a
+ * listener of another framing gets id and data in that, as mario_reply_id() would write them; an application's wrap is
+ * called for that once for all receivers that a worker has at a time. */
 struct mario_msg *mario_msg_packet(uint16 akg_id, const void *data, uint32 len)
     __attribute__((warn_unused_result));
 

@@ -105,13 +105,15 @@
         "Ended by its parent, since its master did not go on.")                                              \
     ROW(died_exit, COUNTER, "deaths_total{cause=\"exit\"}", "It ended with an exit code that is not 0.")     \
     ROW(push_targets, COUNTER, "push_targets_total",                                                         \
-        "Messages for a connection: each becomes one of the six below.")                                     \
+        "Messages for a connection: each becomes one of the seven below.")                                   \
     ROW(push_sent, COUNTER, "push_sent_total", "The kernel took all of it.")                                 \
     ROW(push_dropped_oldest, COUNTER, "push_dropped_oldest_total", "It waited, and had to make room.")       \
     ROW(push_dropped_newest, COUNTER, "push_dropped_newest_total", "It found no room.")                      \
     ROW(push_coalesced, COUNTER, "push_coalesced_total",                                                     \
         "It waited, and a later one with its key took its place.")                                           \
     ROW(push_dropped_closed, COUNTER, "push_dropped_closed_total", "Its connection ended before.")           \
+    ROW(push_unframed, COUNTER, "push_unframed_total",                                                       \
+        "The framing of its connection cannot carry it, or had no answer.")                                  \
     ROW(push_pending, GAUGE, "push_pending", "Messages that wait for a connection now.")                     \
     ROW(push_gone, COUNTER, "push_gone_total", "Messages for a connection that had ended: nobody's.")        \
     ROW(push_refused_ring, COUNTER, "push_refused_ring_total",                                               \

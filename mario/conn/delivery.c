@@ -12,6 +12,7 @@
 #include "mario/conn/outbox.h"
 #include "mario/conn/output.h"
 #include "mario/conn/uring.h"
+#include "mario/conn/variants.h"
 #include "mario/net/stream.h"
 
 enum {
@@ -30,7 +31,9 @@ bool delivery_setup(struct shard *s)
     s->delivery.list = p == MAP_FAILED ? NULL : p;
     if (s->service->push_uring == MARIO_URING_AUTO)
         s->delivery.uring = uring_create(&s->delivery.no_uring);
-    return p != MAP_FAILED;
+    bool failed;
+    s->delivery.variants = variants_create(s->service, &failed);
+    return p != MAP_FAILED && !failed;
 }
 
 void delivery_teardown(struct shard *s)
@@ -39,6 +42,7 @@ void delivery_teardown(struct shard *s)
         munmap(s->delivery.list, (size_t) s->count * sizeof *s->delivery.list);
     s->delivery.list = NULL;
     uring_destroy(&s->delivery.uring);
+    variants_destroy(&s->delivery.variants);
 }
 
 void delivery_say(const struct shard *s)
@@ -131,6 +135,8 @@ void delivery_drop(struct conn *c)
 void delivery_settle(struct shard *s)
 {
     struct delivery *d = &s->delivery;
+    if (d->variants != NULL)
+        variants_empty(d->variants);
     if (d->all.purse.used)
         purse_empty(&d->all.purse);
     if (d->all.memory != d->told_memory)
@@ -230,12 +236,37 @@ static bool is_let_in(struct shard *s, struct conn *c, struct mario_msg *m, cons
     return make_room(s, c, m, p);
 }
 
+static void say_unframed(const struct shard *s, const struct conn *c, const struct mario_msg *m)
+{
+    static struct log_limit warnings;
+    uint32_t held_back;
+    if (log_limit_pass(&warnings, 1, &held_back))
+        slog_warn_t(executor_here->pub.qlog, "a message of %u bytes is not sent: proto=%s cannot carry it%s",
+                    m->len, s->service->framing[c->listener]->name, log_more(held_back).text);
+}
+
+/* m as c gets it. NULL: it cannot, or has ended; m is settled for it. */
+static struct mario_msg *framed_for(struct shard *s, struct conn *c, struct mario_msg *m)
+{
+    bool no_memory = false;
+    struct mario_msg *framed = variants_find(s, c->listener, m, &no_memory);
+    if (no_memory) {
+        end_for(s, c, m, REASON_no_memory);
+    } else if (framed == NULL) {
+        refuse(s, m, STAT_push_unframed);
+        say_unframed(s, c, m);
+    }
+    return framed;
+}
+
 void delivery_put(struct conn *c, struct mario_msg *m, const struct slow_policy *policy)
 {
     struct shard *s = executor_here->shard;
     CHECK(c->magic == CONN_MAGIC && c->state == CONN_OPEN);
     stats_add(s->stats, STAT_push_targets, 1);
     message_target(m);
+    if (s->delivery.variants != NULL && (m = framed_for(s, c, m)) == NULL)
+        return;
     if (c->outbox == NULL || is_let_in(s, c, m, policy))
         enqueue(s, c, m);
 }

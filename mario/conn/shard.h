@@ -15,6 +15,7 @@
 #include "mario/base/timer_wheel.h"
 #include "mario/conn/outbox.h"
 #include "mario/exec/executor.h"
+#include "mario/frame/ends.h"
 #include "mario/frame/frame.h"
 #include "mario/mario_akg.h"
 #include "mario/mario_server.h"
@@ -36,6 +37,7 @@ struct service {
     const FUNC_PTR *funcs;                           /* 65,536 entries; NULL = unknown akg_id */
     uint32_t max_pkglen;                             /* c->out_buf_len */
     const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
+    frame_ends_fn ends[LISTEN_MAX];                  /* likewise; NULL of an application's */
     uint32_t push_ring;                              /* orders, a power of two */
     enum mario_uring push_uring;
 };
@@ -71,6 +73,7 @@ struct meter;
 struct passes;
 struct offload_queue;
 struct uring;
+struct variants;
 struct push;
 struct shard;
 
@@ -92,6 +95,7 @@ struct delivery {
     uint32_t due;         /* how many stand there */
     uint32_t first, last; /* 1 + slot of those for whom messages wait: without progress for longest; last */
     struct outboxes all;  /* what all outboxes share */
+    struct variants *variants; /* messages in other framings; NULL if all listeners have HEAD+Data */
     struct uring *uring;  /* for sends in batches; NULL: one by one */
     const char *no_uring; /* why there is none, though it is wanted */
     size_t told_memory;   /* of what they count, that which the process knows of */

@@ -20,7 +20,7 @@ struct frame_out {
     uint32_t stx;   /* of a HEAD, where the framing has one: with the id */
     uint16_t id;    /* 0 .. 0xfffb */
     uint8_t opcode; /* of the request that is answered, in the framing's own numbers; 0: of none */
-    bool raw; /* no packet: bytes that go as they are; asked only of a framing that does not let them (ws) */
+    bool raw; /* no packet, but bytes that go as they are: the ends are empty where the framing lets them */
 };
 
 struct frame_ends {

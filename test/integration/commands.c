@@ -100,7 +100,8 @@ void commands_quiet(int fd)
 void commands_ledger(const struct server *s)
 {
     static const char *const ends[] = {"push_sent",      "push_dropped_oldest", "push_dropped_newest",
-                                       "push_coalesced", "push_dropped_closed", "push_pending"};
+                                       "push_coalesced", "push_dropped_closed", "push_unframed",
+                                       "push_pending"};
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         sum += server_counter(s, ends[i]);

@@ -365,7 +365,8 @@ void ears_wait_quiet(struct ears *e, uint32_t i, uint64_t targets)
         have = counter_in(e, i, "push_targets");
         sent = counter_in(e, i, "push_sent");
         settled = sent + counter_in(e, i, "push_dropped_oldest") + counter_in(e, i, "push_dropped_newest") +
-                  counter_in(e, i, "push_coalesced") + counter_in(e, i, "push_dropped_closed");
+                  counter_in(e, i, "push_coalesced") + counter_in(e, i, "push_dropped_closed") +
+                  counter_in(e, i, "push_unframed");
         ITEST_ASSERT(have <= targets, "%" PRIu64 " targets instead of %" PRIu64 "; see %s", have, targets,
                      e->server->dir);
         ITEST_ASSERT(mono_ns() < end,

@@ -100,7 +100,8 @@ static void check_ledger(void)
     UNIT_ASSERT(pool_stat(STAT_push_targets) ==
                 pool_stat(STAT_push_sent) + pool_stat(STAT_push_dropped_oldest) +
                     pool_stat(STAT_push_dropped_newest) + pool_stat(STAT_push_coalesced) +
-                    pool_stat(STAT_push_dropped_closed) + pool_stat(STAT_push_pending));
+                    pool_stat(STAT_push_dropped_closed) + pool_stat(STAT_push_unframed) +
+                    pool_stat(STAT_push_pending));
 }
 
 /* All is over: nothing is pending, and no memory is taken but the filler's. */

@@ -29,6 +29,7 @@
     ROW(message)         \
     ROW(outbox)          \
     ROW(delivery)        \
+    ROW(variants)        \
     ROW(pool)            \
     ROW(pool_ends)       \
     ROW(dispatch)        \
