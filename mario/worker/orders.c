@@ -3,7 +3,7 @@
  * pass; nothing here may be called from elsewhere.
  *
  * First everything is put onto the queues of the connections, then each of them gets one send. Wherever user code is
- * called (run, timers, binds, receipts) the order is out of its lane and everything else stands in struct push, so that
+ * called (run, timers, binds, receipts, an application's framing) the order is out of its lane and everything else stands in struct push, so that
  * another thread may take the shard over right there: it looks at all lanes.
  */
 #include "mario/worker/orders.h"
@@ -19,6 +19,7 @@
 #include "mario/worker/calls.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/walks.h"
+#include "mario/worker/wraps.h"
 
 enum {
     LANE_BATCH = 1024,   /* orders of a lane that a pass carries out */
@@ -27,12 +28,6 @@ enum {
 };
 
 /* ---- Who is meant ---- */
-
-static void put(struct shard *s, struct conn *c, struct mario_msg *m)
-{
-    struct slow_policy policy = push_policy(s, c);
-    delivery_put(c, m, &policy);
-}
 
 static void gone(struct shard *s)
 {
@@ -49,30 +44,47 @@ static struct member *member_or_close(struct shard *s, struct conn *c)
 
 /* ---- About one connection ---- */
 
-static void carry_out_send(struct shard *s, const struct order *o)
+/* m, of which the order has a reference, is for c. The reference is given up: before user code runs, if it does: another
+ * thread may take the shard over there, which knows nothing of the order. Whether it ran. */
+static bool put(struct shard *s, struct conn *c, struct mario_msg *m, bool is_last)
+{
+    bool asks = wraps_is_due(s, c, m), open = !asks || wraps_run(s, c, m);
+    struct slow_policy policy = push_policy(s, c);
+    if (open && is_last)
+        delivery_put_last(c, m);
+    else if (open)
+        delivery_put(c, m, &policy);
+    if (!asks)
+        message_unref(m);
+    return asks;
+}
+
+static bool carry_out_send(struct shard *s, const struct order *o)
 {
     struct conn *c = push_find(s, o->id);
     if (c != NULL)
-        put(s, c, o->m);
-    else
-        gone(s);
+        return put(s, c, o->m, false);
+    gone(s);
     message_unref(o->m);
+    return false;
 }
 
-static void carry_out_kick(struct shard *s, const struct order *o)
+static bool carry_out_kick(struct shard *s, const struct order *o)
 {
     struct conn *c = push_find(s, o->id);
+    bool asked = false;
     if (c == NULL) {
         gone(s);
-    } else {
-        c->pub.err_type = o->akg;
         if (o->m != NULL)
-            delivery_put_last(c, o->m);
-        if (c->state == CONN_OPEN)
-            conn_close(c, (enum reason) o->how);
+            message_unref(o->m);
+        return false;
     }
+    c->pub.err_type = o->akg;
     if (o->m != NULL)
-        message_unref(o->m);
+        asked = put(s, c, o->m, true);
+    if (c->state == CONN_OPEN)
+        conn_close(c, (enum reason) o->how);
+    return asked;
 }
 
 static void carry_out_run(struct shard *s, const struct order *o)
@@ -224,11 +236,9 @@ static bool carry_out(struct shard *s, const struct order *o)
 {
     switch ((enum order_kind) o->kind) {
     case ORDER_SEND:
-        carry_out_send(s, o);
-        return false;
+        return carry_out_send(s, o);
     case ORDER_KICK:
-        carry_out_kick(s, o);
-        return false;
+        return carry_out_kick(s, o);
     case ORDER_RUN:
         carry_out_run(s, o);
         return true;

@@ -7,6 +7,7 @@
 #include "mario/base/clock.h"
 #include "mario/base/id.h"
 #include "mario/worker/calls.h"
+#include "mario/worker/wraps.h"
 
 enum { AHEAD = 4 /* connections whose first line is fetched before their turn */ };
 
@@ -15,14 +16,28 @@ static void put_all(struct shard *s, struct conn *c, const struct walk *w)
     uint64_t id = id_of(s->ind, c->pub.ind, c->generation);
     struct slow_policy policy = push_policy(s, c);
     for (uint32_t i = 0; i < w->count && c->state == CONN_OPEN; i++) {
-        if (w->messages[i].except != id)
+        if (w->messages[i].except != id && wraps_have(s, c, w->messages[i].m))
             delivery_put(c, w->messages[i].m, &policy);
     }
 }
 
-/* The messages of a walk, for at most n connections. For how many. */
-static uint32_t walk_messages(struct shard *s, struct walk *w, uint32_t n)
+/* The same as walk_messages(), one by one, and for as long as there is time: an application's framing may be asked at
+ * each, and another thread go on with the next one. */
+static uint32_t walk_asking(struct shard *s, struct walk *w, uint32_t n, uint64_t deadline)
 {
+    uint32_t slot, found = 0;
+    while (found < n && !w->over && clock_ns() <= deadline && walk_next(s, w, &slot, 1) > 0) {
+        found++;
+        put_all(s, &s->conns[slot], w);
+    }
+    return found;
+}
+
+/* The messages of a walk, for at most n connections. For how many. */
+static uint32_t walk_messages(struct shard *s, struct walk *w, uint32_t n, uint64_t deadline)
+{
+    if (wraps_may_run(s))
+        return walk_asking(s, w, n, deadline);
     uint32_t slots[WALK_SLICE];
     uint32_t found = walk_next(s, w, slots, n);
     for (uint32_t i = 0; i < found; i++) {
@@ -53,7 +68,7 @@ static bool walk_slice(struct shard *s, struct walk *w, struct stride *stride)
     if (w->each != NULL)
         walk_each(s, w, stride->left, stride->deadline);
     else
-        used = walk_messages(s, w, stride->left);
+        used = walk_messages(s, w, stride->left, stride->deadline);
     if (!w->over) {
         stride->left = 0;
         return false;

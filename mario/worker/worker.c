@@ -24,6 +24,7 @@
 #include "mario/worker/calls.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/orders.h"
+#include "mario/worker/wraps.h"
 
 enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
@@ -125,7 +126,8 @@ static void stop_begin_conn(struct executor *t, struct conn *c)
     c->stopping = true;
     if (push_farewell() != NULL) {
         struct slow_policy policy = push_policy(t->shard, c);
-        delivery_put(c, push_farewell(), &policy);
+        if (wraps_have(t->shard, c, push_farewell()))
+            delivery_put(c, push_farewell(), &policy);
         if (c->state != CONN_OPEN)
             return;
     }
