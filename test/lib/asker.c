@@ -11,6 +11,8 @@ static void forget(struct asker *a)
 {
     a->asked = a->sent = a->done;
     a->part = a->kept = 0;
+    a->greeted = a->welcome = 0;
+    a->blank = 0;
     a->watch = (struct net_watch){0};
 }
 
@@ -28,8 +30,26 @@ void asker_close(struct asker *a)
     forget(a);
 }
 
+/* As asker_send(). */
+static int greet(struct asker *a, const struct exchange *x)
+{
+    size_t left = strlen(x->greeting + a->greeted);
+    ptrdiff_t k = left == 0 ? 0 : net_send(a->fd, x->greeting + a->greeted, left);
+    if (k < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    a->greeted = (uint16_t) (a->greeted + k);
+    return (size_t) k == left;
+}
+
 int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch, size_t size)
 {
+    if (x->greeting != NULL && a->greeted < strlen(x->greeting)) {
+        int took = greet(a, x);
+        if (took <= 0)
+            return took;
+    }
+    if (x->greeting != NULL && a->blank < 4)
+        return 1; /* it goes on when the answer is there */
     size_t len = x->request_len, room = size / len;
     while (a->sent != a->asked) {
         uint32_t n = a->asked - a->sent < room ? a->asked - a->sent : (uint32_t) room;
@@ -47,12 +67,26 @@ int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch
     return 1;
 }
 
+/* Look for the end of the answer to a greeting in what has come; it is used up. */
+static void take_welcome(struct asker *a, const unsigned char *in, struct asker_news *news)
+{
+    static const char begin[] = "HTTP/1.1 101", end[] = "\r\n\r\n";
+    while (news->used < news->bytes && a->blank < 4 && news->fault == FAULT_NONE) {
+        char c = (char) in[news->used++];
+        if (a->welcome < sizeof begin - 1 && c != begin[a->welcome])
+            news->fault = FAULT_BAD_CONTENT;
+        a->blank = c == end[a->blank] ? (uint8_t) (a->blank + 1) : c == end[0];
+        a->welcome++;
+    }
+    news->welcomed = a->blank == 4;
+}
+
 /* Judge what stands in in[0 .. news->bytes-1]; the first reply answers request done. */
 static void judge(struct asker *a, const struct exchange *x, const unsigned char *in, struct asker_news *news)
 {
     if (a->sent != a->done) {
         news->replies = exchange_count_right(x, in, news->bytes, a->sent - a->done);
-        news->used = (size_t) news->replies * x->reply_len;
+        news->used += (size_t) news->replies * x->reply_len;
         a->done += news->replies;
     }
     while (news->used < news->bytes && news->fault == FAULT_NONE) {
@@ -85,6 +119,8 @@ ptrdiff_t asker_receive(struct asker *a, const struct exchange *x, unsigned char
     if (n <= 0)
         return n < 0 && errno == EAGAIN ? 0 : -1;
     news->bytes = a->kept + (size_t) n;
+    if (x->greeting != NULL && a->blank < 4)
+        take_welcome(a, in, news);
     judge(a, x, in, news);
     a->kept = news->fault == FAULT_NONE ? (uint32_t) (news->bytes - news->used) : 0;
     memcpy(a->keep, in + news->used, a->kept);

@@ -24,6 +24,9 @@ struct asker {
     uint32_t done;       /* the first request without a reply */
     uint32_t part;       /* bytes of request `sent` that the kernel has */
     uint32_t kept;       /* bytes of an unfinished reply in keep */
+    uint16_t greeted;    /* bytes of exchange.greeting that the kernel has */
+    uint16_t welcome;    /* bytes that have come of the answer to it */
+    uint8_t blank;       /* of them the last ones are so many of the end of a head; 4 = it is over */
     unsigned char *keep; /* the user's, with room for one reply */
     struct net_watch watch;
 };
@@ -34,6 +37,7 @@ struct asker_news {
     size_t used;      /* their bytes, which the buffer begins with */
     size_t bytes;     /* in the buffer in all */
     enum fault fault; /* of what stands behind them; FAULT_NONE = so far it is right */
+    bool welcomed;    /* the answer to a greeting has ended: asker_send() goes on */
 };
 
 /* Begin anew on another socket, without requests. */
@@ -42,7 +46,7 @@ void asker_open(struct asker *a, int fd);
 /* Close the socket and forget what was asked. What is lost the user counts before. */
 void asker_close(struct asker *a);
 
-/* Send what is asked, building it in scratch[0 .. size-1], which holds at least one request. 1: the kernel has all of
+/* Send the greeting, if x has one, and what is asked, building it in scratch[0 .. size-1], which holds at least one request. 1: the kernel has all of
  * it; 0: it takes no more now; -1 with errno: nor will it, but replies may still be there to be received. */
 int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch, size_t size);
 

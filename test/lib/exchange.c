@@ -13,6 +13,16 @@
 
 static const char hello[] = {'h', 'e', 'l', 'l', 'o'};
 
+/* Words of lines, and a space. */
+static const char echo_word[] = {'e', 'c', 'h', 'o', ' '}, hello_word[] = {'h', 'e', 'l', 'l', 'o', ' '};
+
+/* What a WebSocket's client masks with: any four bytes will do. */
+static const unsigned char mask[4] = {0x5b, 0x1c, 0xe7, 0xa2};
+
+static const char ws_greeting[] =
+    "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 static struct exchange make(enum exchange_kind kind, uint32_t stx, uint16_t akg_id, uint32_t data_len)
 {
     return (struct exchange){.kind = kind,
@@ -64,10 +74,117 @@ struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len)
     return make(EXCHANGE_OTHER, stx, akg_id, data_len);
 }
 
-void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
+/* ---- Framings ---- */
+
+bool exchange_framing_find(const char *name, enum exchange_framing *out)
 {
-    wire_put_head(out, (struct wire_head){x->stx, (uint16_t) x->request_len, x->akg_id});
-    out += WIRE_HEAD_LEN;
+    static const char *const names[] = {"head", "ws", "line", "length", "raw"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum exchange_framing) i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_head(const struct exchange *x)
+{
+    return x->framing == EXCHANGE_HEAD || x->framing == EXCHANGE_WS;
+}
+
+static const char *frame_ws(struct exchange *x)
+{
+    if (x->reply_len == 0)
+        return "whose answer is not known";
+    x->greeting = ws_greeting;
+    x->front = x->request_len < 126 ? 6 : 8;
+    x->reply_len += x->reply_len < 126 ? 2 : 4;
+    return NULL;
+}
+
+const char *exchange_frame(struct exchange *x, enum exchange_framing framing)
+{
+    bool is_hello = x->kind == EXCHANGE_HELLO;
+    uint32_t data_len = x->data_len, answer_len = is_hello ? (uint32_t) sizeof hello : data_len;
+    x->framing = framing;
+    if (framing == EXCHANGE_WS) {
+        const char *wrong = frame_ws(x);
+        x->request_len += x->front;
+        return wrong;
+    }
+    if (framing == EXCHANGE_HEAD)
+        return NULL;
+    if (!is_hello && x->kind != EXCHANGE_ECHO)
+        return "which is for packets with a HEAD";
+    if (framing == EXCHANGE_LINE) {
+        x->front = is_hello ? sizeof hello_word : sizeof echo_word;
+        x->back = 1;
+        answer_len += is_hello ? 1u : x->front + 1u;
+    } else if (framing == EXCHANGE_LENGTH) {
+        x->front = 4;
+        answer_len += 4;
+    } else if (answer_len == 0) {
+        return "which needs data to be answered";
+    }
+    x->request_len = x->front + data_len + x->back;
+    x->reply_len = answer_len;
+    return NULL;
+}
+
+/* The head of a message of n bytes. Returns its length. */
+static uint32_t put_ws_head(unsigned char *out, uint32_t n, bool masked)
+{
+    uint32_t at = 2;
+    out[0] = 0x82;
+    out[1] = (unsigned char) (n < 126 ? n : 126);
+    if (n >= 126) {
+        out[at++] = (unsigned char) (n >> 8);
+        out[at++] = (unsigned char) n;
+    }
+    if (!masked)
+        return at;
+    out[1] |= 0x80;
+    memcpy(out + at, mask, sizeof mask);
+    return at + (uint32_t) sizeof mask;
+}
+
+static void put_length(unsigned char *out, uint32_t n)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = (unsigned char) (n >> (24 - 8 * i));
+}
+
+/* What stands around n bytes from out + front on, which stand there already. */
+static void put_frame(const struct exchange *x, unsigned char *out, uint32_t n)
+{
+    unsigned char *in = out + x->front;
+    switch (x->framing) {
+    case EXCHANGE_WS:
+        put_ws_head(out, n, true);
+        for (uint32_t i = 0; i < n; i++)
+            in[i] ^= mask[i % sizeof mask];
+        break;
+    case EXCHANGE_LINE:
+        memcpy(out, x->kind == EXCHANGE_HELLO ? hello_word : echo_word, x->front);
+        for (uint32_t i = 0; i < n && x->text == NULL;
+             i++) /* sixteen letters: no control character, no blank */
+            in[i] = (unsigned char) ('A' + (in[i] & 15));
+        in[n] = '\n';
+        break;
+    case EXCHANGE_LENGTH:
+        put_length(out, n);
+        break;
+    case EXCHANGE_HEAD:
+    case EXCHANGE_RAW:
+        break;
+    }
+}
+
+/* ---- Requests and replies ---- */
+
+static void put_data(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
+{
     if (x->kind == EXCHANGE_LOGIN)
         wire_put16(out, (uint16_t) (x->uid + conn));
     else if (x->kind == EXCHANGE_GROUP)
@@ -76,6 +193,18 @@ void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsig
         memcpy(out, x->text, x->data_len);
     else if (x->data_len > 0)
         payload_fill(out, x->data_len, conn, seq);
+}
+
+void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
+{
+    unsigned char *at = out + x->front;
+    if (has_head(x)) {
+        wire_put_head(at, (struct wire_head){x->stx, (uint16_t) (WIRE_HEAD_LEN + x->data_len), x->akg_id});
+        at += WIRE_HEAD_LEN;
+    }
+    put_data(x, conn, seq, at);
+    if (x->framing != EXCHANGE_HEAD)
+        put_frame(x, out, (uint32_t) (at - out) - x->front + x->data_len);
 }
 
 void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, uint32_t n, unsigned char *out)
@@ -88,8 +217,35 @@ void exchange_build_run(const struct exchange *x, uint32_t conn, uint32_t seq, u
         memcpy(out + done, out, done < all - done ? done : all - done);
 }
 
+/* The one right reply over a framing that is not HEAD+Data. */
+static void reply_framed(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
+{
+    if (x->framing == EXCHANGE_WS) {
+        struct exchange plain = *x;
+        uint32_t front = x->reply_len < 128 ? 2 : 4;
+        plain.framing = EXCHANGE_HEAD;
+        plain.front = 0;
+        plain.reply_len = x->reply_len - front;
+        put_ws_head(out, plain.reply_len, false);
+        exchange_reply(&plain, conn, seq, out + front);
+    } else if (x->kind == EXCHANGE_ECHO) {
+        exchange_build(x, conn, seq, out);
+    } else {
+        uint32_t front = x->framing == EXCHANGE_LENGTH ? 4 : 0;
+        if (front > 0)
+            put_length(out, sizeof hello);
+        memcpy(out + front, hello, sizeof hello);
+        if (x->framing == EXCHANGE_LINE)
+            out[sizeof hello] = '\n';
+    }
+}
+
 void exchange_reply(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
 {
+    if (x->framing != EXCHANGE_HEAD) {
+        reply_framed(x, conn, seq, out);
+        return;
+    }
     if (x->kind == EXCHANGE_ECHO) {
         exchange_build(x, conn, seq, out);
         return;
@@ -134,7 +290,7 @@ uint32_t exchange_count_right(const struct exchange *x, const unsigned char *in,
 {
     unsigned char right[WIRE_HEAD_LEN];
     uint32_t count = 0;
-    if (x->kind != EXCHANGE_LOGIN)
+    if (x->kind != EXCHANGE_LOGIN || x->framing != EXCHANGE_HEAD)
         return 0;
     exchange_reply(x, 0, 0, right);
     while (count < most && n - count * sizeof right >= sizeof right &&
@@ -143,10 +299,24 @@ uint32_t exchange_count_right(const struct exchange *x, const unsigned char *in,
     return count;
 }
 
+/* Over a framing that is not HEAD+Data: it is the one right reply, or it is not. */
+static int judge_framed(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in,
+                        size_t n, enum fault *fault)
+{
+    unsigned char right[EXCHANGE_MAX];
+    exchange_reply(x, conn, seq, right);
+    size_t known = n < x->reply_len ? n : x->reply_len;
+    if (memcmp(right, in, known) != 0)
+        return *fault = FAULT_BAD_CONTENT, -1;
+    return n < x->reply_len ? 0 : (int) x->reply_len;
+}
+
 int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,
                    enum fault *fault)
 {
     *fault = FAULT_NONE;
+    if (x->framing != EXCHANGE_HEAD)
+        return judge_framed(x, conn, seq, in, n, fault);
     if (n < 4)
         return 0;
     if (wire_get32(in) != x->stx)

@@ -5,6 +5,7 @@
 #ifndef TEST_EXCHANGE_H
 #define TEST_EXCHANGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,21 +19,35 @@ enum exchange_kind {
     EXCHANGE_OTHER  /* numbered data -> any packet with this stx and akg_id */
 };
 
+/* How packets stand in the stream. */
+enum exchange_framing {
+    EXCHANGE_HEAD,   /* HEAD and data */
+    EXCHANGE_WS,     /* the same, each in a binary message of a WebSocket, after its handshake */
+    EXCHANGE_LINE,   /* a line of printable text: the word `echo` or `hello`, and data */
+    EXCHANGE_LENGTH, /* 32 bits of length, big-endian, and data */
+    EXCHANGE_RAW     /* data */
+};
+
 /* Constant after it is made; a copy is as good. */
 struct exchange {
     enum exchange_kind kind;
+    enum exchange_framing framing;
+    uint8_t front, back;  /* bytes of the framing around what is in a request */
+    const char *greeting; /* sent first on each connection, answered by the head of an HTTP 101; or NULL */
     uint32_t stx;
     uint16_t akg_id;
     uint16_t uid;         /* LOGIN: of connection 0; connection k has uid + k modulo 65536 */
     uint64_t group;       /* GROUP */
-    uint32_t data_len;    /* bytes after the request's HEAD */
-    uint32_t request_len; /* the request's pkglen */
-    uint32_t reply_len;   /* the reply's pkglen; 0 = any */
+    uint32_t data_len;    /* bytes of data in the request */
+    uint32_t request_len; /* the whole request */
+    uint32_t reply_len;   /* the whole reply; 0 = any */
     const char *text;     /* ECHO: data_len bytes that the caller keeps alive; NULL = numbered data */
 };
 
 /* The largest data_len there is. */
 #define EXCHANGE_DATA_MAX (65535u - 8u)
+/* The longest request and the longest reply, over whatever framing. */
+#define EXCHANGE_MAX (EXCHANGE_DATA_MAX + 24u)
 
 /* Make one. data_len is 0 .. EXCHANGE_DATA_MAX. */
 struct exchange exchange_login(uint32_t stx, uint16_t uid);
@@ -41,6 +56,12 @@ struct exchange exchange_echo(uint32_t stx, uint32_t data_len);
 struct exchange exchange_text(uint32_t stx, const char *text, uint32_t data_len);
 struct exchange exchange_group(uint32_t stx, uint16_t akg_id, uint64_t group);
 struct exchange exchange_other(uint32_t stx, uint16_t akg_id, uint32_t data_len);
+
+/* Have x, as it was made, go over this framing. NULL, or why it does not: over one without HEAD only ECHO and HELLO do,
+ * and the server has a function there that answers data with the same data, or with "hello". */
+const char *exchange_frame(struct exchange *x, enum exchange_framing framing);
+/* The framing of this name. False if there is none. */
+bool exchange_framing_find(const char *name, enum exchange_framing *out);
 
 /* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);

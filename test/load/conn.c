@@ -161,6 +161,8 @@ static void conn_take(struct worker *w, struct conn *c, const struct asker_news 
         w->ledger.answered += news->replies;
         w->nodes[c->node].counts[NODE_ANSWERED] += news->replies;
     }
+    if (news->welcomed)
+        conn_push(w, c);
     if (news->fault != FAULT_NONE)
         conn_fault(w, c, news->fault);
     else if (news->replies > 0 && c->mode->answered != NULL)

@@ -30,7 +30,8 @@ enum {
     OPT_GROUPS,
     OPT_JOINS,
     OPT_RECONNECT,
-    OPT_HISTOGRAM
+    OPT_HISTOGRAM,
+    OPT_PROTO
 };
 
 /* Those of one mode. */
@@ -47,6 +48,7 @@ static const char usage[] =
     "  -p, --inflight N      requests in flight on each connection (1; open: 64)\n"
     "  -s, --size BYTES      data after the HEAD of a request (login 2, hello 0, echo and push 64, a number 0)\n"
     "  -a, --akg ID          login, hello, echo or a number (login)\n"
+    "      --proto NAME      head, ws, line, length or raw: how packets stand in the stream (head)\n"
     "  -t, --time S          seconds that are measured (10)\n"
     "  -w, --warmup S        seconds before that, not counted (1)\n"
     "  -m, --mode MODE       closed, churn, open, hold or push (closed):\n";
@@ -99,6 +101,7 @@ static const struct option longs[] = {
     {"pid", required_argument, NULL, 'P'},
     {"json", required_argument, NULL, 'j'},
     {"histogram", required_argument, NULL, OPT_HISTOGRAM},
+    {"proto", required_argument, NULL, OPT_PROTO},
     {"ramp", required_argument, NULL, OPT_RAMP},
     {"heartbeat", required_argument, NULL, OPT_HEARTBEAT},
     {"churn", required_argument, NULL, OPT_CHURN},
@@ -147,6 +150,14 @@ static int read_size(const char *text, struct raw *r)
 {
     r->sized = true;
     return args_whole("-s", text, 0, EXCHANGE_DATA_MAX, &r->size);
+}
+
+static int read_proto(const char *text, struct load_options *o)
+{
+    if (exchange_framing_find(text, &o->framing))
+        return 0;
+    args_complain("--proto: '%s' is not head, ws, line, length or raw", text);
+    return -1;
 }
 
 /* An option of mode hold; 0, or -1 after a complaint. */
@@ -222,6 +233,8 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
         return o->json = arg, 0;
     case OPT_HISTOGRAM:
         return o->histogram = arg, 0;
+    case OPT_PROTO:
+        return read_proto(arg, o);
     case 'v':
         return o->verbose = true, 0;
     case 'H':
@@ -269,6 +282,21 @@ static int make_exchange(struct load_options *o, const struct raw *r)
         args_complain("-s: a login carries %u bytes", o->exchange.data_len);
         return -1;
     }
+    return 0;
+}
+
+/* What goes with the framing, in which all is asked. 0, or -1 after a complaint. */
+static int make_framing(struct load_options *o)
+{
+    if (o->framing == EXCHANGE_HEAD)
+        return 0;
+    if (o->mode->holds || o->mode->pushes)
+        return args_complain("--proto does not go with -m %s", o->mode->name), -1;
+    const char *wrong = exchange_frame(&o->exchange, o->framing);
+    if (wrong == NULL && o->idle > 0)
+        wrong = exchange_frame(&o->login, o->framing);
+    if (wrong != NULL)
+        return args_complain("--proto: it does not go with a request %s", wrong), -1;
     return 0;
 }
 
@@ -327,7 +355,7 @@ static int combine(struct load_options *o, const struct raw *r)
                -1;
     if ((o->mode->counts_conns || o->mode->holds || o->mode->pushes) && o->inflight != 1)
         return args_complain("-p does not go with -m %s: a connection asks one at a time", o->mode->name), -1;
-    if (make_exchange(o, r) != 0 || judge_hold(o, r) != 0)
+    if (make_exchange(o, r) != 0 || make_framing(o) != 0 || judge_hold(o, r) != 0)
         return -1;
     return judge_push(o, r);
 }

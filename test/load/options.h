@@ -16,13 +16,14 @@ struct mode;
 struct load_options {
     struct net_targets targets;
     const struct mode *mode;
-    struct exchange exchange; /* what is asked, over and over */
-    struct exchange login;    /* what idle connections ask, once */
-    uint32_t connections;     /* that work */
-    uint32_t idle;            /* that log in and stay */
-    uint32_t inflight;        /* requests without an answer that a connection may have */
-    uint32_t threads;         /* 1 .. connections + idle */
-    double rate;              /* requests a second in all; 0 = as fast as answers come */
+    enum exchange_framing framing; /* of all that is asked */
+    struct exchange exchange;      /* what is asked, over and over */
+    struct exchange login;         /* what idle connections ask, once */
+    uint32_t connections;          /* that work */
+    uint32_t idle;                 /* that log in and stay */
+    uint32_t inflight;             /* requests without an answer that a connection may have */
+    uint32_t threads;              /* 1 .. connections + idle */
+    double rate;                   /* requests a second in all; 0 = as fast as answers come */
     double warmup_s, measure_s, timeout_s;
     double heartbeat_s;    /* hold: each connection is asked once in this time */
     double ramp;           /* hold: connections opened a second; 0 = as fast as they are answered */

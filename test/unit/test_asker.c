@@ -128,6 +128,108 @@ START_TEST(the_server_goes)
 }
 END_TEST
 
+/* ---- Framings ---- */
+
+/* A request, and its reply, which a server makes that knows the framing alone. Returns the reply's length. */
+static size_t answer(enum exchange_framing framing, bool hello, unsigned char *request, size_t n,
+                     unsigned char *reply)
+{
+    size_t front = framing == EXCHANGE_LENGTH ? 4 : 0, k = hello ? 5 : n - front;
+    if (framing == EXCHANGE_WS) { /* its data is a packet, echoed */
+        size_t head = request[1] == (0x80 | 126) ? 4 : 2;
+        ck_assert(request[0] == 0x82 &&
+                  n == head + 4 + (head == 2 ? request[1] & 127 : request[2] << 8 | request[3]));
+        for (size_t i = head + 4; i < n; i++)
+            request[i] ^= request[head + (i - head - 4) % 4];
+        memcpy(reply, request, head);
+        reply[1] &= 127;
+        memcpy(reply + head, request + head + 4, n - head - 4);
+        return n - 4;
+    }
+    if (framing == EXCHANGE_LENGTH)
+        ck_assert(n == 4 + ((size_t) request[2] << 8 | request[3]) && request[0] == 0 && request[1] == 0);
+    if (framing == EXCHANGE_LINE) {
+        ck_assert(memchr(request, '\n', n) == request + n - 1);
+        ck_assert(memcmp(request, hello ? "hello " : "echo ", hello ? 6 : 5) == 0);
+    }
+    if (!hello) {
+        memcpy(reply, request, n);
+        return n;
+    }
+    if (front > 0)
+        memcpy(reply, "\0\0\0\5", 4);
+    memcpy(reply + front, "hello\n", 6);
+    return front + k + (framing == EXCHANGE_LINE);
+}
+
+/* Over each framing a request is what its server takes for one, the reply is right, each piece of it is not whole yet,
+ * and each byte of it matters. */
+START_TEST(framings)
+{
+    static const uint32_t lengths[] = {1, 2, 100, 117, 118, 119, 1000, 60000};
+    static unsigned char request[ROOM + 100], reply[ROOM + 100];
+    enum fault fault;
+    for (size_t i = 0; i < 2 * sizeof lengths / sizeof lengths[0]; i++) {
+        bool hello = i % 2 == 1 && _i != EXCHANGE_WS;
+        struct exchange x = hello ? exchange_hello(STX, lengths[i / 2]) : exchange_echo(STX, lengths[i / 2]);
+        ck_assert_ptr_null(exchange_frame(&x, (enum exchange_framing) _i));
+        exchange_build(&x, NUMBER, 5, request);
+        size_t n = answer((enum exchange_framing) _i, hello, request, x.request_len, reply);
+        ck_assert_uint_eq(n, x.reply_len);
+        ck_assert_int_eq(exchange_judge(&x, NUMBER, 5, reply, n + 3, &fault), n);
+        for (size_t k = 0; k < n; k += n < 2000 ? 1 : 997) {
+            ck_assert_int_eq(exchange_judge(&x, NUMBER, 5, reply, k, &fault), 0);
+            reply[k] ^= 1;
+            ck_assert_int_eq(exchange_judge(&x, NUMBER, 5, reply, n, &fault), -1);
+            reply[k] ^= 1;
+        }
+    }
+    struct exchange login = exchange_login(STX, 1);
+    ck_assert((exchange_frame(&login, (enum exchange_framing) _i) == NULL) == (_i == EXCHANGE_WS));
+}
+END_TEST
+
+/* A greeting goes first, alone, however little the kernel takes; its answer in pieces; then the requests. Another answer
+ * is wrong. */
+START_TEST(greetings)
+{
+    static const char yes[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+    struct exchange x = exchange_echo(STX, 20);
+    struct asker a;
+    struct asker_news news;
+    unsigned char got[2000], reply[100];
+    int server;
+    ck_assert_ptr_null(exchange_frame(&x, EXCHANGE_WS));
+    begin(&a, &server);
+    a.asked = 1;
+    ck_assert_int_eq(asker_send(&a, &x, scratch, ROOM), 1);
+    ssize_t n = recv(server, got, sizeof got, 0);
+    ck_assert_int_eq(n, strlen(x.greeting));
+    ck_assert_mem_eq(got + n - 4, "\r\n\r\n", 4);
+    for (size_t i = 0; i < sizeof yes - 1; i++) {
+        ck_assert_int_eq(send(server, yes + i, 1, 0), 1);
+        ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), 1);
+        ck_assert(news.fault == FAULT_NONE && news.welcomed == (i == sizeof yes - 2) && a.sent == 0);
+    }
+    ck_assert_int_eq(asker_send(&a, &x, scratch, ROOM), 1);
+    n = recv(server, got, sizeof got, 0);
+    ck_assert_int_eq(n, x.request_len);
+    n = (ssize_t) answer(EXCHANGE_WS, false, got, (size_t) n, reply);
+    ck_assert_int_eq(send(server, reply, (size_t) n, 0), n);
+    ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), n);
+    ck_assert(news.replies == 1 && !news.welcomed);
+    asker_close(&a);
+    close(server);
+    begin(&a, &server);
+    ck_assert_int_eq(asker_send(&a, &x, scratch, ROOM), 1);
+    ck_assert_int_eq(send(server, "HTTP/1.1 400 ", 13, 0), 13);
+    ck_assert_int_eq(asker_receive(&a, &x, in, ROOM, &news, NULL), 13);
+    ck_assert_int_eq(news.fault, FAULT_BAD_CONTENT);
+    asker_close(&a);
+    close(server);
+}
+END_TEST
+
 Suite *asker_suite(void)
 {
     Suite *s = suite_create("asker");
@@ -135,5 +237,7 @@ Suite *asker_suite(void)
     tcase_add_test(c, in_pieces);
     tcase_add_loop_test(c, wrong_replies, 0, 4);
     tcase_add_test(c, the_server_goes);
+    tcase_add_loop_test(c, framings, EXCHANGE_WS, EXCHANGE_RAW + 1);
+    tcase_add_test(c, greetings);
     return s;
 }
