@@ -22,22 +22,6 @@ struct kind {
 
 /* ---- Built in ---- */
 
-static bool head_ends(const struct mario_framing *framing, const struct frame_out *out,
-                      struct frame_ends *ends)
-{
-    (void) framing;
-    *ends = (struct frame_ends){0};
-    if (out->raw)
-        return true;
-    if (out->len > MARIO_FRAME_MAX - SIZE_OF_HEAD)
-        return false;
-    field_put(ends->front, 4, true, out->stx);
-    field_put(ends->front + 4, 2, true, out->len + SIZE_OF_HEAD);
-    field_put(ends->front + 6, 2, true, out->id);
-    ends->front_len = SIZE_OF_HEAD;
-    return true;
-}
-
 static bool head_make(const struct listen_address *a, struct framing *out, char *why, size_t size)
 {
     out->pub.arg = out->rules.head;

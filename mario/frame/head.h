@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mario/frame/ends.h"
 #include "mario/frame/frame.h"
 #include "mario/mario_akg.h"
 
@@ -20,6 +21,9 @@ struct head_rules {
 /* MARIO_FRAME_FUNC of this framing. */
 enum mario_frame_answer head_next(const struct mario_framing *framing, void *state, unsigned char *data,
                                   uint32_t n, uint32_t seen, struct mario_frame *frame);
+
+/* The HEAD in front of a payload. */
+bool head_ends(const struct mario_framing *framing, const struct frame_out *out, struct frame_ends *ends);
 
 /* Look at a head of which only n < SIZE_OF_HEAD bytes are there: MORE or BAD, as early as they allow. */
 enum mario_frame_answer head_short(const struct mario_framing *framing, const unsigned char *data, uint32_t n,

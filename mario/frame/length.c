@@ -53,22 +53,19 @@ static inline int64_t whole_of(const struct length_rules *r, uint32_t value, uin
 }
 
 /* The field has not come whole: whether what there is of it promises too much already. What is missing is zero at
- * least. */
+ * least, and of a varint a byte. */
 static bool is_too_much(const struct mario_framing *framing, const struct length_rules *r,
                         const unsigned char *data, uint32_t n)
 {
     unsigned char part[VARINT_MAX] = {0};
-    uint64_t value = 0;
-    if (n >= framing->max)
-        return true;
-    if (n <= r->off)
-        return false;
-    memcpy(part, data + r->off, n - r->off);
-    for (uint32_t i = 0; r->size == 0 && i < n - r->off; i++)
-        value |= (uint64_t) (part[i] & 0x7f) << (7 * i);
+    uint32_t here = n > r->off ? n - r->off : 0, behind = r->off + (r->size > 0 ? r->size : here + 1),
+             value = 0;
+    memcpy(part, data + (n - here), here);
+    for (uint32_t i = 0; r->size == 0 && i < here; i++)
+        value |= (uint32_t) (part[i] & 0x7f) << (7 * i);
     if (r->size > 0)
         value = field_get(part, r->size, r->little);
-    return value > UINT32_MAX || whole_of(r, (uint32_t) value, r->off + r->size) > framing->max;
+    return n >= framing->max || whole_of(r, value, behind) > framing->max;
 }
 
 enum mario_frame_answer length_next(const struct mario_framing *framing, void *state, unsigned char *data,

@@ -24,6 +24,7 @@
     ROW(trim)            \
     ROW(wheel)           \
     ROW(head)            \
+    ROW(frames)          \
     ROW(registry)        \
     ROW(options)         \
     ROW(message)         \
