@@ -12,7 +12,7 @@
 
 static struct peer peer_of_conn(const struct shard *s, const struct conn *c)
 {
-    return c->pub.cip == 0 && c->pub.cport != 0 ? peer_of_v6(s->ext[c->pub.ind].address, c->pub.cport)
+    return c->pub.cip == 0 && c->pub.cport != 0 ? peer_of_v6(conn_ext(s, c)->address, c->pub.cport)
                                                 : peer_of_v4(c->pub.cip, c->pub.cport);
 }
 

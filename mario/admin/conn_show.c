@@ -43,7 +43,8 @@ struct detail {
 
 /* ---- The worker ---- */
 
-/* The framing is asked only about what it has seen already: it may change what it has not. */
+/* The framing is asked only about what it has seen already: it may change what it has not. A guest is not asked at all,
+ * but what it said last is known. */
 static void look_at_input(const struct shard *s, const struct conn *c, struct detail *d)
 {
     struct mario_frame frame = {.need = 0};
@@ -52,8 +53,10 @@ static void look_at_input(const struct shard *s, const struct conn *c, struct de
         return;
     d->unfinished = c->carry_len;
     d->unfinished_for = s->tick - c->packet_since;
-    if (c->seen > 0 && c->seen <= c->carry_len &&
-        f->next(f, NULL, c->carry, c->seen, c->seen, &frame) == MARIO_FRAME_MORE)
+    if (s->service->is_guest[c->listener])
+        d->need = conn_ext(s, c)->frame.need;
+    else if (c->seen > 0 && c->seen <= c->carry_len &&
+             f->next(f, NULL, c->carry, c->seen, c->seen, &frame) == MARIO_FRAME_MORE)
         d->need = frame.need;
 }
 

@@ -46,9 +46,10 @@ void running_print(const struct running *r, char *text, size_t size)
         snprintf(time, sizeof time, " for %llu.%llu s", (unsigned long long) r->ms / 1000,
                  (unsigned long long) r->ms % 1000 / 100);
     snprintf(text, size, "%s%s",
-             r->idle                   ? "idle"
-             : kind == ACTIVITY_PACKET ? what
-             : kind == ACTIVITY_CALL   ? "a call"
-                                       : "a hook",
+             r->idle                    ? "idle"
+             : kind == ACTIVITY_PACKET  ? what
+             : kind == ACTIVITY_FRAMING ? "a framing"
+             : kind == ACTIVITY_CALL    ? "a call"
+                                        : "a hook",
              time);
 }

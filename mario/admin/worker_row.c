@@ -83,7 +83,7 @@ static void put_function(struct mario_answer *a, uint64_t what)
         mario_answer_text(a, "function", "loop"); /* an event of the application's, and no function */
         return;
     }
-    timing_name(kind == ACTIVITY_CALL ? TIMING_CALL : activity_akg(what), id, sizeof id, name, sizeof name);
+    timing_name(activity_is_call(what) ? TIMING_CALL : activity_akg(what), id, sizeof id, name, sizeof name);
     mario_answer_text(a, "function", id);
     mario_answer_text(a, "name", name);
 }

@@ -5,6 +5,7 @@
 #include "mario/conn/conn.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -19,6 +20,7 @@
 #include "mario/conn/passes.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
+#include "mario/frame/looks.h"
 #include "mario/net/descriptor.h"
 #include "mario/net/stream.h"
 
@@ -55,14 +57,15 @@ static void *map(size_t size, bool prefault)
     return p == MAP_FAILED ? NULL : p;
 }
 
-bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, bool with_ext, bool with_seen)
+bool conn_pool_init(struct shard *s, uint32_t count, bool prefault, uint32_t ext_size, bool with_seen)
 {
     s->conns = map((size_t) count * sizeof *s->conns, prefault);
-    s->ext = with_ext ? map((size_t) count * sizeof *s->ext, prefault) : NULL;
+    s->ext = ext_size > 0 ? map((size_t) count * ext_size, prefault) : NULL;
+    s->ext_size = ext_size;
     s->seen = with_seen ? map((size_t) count * sizeof *s->seen, prefault) : NULL;
     s->count = count;
     atomic_init(&s->in_state[CONN_FREE], count);
-    return s->conns != NULL && (s->ext != NULL || !with_ext) && (s->seen != NULL || !with_seen) &&
+    return s->conns != NULL && (s->ext != NULL || ext_size == 0) && (s->seen != NULL || !with_seen) &&
            delivery_setup(s) && wheel_init(&s->wheel, &s->conns[0].node, sizeof *s->conns, count);
 }
 
@@ -82,7 +85,7 @@ void conn_pool_fini(struct shard *s)
     if (s->conns != NULL)
         munmap(s->conns, (size_t) s->count * sizeof *s->conns);
     if (s->ext != NULL)
-        munmap(s->ext, (size_t) s->count * sizeof *s->ext);
+        munmap(s->ext, (size_t) s->count * s->ext_size);
     if (s->seen != NULL)
         munmap(s->seen, (size_t) s->count * sizeof *s->seen);
     delivery_teardown(s);
@@ -126,6 +129,14 @@ static void hold_pass(const struct shard *s, const struct conn *c, uint64_t pass
         p->held[c->pub.ind] = pass;
 }
 
+/* Its framing, a guest, has seen nothing of it. */
+static void begin_framing(const struct shard *s, const struct conn *c)
+{
+    struct conn_ext *ext = conn_ext(s, c);
+    ext->frame = (struct conn_frame){.need = 0};
+    memset(ext->state, 0, s->service->framing[c->listener]->state_size);
+}
+
 struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_callback_fn on_event)
 {
     struct conn *c = take_slot(s);
@@ -138,8 +149,10 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
                     .cport = a->peer.port,
                     .out_buf = executor_here->out_buf};
     if (c->pub.cip == 0 && c->pub.cport != 0)
-        memcpy(s->ext[c->pub.ind].address, a->peer.address, sizeof a->peer.address);
+        memcpy(conn_ext(s, c)->address, a->peer.address, sizeof a->peer.address);
     c->listener = a->listener & (LISTEN_MAX - 1u);
+    if (s->service->is_guest[c->listener])
+        begin_framing(s, c);
     c->magic = CONN_MAGIC;
     conn_become(s, c, CONN_OPEN);
     c->reason = REASON_NONE;
@@ -248,9 +261,10 @@ enum reason conn_overdue(const struct conn *c)
 bool conn_carry(struct conn *c, const unsigned char *data, size_t n)
 {
     size_t need = c->carry_len + n;
-    if (need > mem_room(c->carry)) {
-        /* By what has arrived, never by what a head promises; doubling keeps a trickle linear. */
-        size_t room = c->carry_len + (n > c->carry_len ? n : c->carry_len);
+    if (need >= mem_room(c->carry)) {
+        /* By what has arrived, never by what a head promises; doubling keeps a trickle linear. One more, for the zero
+         * byte that stands behind a packet. */
+        size_t room = need + 1 > 2 * (size_t) c->carry_len ? need + 1 : 2 * (size_t) c->carry_len;
         room = room < CARRY_LEAST ? CARRY_LEAST : room;
         unsigned char *bigger = mem_realloc(c->carry, room);
         if (bigger == NULL)
@@ -455,17 +469,34 @@ void conn_lose_socket(struct shard *s, uint32_t slot, int fd)
 
 /* ---- The last things ---- */
 
+/* What came of it that was no packet. Cut to size. */
+static void tell_fault(const struct conn *c, enum reason r, char *text, size_t size)
+{
+    const char *framing = conn_shard(c)->service->framing[c->listener]->name;
+    const char *looks = frame_looks_name(c->fault);
+    *text = '\0';
+    if (r == REASON_framing_error)
+        snprintf(text, size, " (%s)", framing);
+    else if (r == REASON_bad_frame && c->fault >= MARIO_FAULT_OWN)
+        snprintf(text, size, " (fault 0x%04x of %s)", c->fault, framing);
+    else if ((r == REASON_bad_frame || r == REASON_bad_stx || r == REASON_bad_length) && looks != NULL)
+        snprintf(text, size, " (looks like %s)", looks);
+}
+
 static void log_end(const struct conn *c, enum reason r)
 {
     struct log_who who;
+    char fault[80];
     uint32_t held_back = 0;
     if (!log_wants(reasons[r].level))
         return;
-    if (reasons[r].level == MARIO_LOG_WARN && !log_limit_pass(&warnings, WARNINGS_A_SECOND, &held_back))
+    if ((reasons[r].level == MARIO_LOG_WARN || reasons[r].level == MARIO_LOG_ERR) &&
+        !log_limit_pass(&warnings, WARNINGS_A_SECOND, &held_back))
         return;
     executor_who(&c->pub, conn_address6(c), conn_id(c), &who);
-    log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s",
-              reasons[r].name, log_more(held_back).text);
+    tell_fault(c, r, fault, sizeof fault);
+    log_about(c->pub.owner->qlog, MARIO_LOG_SUBSYSTEM, reasons[r].level, &who, "closed: %s%s%s",
+              reasons[r].name, fault, log_more(held_back).text);
 }
 
 /* Who closed it may have chosen the hook. */

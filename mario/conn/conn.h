@@ -46,7 +46,10 @@ struct conn {
     bool dirty : 1;      /* its slot stands in the list of those to be flushed, whoever is there by then */
     bool lowat : 1;      /* it was pushed to: its socket keeps little that is not sent */
     bool finished : 1;   /* its socket was half-closed: a FIN has gone out behind what the kernel has */
-    uint16_t seen;       /* of the packet that begins in carry, bytes that its framing was asked about */
+    union {
+        uint16_t seen; /* of the packet that begins in carry, bytes that its framing was asked about */
+        uint16_t fault; /* once it ends for what came: enum frame_looks, or its framing's own number */
+    };
     unsigned char
         *carry; /* bytes received but not yet handed out: an unfinished packet; a mem.h block or NULL */
     struct outbox *outbox; /* output the kernel did not take yet; NULL when there is none */
@@ -85,9 +88,21 @@ struct accepted_socket {
     uint64_t pass; /* what the master has counted it under, see passes.h; 0 = nothing */
 };
 
-/* What only some connections have beside their struct conn: shard.ext, if a listener needs it. */
+/* What the framing of a listener that is a guest (shard.h) has said of the packet that begins in carry. */
+struct conn_frame {
+    uint32_t need; /* the whole packet's size; 0 = not known */
+    bool
+        whole; /* it is a whole one, that waits for its function: it is not asked again, the rest says what it is */
+    uint16_t id;
+    uint32_t at, len;
+};
+
+/* What only some connections have beside their struct conn: shard.ext, if a listener needs it. Behind each stands the
+ * state of its framing, as many bytes as the largest one has. */
 struct conn_ext {
     unsigned char address[PEER_ADDRESS]; /* of an IPv6 peer; of others not set */
+    struct conn_frame frame;             /* with carry only */
+    _Alignas(8) unsigned char state[];
 };
 
 /* What operators are told of a connection and nobody else needs: so it lies apart, and is there only where they can
@@ -104,10 +119,15 @@ static inline uint32_t conn_seen_now(void)
     return (uint32_t) (clock_ms() / 100);
 }
 
-/* Allocate the pool: address space for `count` connections, memory at first use or at once; with shard.ext, whose
- * memory only those that need it touch, and shard.seen. False without memory. */
+/* Allocate the pool: address space for `count` connections, memory at first use or at once; with shard.ext, so many
+ * bytes a connection, conn_ext_size() or 0 for none, whose memory only those that need it touch; and shard.seen. False
+ * without memory. */
 __attribute__((warn_unused_result)) bool conn_pool_init(struct shard *s, uint32_t count, bool prefault,
-                                                        bool with_ext, bool with_seen);
+                                                        uint32_t ext_size, bool with_seen);
+static inline uint32_t conn_ext_size(uint32_t state_size)
+{
+    return ((uint32_t) sizeof(struct conn_ext) + state_size + 7) & ~7u;
+}
 /* After the worker's thread has ended; all connections must have ended. */
 void conn_pool_fini(struct shard *s);
 
@@ -223,10 +243,16 @@ static inline struct shard *conn_shard(const struct conn *c)
     return conn_executor(c)->shard;
 }
 
+/* That of c; only if the shard has them. */
+static inline struct conn_ext *conn_ext(const struct shard *s, const struct conn *c)
+{
+    return (struct conn_ext *) (void *) (s->ext + (size_t) c->pub.ind * s->ext_size);
+}
+
 /* The address of an IPv6 peer, PEER_ADDRESS bytes that stay while c is not free; NULL of others. */
 static inline const unsigned char *conn_address6(const struct conn *c)
 {
-    return c->pub.cip == 0 && c->pub.cport != 0 ? conn_shard(c)->ext[c->pub.ind].address : NULL;
+    return c->pub.cip == 0 && c->pub.cport != 0 ? conn_ext(conn_shard(c), c)->address : NULL;
 }
 
 #endif

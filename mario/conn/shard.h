@@ -38,7 +38,8 @@ struct service {
     uint32_t max_pkglen;                             /* c->out_buf_len */
     const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
     frame_ends_fn ends[LISTEN_MAX];                  /* likewise; NULL of an application's */
-    uint32_t push_ring;                              /* orders, a power of two */
+    bool is_guest[LISTEN_MAX]; /* likewise: it is user code or has a state, and runs where functions run */
+    uint32_t push_ring;        /* orders, a power of two */
     enum mario_uring push_uring;
 };
 
@@ -67,7 +68,6 @@ struct settings {
 };
 
 struct conn;
-struct conn_ext;
 struct conn_seen;
 struct meter;
 struct passes;
@@ -109,8 +109,9 @@ struct shard {
     const struct settings *set; /* see worker_publish() */
     uint32_t tick;              /* steps of TICK_MS the loop has lived through */
     struct conn *conns;         /* the pool: `count` of them */
-    struct conn_ext *ext;       /* [count] what only some of them have; NULL if no listener needs it */
-    struct conn_seen *seen;     /* [count] what operators are told; NULL unless they can ask */
+    unsigned char *ext; /* [count] conn_ext(): what only some of them have; NULL if no listener needs it */
+    uint32_t ext_size;  /* bytes of each */
+    struct conn_seen *seen; /* [count] what operators are told; NULL unless they can ask */
     _Atomic(struct passes *)
         passes; /* master (w), once -> worker (r): see passes.h; NULL: nobody is counted */
     _Atomic(struct meter *) meters; /* likewise, [count]: see meter.h; NULL: nothing is metered */

@@ -7,6 +7,7 @@
 #define MARIO_EXEC_ACTIVITY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,8 +18,16 @@
 #define ACTIVITIES_OF_POOL MARIO_WORKERNUM_MAX
 #define ACTIVITIES         (MARIO_WORKERNUM_MAX + MARIO_OFFLOAD_THREADS_MAX)
 
-/* CALL: a function that is for no packet: a timer, mario_run(), a receipt ... */
-enum activity_kind { ACTIVITY_IDLE, ACTIVITY_PACKET, ACTIVITY_CONNECTED, ACTIVITY_END, ACTIVITY_CALL };
+/* CALL: a function that is for no packet: a timer, mario_run(), a receipt ... FRAMING: one that looks for packets in
+ * what a connection has sent. */
+enum activity_kind {
+    ACTIVITY_IDLE,
+    ACTIVITY_PACKET,
+    ACTIVITY_CONNECTED,
+    ACTIVITY_END,
+    ACTIVITY_CALL,
+    ACTIVITY_FRAMING
+};
 
 struct activity {
     _Alignas(64) _Atomic uint64_t what; /* calls so far << 24 | akg_id or hook << 8 | enum activity_kind */
@@ -30,6 +39,12 @@ struct activity {
 static inline enum activity_kind activity_kind(uint64_t what)
 {
     return (enum activity_kind)(what & 0xff);
+}
+
+/* It is for no packet, and no hook. */
+static inline bool activity_is_call(uint64_t what)
+{
+    return activity_kind(what) == ACTIVITY_CALL || activity_kind(what) == ACTIVITY_FRAMING;
 }
 
 static inline uint16_t activity_akg(uint64_t what)

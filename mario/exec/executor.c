@@ -13,6 +13,7 @@
 
 #include "mario/base/id.h"
 #include "mario/base/loop.h"
+#include "mario/base/mem.h"
 #include "mario/base/stats.h"
 #include "mario/exec/reply.h"
 
@@ -54,6 +55,7 @@ void executor_destroy(struct executor **tp)
         event_base_free(t->pub.base);
     free(t->out_buf);
     free(t->rx);
+    mem_free(t->lent);
     log_queue_destroy(&t->pub.qlog);
     timing_teardown(&t->timing);
     free(t);
@@ -67,7 +69,7 @@ void executor_slow(struct executor *t, uint64_t cycles, uint32_t packets)
     struct slow_entry e = {.when = clock_ns(),
                            .took = clock_cycles_to_ns(cycles),
                            .conn = atomic_load_explicit(&a->conn, memory_order_relaxed),
-                           .index = activity_kind(what) == ACTIVITY_CALL ? TIMING_CALL : activity_akg(what),
+                           .index = activity_is_call(what) ? TIMING_CALL : activity_akg(what),
                            .packets = packets,
                            .peer = activity_peer(a)};
     if (fence_state(fence_look(&t->fence)) == FENCE_TAKEN)

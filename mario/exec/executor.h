@@ -21,6 +21,7 @@
 #include "mario/exec/activity.h"
 #include "mario/exec/fence.h"
 #include "mario/exec/timing.h"
+#include "mario/frame/ends.h"
 #include "mario/log/log.h"
 #include "mario/mario_conn.h"
 
@@ -47,8 +48,16 @@ struct executor {
     uint32_t outside;              /* writes that were dropped, since they were last reported */
     struct timing timing;          /* what it counts of functions */
     bool draining;                 /* cleanups of what is in the reply run */
-    size_t reply_keep;         /* bytes of it written before the function closed; SIZE_MAX if it did not */
-    uint32_t leave_seconds;    /* what mario_leave_seconds() says, while a leave function runs; else 0 */
+    size_t reply_keep;      /* bytes of it written before the function closed; SIZE_MAX if it did not */
+    uint32_t leave_seconds; /* what mario_leave_seconds() says, while a leave function runs; else 0 */
+    const struct mario_framing *framing; /* what mario_reply() frames by, while functions run: the framing, */
+    frame_ends_fn ends; /* if it is a built-in one what that puts around a payload, else NULL, */
+    uint8_t opcode;     /* and of the packet whose function runs, see frame_out */
+    CONN *frame_conn;   /* while a framing's next or wrap runs: the connection it is asked about; else NULL */
+    unsigned char
+        *lent; /* what was carried, while a framing and functions look at it there; a mem.h block or NULL */
+    _Alignas(
+        8) unsigned char frame_state[MARIO_FRAME_STATE]; /* while they do: the connection's, see conn_ext */
     enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
     char *out_buf;             /* c->out_buf of all connections */
     struct activity *activity; /* what it runs (w), see activity.h */
@@ -124,6 +133,14 @@ static inline void executor_note_again(struct executor *t)
 {
     uint64_t before = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
     atomic_store_explicit(&t->activity->what, before + (UINT64_C(1) << 24), memory_order_relaxed);
+}
+
+/* Its thread: what comes next is the framing, which looks at what stands behind that. */
+static inline void executor_note_framing(struct executor *t)
+{
+    uint64_t before = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
+    atomic_store_explicit(&t->activity->what, (((before >> 8) + (1 << 16)) << 8) | ACTIVITY_FRAMING,
+                          memory_order_relaxed);
 }
 
 /* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was taken

@@ -123,6 +123,9 @@ static void run(struct thread *p, struct job *j)
     j->pub.bufev = t->reply;
     j->pub.out_buf = t->out_buf;
     j->pub.out_buf_len = (uint16_t) p->pool->set.max_pkglen;
+    t->framing = j->framing;
+    t->ends = j->ends;
+    t->opcode = j->opcode;
     mem_take_failure();
     executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);

@@ -50,6 +50,9 @@ struct job {
     CONN pub;          /* what the function sees; in_buf is a mem.h block, the worker's to make and free */
     _Atomic int state; /* enum job_state: its worker, and who takes it */
     FUNC_PTR f;
+    const struct mario_framing *framing; /* as executor.framing, ends, opcode */
+    frame_ends_fn ends;
+    uint8_t opcode;
     struct offload_queue *queue;
     struct job *next;   /* worker: the idle one behind it; out: the next one of its connection */
     struct job *before; /* worker, out: the one of its connection in front of it, or NULL */

@@ -113,6 +113,9 @@ static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned 
     j->pub.in_buf = (char *) packet;
     j->pub.in_buf_len = (uint16_t) len;
     j->f = registry_offload_function(akg_id);
+    j->framing = conn_shard(c)->service->framing[c->listener];
+    j->ends = conn_shard(c)->service->ends[c->listener];
+    j->opcode = conn_executor(c)->opcode;
     j->conn = conn_id(c);
     j->address6 = conn_address6(c);
     j->akg_id = akg_id;

@@ -38,7 +38,7 @@ struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t wo
                             .cport = peer.port,
                             .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
                             .ms = ms,
-                            .is_call = activity_kind(what) == ACTIVITY_CALL,
+                            .is_call = activity_is_call(what),
                             .backtrace = ""};
     if (a.cip == 0)
         memcpy(a.cip6, peer.address, sizeof a.cip6);

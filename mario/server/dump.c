@@ -48,9 +48,10 @@ static bool describe(const struct activity *a, char *text, size_t size)
     }
     peer_print(&from, peer, sizeof peer);
     snprintf(function, sizeof function, "akg_id 0x%04x", activity_akg(what));
-    const char *in = activity_kind(what) == ACTIVITY_PACKET ? function
-                     : activity_kind(what) == ACTIVITY_CALL ? "in a call"
-                                                            : "in a hook";
+    const char *in = activity_kind(what) == ACTIVITY_PACKET    ? function
+                     : activity_kind(what) == ACTIVITY_FRAMING ? "in its framing"
+                     : activity_is_call(what)                  ? "in a call"
+                                                               : "in a hook";
     snprintf(text, size, "%s, connection %u.%u.%u from %s", in, id_worker(conn), id_slot(conn),
              id_generation(conn), peer);
     return true;

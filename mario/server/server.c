@@ -137,8 +137,10 @@ static void settle(SERVER *s, const struct mario_options *o)
                                   .max_pkglen = o->max_pkglen,
                                   .push_ring = o->push_ring,
                                   .push_uring = o->push_uring};
-    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++)
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         s->service.framing[i] = &s->made[i].framing.pub;
+        s->service.ends[i] = framing_ends(s->service.framing[i]);
+    }
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
@@ -203,6 +205,18 @@ static bool has_ipv6(const SERVER *s)
     return false;
 }
 
+/* Which framings are user code or have a state, and what the workers need for them. */
+static void settle_guests(SERVER *s, struct worker_options *w)
+{
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
+        const struct mario_framing *f = s->service.framing[i];
+        bool is_guest = f->next != head_next && (s->service.ends[i] == NULL || f->state_size > 0);
+        s->service.is_guest[i] = is_guest;
+        w->has_guest |= is_guest;
+        w->state_size = is_guest && f->state_size > w->state_size ? f->state_size : w->state_size;
+    }
+}
+
 static bool make_workers(SERVER *s, const struct mario_options *o, const struct settings *set)
 {
     struct worker_options w = {.connnum = s->connnum,
@@ -212,6 +226,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o, const struct 
                                .service = &s->service,
                                .set = set,
                                .master_bell = &s->master.bell};
+    settle_guests(s, &w);
     if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
         s->workers = NULL;
         return complain("no memory for %u workers", s->workernum);

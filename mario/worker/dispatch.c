@@ -2,107 +2,34 @@
  * dispatch.c: a packet's way: from the socket into the receive buffer, to the functions, and their answers out again.
  * Runs on the thread whose executor it is; nothing here may be called from elsewhere.
  *
- * dispatch_receive -> received -> consume -> the function -> finish_functions -> output_send. While a function
- * of c runs, executor.conn is c and c->bufev is the reply; a close is then only noted in the executor and
- * carried out by finish_functions. Wherever user code is called the shard is in order, as if that connection
- * had just been given to somebody else: another thread may take it over right there (executor.h).
+ * dispatch_receive -> received -> consume -> handout -> the function -> functions_finish -> output_send. What of it
+ * is user code, and what holds where that is called, is in handout.c and functions.c.
+ *
+ * What is left of a packet is carried. A framing that is ours is asked there whether it is whole by now, as it touches
+ * nothing but these bytes; then it is put into the receive buffer, in front of what has come. A guest is asked in one
+ * place only, where functions run, and by then the carry must not be the connection's any more, for whoever takes the
+ * shard over ends that: so it is put in front of what has come, or, if it is the longer of the two, it is lent to the
+ * executor as it is, with what has come behind it.
  */
 #include "mario/worker/dispatch.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "mario/base/mem.h"
 #include "mario/base/clock.h"
-#include "mario/base/probe.h"
+#include "mario/base/mem.h"
 #include "mario/conn/meter.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
-#include "mario/frame/head.h"
-#include "mario/exec/reply.h"
 #include "mario/net/stream.h"
-#include "mario/offload/queue.h"
+#include "mario/worker/handout.h"
 #include "mario/worker/worker.h"
-
-/* ---- Running functions ---- */
-
-static void begin_functions(struct executor *t, struct conn *c)
-{
-    mem_take_failure();
-    c->pub.out_buf_len = (uint16_t) t->shard->service->max_pkglen;
-    executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
-    if (reply_length(t) > 0) { /* who kept a pointer to it wrote when it was nobody's */
-        t->outside++;
-        reply_drain(t);
-    }
-    c->pub.bufev = t->reply;
-}
-
-/* While functions run: c is to end, unless it is already for a reason that weighs as much. */
-static void note_close(struct executor *t, enum reason r)
-{
-    if (t->end_reason == REASON_NONE || conn_is_beyond_sending(r))
-        t->end_reason = r;
-    reply_cut(t);
-}
-
-/* While functions run: send what those of c wrote, with the fence closed; then give their reply back, which is user
- * code again. If an allocation failed in one an answer may be missing: then none is sent, whoever wrote them. c->bufev
- * is the discard afterwards. Does not return if the shard is another's by now. */
-static enum reason send_reply(struct executor *t, struct conn *c)
-{
-    enum reason r = mem_take_failure() ? REASON_no_memory : REASON_NONE;
-    c->pub.bufev = t->discard;
-    if (reply_length(t) == 0)
-        return r;
-    if (!fence_close(&t->fence))
-        executor_vanish();
-    if (r == REASON_NONE)
-        r = output_reason(output_send(c));
-    fence_open(&t->fence);
-    executor_note_again(t);
-    reply_drain(t);
-    return r;
-}
-
-/* The functions of this wake-up have run: send what they wrote, then carry out a close if one was noted, be it by a
- * cleanup. True if the connection is still open. Does not return if the shard is another's by now. */
-static bool finish_functions(struct executor *t, struct conn *c)
-{
-    c->pub.in_buf = NULL;
-    c->pub.in_buf_len = 0;
-    enum reason r = send_reply(t, c);
-    uint16_t last = activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed));
-    executor_end(t);
-    if (t->outside > 0) {
-        output_report_outside(t->shard, last, t->outside);
-        t->outside = 0;
-    }
-    if (r == REASON_NONE)
-        r = t->end_reason;
-    if (r != REASON_NONE)
-        conn_close(c, r);
-    return c->state == CONN_OPEN;
-}
 
 /* Too much is pending: stop reading this connection; what it has sent waits in its carry. */
 static void pause_reading(struct shard *s, struct conn *c)
 {
     c->paused = true;
     stats_add(s->stats, STAT_output_paused, 1);
-}
-
-/* Between two packets: do not let the reply grow beyond output.high. True to go on with the next packet. */
-static bool room_for_more(struct executor *t, struct conn *c, size_t high)
-{
-    if (reply_length(t) <= high)
-        return true;
-    enum reason r = send_reply(t, c);
-    c->pub.bufev = t->reply;
-    if (r != REASON_NONE)
-        note_close(t, r);
-    timing_start(&t->timing); /* sending is no function's time */
-    return t->end_reason == REASON_NONE && output_pending(c) <= high;
 }
 
 /* ---- A fair share ---- */
@@ -200,224 +127,32 @@ static bool count_bytes(struct conn *c, uint32_t n)
     return true;
 }
 
-/* n whole packets of c were handed out. */
-static void count_packets(const struct conn *c, uint32_t n)
-{
-    const struct settings *set = conn_shard(c)->set;
-    struct meter *m = meter_of(c);
-    if (m == NULL || n == 0)
-        return;
-    m->waits = false;
-    if (set->limit_packets != 0)
-        meter_take(&m->packets_ns, set->limit_packets, n, clock_ns());
-}
-
 /* ---- Handing out ---- */
 
-/* Bytes received, on their way to the functions. */
-struct batch {
-    unsigned char *data;      /* the packet in front */
-    uint32_t n;               /* bytes from there on */
-    uint32_t seen;            /* of that packet's, those its framing was asked about before */
-    struct mario_frame frame; /* what it said of that packet */
-    bool late;                /* the time of this wake-up is up: the rest has to wait */
-    bool metered;             /* its packets are counted: */
-    bool limited;             /* there were more than might be handed out: likewise */
-    bool closes;              /* and that is the end */
-    uint32_t allowed;         /* how many may be */
-};
-
-/* What stands in front of data[0 .. n-1]. HEAD+Data is looked at in place, as that is done for each packet. */
-static inline enum mario_frame_answer ask(const struct mario_framing *framing, unsigned char *data,
-                                          uint32_t n, uint32_t seen, struct mario_frame *frame)
+/* What a guest has said of the packet in front, which is carried. */
+static void keep_answer(struct conn *c, const struct batch *b)
 {
-    if (framing->next == head_next)
-        return head_look(framing, data, n, frame);
-    *frame = (struct mario_frame){.need = 0};
-    enum mario_frame_answer answer = framing->next(framing, NULL, data, n, seen, frame);
-    if (answer != MARIO_FRAME_MORE || (n < framing->max && frame->need <= framing->max))
-        return answer;
-    frame->fault = REASON_bad_length;
-    return MARIO_FRAME_BAD;
-}
-
-static const struct mario_framing *framing_of(const struct conn *c)
-{
-    return conn_shard(c)->service->framing[c->listener];
-}
-
-/* The packet in front is done with. */
-static inline void step(struct batch *b)
-{
-    b->data += b->frame.need;
-    b->n -= b->frame.need;
-    b->seen = 0;
-}
-
-/* The function of a packet has returned an error. */
-static void failed(struct executor *t, uint16_t id)
-{
-    timing_error(&t->timing, id);
-    if (t->end_reason == REASON_NONE)
-        note_close(t, REASON_function_error);
-}
-
-/* A packet to its function; `rest` bytes stand behind it. True to go on with the next one. Read as text it ends where
- * it ends: behind it may stand what others have sent. Where that is long enough it is put back in one piece: the next
- * head is read from it at once, for which a processor need not wait if one store wrote all of it. Inlined whatever the
- * compiler thinks the probes weigh: it counts the lines of their notes. */
-static inline __attribute__((always_inline)) bool call(struct executor *t, struct conn *c, FUNC_PTR f,
-                                                       unsigned char *packet, uint32_t len, uint16_t id,
-                                                       size_t rest)
-{
-    unsigned char *end = packet + len;
-    uint64_t behind;
-    if (rest >= sizeof behind)
-        memcpy(&behind, end, sizeof behind);
-    else
-        behind = *end;
-    *end = 0;
-    c->pub.in_buf = (char *) packet;
-    c->pub.in_buf_len = (uint16_t) len;
-    executor_note(t, ACTIVITY_PACKET, id);
-    PROBE3(packet__start, &c->pub, id, len);
-    int32_t rc = f(&c->pub);
-    PROBE1(packet__end, rc);
-    if (rest >= sizeof behind)
-        memcpy(end, &behind, sizeof behind);
-    else
-        *end = (unsigned char) behind;
-    if (rc != 0)
-        failed(t, id);
-    return t->end_reason == REASON_NONE;
-}
-
-/* How many packets of c may be handed out now. Before its functions run: then the shard may be another's. */
-static void set_allowed(const struct conn *c, struct batch *b)
-{
-    const struct settings *set = conn_shard(c)->set;
-    const struct meter *m = meter_of(c);
-    b->metered = m != NULL && (m->waits || set->limit_packets != 0);
-    if (!b->metered)
-        return;
-    b->closes = set->limit_closes;
-    b->allowed = set->limit_packets == 0 || c->stopping
-                     ? UINT32_MAX
-                     : meter_room(m->packets_ns, set->limit_packets, clock_ns());
-}
-
-/* c may have no more packets handed out. */
-static void reach_limit(struct executor *t, struct batch *b)
-{
-    if (b->closes)
-        note_close(t, REASON_limit);
-    else
-        b->limited = true;
-}
-
-/* The work of hand_out(), compiled three times: for HEAD+Data alone, of which it is known that a packet is the whole of
- * its bytes, if packets are not timed and if they are; and for all else, packets that are limited too. */
-static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t, struct conn *c,
-                                                              struct batch *b, const bool is_head,
-                                                              const bool is_timed, const bool is_limited)
-{
-    const struct mario_framing *framing = framing_of(c);
-    const FUNC_PTR *funcs = t->shard->service->funcs;
-    const size_t high = t->shard->set->output_high;
-    unsigned char *at = b->data, *const limit = at + b->n;
-    uint64_t packets = 0;
-    bool more = true, away = false;
-    executor_hands_out(t);
-    while (more && at < limit) {
-        uint32_t n = (uint32_t) (limit - at);
-        enum mario_frame_answer answer =
-            is_head ? head_look(framing, at, n, &b->frame) : ask(framing, at, n, b->seen, &b->frame);
-        FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
-        away = f == registry_offloaded;
-        if (f == NULL) {
-            if (answer != MARIO_FRAME_MORE)
-                note_close(t, answer == MARIO_FRAME_BAD ? (enum reason) b->frame.fault : REASON_unknown_akg);
-            b->seen = n;
-        }
-        if (is_limited && f != NULL && packets == b->allowed) {
-            reach_limit(t, b);
-            away = false;
-            break;
-        }
-        if (f == NULL || away)
-            break;
-        packets++;
-        unsigned char *packet = is_head ? at : at + b->frame.at;
-        uint32_t len = b->frame.len;
-        at += b->frame.need;
-        b->seen = 0;
-        more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len);
-        if (is_timed)
-            executor_timed(t, b->frame.id);
-        more = more && !fence_is_lost(&t->fence) && room_for_more(t, c, high);
-        if (pace_step(&t->pace) && at < limit) {
-            b->late = pace_look(&t->pace);
-            more = more && !b->late;
-            executor_look(t, t->pace.looked, (uint32_t) packets);
-        }
-    }
-    executor_handed(t, (uint32_t) packets);
-    b->n = (uint32_t) (limit - at);
-    b->data = at;
-    bool open = finish_functions(t, c);
-    if (is_limited)
-        count_packets(c, (uint32_t) packets);
-    stats_add(t->shard->stats, STAT_packets_in, packets);
-    if (packets > 0)
-        conn_note_packet(t->shard, c,
-                         activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed)));
-    return open && away;
-}
-
-/* Call the inline functions for the whole packets in front; step behind them. True if the packet that then stands in
- * front, which is whole, is for an offloaded function. */
-static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
-{
-    bool is_head = framing_of(c)->next == head_next, is_timed = timing_is_due(&t->timing);
-    if (!is_head || b->metered)
-        return hand_out_as(t, c, b, false, is_timed, b->metered);
-    return is_timed ? hand_out_as(t, c, b, true, true, false) : hand_out_as(t, c, b, true, false, false);
-}
-
-/* The packet in front goes to its offloaded function. True to go on with the next one. */
-static bool hand_over(struct conn *c, struct batch *b)
-{
-    enum queue_answer answer = queue_send(c, &b->frame, b->data);
-    if (answer == QUEUE_NO_MEMORY)
-        conn_close(c, REASON_no_memory);
-    if (answer != QUEUE_SENT) {
-        b->seen = b->frame.need;
-        return false;
-    }
-    stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
-    count_packets(c, 1);
-    conn_note_packet(conn_shard(c), c, b->frame.id);
-    step(b);
-    return c->wait == WAIT_NONE && b->n > 0;
-}
-
-/* Hand out whole packets of the batch until something is in the way. True if the connection is still open. */
-static bool hand_out_all(struct executor *t, struct conn *c, struct batch *b)
-{
-    bool away;
-    do {
-        set_allowed(c, b);
-        begin_functions(t, c);
-        away = hand_out(t, c, b);
-    } while (away && hand_over(c, b));
-    return c->state == CONN_OPEN;
+    const struct mario_frame *f = &b->frame;
+    conn_ext(conn_shard(c), c)->frame =
+        b->whole
+            ? (struct conn_frame){.need = f->need, .whole = true, .id = f->id, .at = f->at, .len = f->len}
+            : (struct conn_frame){.need = b->seen > 0 ? b->need : 0};
 }
 
 /* Keep what is left of the batch, if anything is. */
-static bool keep_rest(struct conn *c, const struct batch *b)
+static bool keep_rest(struct executor *t, struct conn *c, const struct batch *b)
 {
     c->seen = (uint16_t) b->seen;
-    return b->n == 0 || conn_carry(c, b->data, b->n);
+    if (b->n == 0)
+        return true;
+    if (handout_is_guest(c))
+        keep_answer(c, b);
+    if (b->data != t->lent)
+        return conn_carry(c, b->data, b->n);
+    c->carry = t->lent;
+    c->carry_len = b->n;
+    t->lent = NULL;
+    return true;
 }
 
 /* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
@@ -426,12 +161,12 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
     struct shard *s = t->shard;
     const unsigned char *start = b->data;
     pace_begin(&t->pace, b->n);
-    bool open = hand_out_all(t, c, b), kept = open && keep_rest(c, b);
+    bool open = handout(t, c, b), kept = open && keep_rest(t, c, b);
     if (open && !kept && b->late) { /* without memory to wait in it cannot wait */
         b->late = false;
         pace_ignore(&t->pace);
-        open = hand_out_all(t, c, b);
-        kept = open && keep_rest(c, b);
+        open = handout(t, c, b);
+        kept = open && keep_rest(t, c, b);
     }
     if (!open)
         return;
@@ -450,17 +185,46 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
         conn_poll(c);
 }
 
+/* What was said of the packet in the carry, where it is asked in one place only. */
+static void recall_answer(const struct conn *c, struct batch *b)
+{
+    const struct conn_frame *f = &conn_ext(conn_shard(c), c)->frame;
+    b->need = f->need;
+    b->whole = f->whole;
+    if (f->whole)
+        b->frame = (struct mario_frame){.need = f->need, .at = f->at, .len = f->len, .id = f->id};
+}
+
+/* Hand out what was carried, where it is; the executor has it meanwhile, and behind it the rest goes. */
+static void consume_lent(struct executor *t, struct conn *c, uint32_t since)
+{
+    struct batch b = {.data = c->carry, .n = c->carry_len, .seen = c->seen};
+    recall_answer(c, &b);
+    t->lent = c->carry;
+    c->carry = NULL;
+    c->carry_len = 0;
+    consume(t, c, &b, since);
+    mem_free(t->lent);
+    t->lent = NULL;
+}
+
 /* Hand out what was carried, which is dropped, and the n bytes that stand behind the front of the receive buffer. */
 static void consume_carried(struct executor *t, struct conn *c, uint32_t n, uint32_t since)
 {
     uint32_t len = c->carry_len;
     struct batch b = {.data = t->rx + RX_FRONT, .n = n, .seen = 0};
+    if (n == 0 && handout_is_guest(c)) {
+        consume_lent(t, c, since);
+        return;
+    }
     CHECK(len <= RX_FRONT || (n == 0 && len <= RX_FRONT + RX_SIZE));
     b.data = n > 0 ? b.data - len : t->rx;
     if (len > 0) {
         memcpy(b.data, c->carry, len);
         b.n += len;
         b.seen = c->seen;
+        if (handout_is_guest(c))
+            recall_answer(c, &b);
         conn_carry_drop(c);
     }
     consume(t, c, &b, since);
@@ -469,9 +233,20 @@ static void consume_carried(struct executor *t, struct conn *c, uint32_t n, uint
 /* What stands in front of the carry. */
 static enum mario_frame_answer ask_carried(struct conn *c, struct mario_frame *frame)
 {
-    enum mario_frame_answer answer = ask(framing_of(c), c->carry, c->carry_len, c->seen, frame);
+    enum mario_frame_answer answer = handout_ask(framing_of(c), c->carry, c->carry_len, c->seen, frame);
     c->seen = (uint16_t) (answer == MARIO_FRAME_OK ? frame->need : c->carry_len);
     return answer;
+}
+
+/* Put the *n bytes that have come into the receive buffer behind what is carried: then *n is 0. False without memory,
+ * and c is closed. */
+static bool append(struct executor *t, struct conn *c, uint32_t *n)
+{
+    bool ok = conn_carry(c, t->rx + RX_FRONT, *n);
+    if (!ok)
+        conn_close(c, REASON_no_memory);
+    *n = 0;
+    return ok;
 }
 
 /* *n bytes have come into the receive buffer. True if the packet in the carry is still not whole: they stand there now.
@@ -482,12 +257,18 @@ static bool is_still_short(struct executor *t, struct conn *c, uint32_t *n)
     struct mario_frame frame;
     if (ask_carried(c, &frame) != MARIO_FRAME_MORE || (frame.need != 0 && frame.need - c->carry_len <= *n))
         return false;
-    if (!conn_carry(c, t->rx + RX_FRONT, *n)) {
-        conn_close(c, REASON_no_memory);
-        return true;
-    }
-    *n = 0;
-    return frame.need != 0 || ask_carried(c, &frame) == MARIO_FRAME_MORE;
+    return !append(t, c, n) || frame.need != 0 || ask_carried(c, &frame) == MARIO_FRAME_MORE;
+}
+
+/* The same if that is a guest's to say: as far as it has said it. What is shorter than what has come, and fits, is put
+ * in front of that: so nothing is moved more often than once for each byte that comes. */
+static bool is_short_for_guest(struct executor *t, struct conn *c, uint32_t *n)
+{
+    uint32_t need = conn_ext(t->shard, c)->frame.need;
+    bool is_short = need != 0 && need - c->carry_len > *n;
+    if (!is_short && c->carry_len <= *n && c->carry_len <= RX_FRONT)
+        return false;
+    return !append(t, c, n) || is_short;
 }
 
 /* n bytes have come into the receive buffer, behind its front. */
@@ -501,7 +282,7 @@ static void received(struct executor *t, struct conn *c, uint32_t n)
         c->stop_bytes = n < c->stop_bytes ? c->stop_bytes - n : 0;
     if (c->carry_len > 0) {
         since = c->packet_since;
-        if (is_still_short(t, c, &n))
+        if (handout_is_guest(c) ? is_short_for_guest(t, c, &n) : is_still_short(t, c, &n))
             return;
     }
     consume_carried(t, c, n, since);
@@ -593,8 +374,8 @@ void dispatch_limit(struct executor *t, struct conn *c)
 static bool finish_call(struct executor *t, struct conn *c, int32_t rc)
 {
     if (rc != 0 && t->end_reason == REASON_NONE)
-        note_close(t, REASON_function_error);
-    bool open = finish_functions(t, c);
+        functions_end_conn(t, REASON_function_error);
+    bool open = functions_finish(t, c);
     if (open && c->outbox != NULL) {
         if (!c->paused && output_pending(c) > t->shard->set->output_high)
             pause_reading(t->shard, c);
@@ -606,7 +387,7 @@ static bool finish_call(struct executor *t, struct conn *c, int32_t rc)
 void dispatch_greet(struct executor *t, struct conn *c)
 {
     c->greeted = true;
-    begin_functions(t, c);
+    functions_begin(t, c);
     executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
     int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
     executor_ran(t, g_akg_connected_id, rc);
@@ -615,7 +396,7 @@ void dispatch_greet(struct executor *t, struct conn *c)
 
 bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)
 {
-    begin_functions(t, c);
+    functions_begin(t, c);
     executor_note(t, ACTIVITY_CALL, 0);
     int32_t rc = f(&c->pub, arg);
     executor_ran(t, TIMING_CALL, rc);

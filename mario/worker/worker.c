@@ -467,7 +467,8 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     atomic_init(&w->published, o->set);
     atomic_init(&w->taken, o->set->version);
     s->stats = stats;
-    return conn_pool_init(s, o->connnum, o->prefault, o->has_ipv6, o->has_admin) &&
+    uint32_t ext_size = o->has_ipv6 || o->has_guest ? conn_ext_size(o->state_size) : 0;
+    return conn_pool_init(s, o->connnum, o->prefault, ext_size, o->has_admin) &&
            inbox_setup(w, o->has_ipv6) && doorbell_init(&w->bell) && timers_setup(w) &&
            push_setup(s, &w->bell) && (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0 &&

@@ -59,8 +59,10 @@ struct worker {
 struct worker_options {
     uint32_t connnum;
     bool prefault;
-    bool has_ipv6;  /* some listener is of that family */
-    bool has_admin; /* operators may ask about its connections */
+    bool has_ipv6;       /* some listener is of that family */
+    bool has_guest;      /* some listener's framing is one, see struct service */
+    uint16_t state_size; /* the largest that such a framing has */
+    bool has_admin;      /* operators may ask about its connections */
     const struct service *service;
     const struct settings *set;
     struct doorbell *master_bell;

@@ -79,7 +79,9 @@ bool wraps_run(struct shard *s, struct conn *c, struct mario_msg *m)
     memcpy(t->rx, m->data, len); /* nothing is being received */
     variants_asked(s, listener, m);
     begin(t, c);
+    t->frame_conn = &nobody.pub;
     int32_t rc = write_packets(framing, &nobody.pub, t->rx, len);
+    t->frame_conn = NULL;
     executor_ran(t, TIMING_CALL, rc);
     nobody.pub.bufev = t->discard;
     bool failed = mem_take_failure();

@@ -86,7 +86,7 @@ static void setup(void)
     pool.shard.service = &pool.service;
     pool.shard.set = &pool.settings;
     pool.shard.stats = &pool.stats;
-    ck_assert(conn_pool_init(&pool.shard, PLACES, false, false, true));
+    ck_assert(conn_pool_init(&pool.shard, PLACES, false, conn_ext_size(MARIO_FRAME_STATE), true));
     ck_assert_int_eq(regist_closed_func(closed_hook), 0);
     ck_assert_int_eq(regist_timeout_func(timeout_hook), 0);
     ck_assert_int_eq(regist_error_func(error_hook), 0);
@@ -123,9 +123,14 @@ static void teardown(void)
 
 struct conn *pool_open(void)
 {
+    return pool_open_at(0);
+}
+
+struct conn *pool_open_at(uint8_t listener)
+{
     int pair[2];
     UNIT_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
-    struct accepted_socket a = {.fd = pair[0], .peer = peer_of_v4(0x0100007f, 0x1234)};
+    struct accepted_socket a = {.fd = pair[0], .listener = listener, .peer = peer_of_v4(0x0100007f, 0x1234)};
     struct conn *c = conn_open(&pool.shard, &a, pool_on_event);
     UNIT_ASSERT(c != NULL && c->pub.ind < PLACES);
     close(pool.peers[c->pub.ind]); /* of the one before */

@@ -37,6 +37,7 @@ TCase *pool_case(Suite *s, const char *name, unsigned seconds);
 
 /* A connection on a socket of its own; its other end is in pool.peers[slot]. */
 struct conn *pool_open(void);
+struct conn *pool_open_at(uint8_t listener);
 /* What conn_open() is to be told to call: does nothing, as no loop runs. */
 void pool_on_event(evutil_socket_t fd, short what, void *arg);
 /* It must have nothing of the one before on its slot. */

@@ -34,6 +34,8 @@
     ROW(pool)            \
     ROW(pool_ends)       \
     ROW(dispatch)        \
+    ROW(guests)          \
+    ROW(looks)           \
     ROW(log)             \
     ROW(log_sinks)       \
     ROW(log_disks)       \

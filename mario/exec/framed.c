@@ -1,0 +1,68 @@
+/*
+ * framed.c: what functions write as packets of their connection's framing. Runs on the executor's thread, in user code:
+ * it touches nothing but the executor and the public part of the connection whose function runs.
+ */
+#include <errno.h>
+
+#include <event2/bufferevent.h>
+
+#include "mario/exec/executor.h"
+#include "mario/exec/registry.h"
+#include "mario/mario_frame.h"
+
+CONN *mario_frame_conn(void)
+{
+    return executor_here != NULL ? executor_here->frame_conn : NULL;
+}
+
+static int32_t fail(int err)
+{
+    errno = err;
+    return -1;
+}
+
+/* By a built-in framing. */
+static int32_t write_with_ends(const struct executor *t, CONN *c, const struct frame_out *out)
+{
+    struct frame_ends ends;
+    if (!t->ends(t->framing, out, &ends))
+        return fail(EMSGSIZE);
+    bool ok = (ends.front_len == 0 || bufferevent_write(c->bufev, ends.front, ends.front_len) == 0) &&
+              (out->len == 0 || bufferevent_write(c->bufev, out->data, out->len) == 0) &&
+              (ends.back_len == 0 || bufferevent_write(c->bufev, ends.back, ends.back_len) == 0);
+    return ok ? 0 : fail(ENOMEM);
+}
+
+/* By an application's. */
+static int32_t write_wrapped(struct executor *t, CONN *c, uint16_t id, const void *data, uint32_t len)
+{
+    CONN *before = t->frame_conn;
+    if (t->framing->wrap == NULL)
+        return fail(ENOTSUP);
+    t->frame_conn = c;
+    int32_t rc = t->framing->wrap(c, id, data, len);
+    t->frame_conn = before;
+    return rc == 0 ? 0 : fail(EIO);
+}
+
+int32_t mario_reply_id(CONN *c, uint16_t id, const void *data, uint32_t len)
+{
+    struct executor *t = executor_here;
+    if (t == NULL || c == NULL || t->conn != c || c->bufev != t->reply || t->framing == NULL ||
+        id >= AKG_FIRST_RESERVED || (data == NULL && len > 0))
+        return fail(EINVAL);
+    if (t->ends == NULL)
+        return write_wrapped(t, c, id, data, len);
+    return write_with_ends(
+        t, c,
+        &(struct frame_out){.data = data, .len = len, .stx = registry_stx(), .id = id, .opcode = t->opcode});
+}
+
+int32_t mario_reply(CONN *c, const void *data, uint32_t len)
+{
+    const struct executor *t = executor_here;
+    if (t == NULL)
+        return fail(EINVAL);
+    uint64_t what = atomic_load_explicit(&executor_runs(t)->what, memory_order_relaxed);
+    return mario_reply_id(c, activity_kind(what) == ACTIVITY_PACKET ? activity_akg(what) : 0, data, len);
+}

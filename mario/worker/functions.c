@@ -1,0 +1,78 @@
+/*
+ * functions.c: running functions of a connection: around them, and what is done with what they wrote. Runs on the
+ * thread whose executor it is; nothing here may be called from elsewhere.
+ */
+#include "mario/worker/functions.h"
+
+#include "mario/base/mem.h"
+#include "mario/conn/output.h"
+
+void functions_begin(struct executor *t, struct conn *c)
+{
+    const struct service *service = t->shard->service;
+    mem_take_failure();
+    c->pub.out_buf_len = (uint16_t) service->max_pkglen;
+    t->framing = service->framing[c->listener];
+    t->ends = service->ends[c->listener];
+    t->opcode = 0;
+    executor_begin(t, &c->pub, conn_id(c), conn_address6(c));
+    if (reply_length(t) > 0) { /* who kept a pointer to it wrote when it was nobody's */
+        t->outside++;
+        reply_drain(t);
+    }
+    c->pub.bufev = t->reply;
+}
+
+void functions_end_conn(struct executor *t, enum reason r)
+{
+    if (t->end_reason == REASON_NONE || conn_is_beyond_sending(r))
+        t->end_reason = r;
+    reply_cut(t);
+}
+
+/* While functions run: send what those of c wrote, with the fence closed; then give their reply back, which is user
+ * code again. If an allocation failed in one an answer may be missing: then none is sent, whoever wrote them. c->bufev
+ * is the discard afterwards. Does not return if the shard is another's by now. */
+static enum reason send_reply(struct executor *t, struct conn *c)
+{
+    enum reason r = mem_take_failure() ? REASON_no_memory : REASON_NONE;
+    c->pub.bufev = t->discard;
+    if (reply_length(t) == 0)
+        return r;
+    if (!fence_close(&t->fence))
+        executor_vanish();
+    if (r == REASON_NONE)
+        r = output_reason(output_send(c));
+    fence_open(&t->fence);
+    executor_note_again(t);
+    reply_drain(t);
+    return r;
+}
+
+bool functions_finish(struct executor *t, struct conn *c)
+{
+    c->pub.in_buf = NULL;
+    c->pub.in_buf_len = 0;
+    enum reason r = send_reply(t, c);
+    uint16_t last = activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed));
+    executor_end(t);
+    if (t->outside > 0) {
+        output_report_outside(t->shard, last, t->outside);
+        t->outside = 0;
+    }
+    if (r == REASON_NONE)
+        r = t->end_reason;
+    if (r != REASON_NONE)
+        conn_close(c, r);
+    return c->state == CONN_OPEN;
+}
+
+bool functions_make_room(struct executor *t, struct conn *c, size_t high)
+{
+    enum reason r = send_reply(t, c);
+    c->pub.bufev = t->reply;
+    if (r != REASON_NONE)
+        functions_end_conn(t, r);
+    timing_start(&t->timing); /* sending is no function's time */
+    return t->end_reason == REASON_NONE && output_pending(c) <= high;
+}
