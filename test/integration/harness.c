@@ -100,7 +100,7 @@ static bool read_log_start(struct server *s)
     for (char *at; whole && (at = strstr(rest, mark)) != NULL && s->address_count < SERVER_ADDRESSES;) {
         uint16_t port;
         at += sizeof mark - 1;
-        rest = at + strcspn(at, "\"\n");
+        rest = at + strcspn(at, ",\"\n"); /* behind a comma stands the framing */
         *rest++ = '\0';
         read_address(at, &s->addresses[s->address_count], &port);
         if (s->address_count++ == 0)
@@ -367,7 +367,7 @@ static void same(const struct server *s, const char *what, uint64_t a, uint64_t 
 static uint64_t push_settled(const struct server *s)
 {
     return server_counter(s, "push_sent") + sum_of(s, "push_dropped_") + server_counter(s, "push_coalesced") +
-           server_counter(s, "push_pending");
+           server_counter(s, "push_unframed") + server_counter(s, "push_pending");
 }
 
 /* testapp counts its hooks itself. */

@@ -128,7 +128,7 @@ static int code_of(int status)
 struct command {
     const char *argv[ARGS_MAX], *env[ENV_MAX];
     size_t count;
-    char path[640], preload[660], listen[256], log[256], asan[512];
+    char path[640], preload[660], listen[1024], log[256], asan[512];
     char handed[32], handed_to[32]; /* the latter is filled in by the child */
     unsigned handed_count;
 };

@@ -68,6 +68,7 @@
     ROW(push_faults)     \
     ROW(push_batches)    \
     ROW(push_hostile)    \
+    ROW(push_frames)     \
     ROW(chat)            \
     ROW(chat_client)     \
     ROW(chat_cluster)    \

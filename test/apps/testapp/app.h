@@ -114,6 +114,8 @@ extern struct app app; /* main.c */
     ROW(event_left)                                                               \
     ROW(event_nobody)                                                             \
     ROW(resumed)                                                                  \
+    ROW(wraps)       /* messages that the framing `wrapped` was asked to write */ \
+    ROW(unwrapped)   /* cleanups of what it wrote */                              \
     ROW(accept_step) /* accepted between two timer functions of the master, the first time many were */
 
 #define ROW(name) extern _Atomic uint64 own_##name; /* counters.c */
@@ -215,6 +217,8 @@ void stuff_stderr(void);
 bool register_all(void);
 /* admin.c */
 bool register_commands(void);
+/* wrapped.c: before the server is made. */
+bool register_wrapped(void);
 
 /* hooks.c */
 sint32 on_connected(CONN *c);

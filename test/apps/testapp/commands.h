@@ -67,6 +67,7 @@ enum testapp_cmd {
     TEST_RESUMED = 0x7087,  /* only sent: test_resumed: what became of ORDER_RESUME */
     TEST_EVENTS = 0x7088,   /* -> test_event of each, the last ones of the cluster, the oldest first */
     TEST_LEAVING = 0x7089,  /* only sent: uint32, what mario_leave_seconds() says */
+    TEST_TEXT = 0x708a,     /* only sent: what orders with ORDER_TEXT send */
     TEST_OFFLOADED = 0x100, /* to be added to a command */
     TEST_CONCURRENT = 0x200 /* to be added instead */
 };
@@ -186,6 +187,19 @@ enum test_order_kind {
 
 #define TEST_TIMERS 4
 
+/* The framing `wrapped` of testapp: a packet is a line, for TEST_SILENT; what is sent is the data in brackets, and a line
+ * end. What its first character says besides is done for a message to others. */
+enum test_wrap {
+    WRAP_PLAINLY = 't',
+    WRAP_REFUSES = 'R',
+    WRAP_WRITES_NOTHING = 'N',
+    WRAP_CLOSES = 'C',
+    WRAP_CALLS = 'L',       /* what a function of c may do: nothing of it may come about */
+    WRAP_STICKS = 'S',      /* until TEST_UNSTICK; the next one does not */
+    WRAP_ENDS_THREAD = 'X', /* likewise */
+    WRAP_REFERS = 'F'       /* writes memory that has a cleanup */
+};
+
 enum test_order_flag {
     ORDER_KEEP = 1,      /* mario_msg_keep() */
     ORDER_RECEIPT = 2,   /* mario_msg_receipt() with the tag `key`, else mario_msg_key() with it */
@@ -194,7 +208,8 @@ enum test_order_flag {
     ORDER_PERSISTS = 16, /* as long as it is EAGAIN, again; for ORDER_THREAD */
     ORDER_SAME = 32,     /* `times` the same message */
     ORDER_LOCAL = 64,    /* by its namesake mario_local_*() */
-    ORDER_STAMP = 128    /* a TEST_NUMBERED, with mario_msg_stamp() */
+    ORDER_STAMP = 128,   /* a TEST_NUMBERED, with mario_msg_stamp() */
+    ORDER_TEXT = 256,    /* a packet TEST_TEXT: the character `how`, "SENDER.NUMBER ", then 'p' up to len */
 };
 
 struct test_order {

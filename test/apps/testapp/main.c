@@ -50,6 +50,8 @@ int main(int argc, char **argv)
         signal_handler(SIGUSR1, on_usr1);
     if (strcmp(app.early, "sigwait") == 0)
         start_waiting();
+    if (!register_wrapped())
+        return 2;
     sint32 code = app.supervised ? mario_supervise(&o) : -1;
     if (code < 0 && strcmp(app.early, "twice") == 0)
         code = mario_supervise(&o);

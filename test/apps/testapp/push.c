@@ -31,24 +31,40 @@ static uint32 build(char *p, uint16 akg_id, const struct test_order *o, uint32 i
     return h.pkglen;
 }
 
-/* Each other one is made as a packet, the others as bytes: what arrives is the same. */
-static struct mario_msg *make_message(const struct test_order *o, uint32 i)
+static struct mario_msg *marked(struct mario_msg *m, const struct test_order *o)
 {
-    char packet[65536];
-    bool stamped = (o->flags & ORDER_STAMP) != 0 && o->len >= sizeof(struct test_numbered);
-    uint16 akg_id = stamped ? TEST_NUMBERED : TEST_PUSHED;
-    uint32 n = build(packet, akg_id, o, i);
-    struct mario_msg *m =
-        i % 2 == 0 ? mario_msg(packet, n) : mario_msg_packet(akg_id, packet + SIZE_OF_HEAD, n - SIZE_OF_HEAD);
     if ((o->flags & ORDER_KEEP) != 0)
         mario_msg_keep(m);
     if ((o->flags & ORDER_RECEIPT) != 0)
         mario_msg_receipt(m, o->key);
     else if (o->key != 0)
         mario_msg_key(m, o->key);
+    return m;
+}
+
+static struct mario_msg *make_text(const struct test_order *o, uint32 i)
+{
+    char text[65536];
+    memset(text, 'p', o->len);
+    int n = sprintf(text, "%c%u.%u", o->how, o->sender, o->number + i);
+    text[n] = ' ';
+    return marked(mario_msg_packet(TEST_TEXT, text, o->len), o);
+}
+
+/* Each other one is made as a packet, the others as bytes: what arrives is the same. */
+static struct mario_msg *make_message(const struct test_order *o, uint32 i)
+{
+    char packet[65536];
+    if ((o->flags & ORDER_TEXT) != 0)
+        return make_text(o, i);
+    bool stamped = (o->flags & ORDER_STAMP) != 0 && o->len >= sizeof(struct test_numbered);
+    uint16 akg_id = stamped ? TEST_NUMBERED : TEST_PUSHED;
+    uint32 n = build(packet, akg_id, o, i);
+    struct mario_msg *m =
+        i % 2 == 0 ? mario_msg(packet, n) : mario_msg_packet(akg_id, packet + SIZE_OF_HEAD, n - SIZE_OF_HEAD);
     if (stamped)
         mario_msg_stamp(m, SIZE_OF_HEAD + offsetof(struct test_numbered, seq));
-    return m;
+    return marked(m, o);
 }
 
 static sint32 write_message(CONN *c, const struct test_order *o, uint32 i)
