@@ -3,8 +3,8 @@
  * pass; nothing here may be called from elsewhere.
  *
  * First everything is put onto the queues of the connections, then each of them gets one send. Wherever user code is
- * called (run, timers, binds, receipts, an application's framing) the order is out of its lane and everything else stands in struct push, so that
- * another thread may take the shard over right there: it looks at all lanes.
+ * called (run, timers, binds, receipts, an application's framing) the order is out of its lane and everything else
+ * stands in struct push, so that another thread may take the shard over right there: it looks at all lanes.
  */
 #include "mario/worker/orders.h"
 
