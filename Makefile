@@ -33,6 +33,8 @@ MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard ctl/*.c) $(wildcard doctor
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
 ENGINE_SRC = $(wildcard test/engine/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
+# Of the web server's what knows neither the library nor a socket.
+WEB_PURE = $(addprefix example/web/,fastcgi.c head.c path.c script.c)
 INTEGRATION_SRC = $(wildcard test/integration/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -97,7 +99,7 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
 	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"
@@ -149,6 +151,12 @@ $(B)/apps/login-db: $(wildcard example/login-db/*.[ch]) $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $(wildcard example/login-db/*.c) $(LIB) $(LDFLAGS_ALL) $(LIBS) $$(pkg-config --cflags --libs sqlite3)
 	@echo "  LD   $@"
 
+# The web server.
+$(B)/apps/web: $(call obj,$(wildcard example/web/*.c)) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS) -lfcgi
+	@echo "  LD   $@"
+
 # The chat: its server, the client and the robots. The lists are those of its own Makefiles.
 chat_src = $(addprefix example/chat/,$(shell sed -n 's/^$(1) = //p' example/chat/Makefile.tree))
 CHAT = $(addprefix $(B)/apps/chat-,server client robots)
@@ -167,7 +175,7 @@ $(B)/apps/maritcp-bare: $(call obj,$(MARITCP_SRC) $(wildcard mario/cluster/*.c))
 	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
-APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(B)/apps/maritcp-bare $(CHAT)
+APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(B)/apps/web $(B)/apps/maritcp-bare $(CHAT)
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
@@ -278,11 +286,14 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	install -m 644 docs/bench/*.md docs/bench/*.svg $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench/
 	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img
 	install -m 644 docs/img/*.png $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img/
-	@for e in counter login-db chat; do \
+	@for e in counter login-db chat web; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
 	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \
 	        $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e/ || exit 1; \
 	done
+	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/web/htdocs $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/web/cgi-bin
+	install -m 644 example/web/htdocs/* $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/web/htdocs/
+	install -m 755 example/web/cgi-bin/* $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/web/cgi-bin/
 	install -m 644 docs/mario_test.1 docs/mario_load.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/mario.3 docs/mario_push.3 docs/mario_cluster.3 docs/mario_route.3 docs/mario_admin.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 docs/maritcp.8 $(DESTDIR)$(PREFIX)/share/man/man8/

@@ -43,6 +43,8 @@
     ROW(alloc)           \
     ROW(offload)         \
     ROW(offload_ends)    \
+    ROW(web)             \
+    ROW(web_scripts)     \
     ROW(peer)            \
     ROW(fair)            \
     ROW(idle)            \

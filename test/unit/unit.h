@@ -56,6 +56,8 @@
     ROW(gate)            \
     ROW(live)            \
     ROW(http_head)       \
+    ROW(web_head)        \
+    ROW(web_parts)       \
     ROW(proxy)           \
     ROW(answer)          \
     ROW(table)           \
