@@ -72,6 +72,8 @@
         "Bytes that wait for connections now, replies and messages.")                                        \
     ROW(limit_paused, COUNTER, "limit_paused_total",                                                         \
         "Times a connection was not read because of limit.packets, limit.bytes.")                            \
+    ROW(truncated, COUNTER, "truncated_total",                                                               \
+        "Connections whose peer closed within a packet: what had come of it is dropped.")                    \
     ROW(output_paused, COUNTER, "output_paused_total",                                                       \
         "Times a connection was not read because of output.high.")                                           \
     ROW(writes_outside, COUNTER, "writes_outside_total",                                                     \

@@ -198,7 +198,7 @@ static bool settle(struct executor *t, struct conn *c, struct job *j)
     if (!open)
         return false;
     c->last_rx = t->shard->tick; /* we did not listen, or did not answer: silence starts now */
-    if (r == REASON_NONE && c->fin && c->refs == 0)
+    if (r == REASON_NONE && c->fin && c->refs == 0 && c->carry_len == 0)
         r = REASON_peer_closed;
     if (r != REASON_NONE) {
         c->pub.err_type = err_type;

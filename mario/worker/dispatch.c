@@ -21,6 +21,7 @@
 #include "mario/conn/meter.h"
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
+#include "mario/frame/framings.h"
 #include "mario/net/stream.h"
 #include "mario/worker/handout.h"
 #include "mario/worker/worker.h"
@@ -288,6 +289,37 @@ static void received(struct executor *t, struct conn *c, uint32_t n)
     consume_carried(t, c, n, since);
 }
 
+/* ---- Its end ---- */
+
+/* The peer has closed. What it had sent before is answered still: then that is the end. */
+static void end_if_answered(struct conn *c)
+{
+    if (c->fin && c->state == CONN_OPEN && c->refs == 0 && c->wait == WAIT_NONE && c->carry_len == 0)
+        conn_close(c, REASON_peer_closed);
+}
+
+/* The peer has closed, and nothing is in the way of what it has sent: what is left is no whole packet. Its framing may
+ * take that as the last one all the same: then its end stands behind it, as if it had been sent. */
+static void receive_fin(struct executor *t, struct conn *c)
+{
+    unsigned char end[ENDS_BACK];
+    uint32_t n = c->carry_len > 0 ? framing_eof(framing_of(c), end) : 0;
+    c->fin = true;
+    if (n > 0 && !conn_carry(c, end, n)) {
+        conn_close(c, REASON_no_memory);
+        return;
+    }
+    if (n > 0) {
+        consume_carried(t, c, 0, c->packet_since);
+    } else if (c->carry_len > 0) {
+        stats_add(t->shard->stats, STAT_truncated, 1);
+        conn_carry_drop(c);
+    }
+    end_if_answered(c);
+    if (c->state == CONN_OPEN)
+        conn_poll(c);
+}
+
 bool dispatch_receive(struct executor *t, struct conn *c)
 {
     if (!conn_has_socket(c)) {
@@ -303,11 +335,8 @@ bool dispatch_receive(struct executor *t, struct conn *c)
             received(t, c, (uint32_t) n);
         return true;
     }
-    if (n == 0 && c->refs > 0) {
-        c->fin = true; /* what it has asked for is still answered */
-        conn_poll(c);
-    } else if (n == 0)
-        conn_close(c, REASON_peer_closed);
+    if (n == 0)
+        receive_fin(t, c);
     else if (errno != EAGAIN && errno != EINTR)
         conn_close(c, stream_is_gone(errno)      ? REASON_fd_closed
                       : stream_is_silence(errno) ? REASON_peer_dead
@@ -336,6 +365,7 @@ void dispatch_send_more(struct executor *t, struct conn *c)
         return;
     if (c->paused && output_pending(c) <= t->shard->set->output_high)
         resume_reading(t, c);
+    end_if_answered(c);
     if (c->state != CONN_CLOSING)
         conn_poll(c);
 }
@@ -348,6 +378,7 @@ void dispatch_go_on(struct executor *t, struct conn *c, bool waited)
         pause_reading(t->shard, c);
     if (waited && !c->paused)
         resume_reading(t, c);
+    end_if_answered(c);
     if (c->state == CONN_OPEN || c->state == CONN_DRAINING)
         conn_poll(c);
     if (c->stopping && c->state == CONN_OPEN)

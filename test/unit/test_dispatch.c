@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "mario/conn/output.h"
+#include "mario/frame/plain.h"
 #include "mario/exec/registry.h"
 #include "mario/net/descriptor.h"
 #include "mario/worker/dispatch.h"
@@ -245,6 +246,82 @@ START_TEST(other_listeners_have_their_own)
 }
 END_TEST
 
+/* ---- Half close ---- */
+
+/* A connection of built-in lines. */
+static struct conn *begin_lines(bool eof_is_end)
+{
+    static struct framing_rules rules;
+    static struct mario_framing lines;
+    rules = (struct framing_rules){.id = {.kind = ID_ALWAYS, .id = LINE},
+                                   .delim = {.end = "\n", .len = 1, .eof_is_end = eof_is_end}};
+    lines = (struct mario_framing){.name = "line", .next = line_next, .max = MAX, .arg = &rules};
+    struct conn *c = begin(next_line);
+    pool.service.framing[5] = &lines;
+    return c;
+}
+
+static void fin(struct conn *c)
+{
+    UNIT_ASSERT(shutdown(pool.peers[c->pub.ind], SHUT_WR) == 0);
+    dispatch_begin_pass(pool.executor);
+    UNIT_ASSERT(!dispatch_receive(pool.executor, c));
+}
+
+START_TEST(what_is_not_whole_is_dropped)
+{
+    struct conn *c = begin_lines(false);
+    feed(c, "one\ntwo\nthr", 11);
+    fin(c);
+    ck_assert_str_eq(seen.text, "|one|two");
+    ck_assert_uint_eq(c->reason, REASON_peer_closed);
+    ck_assert_uint_eq(pool_stat(STAT_truncated), 1);
+    end(c);
+    c = begin_lines(false);
+    feed(c, "one\n", 4);
+    fin(c);
+    ck_assert_uint_eq(pool_stat(STAT_truncated), 1); /* nothing was left */
+    end(c);
+}
+END_TEST
+
+START_TEST(or_is_the_last_one)
+{
+    struct conn *c = begin_lines(true);
+    feed(c, "one\nthr", 7);
+    fin(c);
+    ck_assert_str_eq(seen.text, "|one|thr");
+    ck_assert_uint_eq(c->state, CONN_CLOSING);
+    ck_assert_uint_eq(c->reason, REASON_peer_closed);
+    end(c);
+    c = begin_lines(true);
+    feed(c, "one\n", 4);
+    fin(c);
+    ck_assert_str_eq(seen.text, "|one");
+    end(c);
+    ck_assert_uint_eq(pool_stat(STAT_truncated), 0);
+}
+END_TEST
+
+static sint32 note_and_close(CONN *c)
+{
+    close_conn(c, g_akg_closed_id);
+    return note(c);
+}
+
+/* The last one's function decides how it ends. */
+START_TEST(the_last_one_may_close)
+{
+    struct conn *c = begin_lines(true);
+    table[LINE] = note_and_close;
+    feed(c, "last", 4);
+    fin(c);
+    ck_assert_str_eq(seen.text, "|last");
+    ck_assert_uint_eq(c->reason, REASON_function_closed);
+    end(c);
+}
+END_TEST
+
 Suite *dispatch_suite(void)
 {
     Suite *s = suite_create("dispatch");
@@ -255,5 +332,8 @@ Suite *dispatch_suite(void)
     tcase_add_test(c, a_trickle_is_only_appended);
     tcase_add_test(c, other_listeners_have_their_own);
     tcase_add_test(c, a_number_that_is_anothers);
+    tcase_add_test(c, what_is_not_whole_is_dropped);
+    tcase_add_test(c, or_is_the_last_one);
+    tcase_add_test(c, the_last_one_may_close);
     return s;
 }
