@@ -58,6 +58,31 @@ sint32 mario_peer(const CONN *c, char *buf, uint32 size);
 /* The same as an address: sockaddr_in, sockaddr_in6, or the family AF_UNIX alone. 0 or -1. */
 sint32 mario_peer_addr(const CONN *c, struct sockaddr_storage *out);
 
+/* ---- What a balancer says: connections that began with a PROXY header (a listener's proxy=on) ----
+ *
+ * Their c->cip, c->cport and mario_peer() are the client's, as the header says; those of the balancer's own checks are
+ * its own. Like mario_peer() these are for c's own functions and hooks, offloaded ones too; -1 where none of c runs, if
+ * it came without a header, if the header does not say, or if it does not fit. */
+
+/* Who is at the other end of the socket: the balancer, as by mario_peer(). 0 or -1. */
+sint32 mario_proxy_peer(const CONN *c, char *buf, uint32 size);
+/* The host name that the client wanted (AUTHORITY: TLS' server name). 0 or -1; 256 bytes are enough. */
+sint32 mario_proxy_authority(const CONN *c, char *buf, uint32 size);
+/* What names the connection at the balancer (UNIQUE_ID). Its bytes, 0 .. 128, no NUL behind them, or -1. */
+sint32 mario_proxy_unique_id(const CONN *c, void *buf, uint32 size);
+
+/* What was between client and balancer (SSL). Texts are the library's and stay until the function returns; NULL: it
+ * does not say. */
+struct mario_proxy_ssl {
+    uint32 client; /* bits: 1 TLS; 2 a certificate of the client came by this connection, 4 by this session */
+    uint32 verify; /* 0: that certificate was verified, or there was none */
+    const char *version; /* "TLSv1.3" */
+    const char *name;    /* the certificate's common name */
+    const char *cipher;
+};
+/* 0 or -1. */
+sint32 mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl *out);
+
 #ifdef __cplusplus
 }
 #endif

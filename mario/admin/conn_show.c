@@ -12,6 +12,7 @@
 #include "mario/admin/ask.h"
 #include "mario/admin/survey.h"
 #include "mario/base/id.h"
+#include "mario/conn/proxied.h"
 #include "mario/net/stream.h"
 #include "mario/net/tcp_facts.h"
 #include "mario/push/push.h"
@@ -67,7 +68,7 @@ static void look_at_socket(const struct conn *c, struct detail *d)
         return;
     d->kernel_queue = stream_unacked(c->pub.fd);
     d->kernel_input = stream_arrived(c->pub.fd);
-    d->has_facts = c->pub.cport != 0 && tcp_facts(c->pub.fd, &d->facts);
+    d->has_facts = conn_is_tcp(c) && tcp_facts(c->pub.fd, &d->facts);
 }
 
 static void look_at_groups(const struct shard *s, const struct conn *c, struct detail *d)

@@ -20,6 +20,7 @@
     ROW(bad_frame, g_akg_error_id, MARIO_LOG_WARN)        /* not the protocol of its listener */             \
     ROW(framing_error, g_akg_error_id, MARIO_LOG_ERR)     /* its framing answered what makes no sense */     \
     ROW(unknown_akg, g_akg_error_id, MARIO_LOG_WARN)  /* no function for this akg_id, or a reserved one */   \
+    ROW(bad_proxy, g_akg_error_id, MARIO_LOG_WARN)    /* no PROXY header came, or a wrong one */             \
     ROW(output_limit, g_akg_error_id, MARIO_LOG_WARN) /* more than output.max bytes pending */               \
     ROW(function_closed, g_akg_closed_id, MARIO_LOG_DEBUG) /* close_conn() */                                \
     ROW(function_error, g_akg_error_id,                                                                      \

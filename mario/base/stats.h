@@ -31,6 +31,10 @@
         "Its network came more often than admit.net_rate.")                                                  \
     ROW(refused_gate_deny, COUNTER, "refused_total{reason=\"gate_deny\"}", "It is in admit.deny_file.")      \
     ROW(refused_gate_ban, COUNTER, "refused_total{reason=\"gate_ban\"}", "It is banned.")                    \
+    ROW(refused_untrusted, COUNTER, "refused_total{reason=\"untrusted\"}",                                   \
+        "It may not say whose connection it passes on: trust=.")                                             \
+    ROW(refused_lobby, COUNTER, "refused_total{reason=\"lobby\"}",                                           \
+        "Too many waited for their PROXY header.")                                                           \
     ROW(gate_overflow, COUNTER, "gate_overflow_total",                                                       \
         "Connections let in and not counted: the table of addresses was full.")                              \
     ROW(gate_bans, COUNTER, "gate_bans_total", "Addresses banned: admit.ban_after.")                         \
@@ -49,6 +53,10 @@
     ROW(accept_pauses, COUNTER, "accept_pauses_total",                                                       \
         "Times the listeners rested because accept failed or nobody had a place.")                           \
     ROW(opened, COUNTER, "connections_opened_total", "Connections that began on a worker.")                  \
+    ROW(proxied, COUNTER, "connections_proxied_total", "Connections that began with a PROXY header.")        \
+    ROW(ungreeted, COUNTER, "connections_ungreeted_total",                                                   \
+        "Connections that ended before their connected hook was due.")                                       \
+    ROW(urgent_marks, COUNTER, "urgent_marks_total", "Times the function for urgent data was called.")       \
     ROW(packets_in, COUNTER, "packets_received_total", "Packets handed to a function.")                      \
     ROW(bytes_in, COUNTER, "received_bytes_total", "Bytes received from clients.")                           \
     ROW(bytes_out, COUNTER, "sent_bytes_total", "Bytes for clients that the kernel took.")                   \

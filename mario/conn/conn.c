@@ -18,6 +18,7 @@
 #include "mario/conn/meter.h"
 #include "mario/conn/output.h"
 #include "mario/conn/passes.h"
+#include "mario/conn/proxied.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
 #include "mario/frame/looks.h"
@@ -163,6 +164,7 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->newcomer = c->pub.ind >= s->walk_at && c->pub.ind < s->walk_end;
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
+    proxied_begin(s, c, &a->peer);
     meter_begin(c);
     hold_pass(s, c, a->pass);
     if (s->seen != NULL)
@@ -402,6 +404,7 @@ void conn_end(struct conn *c, enum reason reason)
     conn_carry_drop(c);
     delivery_drop(c);
     stats_add(s->stats, STAT_closed, 1);
+    stats_add(s->stats, STAT_ungreeted, !c->greeted);
     stats_add(s->stats, stats_of_reason(reason), 1);
     PROBE3(close, &c->pub, reason, stats_name(stats_of_reason(reason)));
     take_back(s, c);
@@ -475,7 +478,10 @@ static void tell_fault(const struct conn *c, enum reason r, char *text, size_t s
     const char *framing = conn_shard(c)->service->framing[c->listener]->name;
     const char *looks = frame_looks_name(c->fault);
     *text = '\0';
-    if (r == REASON_framing_error)
+    if (r == REASON_bad_proxy)
+        snprintf(text, size, " (%s%s%s)", proxied_why(c), looks != NULL ? ", looks like " : "",
+                 looks != NULL ? looks : "");
+    else if (r == REASON_framing_error)
         snprintf(text, size, " (%s)", framing);
     else if (r == REASON_bad_frame && c->fault >= MARIO_FAULT_OWN)
         snprintf(text, size, " (fault 0x%04x of %s)", c->fault, framing);
@@ -533,11 +539,9 @@ static void run_end_hook(struct executor *t, struct conn *c, enum reason r)
 static bool has_its_peer(const struct conn *c)
 {
     struct sockaddr_storage from = {0};
-    const unsigned char *v6 = conn_address6(c);
     if (stream_peer(c->pub.fd, &from) != 0)
         return !stream_is_gone(errno);
-    struct peer is = peer_of(&from);
-    struct peer was = v6 != NULL ? peer_of_v6(v6, c->pub.cport) : peer_of_v4(c->pub.cip, c->pub.cport);
+    struct peer is = peer_of(&from), was = proxied_via(c);
     return is.port == was.port && memcmp(is.address, was.address, sizeof is.address) == 0;
 }
 
@@ -554,7 +558,7 @@ static bool give_up_descriptor(const struct conn *c)
 /* What the peer of one that was pushed to has not acknowledged, and never will as far as we know. */
 static void count_unacked(const struct shard *s, const struct conn *c)
 {
-    if (!c->lowat || c->pub.cport == 0)
+    if (!c->lowat || !conn_is_tcp(c))
         return;
     uint32_t n = stream_unacked(c->pub.fd);
     stats_add(s->stats, STAT_unacked, n > 0 && c->finished ? n - 1 : n);
@@ -572,6 +576,7 @@ void conn_give_back(struct conn *c, bool reset)
         stats_add(s->stats, STAT_fd_lost, 1);
     }
     c->pub.fd = -1;
+    proxied_end(s, c);
     conn_become(s, c, CONN_FREE);
     c->magic = 0;
     if (++c->generation == 0)

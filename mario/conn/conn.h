@@ -47,7 +47,7 @@ struct conn {
     bool lowat : 1;      /* it was pushed to: its socket keeps little that is not sent */
     bool finished : 1;   /* its socket was half-closed: a FIN has gone out behind what the kernel has */
     union {
-        uint16_t seen; /* of the packet that begins in carry, bytes that its framing was asked about */
+        uint16_t seen;  /* of the packet that begins in carry, bytes that its framing was asked about */
         uint16_t fault; /* once it ends for what came: enum frame_looks, or its framing's own number */
     };
     unsigned char
@@ -80,10 +80,17 @@ struct conn {
 };
 _Static_assert(sizeof(struct conn) <= 256, "a connection fits in four cache lines");
 
+enum accepted_as {
+    ACCEPTED_PLAIN,    /* all that comes is the client's */
+    ACCEPTED_HEADER,   /* a PROXY header is there, whole */
+    ACCEPTED_NO_HEADER /* none came, or a wrong one: it is only to be closed */
+};
+
 /* A socket that was accepted. */
 struct accepted_socket {
     int fd;
     uint8_t listener; /* index of the one it came in by, below LISTEN_MAX */
+    uint8_t as;       /* enum accepted_as; with a header the peer is whom that says */
     struct peer peer;
     uint64_t pass; /* what the master has counted it under, see passes.h; 0 = nothing */
 };

@@ -11,6 +11,7 @@
 
 #include "mario/conn/outbox.h"
 #include "mario/conn/output.h"
+#include "mario/conn/proxied.h"
 #include "mario/conn/uring.h"
 #include "mario/conn/variants.h"
 #include "mario/net/stream.h"
@@ -169,7 +170,7 @@ static void end_for(struct shard *s, struct conn *c, struct mario_msg *m, enum r
 static void begin(const struct shard *s, struct conn *c)
 {
     c->lowat = true;
-    if (s->set->push_lowat != 0 && c->pub.cport != 0 && conn_has_socket(c))
+    if (s->set->push_lowat != 0 && conn_is_tcp(c) && conn_has_socket(c))
         stream_hold_back(c->pub.fd, s->set->push_lowat);
 }
 

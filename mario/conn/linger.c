@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "mario/conn/proxied.h"
 #include "mario/net/stream.h"
 
 #undef MARIO_LOG_SUBSYSTEM
@@ -199,7 +200,7 @@ bool linger_begin(struct conn *c)
         return false;
     bool fin = c->fin || c->reason == REASON_peer_closed;
     enum input input = fin ? INPUT_FIN : discard(c);
-    if (input == INPUT_GONE || s->set->linger == 0 || s->ends_at_once || c->pub.cport == 0)
+    if (input == INPUT_GONE || s->set->linger == 0 || s->ends_at_once || !conn_is_tcp(c))
         return false;
     c->unacked = stream_unacked(c->pub.fd);
     if (c->unacked == 0 ? input != INPUT_SOME : stream_is_over(c->pub.fd))

@@ -39,6 +39,7 @@ struct service {
     const struct mario_framing *framing[LISTEN_MAX]; /* by the listener's index */
     frame_ends_fn ends[LISTEN_MAX];                  /* likewise; NULL of an application's */
     bool is_guest[LISTEN_MAX]; /* likewise: it is user code or has a state, and runs where functions run */
+    uint64_t marks;            /* a bit for each listener with oob=mark */
     uint32_t push_ring;        /* orders, a power of two */
     enum mario_uring push_uring;
 };
@@ -68,6 +69,7 @@ struct settings {
 };
 
 struct conn;
+struct conn_proxied;
 struct conn_seen;
 struct meter;
 struct passes;
@@ -96,9 +98,9 @@ struct delivery {
     uint32_t first, last; /* 1 + slot of those for whom messages wait: without progress for longest; last */
     struct outboxes all;  /* what all outboxes share */
     struct variants *variants; /* messages in other framings; NULL if all listeners have HEAD+Data */
-    struct uring *uring;  /* for sends in batches; NULL: one by one */
-    const char *no_uring; /* why there is none, though it is wanted */
-    size_t told_memory;   /* of what they count, that which the process knows of */
+    struct uring *uring;       /* for sends in batches; NULL: one by one */
+    const char *no_uring;      /* why there is none, though it is wanted */
+    size_t told_memory;        /* of what they count, that which the process knows of */
     uint64_t told_messages;
     size_t told_bytes;
 };
@@ -111,7 +113,8 @@ struct shard {
     struct conn *conns;         /* the pool: `count` of them */
     unsigned char *ext; /* [count] conn_ext(): what only some of them have; NULL if no listener needs it */
     uint32_t ext_size;  /* bytes of each */
-    struct conn_seen *seen; /* [count] what operators are told; NULL unless they can ask */
+    struct conn_seen *seen;       /* [count] what operators are told; NULL unless they can ask */
+    struct conn_proxied *proxied; /* [count] what PROXY headers said; NULL without proxy=on */
     _Atomic(struct passes *)
         passes; /* master (w), once -> worker (r): see passes.h; NULL: nobody is counted */
     _Atomic(struct meter *) meters; /* likewise, [count]: see meter.h; NULL: nothing is metered */

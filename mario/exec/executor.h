@@ -36,6 +36,7 @@ enum trace { TRACE_IDLE, TRACE_WANTED, TRACE_TAKEN, TRACE_DONE };
 enum successor { SUCCESSOR_COMES, SUCCESSOR_SERVES, SUCCESSOR_LATE };
 
 struct shard;
+struct conn_proxied;
 
 struct executor {
     WORKER pub;                    /* first, so that c->owner is the executor */
@@ -64,6 +65,7 @@ struct executor {
     unsigned char
         *rx;          /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
     struct pace pace; /* of a worker: the time that those with many packets share in a pass */
+    const struct conn_proxied *proxied; /* of a thread of the pool: its job's PROXY header, or NULL */
     struct event *bell_event;  /* of a worker */
     struct event *tick_event;  /* of a worker */
     struct event *alarm_event; /* of a worker */

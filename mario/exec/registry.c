@@ -23,7 +23,7 @@ static FUNC_PTR functions[AKG_IDS];
 static FUNC_PTR hooks[AKG_IDS - AKG_FIRST_RESERVED];
 static FUNC_PTR away[AKG_IDS]; /* of those that are offloaded */
 static bool concurrent[AKG_IDS];
-static FUNC_PTR bound, leave;
+static FUNC_PTR bound, leave, urgent;
 static registry_receipt_func receipt;
 static _Atomic bool frozen;
 
@@ -52,6 +52,11 @@ FUNC_PTR registry_bound(void)
 FUNC_PTR registry_leave(void)
 {
     return leave;
+}
+
+FUNC_PTR registry_urgent(void)
+{
+    return urgent;
 }
 
 registry_receipt_func registry_receipt(void)
@@ -234,6 +239,14 @@ int32_t regist_leave_func(FUNC_PTR f)
     if (registry_is_frozen())
         return -1;
     leave = f;
+    return 0;
+}
+
+int32_t regist_urgent_func(FUNC_PTR f)
+{
+    if (registry_is_frozen())
+        return -1;
+    urgent = f;
     return 0;
 }
 

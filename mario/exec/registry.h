@@ -35,9 +35,10 @@ uint32_t registry_stx(void);
  * worker. */
 int32_t registry_run_hook(uint16_t reserved_id, CONN *c);
 
-/* The functions for binds, for those who leave, and for receipts; NULL if there is none. */
+/* The functions for binds, for those who leave, for urgent data, and for receipts; NULL if there is none. */
 FUNC_PTR registry_bound(void);
 FUNC_PTR registry_leave(void);
+FUNC_PTR registry_urgent(void);
 registry_receipt_func registry_receipt(void);
 
 /* Take what the application has written into AKG_FUNC; from now on registering is refused, until registry_thaw(). The

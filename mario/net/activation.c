@@ -105,9 +105,8 @@ static bool is_right(int fd, const struct listen_address *a)
 
 static bool prepare(int fd, const struct listen_address *a, const struct listen_options *o)
 {
-    int on = 1, family = a->addr.ss_family;
-    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 &&
-           (family == AF_UNIX || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0) &&
+    int family = a->addr.ss_family;
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 && listen_inherited(fd, family) &&
            listen_keepalive(fd, family, o->keepalive) && listen(fd, o->backlog) == 0;
 }
 

@@ -223,8 +223,13 @@ uint16_t listen_port(const struct listen_address *a)
     return 0;
 }
 
-/* On Linux accepted sockets inherit TCP_NODELAY from the listener, so it costs no system call a connection.
- */
+bool listen_inherited(int fd, int family)
+{
+    int on = 1;
+    return family == AF_UNIX || (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+                                 setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on) == 0);
+}
+
 static bool set_options(int fd, int family)
 {
     int on = 1;
@@ -232,8 +237,7 @@ static bool set_options(int fd, int family)
         return true;
     if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
         return false;
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
-           setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0;
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 && listen_inherited(fd, family);
 }
 
 /*

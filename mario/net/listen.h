@@ -72,6 +72,10 @@ __attribute__((warn_unused_result)) bool listen_settings(struct listen_options *
  * on is replaced (unix_socket.h). The descriptor, or -1 with errno. */
 int listen_open(struct listen_address *a, const struct listen_options *o);
 
+/* What accepted sockets are to inherit, on Linux without a system call for each: no delay, and urgent data stays where
+ * it is in the stream, so that none is lost. Nothing to do for a unix socket. False with errno. */
+bool listen_inherited(int fd, int family);
+
 /* Have connections that arrive from now on probed after `seconds` of silence, .. MARIO_KEEPALIVE_MAX, and given
  * up after at most as long again; 0: never. Nothing to do for a unix socket. False with errno. */
 bool listen_keepalive(int fd, int family, uint32_t seconds);

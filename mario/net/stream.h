@@ -40,6 +40,12 @@ static inline ssize_t stream_read(int fd, void *data, size_t n)
     return stream_recv(fd, data, n, MSG_DONTWAIT);
 }
 
+/* The same, and what came stays to be read. */
+static inline ssize_t stream_look(int fd, void *data, size_t n)
+{
+    return stream_recv(fd, data, n, MSG_DONTWAIT | MSG_PEEK);
+}
+
 /* The same for up to n bytes that nobody wants. TCP drops them without a copy; other sockets write them to data, which
  * has room for n. */
 static inline ssize_t stream_discard(int fd, void *data, size_t n)
@@ -60,6 +66,13 @@ static inline ssize_t stream_write(int fd, struct iovec *vec, size_t count)
 #else
     return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 #endif
+}
+
+/* Whether the next byte to be read is the one that the peer sent as urgent, or where that is to come. */
+static inline bool stream_is_at_mark(int fd)
+{
+    int at = 0;
+    return ioctl(fd, SIOCATMARK, &at) == 0 && at != 0;
 }
 
 /* Bytes that have come and were not read. 0 if nobody can say. */

@@ -127,6 +127,7 @@ static void run(struct thread *p, struct job *j)
     t->ends = j->ends;
     t->opcode = j->opcode;
     mem_take_failure();
+    t->proxied = j->proxied;
     executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);

@@ -58,9 +58,10 @@ struct job {
     struct job *before; /* worker, out: the one of its connection in front of it, or NULL */
     uint64_t conn;      /* conn_id() */
     const unsigned char
-        *address6;          /* conn_address6(): it stays while the job is out, as the connection does */
-    uint16_t akg_id;        /* for those who ask what runs */
-    bool concurrent;        /* nothing of the connection waits for it */
+        *address6; /* conn_address6(): it stays while the job is out, as the connection does */
+    const struct conn_proxied *proxied; /* proxied_of(): likewise */
+    uint16_t akg_id;                    /* for those who ask what runs */
+    bool concurrent;                    /* nothing of the connection waits for it */
     bool skipped;           /* coming back: it was taken and did not run, since its peer is gone */
     enum reason end_reason; /* coming back: the connection is to end, or REASON_NONE */
     uint32_t outside;       /* coming back: writes that were dropped, see executor.h */

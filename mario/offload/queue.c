@@ -13,6 +13,7 @@
 #include "mario/base/id.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/conn/proxied.h"
 #include "mario/exec/registry.h"
 
 enum {
@@ -118,6 +119,7 @@ static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned 
     j->opcode = conn_executor(c)->opcode;
     j->conn = conn_id(c);
     j->address6 = conn_address6(c);
+    j->proxied = proxied_of(c);
     j->akg_id = akg_id;
     j->concurrent = registry_offload_is_concurrent(akg_id);
     j->end_reason = REASON_NONE;

@@ -25,7 +25,7 @@ enum {
     PAUSE_MS = 20       /* how long they rest */
 };
 
-static struct log_limit accept_warnings, full_warnings;
+static struct log_limit accept_warnings, full_warnings, untrusted_notes;
 
 /* ---- Assigning ---- */
 
@@ -51,11 +51,15 @@ static bool has_room(const struct acceptor *a, uint32_t i)
     return acceptor_connections(a, i) < a->connnum;
 }
 
-/* Whether somebody has room and would be handed it now. */
+/* Whether there is room that would be given away now, and more than those need who wait in the lobby. */
 static bool anyone_takes(struct acceptor *a)
 {
+    uint32_t room = 0;
     for (uint32_t i = 0; i < a->workernum; i++) {
-        if (has_room(a, i) && !is_avoided(a, i) && worker_has_room(&a->workers[i]))
+        if (!has_room(a, i) || is_avoided(a, i) || !worker_has_room(&a->workers[i]))
+            continue;
+        room += a->connnum - acceptor_connections(a, i);
+        if (room > a->lobby.waiting)
             return true;
     }
     return false;
@@ -87,7 +91,9 @@ static void refuse(struct acceptor *a, int fd, enum counter why)
     stats_add(a->stats, why, 1);
     if (log_limit_pass(&full_warnings, 1, &held_back))
         slog_warn_t(a->qlog, "refused a connection: %s%s",
-                    why == STAT_refused_full ? "all pools are full" : "all rings are full",
+                    why == STAT_refused_full    ? "all pools are full"
+                    : why == STAT_refused_lobby ? "too many wait for their PROXY header"
+                                                : "all rings are full",
                     log_more(held_back).text);
 }
 
@@ -255,25 +261,92 @@ static bool take_from_former(struct acceptor *a, int fd)
                        &(struct message){.kind = MESSAGE_LOST, .slot = (owner & 0xffffff) - 1, .lost = fd});
 }
 
+/* Nothing of it stays, not even in the kernel. */
+static void reset(int fd)
+{
+    stream_reset_on_close(fd);
+    close(fd);
+}
+
+static void let_in(struct acceptor *a, struct accepted_socket *s)
+{
+    enum counter why;
+    if (admission_ask(a->admission, &s->peer, &s->pass, &why))
+        assign(a, s);
+    else
+        reset(s->fd);
+}
+
+static void refuse_untrusted(struct acceptor *a, const struct accepted_socket *s)
+{
+    uint32_t held_back;
+    char text[PEER_TEXT];
+    reset(s->fd);
+    stats_add(a->stats, STAT_refused_untrusted, 1);
+    if (!log_limit_pass(&untrusted_notes, 1, &held_back))
+        return;
+    peer_print(&s->peer, text, sizeof text);
+    slog_info_t(a->qlog, "refused a connection from %s: it is not in trust= of %s%s", text,
+                a->listeners[s->listener].address.name, log_more(held_back).text);
+}
+
 static void accept_one(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
     struct acceptor *a = l->acceptor;
     struct accepted_socket s = {.fd = fd, .listener = (uint8_t) (l - a->listeners), .peer = peer_of(from)};
-    enum counter why;
     stats_add(a->stats, STAT_accepted, 1);
     if (!take_from_former(a, fd)) {
         refuse(a, fd, STAT_refused_ring);
     } else if (a->refuses) {
         stats_add(a->stats, STAT_refused_drain, 1);
-        stream_reset_on_close(fd);
-        close(fd);
-    } else if (admission_ask(a->admission, &s.peer, &s.pass, &why)) {
-        assign(a, &s);
+        reset(fd);
+    } else if (!l->proxy->on) {
+        let_in(a, &s);
+    } else if (proxy_rules_trust(l->proxy, &s.peer)) {
+        lobby_enter(&a->lobby, &s);
+    } else if (l->proxy->refuses) {
+        refuse_untrusted(a, &s);
     } else {
-        stream_reset_on_close(fd); /* nothing of it stays, not even in the kernel */
-        close(fd);
+        let_in(a, &s);
     }
 }
+
+/* ---- The lobby ---- */
+
+/* Who says whose connection it is is trusted: it is not asked about, its client is. */
+static void leave_lobby(void *acceptor, struct accepted_socket *s, enum lobby_answer answer)
+{
+    struct acceptor *a = acceptor;
+    s->as = answer == LOBBY_BAD ? ACCEPTED_NO_HEADER : ACCEPTED_HEADER;
+    if (answer == LOBBY_FULL) {
+        refuse(a, s->fd, STAT_refused_lobby);
+    } else if (a->refuses) {
+        stats_add(a->stats, STAT_refused_drain, 1);
+        reset(s->fd);
+    } else if (answer == LOBBY_CLIENT) {
+        admission_begin(a->admission);
+        let_in(a, s);
+    } else {
+        assign(a, s);
+    }
+}
+
+static void some_left(void *acceptor)
+{
+    wake_workers(acceptor);
+}
+
+/* Nobody is let in any more: who waits has said nothing yet. */
+static void empty_lobby(struct acceptor *a)
+{
+    struct accepted_socket s;
+    while (lobby_evict(&a->lobby, &s)) {
+        close(s.fd);
+        stats_add(a->stats, STAT_refused_stop, 1);
+    }
+}
+
+/* ---- Batches ---- */
 
 enum accepted {
     ACCEPTED_BATCH,    /* there may be more */
@@ -361,6 +434,7 @@ static void close_listener(struct acceptor *a, struct listener *l)
 void acceptor_close(struct acceptor *a)
 {
     a->stage = ACCEPTOR_CLOSED;
+    empty_lobby(a);
     for (uint32_t i = 0; i < a->listener_count; i++)
         close_listener(a, &a->listeners[i]);
 }
@@ -401,11 +475,22 @@ bool acceptor_let_in(struct acceptor *a)
             close_listener(a, l);
         open = open || l->fd >= 0;
     }
+    if (!open)
+        empty_lobby(a);
     wake_workers(a);
     return open;
 }
 
 /* ---- Before and after ---- */
+
+static bool has_proxy(const struct acceptor *a)
+{
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        if (a->listeners[i].proxy->on)
+            return true;
+    }
+    return false;
+}
 
 bool acceptor_setup(struct acceptor *a, struct event_base *base)
 {
@@ -414,6 +499,8 @@ bool acceptor_setup(struct acceptor *a, struct event_base *base)
     a->pause_event = evtimer_new(base, on_pause_over, a);
     a->pace_event = evtimer_new(base, on_pace_over, a);
     if (a->assigned == NULL || a->to_wake == NULL || a->pause_event == NULL || a->pace_event == NULL)
+        return false;
+    if (has_proxy(a) && !lobby_setup(&a->lobby, base, leave_lobby, some_left, a))
         return false;
     for (uint32_t i = 0; i < a->listener_count; i++) {
         struct listener *l = &a->listeners[i];
@@ -428,6 +515,7 @@ bool acceptor_setup(struct acceptor *a, struct event_base *base)
 void acceptor_teardown(struct acceptor *a)
 {
     acceptor_close(a);
+    lobby_teardown(&a->lobby);
     if (a->pause_event != NULL)
         event_free(a->pause_event);
     if (a->pace_event != NULL)

@@ -10,7 +10,9 @@
 #include "mario/base/stats.h"
 #include "mario/log/log.h"
 #include "mario/net/listen.h"
+#include "mario/net/proxy_rules.h"
 #include "mario/server/admission.h"
+#include "mario/server/lobby.h"
 #include "mario/server/watchdog.h"
 #include "mario/worker/worker.h"
 
@@ -22,9 +24,10 @@ enum acceptor_stage {
 
 struct listener {
     struct listen_address address;
-    int fd;             /* -1 once closed */
-    bool borrowed;      /* the supervising parent's */
-    uint32_t last_call; /* connections it may still let in at a stop */
+    const struct proxy_rules *proxy; /* whose PROXY headers are taken */
+    int fd;                          /* -1 once closed */
+    bool borrowed;                   /* the supervising parent's */
+    uint32_t last_call;              /* connections it may still let in at a stop */
     struct event *event;
     struct acceptor *acceptor;
 };
@@ -49,6 +52,7 @@ struct acceptor {
     enum mario_assign assign;
     uint32_t backlog;
     struct admission *admission; /* says who is let in */
+    struct lobby lobby;          /* where PROXY headers are waited for; all zero if no listener has them */
     uint32_t keepalive;          /* seconds, as of listen_keepalive() */
     struct watchdog *watchdog;   /* says who is to be avoided; is told when somebody is there */
     LOG_QUEUE *qlog;             /* the master's */

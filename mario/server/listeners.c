@@ -6,10 +6,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* oob=: urgent data is TCP's. */
+static bool make_marks(const struct listen_address *a, bool *marks, char *why, size_t size)
+{
+    static const char *const ways[] = {"inline", "mark", NULL};
+    uint32_t way = 0;
+    bool named = listen_option(a, "oob") != NULL;
+    if (!listen_choice(a, "oob", ways, &way, why, size))
+        return false;
+    if (named && (a->datagram || a->addr.ss_family == AF_UNIX))
+        return listen_refuse(a, why, size, "oob= is for TCP");
+    *marks = way == 1;
+    return true;
+}
+
 static bool make(const struct listen_address *a, const struct framing_world *world, struct listener_make *out,
                  char *why, size_t size)
 {
-    return framing_make(a, world, &out->framing, why, size);
+    return framing_make(a, world, &out->framing, why, size) && proxy_rules_make(&out->proxy, a, why, size) &&
+           make_marks(a, &out->marks, why, size);
 }
 
 int listeners_parse(const char *list, const struct framing_world *world, struct listen_address *all,

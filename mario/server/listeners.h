@@ -1,5 +1,6 @@
 /*
- * listeners.h: what the listen list asks for, all of it checked: the framing of each entry. For the thread that makes
+ * listeners.h: what the listen list asks for, all of it checked: the framing of each entry, whether a PROXY header comes
+ * first, and what is done about urgent data. For the thread that makes
  * the server; checking is pure.
  */
 #ifndef MARIO_SERVER_LISTENERS_H
@@ -11,10 +12,13 @@
 
 #include "mario/frame/framings.h"
 #include "mario/net/listen.h"
+#include "mario/net/proxy_rules.h"
 
 /* What one entry asks for besides its address. */
 struct listener_make {
     struct framing framing;
+    struct proxy_rules proxy;
+    bool marks; /* the function for urgent data is called: oob=mark */
 };
 
 /* Parse a list into all[0 .. LISTEN_MAX-1], and what each asks for into made[0 .. LISTEN_MAX-1], which are referred to;

@@ -42,12 +42,13 @@
 #include "mario/server/watchdog.h"
 
 enum {
-    FDS_A_WORKER = 6, /* epoll, doorbell, tick, push's alarm, libevent's pair for signals */
-    FDS_MASTER = 4,   /* epoll, doorbell, libevent's pair for signals */
-    FDS_POOL = 3,     /* epoll, libevent's pair for signals */
-    FDS_LOG = 4,      /* log file, the next one, epoll, doorbell */
-    FDS_TRIM = 1,     /* doorbell */
-    FDS_SPARE = 16    /* for the application, and to accept what is then refused */
+    FDS_A_WORKER = 6,             /* epoll, doorbell, tick, push's alarm, libevent's pair for signals */
+    FDS_MASTER = 4,               /* epoll, doorbell, libevent's pair for signals */
+    FDS_POOL = 3,                 /* epoll, libevent's pair for signals */
+    FDS_LOG = 4,                  /* log file, the next one, epoll, doorbell */
+    FDS_TRIM = 1,                 /* doorbell */
+    FDS_LOBBY = LOBBY_PLACES + 1, /* who waits for a PROXY header, epoll */
+    FDS_SPARE = 16                /* for the application, and to accept what is then refused */
 };
 
 enum { LAST_LINES_MS = 500 }; /* how long a stop waits for the log to be written */
@@ -115,11 +116,19 @@ static bool fit_limits(SERVER *s, const struct mario_options *o, uint64_t beside
     return true;
 }
 
+static bool has_proxy(const SERVER *s)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++)
+        any = any || s->made[i].proxy.on;
+    return any;
+}
+
 static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 {
     uint64_t besides =
         limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
-        FDS_TRIM + FDS_SPARE + admin_descriptors(o) +
+        FDS_TRIM + FDS_SPARE + admin_descriptors(o) + (has_proxy(s) ? FDS_LOBBY : 0) +
         (uint64_t) s->workernum * (FDS_A_WORKER + (o->push_uring == MARIO_URING_AUTO ? 1u : 0u));
     if (!fit_limits(s, o, besides))
         return false;
@@ -140,6 +149,7 @@ static void settle(SERVER *s, const struct mario_options *o)
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         s->service.framing[i] = &s->made[i].framing.pub;
         s->service.ends[i] = framing_ends(s->service.framing[i]);
+        s->service.marks |= s->made[i].marks ? UINT64_C(1) << i : 0;
     }
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
@@ -160,6 +170,7 @@ static bool parse_listeners(SERVER *s, const struct mario_options *o)
     int n = listeners_parse(o->listen, &world, all, s->made, why, sizeof why);
     for (int i = 0; i < n; i++) {
         s->listeners[i].address = all[i];
+        s->listeners[i].proxy = &s->made[i].proxy;
         s->listeners[i].fd = -1;
     }
     free(all);
@@ -221,7 +232,8 @@ static bool make_workers(SERVER *s, const struct mario_options *o, const struct 
 {
     struct worker_options w = {.connnum = s->connnum,
                                .prefault = o->prefault != 0,
-                               .has_ipv6 = has_ipv6(s),
+                               .has_ipv6 = has_ipv6(s) || has_proxy(s),
+                               .has_proxy = has_proxy(s),
                                .has_admin = admin_is_on(),
                                .service = &s->service,
                                .set = set,

@@ -272,8 +272,37 @@ static bool is_short_for_guest(struct executor *t, struct conn *c, uint32_t *n)
     return !append(t, c, n) || is_short;
 }
 
-/* n bytes have come into the receive buffer, behind its front. */
-static void received(struct executor *t, struct conn *c, uint32_t n)
+/* Whether the next byte of c, which has come, is an urgent one that is to be told of. */
+static bool is_at_mark(const struct conn *c)
+{
+    return (conn_shard(c)->service->marks >> c->listener & 1) != 0 && registry_urgent() != NULL &&
+           c->greeted && stream_is_at_mark(c->pub.fd) && stream_arrived(c->pub.fd) > 0;
+}
+
+static int32_t call_urgent(CONN *c, void *arg)
+{
+    (void) arg;
+    return registry_urgent()(c);
+}
+
+/* The n bytes that have come begin at the mark: its function comes first. They were read before, so that it is called
+ * once. True if they may be handed out now. */
+static bool tell_of_mark(struct executor *t, struct conn *c, uint32_t n)
+{
+    stats_add(t->shard->stats, STAT_urgent_marks, 1);
+    if (!dispatch_call(t, c, call_urgent, NULL))
+        return false;
+    if (conn_is_read(c))
+        return true;
+    if (c->carry_len == 0)
+        c->packet_since = t->shard->tick;
+    if (!conn_carry(c, t->rx + RX_FRONT, n))
+        conn_close(c, REASON_no_memory);
+    return false;
+}
+
+/* n bytes have come into the receive buffer, behind its front; at_mark: the first one is urgent. */
+static void received(struct executor *t, struct conn *c, uint32_t n, bool at_mark)
 {
     struct shard *s = t->shard;
     uint32_t since = s->tick;
@@ -281,6 +310,8 @@ static void received(struct executor *t, struct conn *c, uint32_t n)
     stats_add(s->stats, STAT_bytes_in, n);
     if (c->stopping)
         c->stop_bytes = n < c->stop_bytes ? c->stop_bytes - n : 0;
+    if (at_mark && !tell_of_mark(t, c, n))
+        return;
     if (c->carry_len > 0) {
         since = c->packet_since;
         if (handout_is_guest(c) ? is_short_for_guest(t, c, &n) : is_still_short(t, c, &n))
@@ -329,10 +360,11 @@ bool dispatch_receive(struct executor *t, struct conn *c)
     uint32_t most = may_receive(c, t->pace.is_up ? RX_LATE : RX_SIZE);
     if (most == 0)
         return false;
+    bool at_mark = t->shard->service->marks != 0 && is_at_mark(c);
     ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, most);
     if (n > 0) {
         if (count_bytes(c, (uint32_t) n))
-            received(t, c, (uint32_t) n);
+            received(t, c, (uint32_t) n, at_mark);
         return true;
     }
     if (n == 0)

@@ -24,9 +24,10 @@ enum message_kind {
 };
 
 struct message {
-    uint8_t kind;     /* enum message_kind */
-    uint8_t listener; /* ACCEPTED: index of the one it came in by */
-    uint16_t port;    /* ACCEPTED: the peer's, as in struct peer */
+    uint8_t kind;         /* enum message_kind */
+    uint8_t listener : 6; /* ACCEPTED: index of the one it came in by */
+    uint8_t as : 2;       /* ACCEPTED: enum accepted_as */
+    uint16_t port;        /* ACCEPTED: the peer's, as in struct peer */
     union {
         int fd;        /* ACCEPTED: its socket */
         uint32_t slot; /* RELEASE, LOST */

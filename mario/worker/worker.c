@@ -17,6 +17,7 @@
 #include "mario/conn/linger.h"
 #include "mario/conn/output.h"
 #include "mario/conn/passes.h"
+#include "mario/conn/proxied.h"
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 #include "mario/offload/queue.h"
@@ -59,6 +60,7 @@ static struct accepted_socket socket_of(const struct worker *w, const struct mes
     const uint64_t *pass = pass_of(w, m);
     return (struct accepted_socket){.fd = m->fd,
                                     .listener = m->listener,
+                                    .as = m->as,
                                     .pass = pass != NULL ? *pass : 0,
                                     .peer = is_ipv6 ? peer_of_v6(address_of(w, m)->bytes, m->port)
                                                     : peer_of_v4(m->ip, m->port)};
@@ -67,7 +69,7 @@ static struct accepted_socket socket_of(const struct worker *w, const struct mes
 static void adopt(struct worker *w, const struct accepted_socket *a)
 {
     struct conn *c = conn_open(&w->shard, a, on_socket);
-    if (c != NULL)
+    if (c != NULL && (a->as == ACCEPTED_PLAIN || proxied_enter(c, (enum accepted_as) a->as)))
         dispatch_greet(executor_here, c);
 }
 
@@ -469,8 +471,9 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     s->stats = stats;
     uint32_t ext_size = o->has_ipv6 || o->has_guest ? conn_ext_size(o->state_size) : 0;
     return conn_pool_init(s, o->connnum, o->prefault, ext_size, o->has_admin) &&
-           inbox_setup(w, o->has_ipv6) && doorbell_init(&w->bell) && timers_setup(w) &&
-           push_setup(s, &w->bell) && (w->executor = worker_executor_create(w, activity)) != NULL &&
+           (!o->has_proxy || proxied_setup(s, o->prefault)) && inbox_setup(w, o->has_ipv6) &&
+           doorbell_init(&w->bell) && timers_setup(w) && push_setup(s, &w->bell) &&
+           (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0 &&
            event_add(w->executor->alarm_event, NULL) == 0;
 }
@@ -505,6 +508,7 @@ void worker_teardown(struct worker *w)
         spsc_fini(&w->inbox[i]);
     free(w->addresses);
     conn_pool_fini(&w->shard);
+    proxied_teardown(&w->shard);
 }
 
 void worker_offload(struct worker *w, struct offload_pool *pool)
@@ -544,7 +548,8 @@ bool worker_hand(struct worker *w, const struct accepted_socket *a)
     if (slot == NULL)
         return false;
     *slot = (struct message){.kind = MESSAGE_ACCEPTED,
-                             .listener = a->listener,
+                             .listener = a->listener & (LISTEN_MAX - 1u),
+                             .as = a->as & 3u,
                              .port = a->peer.port,
                              .fd = a->fd,
                              .ip = peer_v4(&a->peer)};

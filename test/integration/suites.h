@@ -46,6 +46,8 @@
     ROW(web)             \
     ROW(web_scripts)     \
     ROW(peer)            \
+    ROW(proxied)         \
+    ROW(urgent)          \
     ROW(fair)            \
     ROW(idle)            \
     ROW(admin_conns)     \

@@ -444,7 +444,7 @@ END_TEST
 START_TEST(registers_too_late)
 {
     struct server s;
-    int32_t rc[13];
+    int32_t rc[14];
     server_start(&s, "testapp", NULL);
     int fd = client_open(&s);
     ck_assert_uint_eq(client_ask(fd, TEST_REGISTER, NULL, 0, rc, sizeof rc), sizeof rc);

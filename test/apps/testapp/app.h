@@ -39,12 +39,16 @@ enum end_mode { END_ONLY_CHECKS, END_WRITES, END_IS_SLOW };
 /* test.leave */
 enum leave_mode { LEAVE_ONLY_TELLS, LEAVE_STICKS, LEAVE_CLOSES };
 
+/* test.urgent */
+enum urgent_mode { URGENT_ONLY_TELLS, URGENT_BIG, URGENT_CLOSES, URGENT_FAILS, URGENT_STICKS };
+
 struct app {
     SERVER *server;
     struct mario_options options;
     enum connected_mode connected_mode;
     enum end_mode end_mode;
     enum leave_mode leave_mode;
+    enum urgent_mode urgent_mode;
     bool with_hooks, with_offload, with_route, stderr_is_full; /* test.hooks, .offload, .route, .stderr */
     bool supervised, has_cluster;                              /* cluster.bus */
     struct mario_cluster_options cluster;                      /* cluster.* */
@@ -195,6 +199,8 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_SIGHT, do_sight)             \
     ROW(TEST_PEER, do_peer)               \
     ROW(TEST_RELOAD, do_reload)           \
+    /* beside.c */                        \
+    ROW(TEST_PROXY, do_proxy)             \
     /* push.c, called.c */                \
     ROW(TEST_PUSH, do_push)               \
     ROW(TEST_RECEIPTS, do_receipts)       \
@@ -226,6 +232,8 @@ sint32 on_closed(CONN *c);
 sint32 on_timeout(CONN *c);
 sint32 on_error(CONN *c);
 sint32 on_leave(CONN *c);
+/* beside.c */
+sint32 on_urgent(CONN *c);
 /* Check what a function may rely on; what is wrong is counted. True if the track must not be used. */
 bool track_is_wrong(const CONN *c);
 /* Close c, and do this in its end hook. Returns what the function is to return. */

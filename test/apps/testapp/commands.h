@@ -45,6 +45,8 @@ enum testapp_cmd {
     TEST_SPIN = 0x7030,       /* anything; computes for 50 us, then answers a bare head */
     TEST_SIGHT = 0x7031,      /* text -> uint32: its length if it is read up to a zero byte */
     TEST_PEER = 0x7032,       /* -> what mario_peer() says; checks the rest of it */
+    TEST_PROXY = 0x7034,      /* -> text: what mario_proxy_peer() and its like say; checks the rest of them */
+    TEST_URGENT = 0x7035,     /* only sent, without data: the function for urgent data */
     TEST_REFERENCE = 0x7060,  /* test_reference; answers with memory that has a cleanup */
     TEST_WRITE_OTHER =
         0x7061, /* uint16 port; writes to the worker's connection with that cport, and what it writes

@@ -8,6 +8,8 @@
  *         test.stderr = full                        standard error is a pipe that is full and nobody reads
  * test.leave = tell | stick | close what the leave function does: TEST_LEAVING; and blocks, the first time; or
  *                                   closes and fails
+ *         test.urgent = tell | big | close | fail | stick   what the function for urgent data does: TEST_URGENT; and
+ *                                   4 MiB more; closes; fails; blocks until TEST_UNSTICK
  *         test.hooks = on | off
  *         test.offload = on | off       the offloaded commands
  *         test.route = on | off         a way to other servers, see route.c
@@ -107,6 +109,18 @@ static bool set_connected(const char *value)
     return false;
 }
 
+static bool set_urgent(const char *value)
+{
+    static const char *const names[] = {"tell", "big", "close", "fail", "stick"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], value) == 0) {
+            app.urgent_mode = (enum urgent_mode) i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool set_slow(struct mario_options *o, const char *value)
 {
     static const char *const names[] = {"close", "drop_oldest", "drop_newest", "coalesce"};
@@ -174,6 +188,8 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         app.leave_mode = strcmp(value, "stick") == 0   ? LEAVE_STICKS
                          : strcmp(value, "close") == 0 ? LEAVE_CLOSES
                                                        : LEAVE_ONLY_TELLS;
+    else if (strcmp(key, "test.urgent") == 0)
+        return set_urgent(value);
     else if (strcmp(key, "test.hooks") == 0)
         app.with_hooks = on;
     else if (strcmp(key, "test.early") == 0)

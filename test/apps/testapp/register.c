@@ -30,7 +30,7 @@ bool register_all(void)
     if (app.with_hooks)
         ok = ok && regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0 &&
              regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0 &&
-             regist_leave_func(on_leave) == 0;
+             regist_leave_func(on_leave) == 0 && regist_urgent_func(on_urgent) == 0;
     return ok;
 }
 
@@ -50,6 +50,7 @@ sint32 do_register(CONN *c)
                    regist_error_func(on_error),
                    regist_disconnected_func(on_closed),
                    regist_leave_func(on_leave),
+                   regist_urgent_func(on_urgent),
                    regist_akg_func_offload(0x1234, do_echo),
                    regist_akg_func_offload_concurrent(0x1235, do_echo),
                    regist_bound_func(on_bound),
