@@ -9,5 +9,5 @@
 sint32 leave_tell(CONN *c)
 {
     GO_AWAY_MSG msg = {.seconds = (uint16) mario_leave_seconds(c)};
-    return answer_with(c, CMD_FUNCTION_GO_AWAY, &msg, sizeof msg);
+    return mario_reply_id(c, CMD_FUNCTION_GO_AWAY, &msg, sizeof msg);
 }

@@ -214,8 +214,8 @@ void line_restart(struct history *h, uint64_t epoch, uint64_t last)
 
 /* ---- Pieces ---- */
 
-/* How many from the i-th on, up to the number `most`, go into one piece, and their bytes together. Packets are not mixed
- * with what is none: only they are framed for those who have another framing. */
+/* How many from the i-th on, up to the number `most`, go into one piece, and their bytes together. Packets are not
+ * mixed with what is none: only they are framed for those who have another framing. */
 static uint32_t measure(const struct line *l, uint32_t i, uint64_t most, uint32_t *bytes, bool *packets)
 {
     uint32_t n = 0;

@@ -87,12 +87,12 @@ void message_destroy(struct mario_msg *m);
 
 /* ---- In other framings ---- */
 
-/* The same message, to be written into its len > 0 bytes, for receivers of another framing. It takes a reference of `of`;
- * the caller has one of it. It counts towards the limit, and is not refused by it. NULL without memory. */
+/* The same message, to be written into its len > 0 bytes, for receivers of another framing. It takes a reference of
+ * `of`; the caller has one of it. It counts towards the limit, and is not refused by it. NULL without memory. */
 struct mario_msg *message_frame(struct mario_msg *of, uint32_t len);
 
-/* What stands at *at, at first 0, of the bytes of a message made of packets, and where the next one does. False: there is
- * none. */
+/* What stands at *at, at first 0, of the bytes of a message made of packets, and where the next one does. False:
+ * there is none. */
 struct message_packet {
     const unsigned char *data; /* behind the HEAD */
     uint32_t len;

@@ -1,8 +1,8 @@
 /*
- * variants.h: a shared message as receivers of other framings get it. A message is made of HEAD+Data; whoever came in by
- * a listener with another framing gets its packets in that. It is made once for all of them that a round of deliveries
- * reaches, at the first one: a built-in framing says what goes around each payload (frame/ends.h); an application's
- * writes it, which is user code (worker/wraps.h). For the thread that owns the shard, outside user code.
+ * variants.h: a shared message as receivers of other framings get it. A message is made of HEAD+Data; whoever came in
+ * by a listener with another framing gets its packets in that. It is made once for all of them that a round of
+ * deliveries reaches, at the first one: a built-in framing says what goes around each payload (frame/ends.h); an
+ * application's writes it, which is user code (worker/wraps.h). For the thread that owns the shard, outside user code.
  */
 #ifndef MARIO_CONN_VARIANTS_H
 #define MARIO_CONN_VARIANTS_H

@@ -44,8 +44,8 @@ static struct member *member_or_close(struct shard *s, struct conn *c)
 
 /* ---- About one connection ---- */
 
-/* m, of which the order has a reference, is for c. The reference is given up: before user code runs, if it does: another
- * thread may take the shard over there, which knows nothing of the order. Whether it ran. */
+/* m, of which the order has a reference, is for c. The reference is given up: before user code runs, if it does:
+ * another thread may take the shard over there, which knows nothing of the order. Whether it ran. */
 static bool put(struct shard *s, struct conn *c, struct mario_msg *m, bool is_last)
 {
     bool asks = wraps_is_due(s, c, m), open = !asks || wraps_run(s, c, m);

@@ -2,9 +2,9 @@
  * wraps.c: an application's framing writes messages for others. The worker's thread, as wraps.h says.
  *
  * The wrap runs as a function of the receiver for whom the message is made first: the watchdog names that one, and a
- * thread that takes over ends that one. But what it gets is a CONN that is nobody's, whose bufev is the reply: the bytes
- * are for all receivers. What it reads is a copy that is this thread's own: once another one has taken the shard over
- * the message may be gone.
+ * thread that takes over ends that one. But what it gets is a CONN that is nobody's, whose bufev is the reply: the
+ * bytes are for all receivers. What it reads is a copy that is this thread's own: once another one has taken the shard
+ * over the message may be gone.
  */
 #include "mario/worker/wraps.h"
 

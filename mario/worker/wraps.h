@@ -1,7 +1,7 @@
 /*
  * wraps.h: messages for connections of framings that the application has registered: its wrap writes them, once for all
- * receivers that a round of deliveries reaches (conn/variants.h). That is user code. Everything here is for the worker's
- * thread, outside user code.
+ * receivers that a round of deliveries reaches (conn/variants.h). That is user code. Everything here is for the
+ * worker's thread, outside user code.
  */
 #ifndef MARIO_WORKER_WRAPS_H
 #define MARIO_WORKER_WRAPS_H
@@ -22,9 +22,9 @@ static inline bool wraps_is_due(const struct shard *s, const struct conn *c, con
     return wraps_may_run(s) && variants_ask(s, c->listener, m);
 }
 
-/* It is due: have it run. The round takes the caller's reference to m, which stays at hand until delivery_put(c, m). User
- * code: if it does not return c ends as with a function that does not, and m may be tried for others; its receivers are
- * not counted yet. True if c is still open. */
+/* It is due: have it run. The round takes the caller's reference to m, which stays at hand until delivery_put(c, m).
+ * User code: if it does not return c ends as with a function that does not, and m may be tried for others; its
+ * receivers are not counted yet. True if c is still open. */
 bool wraps_run(struct shard *s, struct conn *c, struct mario_msg *m);
 
 /* Both, for who keeps his reference. True if c is still open. */

@@ -1,6 +1,6 @@
 /*
- * hearers.h: plain connections to a testapp by listeners of all framings, which compare what they hear byte by byte with
- * what each framing makes of a text. Main thread of a test.
+ * hearers.h: plain connections to a testapp by listeners of all framings, which compare what they hear byte by byte
+ * with what each framing makes of a text. Main thread of a test.
  */
 #ifndef ITEST_HEARERS_H
 #define ITEST_HEARERS_H
@@ -27,8 +27,8 @@ struct hearers {
 /* A testapp with a listener of each, that of HEAD the first; two workers; more ends with NULL. */
 void hearers_start(struct server *s, const char *const *more);
 
-/* n connections by each framing from `first` on but `last`, in turn on both workers; each joins the group and is bound to
- * the user, by the connected hook, which ear 0 orders. */
+/* n connections by each framing from `first` on but `last`, in turn on both workers; each joins the group and is
+ * bound to the user, by the connected hook, which ear 0 orders. */
 void hearers_open(struct hearers *h, struct ears *e, enum hearing first, enum hearing last, uint32_t n,
                   uint64_t group, uint64_t uid);
 void hearers_close(struct hearers *h);
@@ -38,8 +38,8 @@ void hearer_text(char *text, char how, uint32_t sender, uint32_t number, uint32_
 /* From here on all (of this framing) expect that packet, too. */
 void hearers_expect(struct hearers *h, const char *text, size_t len);
 void hearers_expect_by(struct hearers *h, enum hearing by, const char *text, size_t len);
-/* Until each has exactly what it expects; who ends fails the test unless `ended` may. How many have ended: these need not
- * have it. */
+/* Until each has exactly what it expects; who ends fails the test unless `ended` may. How many have ended: these
+ * need not have it. */
 uint32_t hearers_wait(struct hearers *h, uint32_t ended);
 /* Each has a FIN behind that. */
 void hearers_wait_ends(struct hearers *h);

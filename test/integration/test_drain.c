@@ -327,19 +327,25 @@ START_TEST(with_a_function_out)
 }
 END_TEST
 
-/* Goal: maritcp says GO_AWAY. */
+/* Goal: maritcp says GO_AWAY, by each framing. */
 START_TEST(maritcp_says_go_away)
 {
     struct server s;
     unsigned char data[64];
-    server_start(&s, "maritcp", "drain.delay=0", "drain.rate=1000", "drain.spread=7", operator_option(),
-                 NULL);
-    int fd = client_open(&s);
+    server_launch(
+        &s, &(struct launch){.program = "maritcp",
+                             .listen = "127.0.0.1:0, 127.0.0.1:0 proto=length size=2 endian=big id=0x6103",
+                             .args = (const char *const[]){"drain.delay=0", "drain.rate=1000",
+                                                           "drain.spread=7", operator_option(), NULL}});
+    int fd = client_open(&s), framed = client_open_at(&s.addresses[1]);
     client_echo(fd, 10);
     operator_json("drain start");
     ck_assert_uint_eq(client_recv_packet(fd, 0x610b, data, sizeof data), 2);
     ck_assert(wire_get16(data) >= 1 && wire_get16(data) <= 7);
     client_expect_fin(fd);
+    client_recv(framed, data, 4);
+    ck_assert(data[0] == 0 && data[1] == 2 && wire_get16(data + 2) >= 1 && wire_get16(data + 2) <= 7);
+    client_expect_fin(framed);
     server_finish(&s);
 }
 END_TEST

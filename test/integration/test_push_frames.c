@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "hearers.h"
+#include "mario/mario_push.h"
+#include "nodes.h"
 #include "stuck.h"
 
 #define GROUP UINT64_C(0x9)
@@ -54,8 +56,8 @@ static void expect_text(struct hearers *h, char how, uint32_t number)
 
 /* ---- Each in his framing ---- */
 
-/* Goal: whatever way a message goes, from a function, an offloaded one, a thread, each receiver gets it in the framing of
- * his listener, all of them in the order in which they were sent. */
+/* Goal: whatever way a message goes, from a function, an offloaded one, a thread, each receiver gets it in the
+ * framing of his listener, all of them in the order in which they were sent. */
 START_TEST(each_in_his_framing)
 {
     enum { TIMES = 50 };
@@ -242,9 +244,9 @@ END_TEST
 
 /* ---- Threads that are lost in it ---- */
 
-/* Goal: a wrap that does not return, or ends its thread, costs the connection for which it was asked, as a function does,
- * and nothing else: all others get the message, those of other framings too, and the order of what comes behind is
- * kept; the message is settled. By group, and by user; as the last word of a kick. */
+/* Goal: a wrap that does not return, or ends its thread, costs the connection for which it was asked, as a function
+ * does, and nothing else: all others get the message, those of other framings too, and the order of what comes
+ * behind is kept; the message is settled. By group, and by user; as the last word of a kick. */
 START_TEST(lost_in_it)
 {
     static const struct {
@@ -314,11 +316,51 @@ START_TEST(lost_in_the_farewell)
 }
 END_TEST
 
+/* ---- From other nodes ---- */
+
+static void wait_until_known(struct ears *e, enum test_order_kind asks, uint64_t key)
+{
+    for (uint64_t end = itest_deadline(EAR_MS); ear_ask_nodes(e, 0, asks, key) < 1;)
+        ITEST_ASSERT(mono_ns() < end, "no other node has it");
+}
+
+/* Goal: what is sent on one node reaches who is on another one in his framing, a user's last word too. */
+START_TEST(from_another_node)
+{
+    NODES_NEED((enum engine_kind) _i);
+    const struct test_order come[] = {{.kind = ORDER_CONNECTED, .body = 2},
+                                      {.kind = ORDER_JOIN, .to = GROUP},
+                                      {.kind = ORDER_BIND, .how = MARIO_BIND_MANY, .to = USER}};
+    struct test_order text = text_to_group('t', 5);
+    unsigned char called[WIRE_HEAD_LEN + sizeof(struct test_called)];
+    char want[LEN + 2], got[LEN + 2];
+    struct nodes n;
+    nodes_start(&n, (enum engine_kind) _i, 2, 2,
+                &(struct nodes_options){.args = {"test.listen2=127.0.0.1:0 proto=line id=0x700e"}});
+    ear_do(&n.each[1].e, 0, TEST_PUSH, come, ORDERS_IN(come), NULL);
+    int fd = client_open_at(&n.each[1].s.addresses[1]);
+    client_recv(fd, called, sizeof called);
+    ears_expect_members(&n.each[1].e, 0, GROUP, 1);
+    wait_until_known(&n.each[0].e, ORDER_ASK_GROUP, GROUP);
+    wait_until_known(&n.each[0].e, ORDER_ASK_USER, USER);
+    for (int kicks = 0; kicks < 2; kicks++, text.number++) {
+        text.kind = kicks ? ORDER_KICK_USER : ORDER_SEND_GROUP;
+        text.to = kicks ? USER : GROUP;
+        ear_do(&n.each[0].e, 0, TEST_PUSH, &text, 1, NULL);
+        hearer_text(want, 't', 0, text.number, LEN);
+        want[LEN] = '\n';
+        client_recv(fd, got, LEN + 1);
+        ck_assert_int_eq(memcmp(want, got, LEN + 1), 0);
+    }
+    client_expect_fin(fd);
+    nodes_stop(&n);
+}
+END_TEST
+
 Suite *push_frames_suite(void)
 {
     Suite *s = suite_create("push_frames");
-    TCase *t = tcase_create("push_frames");
-    tcase_set_timeout(t, 60 * ITEST_SLOW);
+    TCase *t = itest_case(s, "push_frames", 60);
     tcase_add_loop_test(t, each_in_his_framing, 0, 3);
     tcase_add_test(t, written_once);
     tcase_add_test(t, bytes_as_they_are);
@@ -327,6 +369,6 @@ Suite *push_frames_suite(void)
     tcase_add_loop_test(t, last_words, 0, 2);
     tcase_add_loop_test(t, lost_in_it, 0, 5);
     tcase_add_test(t, lost_in_the_farewell);
-    suite_add_tcase(s, t);
+    tcase_add_loop_test(t, from_another_node, 0, 2);
     return s;
 }

@@ -70,6 +70,9 @@ static int32_t deliver(uint64_t group, struct mario_msg *m)
     UNIT_ASSERT(group == GROUP);
     if (is_full())
         return -1;
+    struct mario_msg_info info;
+    mario_msg_info(m, &info);
+    lab.packets += info.packets != 0;
     for (uint32_t i = 1; i <= CONNS; i++) {
         if (lab.ear[i].is_member)
             hear(&lab.ear[i], m);

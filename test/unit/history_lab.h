@@ -44,6 +44,7 @@ struct lab {
     struct call call[RUNS];
     uint32_t calls;
     bool is_sequenced;
+    uint32_t packets;  /* messages to the group that are made of packets */
     bool holds_orders; /* what is posted waits in `order`, one */
     struct mario_route_order order;
 };

@@ -299,6 +299,42 @@ START_TEST(storm)
 }
 END_TEST
 
+/* Packets or bytes that are none, to the group. */
+static void say(bool packet)
+{
+    struct mario_msg *m = packet ? mario_msg_packet(5, "data", 4) : mario_msg("bytes", 5);
+    UNIT_ASSERT(m != NULL && history_send(GROUP, m));
+}
+
+/* Goal: what is kept stays made of packets, and bytes stay bytes: for those who are there, and in the pieces for who
+ * comes back, where the two are not mixed. */
+START_TEST(packets_stay_packets)
+{
+    static const struct {
+        uint64_t last;
+        uint32_t len;
+        int packets;
+    } pieces[] = {{2, 24, 1}, {4, 10, 0}, {5, 12, 1}};
+    uint64_t from = 1;
+    open_local(1, 10);
+    for (int i = 0; i < 5; i++)
+        say(i != 2 && i != 3);
+    settle();
+    ck_assert_uint_eq(lab.packets, 3);
+    for (int i = 0; i < 3; i++) {
+        struct mario_msg_info info;
+        uint64_t to;
+        struct mario_msg *m = line_piece(history_find(GROUP), from, &to);
+        ck_assert(m != NULL && to == pieces[i].last);
+        mario_msg_info(m, &info);
+        ck_assert(info.len == pieces[i].len && info.packets == pieces[i].packets);
+        mario_msg_free(&m);
+        from = to + 1;
+    }
+    history_end();
+}
+END_TEST
+
 Suite *history_suite(void)
 {
     Suite *s = suite_create("history");
@@ -311,6 +347,7 @@ Suite *history_suite(void)
     tcase_add_test(c, told_once);
     tcase_add_test(c, another_thread);
     tcase_add_test(c, new_groups);
+    tcase_add_test(c, packets_stay_packets);
     tcase_add_loop_test(c, storm, 0, 9);
     return s;
 }

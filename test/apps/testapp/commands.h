@@ -189,8 +189,8 @@ enum test_order_kind {
 
 #define TEST_TIMERS 4
 
-/* The framing `wrapped` of testapp: a packet is a line, for TEST_SILENT; what is sent is the data in brackets, and a line
- * end. What its first character says besides is done for a message to others. */
+/* The framing `wrapped` of testapp: a packet is a line, for TEST_SILENT; what is sent is the data in brackets, and a
+ * line end. What its first character says besides is done for a message to others. */
 enum test_wrap {
     WRAP_PLAINLY = 't',
     WRAP_REFUSES = 'R',

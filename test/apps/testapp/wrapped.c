@@ -1,6 +1,6 @@
 /*
- * wrapped.c: the framing `wrapped`: how testapp writes messages for connections of a framing of its own. Its wrap runs on
- * a worker, for a message with a CONN that is nobody's, which is checked; commands.h says what a text asks of it.
+ * wrapped.c: the framing `wrapped`: how testapp writes messages for connections of a framing of its own. Its wrap runs
+ * on a worker, for a message with a CONN that is nobody's, which is checked; commands.h says what a text asks of it.
  */
 #include "app.h"
 
