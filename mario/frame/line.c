@@ -52,13 +52,28 @@ enum mario_frame_answer delim_next(const struct mario_framing *framing, void *st
     return ended(framing, data, n, end, d->len, frame);
 }
 
+/* Whether it would be more than one packet: with an end within, or one that its last bytes begin. */
+static bool has_end(const struct delim_rules *d, const struct frame_out *out)
+{
+    unsigned char tail[2 * ENDS_BACK];
+    uint32_t last = out->len < d->len - 1u ? out->len : d->len - 1u;
+    if (out->len == 0)
+        return false;
+    if (d->strict || d->len == 1)
+        return memchr(out->data, d->end[d->len - 1], out->len) != NULL;
+    memcpy(tail, (const unsigned char *) out->data + out->len - last, last);
+    memcpy(tail + last, d->end, d->len);
+    return memmem(out->data, out->len, d->end, d->len) != NULL ||
+           memmem(tail, last + d->len - 1, d->end, d->len) != NULL;
+}
+
 bool delim_ends(const struct mario_framing *framing, const struct frame_out *out, struct frame_ends *ends)
 {
     const struct delim_rules *d = &((const struct framing_rules *) framing->arg)->delim;
     *ends = (struct frame_ends){0};
     if (out->raw)
         return true;
-    if (out->len > 0 && memmem(out->data, out->len, d->end, d->len) != NULL)
+    if (has_end(d, out))
         return false;
     ends->back_len = d->len;
     memcpy(ends->back, d->end, sizeof ends->back);

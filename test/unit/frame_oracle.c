@@ -7,6 +7,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const oracle_options[ORACLE_OPTIONS] = {
+    "proto=raw id=5",
+    "proto=raw id=0xfffb max=7",
+    "proto=raw id=word",
+    "proto=line id=1",
+    "proto=line id=0 max=9",
+    "proto=line eol=crlf id=1",
+    "proto=line eol=crlf id=1 max=6",
+    "proto=line id=word",
+    "proto=line id=field off=1 size=1",
+    "proto=line eof=packet id=field size=2",
+    "proto=delim=0x03 id=1",
+    "proto=delim delim=0x0d0a id=1 max=8",
+    "proto=delim delim=0x61626162 id=1",
+    "proto=delim delim=0x0a0a0a0a0a0a0a0a id=1",
+    "proto=delim delim=0x610a61 id=word",
+    "proto=fixed fixed=1 id=2",
+    "proto=fixed=5 id=field off=1 size=4 endian=little",
+    "proto=fixed=4 id=word",
+    "proto=length id=3",
+    "proto=length size=1 id=3",
+    "proto=length size=1 counts=all id=3",
+    "proto=length size=1 counts=all strip=0 id=3",
+    "proto=length size=2 endian=little id=3 max=12",
+    "proto=length off=1 size=3 adjust=-2 id=3",
+    "proto=length off=2 size=4 endian=little adjust=3 id=3",
+    "proto=length size=4 counts=all adjust=1 strip=6 id=3",
+    "proto=length size=4 adjust=40 id=3",
+    "proto=length size=1 id=field off=1 size=1",
+    "proto=length size=1 id=field off=1 size=2 endian=little",
+    "proto=length size=2 off=2 endian=little id=field size=2",
+    "proto=length size=1 strip=1 id=field off=1 size=2",
+    "proto=length size=1 strip=0 id=field off=3 size=3",
+    "proto=length size=1 id=word",
+    "proto=length size=varint id=3",
+    "proto=length size=varint id=3 max=5",
+    "proto=length size=varint adjust=-5000 id=3 max=2",
+    "proto=length size=varint counts=all id=3",
+    "proto=length size=varint strip=0 id=3",
+    "proto=length off=1 size=varint id=field size=1",
+    "proto=length off=3 size=varint counts=all adjust=2 id=field off=1 size=2 endian=little",
+};
+
 static void set(struct oracle *o, const char *name, const char *value, bool of_id)
 {
     long number = strtol(value, NULL, 0);
@@ -40,16 +83,16 @@ static void set(struct oracle *o, const char *name, const char *value, bool of_i
 
 void oracle_set(struct oracle *o, const char *options, long max)
 {
-    char name[16], value[32];
+    char name[16], value[32], own[32];
     int used = 0;
     bool of_id = false;
     *o = (struct oracle){.max = max, .size = 2, .strip = -1, .id_size = 2, .id_kind = 'n'};
     for (; sscanf(options, " %15[^=]=%31s%n", name, value, &used) == 2; options += used) {
         of_id = strcmp(name, "id") == 0 || (of_id && strcmp(name, "proto") != 0);
-        if (strcmp(name, "proto") == 0)
-            snprintf(o->proto, sizeof o->proto, "%.15s", value);
-        else
+        if (strcmp(name, "proto") != 0)
             set(o, name, value, of_id);
+        else if (sscanf(value, "%15[^=]=%31s", o->proto, own) == 2) /* proto=fixed=16 */
+            set(o, o->proto, own, false);
     }
 }
 

@@ -29,6 +29,10 @@ struct oracle {
     bool id_little;
 };
 
+/* Options of all kinds, as they stand behind an address. */
+enum { ORACLE_OPTIONS = 40 };
+extern const char *const oracle_options[ORACLE_OPTIONS];
+
 /* Options that the library takes; `max` where they say none. */
 void oracle_set(struct oracle *o, const char *options, long max);
 
