@@ -92,6 +92,11 @@ const char *word_add(const char *word, uint16_t id)
     return NULL;
 }
 
+bool word_is_any(void)
+{
+    return words.count > 0 || words.has_any;
+}
+
 bool word_find(const char *text, uint32_t n, uint16_t *id)
 {
     uint32_t len = 0;

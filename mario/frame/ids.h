@@ -53,6 +53,7 @@ static inline enum mario_frame_answer frame_bad(struct mario_frame *frame, enum 
 const char *word_add(const char *word, uint16_t id);
 /* What the word that text[0 .. n-1] begins with means, or "*" if it means nothing. False: neither does. */
 bool word_find(const char *text, uint32_t n, uint16_t *id);
+bool word_is_any(void); /* one means something */
 
 /* A number of 1 .. 4 bytes. */
 static inline uint32_t field_get(const unsigned char *at, uint32_t size, bool little)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "mario/base/complain.h"
+
 /* oob=: urgent data is TCP's. */
 static bool make_marks(const struct listen_address *a, bool *marks, char *why, size_t size)
 {
@@ -48,4 +50,18 @@ int32_t mario_listen_check(const char *list, char *why, uint32_t size)
         snprintf(why, size, "no memory");
     free(all);
     return n < 0 ? -1 : 0;
+}
+
+bool listeners_are_served(const struct listener *listeners, const struct listener_make *made, uint32_t n,
+                          const FUNC_PTR *functions)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct id_rule *id = &made[i].framing.rules.id;
+        if (id->kind == ID_ALWAYS && functions[id->id] == NULL)
+            return complain("listen: '%s': id=0x%04x: no function is registered for it",
+                            listeners[i].address.name, id->id);
+        if (id->kind == ID_WORD && !word_is_any())
+            return complain("listen: '%s': id=word: no word is registered", listeners[i].address.name);
+    }
+    return true;
 }

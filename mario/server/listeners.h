@@ -1,7 +1,6 @@
 /*
  * listeners.h: what the listen list asks for, all of it checked: the framing of each entry, whether a PROXY header comes
- * first, and what is done about urgent data. For the thread that makes
- * the server; checking is pure.
+ * first, and what is done about urgent data. For the thread that makes the server; checking is pure.
  */
 #ifndef MARIO_SERVER_LISTENERS_H
 #define MARIO_SERVER_LISTENERS_H
@@ -13,6 +12,7 @@
 #include "mario/frame/framings.h"
 #include "mario/net/listen.h"
 #include "mario/net/proxy_rules.h"
+#include "mario/server/acceptor.h"
 
 /* What one entry asks for besides its address. */
 struct listener_make {
@@ -25,5 +25,11 @@ struct listener_make {
  * NULL: only check it. How many there are, or -1 with one line in why. */
 int listeners_parse(const char *list, const struct framing_world *world, struct listen_address *all,
                     struct listener_make *made, char *why, size_t why_size);
+
+/* Whether there is a function for what comes in by each of n entries, as far as their options say for which. False
+ * after a line on standard error. When all is registered. */
+__attribute__((warn_unused_result)) bool listeners_are_served(const struct listener *listeners,
+                                                              const struct listener_make *made, uint32_t n,
+                                                              const FUNC_PTR *functions);
 
 #endif

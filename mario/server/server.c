@@ -520,7 +520,9 @@ void *start_server(void *server)
     registry_freeze();
     push_open(s->bells, s->workernum, s->service.push_ring);
     master_take_settings(&s->master);
-    bool ok = (timing_open() || complain("cannot start: %s", strerror(errno))) && start_trimmer() &&
+    bool ok = listeners_are_served(s->listeners, s->made, s->master.acceptor.listener_count,
+                                   registry_functions()) &&
+              (timing_open() || complain("cannot start: %s", strerror(errno))) && start_trimmer() &&
               start_pool(s) && route_start() && start_workers(s) && (!admin_is_on() || admin_start());
     if (ok) {
         log_start(s);

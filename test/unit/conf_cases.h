@@ -138,6 +138,11 @@ static const struct {
     {"server.listen", "[::g]:80", "not an IPv6", "addr:port"},
     {"server.listen", "::1:80", "IPv4", "addr:port"},
     {"server.listen", "unix:", "path", "addr:port"},
+    {"server.listen", "1.2.3.4:80 proto=none id=1", "no such framing", "head, raw, line"},
+    {"server.listen", "1.2.3.4:80 protoo=raw", "'protoo' is no option", "proto id max"},
+    {"server.listen", "1.2.3.4:80 proto=raw", "for which function", "id=word"},
+    {"admin.listen", "1.2.3.4:80 proto=raw id=1", "neither options nor udp:", ""},
+    {"admin.listen", "udp:1.2.3.4:80", "neither options nor udp:", ""},
     {"server.listen",
      "unix:/"
      "23456789a123456789b123456789c123456789d123456789e123456789f123456789g123456789h123456789i123456789j1234"

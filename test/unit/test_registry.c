@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "mario/exec/registry.h"
+#include "mario/frame/framings.h"
 #include "mario/mario_compat.h"
 #include "unit.h"
 
@@ -165,6 +166,104 @@ START_TEST(takes_what_is_written)
 }
 END_TEST
 
+/* ---- Framings and words ---- */
+
+static enum mario_frame_answer next(const struct mario_framing *framing, void *state, ubyte *data, uint32 n,
+                                    uint32 seen, struct mario_frame *frame)
+{
+    return framing == NULL && state == NULL && data == NULL && n == seen && frame == NULL ? MARIO_FRAME_OK
+                                                                                          : MARIO_FRAME_BAD;
+}
+
+static void framing_refused(const struct mario_framing *framing, const char *line)
+{
+    catch_begin();
+    sint32 rc = regist_framing(framing);
+    catch_end();
+    ck_assert_int_eq(rc, -1);
+    ck_assert_str_eq(said, line);
+}
+
+START_TEST(framings)
+{
+    static const struct mario_framing good = {.name = "own", .next = next, .max = 65535, .state_size = 64};
+    struct mario_framing wrong = good;
+    ck_assert_int_eq(regist_framing(&good), 0);
+    ck_assert_int_eq(regist_framing(&good), 0); /* replaced */
+    wrong.name = "line";
+    framing_refused(&wrong,
+                    "mario: framing 'line' cannot be registered: there is one of that name, built in\n");
+    wrong.name = "Own";
+    framing_refused(&wrong,
+                    "mario: framing 'Own' cannot be registered: its name cannot be (allowed: 1..31 of a-z, "
+                    "0-9, _, -)\n");
+    wrong.name = NULL;
+    framing_refused(&wrong,
+                    "mario: framing '' cannot be registered: its name cannot be (allowed: 1..31 of a-z, 0-9, "
+                    "_, -)\n");
+    wrong = good;
+    wrong.next = NULL;
+    framing_refused(&wrong, "mario: framing 'own' cannot be registered: it has no next\n");
+    wrong = good;
+    wrong.max = 0;
+    framing_refused(&wrong,
+                    "mario: framing 'own' cannot be registered: max is out of range (allowed: 1..65535)\n");
+    wrong.max = 65536;
+    framing_refused(&wrong,
+                    "mario: framing 'own' cannot be registered: max is out of range (allowed: 1..65535)\n");
+    wrong = good;
+    wrong.state_size = 65;
+    framing_refused(
+        &wrong, "mario: framing 'own' cannot be registered: state_size is out of range (allowed: 0..64)\n");
+    registry_freeze();
+    framing_refused(&good, "mario: framing 'own' cannot be registered: the server runs\n");
+    registry_thaw();
+    for (int i = 1; i < 32; i++) {
+        static char name[32][8]; /* it stays */
+        snprintf(name[i], sizeof name[i], "own%d", i);
+        wrong = good;
+        wrong.name = name[i];
+        ck_assert_int_eq(regist_framing(&wrong), 0);
+    }
+    wrong.name = "more";
+    framing_refused(&wrong, "mario: framing 'more' cannot be registered: there are too many (allowed: 32)\n");
+    ck_assert_int_eq(regist_framing(&good), 0); /* one that is there may still be replaced */
+}
+END_TEST
+
+static void word_refused(const char *word, uint16 id, const char *line)
+{
+    catch_begin();
+    sint32 rc = regist_word_func(word, id, f);
+    catch_end();
+    ck_assert_int_eq(rc, -1);
+    ck_assert_str_eq(said, line);
+}
+
+START_TEST(words)
+{
+    uint16_t id;
+    ck_assert(!word_is_any());
+    ck_assert_int_eq(regist_word_func("get", 0x20, f), 0);
+    ck_assert(word_is_any());
+    ck_assert_int_eq(regist_akg_func_offload(0x21, f), 0);
+    ck_assert_int_eq(regist_word_func("put", 0x21, NULL), 0); /* what is registered stays */
+    ck_assert(registry_functions()[0x20] == f && registry_functions()[0x21] == registry_offloaded);
+    ck_assert(word_find("get", 3, &id) && id == 0x20 && word_find("put", 3, &id) && id == 0x21);
+    word_refused(
+        "two words", 1,
+        "mario: word 'two words' cannot be registered: it is no word (allowed: 1..64 printable ASCII "
+        "characters without blanks)\n");
+    word_refused("get", 0xfffc,
+                 "mario: word 'get' cannot be registered: its id is reserved (allowed: 0x0000..0xfffb)\n");
+    word_refused("put", 0x21, "mario: function 0x0021 cannot be registered: it is offloaded already\n");
+    registry_freeze();
+    word_refused("late", 1, "mario: word 'late' cannot be registered: the server runs\n");
+    registry_thaw();
+    ck_assert(word_find("get", 3, &id) && id == 0x20 && !word_find("late", 4, &id));
+}
+END_TEST
+
 Suite *registry_suite(void)
 {
     Suite *s = suite_create("registry");
@@ -175,5 +274,7 @@ Suite *registry_suite(void)
     tcase_add_test(c, refuses_the_reserved);
     tcase_add_test(c, refuses_null_and_late_ones);
     tcase_add_test(c, takes_what_is_written);
+    tcase_add_test(c, framings);
+    tcase_add_test(c, words);
     return s;
 }

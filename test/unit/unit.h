@@ -25,6 +25,7 @@
     ROW(wheel)           \
     ROW(head)            \
     ROW(frames)          \
+    ROW(listeners)       \
     ROW(registry)        \
     ROW(options)         \
     ROW(message)         \
