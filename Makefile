@@ -35,6 +35,7 @@ ENGINE_SRC = $(wildcard test/engine/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
 # Of the web server's what knows neither the library nor a socket.
 WEB_PURE = $(addprefix example/web/,fastcgi.c head.c path.c script.c)
+MQTT_PURE = $(addprefix example/mqtt/,frame.c read.c topic.c)
 INTEGRATION_SRC = $(wildcard test/integration/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -99,7 +100,7 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(MQTT_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
 	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"
@@ -157,6 +158,11 @@ $(B)/apps/web: $(call obj,$(wildcard example/web/*.c)) $(LIB)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS) -lfcgi
 	@echo "  LD   $@"
 
+$(B)/apps/mqtt: $(call obj,$(wildcard example/mqtt/*.c)) $(LIB)
+	@mkdir -p $(@D)
+	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+	@echo "  LD   $@"
+
 # The chat: its server, the client and the robots. The lists are those of its own Makefiles.
 chat_src = $(addprefix example/chat/,$(shell sed -n 's/^$(1) = //p' example/chat/Makefile.tree))
 CHAT = $(addprefix $(B)/apps/chat-,server client robots)
@@ -175,7 +181,7 @@ $(B)/apps/maritcp-bare: $(call obj,$(MARITCP_SRC) $(wildcard mario/cluster/*.c))
 	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
-APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(B)/apps/web $(B)/apps/maritcp-bare $(CHAT)
+APPS = $(C_APPS) $(B)/apps/cxx $(B)/apps/legacy_table_cxx $(B)/apps/login-db $(B)/apps/web $(B)/apps/mqtt $(B)/apps/maritcp-bare $(CHAT)
 PRELOADS = $(patsubst test/preload/%.c,$(B)/preload/%.so,$(wildcard test/preload/*.c))
 
 test: deps-test ## build and run all tests; T=NAME one suite; SAN=address|thread
@@ -286,7 +292,7 @@ install: all mario.pc mario-cluster.pc ## DESTDIR= PREFIX=/usr/local: programs, 
 	install -m 644 docs/bench/*.md docs/bench/*.svg $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/bench/
 	install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img
 	install -m 644 docs/img/*.png $(DESTDIR)$(PREFIX)/share/doc/mariotcp/docs/img/
-	@for e in counter login-db chat web; do \
+	@for e in counter login-db chat web mqtt; do \
 	    install -d $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e && \
 	    install -m 644 example/$$e/Makefile* example/$$e/README.md example/$$e/*.[ch] \
 	        $(DESTDIR)$(PREFIX)/share/doc/mariotcp/example/$$e/ || exit 1; \

@@ -61,6 +61,7 @@
     ROW(web_parts)       \
     ROW(proxy)           \
     ROW(answer)          \
+    ROW(mqtt_packets)    \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \
