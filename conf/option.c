@@ -40,7 +40,8 @@ const struct row conf_rows[] = {
     {"server", "listen", ROW_LISTEN, RESTART, "0.0.0.0:8082", 0, 65535, NULL, AT(listen),
      "Where to listen. Port 0 takes any free one. [::] takes IPv6 alone: 0.0.0.0 beside it takes IPv4. A unix "
      "path has at most 107 bytes. A long list goes on in the next line, if that one is indented and this one ends "
-     "with a comma."},
+     "with a comma. Behind an address may stand how packets look there, as in 127.0.0.1:8083 proto=line id=word, "
+     "where telnet can say hello: docs/protocols.md has all options. Without any it is HEAD+Data."},
     {"server", "port", ROW_PORT, RESTART, "8082", 1, 65535, NULL, AT(listen),
      "A shorthand for listen = 0.0.0.0:port. Of listen and port, the one that is set last counts."},
     {"server", "unix_mode", ROW_OCTAL, RESTART, "0666", 0, MARIO_UNIX_MODE_MAX, NULL, AT(server.unix_mode),

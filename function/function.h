@@ -42,8 +42,12 @@ uint16 login_uid(const CONN *c);
 /* The user of this uid. */
 uint64 login_user_of(uint16 uid);
 
-/* hello.c: anything -> HEAD + "hello". */
+/* hello.c: anything -> "hello", behind a HEAD where packets have one. */
 sint32 hello_answer(CONN *c);
+
+/* words.c: what may be typed at addresses with proto=line id=word. Main thread, before the server starts, behind
+ * regist_akg_func() for SAY_HELLO. 0, or -1 if the library refuses one. */
+sint32 words_register(void);
 
 /* echo.c: anything -> the packet itself. */
 sint32 echo_answer(CONN *c);

@@ -24,7 +24,13 @@ enum mario_cmd {
     CMD_FUNCTION_WHO = 0x610a,     /* GROUP_REQ -> WHO_RSP */
 
     /* From the server, to whoever is there, before it closes: it is about to be taken down. */
-    CMD_FUNCTION_GO_AWAY = 0x610b /* GO_AWAY_MSG */
+    CMD_FUNCTION_GO_AWAY = 0x610b, /* GO_AWAY_MSG */
+
+    /* Words of addresses with proto=line id=word: their lines get these ids, and `hello` that of SAY_HELLO. */
+    CMD_FUNCTION_WORD_ECHO = 0x6140, /* echo TEXT -> the line itself */
+    CMD_FUNCTION_WORD_HELP = 0x6141, /* help -> the words there are */
+    CMD_FUNCTION_WORD_QUIT = 0x6142, /* quit -> bye, and the server closes */
+    CMD_FUNCTION_WORD_OTHER = 0x6143 /* anything else -> a line that says so */
 };
 
 /* Instead of a bare HEAD LOGIN, PUSH_TO, JOIN and LEAVE may be answered with HEAD + REFUSED: nothing of it is done. */

@@ -521,6 +521,42 @@ START_TEST(stops_the_server)
 }
 END_TEST
 
+/* Say a line, and hear this one. */
+static void say_line(int fd, const char *line, const char *answer)
+{
+    char got[256];
+    client_send(fd, line, strlen(line));
+    client_recv(fd, got, strlen(answer));
+    ITEST_ASSERT(memcmp(got, answer, strlen(answer)) == 0, "'%s' was answered with '%.*s'", line,
+                 (int) strlen(answer), got);
+}
+
+/* Goal: maritcp serves lines on a second port when asked: `hello` is the function that SAY_HELLO is, and what nobody knows
+ * is answered too. On the first port all is as ever. */
+START_TEST(maritcp_takes_lines)
+{
+    static const char listen[] = "127.0.0.1:0, 127.0.0.1:0 proto=line id=word";
+    const char *const args[] = {"server.workernum=1", NULL};
+    struct server s;
+    char hello[5];
+    server_launch(&s, &(struct launch){.program = "maritcp", .args = args, .listen = listen});
+    int fd = client_open_at(&s.addresses[1]), other = client_open(&s);
+    say_line(fd, "hello\r\n", "hello\n");
+    say_line(fd, "hello you\n", "hello\n");
+    say_line(fd, "echo  one two \r\n", "echo  one two \n");
+    say_line(fd, "help\n", "hello, echo TEXT, help, quit\n");
+    say_line(fd, "Hello\n", "no such word: try help\n");
+    say_line(fd, "\r\n", "no such word: try help\n");
+    say_line(fd, "hello\nhello\nquit\nhello\n", "hello\nhello\nbye\n");
+    client_expect_fin(fd);
+    ck_assert_uint_eq(client_ask(other, 0x6102, NULL, 0, hello, sizeof hello), 5);
+    ck_assert_mem_eq(hello, "hello", 5);
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "packets_in"), 10);
+}
+END_TEST
+
 Suite *functions_suite(void)
 {
     Suite *s = suite_create("functions");
@@ -538,6 +574,7 @@ Suite *functions_suite(void)
     tcase_add_test(c, writes_a_megabyte);
     tcase_add_test(c, amplifies);
     tcase_add_test(c, reads_its_packet_as_text);
+    tcase_add_test(c, maritcp_takes_lines);
     c = itest_case(s, "hooks", 20);
     tcase_add_test(c, hook_greets);
     tcase_add_test(c, hook_refuses);
