@@ -61,6 +61,8 @@
     ROW(admin)           \
     ROW(metrics)         \
     ROW(drain)           \
+    ROW(edges)           \
+    ROW(mqtt)            \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

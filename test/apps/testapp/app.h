@@ -205,7 +205,9 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_PUSH, do_push)               \
     ROW(TEST_RECEIPTS, do_receipts)       \
     /* cluster.c */                       \
-    ROW(TEST_EVENTS, do_events)
+    ROW(TEST_EVENTS, do_events)           \
+    /* framings.c */                      \
+    ROW(TEST_FRAMED, do_framed)
 
 #define ROW(id, f) sint32 f(CONN *c);
 FUNCTIONS(ROW)
@@ -225,6 +227,8 @@ bool register_all(void);
 bool register_commands(void);
 /* wrapped.c: before the server is made. */
 bool register_wrapped(void);
+/* framings.c: before the server is made. */
+bool register_framings(void);
 
 /* hooks.c */
 sint32 on_connected(CONN *c);

@@ -70,8 +70,23 @@ enum testapp_cmd {
     TEST_EVENTS = 0x7088,   /* -> test_event of each, the last ones of the cluster, the oldest first */
     TEST_LEAVING = 0x7089,  /* only sent: uint32, what mario_leave_seconds() says */
     TEST_TEXT = 0x708a,     /* only sent: what orders with ORDER_TEXT send */
+    TEST_FRAMED = 0x7090,   /* anything; what in_buf shows as a packet of the listener's framing */
     TEST_OFFLOADED = 0x100, /* to be added to a command */
     TEST_CONCURRENT = 0x200 /* to be added instead */
+};
+
+/* A byte of the framing `mad`, which answers nonsense; any other byte is a packet. */
+enum test_mad {
+    MAD_NEED_0 = '0',       /* OK, of no bytes */
+    MAD_NEED_MORE = '1',    /* OK, of more bytes than there are */
+    MAD_SHOWS_MORE = '2',   /* OK, and shows what it has not taken */
+    MAD_SHOWS_AROUND = '3', /* the same, and the sum does not fit */
+    MAD_ID = '4',           /* a reserved id */
+    MAD_MORE_OF_LESS = '5', /* MORE, up to what is there */
+    MAD_SKIP_0 = '6',       /* SKIP, of no bytes */
+    MAD_ANSWER = '7',       /* none of the answers */
+    MAD_BAD = '8',          /* no nonsense: BAD, with a fault of its own */
+    MAD_STICKS = '9'        /* does not return until TEST_UNSTICK */
 };
 
 enum test_place {

@@ -42,6 +42,8 @@ int main(int argc, char **argv)
     o.workernum = 2;
     o.connnum = 1000;
     read_options(&o, argc, argv);
+    if (!register_framings())
+        return 2;
     if (strcmp(app.early, "daemon") == 0)
         run_daemon();
     if (strcmp(app.early, "thread") == 0)
