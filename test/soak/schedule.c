@@ -15,7 +15,8 @@
 enum { TOGETHER = 6, GAP_MS_MAX = 120, LASTS_MS_MAX = 30000 };
 
 static struct trouble_kind *const tables[] = {wire_troubles,    end_troubles,  function_troubles,
-                                              process_troubles, push_troubles, admin_troubles};
+                                              process_troubles, push_troubles, admin_troubles,
+                                              framed_troubles};
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
 static struct {

@@ -124,7 +124,10 @@ struct trouble_kind {
 
 /* The kinds of troubles_*.c; each table ends with a name of NULL. */
 extern struct trouble_kind wire_troubles[], end_troubles[], function_troubles[], process_troubles[],
-    push_troubles[], admin_troubles[];
+    push_troubles[], admin_troubles[], framed_troubles[];
+
+/* server.listen: HEAD+Data first, and an address for each framing of framed_troubles. */
+extern const char soak_listen[];
 
 /* ---- Connections of a trouble ---- */
 

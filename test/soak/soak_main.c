@@ -79,8 +79,10 @@ static void start(struct soak *s)
     snprintf(words[7], 64, "watch.replace_ms=%u", REPLACE_MS);
     memset(s, 0, sizeof *s);
     s->board = preload_inject(env);
-    server_launch(&s->server,
-                  &(struct launch){.program = "testapp", .args = args, .preload = "inject", .env = envs});
+    server_launch(
+        &s->server,
+        &(struct launch){
+            .program = "testapp", .args = args, .listen = soak_listen, .preload = "inject", .env = envs});
     surfer_find(&s->server);
     s->server.log_lines_max = 100; /* many kinds of line, each with its limit */
     s->neighbours = neighbours_start(s);
