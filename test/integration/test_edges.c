@@ -1,7 +1,7 @@
 /*
- * test_edges.c: every framing at its edges: packets cut at any byte, merged, trickling, too long, empty, a stream that
- * ends in one; for functions that run inline and such that are offloaded. A row is a listener; what its function sees
- * is sent back, framed.
+ * test_edges.c: every framing at its edges: packets cut at any byte, merged, trickling, too long, empty, with urgent
+ * data in them, a stream that ends in one; for functions that run inline and such that are offloaded. A row is a
+ * listener; what its function sees is sent back, framed.
  *
  * To know that a server has read what was sent so far, a test asks an ECHO on another connection of the same worker.
  */
@@ -197,6 +197,25 @@ START_TEST(byte_by_byte_and_merged)
 }
 END_TEST
 
+/* Goal: a byte that is sent as urgent stays where it was in the stream. */
+START_TEST(urgent_bytes_stay)
+{
+    const struct edge *e = &edges[_i];
+    char answers[ROOM];
+    struct server s;
+    start(&s, e, 0, "");
+    size_t n = learn(&s, e, answers);
+    for (size_t cut = 1; cut < e->len; cut++) {
+        int fd = row_open(&s);
+        ck_assert_int_eq(send(fd, e->stream, cut, MSG_OOB), cut);
+        client_send(fd, e->stream + cut, e->len - cut);
+        expect_bytes(fd, answers, n);
+        close(fd);
+    }
+    server_finish(&s);
+}
+END_TEST
+
 /* Goal: a packet that is too long ends its connection with the byte that proves it, answers before it still arrive; one
  * that is a byte shorter is waited for, and no longer than packets may take. */
 START_TEST(too_long_and_too_slow)
@@ -382,6 +401,7 @@ Suite *edges_suite(void)
     TCase *c = itest_case(s, "streams", 20);
     tcase_add_loop_test(c, cut_at_every_byte, 0, EDGES);
     tcase_add_loop_test(c, byte_by_byte_and_merged, 0, EDGES);
+    tcase_add_loop_test(c, urgent_bytes_stay, 0, EDGES);
     tcase_add_loop_test(c, too_long_and_too_slow, 0, EDGES);
     tcase_add_loop_test(c, half_closed, 0, EDGES);
     tcase_add_test(c, the_end_is_an_end);
