@@ -31,10 +31,8 @@ sint32 function_register(SERVER *server, const struct function_settings *setting
             return -1;
         }
     }
-    if (words_register() != 0) {
-        fprintf(stderr, "maritcp: the words for proto=line cannot be registered\n");
-        return -1;
-    }
+    if (words_register() != 0)
+        return -1; /* the library has said it */
     if (settings->policy != MARIO_BIND_MANY && regist_bound_func(login_decided) != 0) {
         fprintf(stderr, "maritcp: login.policy cannot be registered\n");
         return -1;
