@@ -5,6 +5,7 @@
  * bench/storm.py.
  *
  *     storm PORT RATE SECONDS ADDRESSES HELD
+ *     storm refuse PORT        the least that a server can do: accept and reset, until it is killed
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -113,9 +114,26 @@ static void wait_some(struct storm *s, int ms)
         look(s, events[i].data.fd, events[i].events);
 }
 
+static int refuse_all(uint16_t port)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct linger none = {.l_onoff = 1};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *) &a, sizeof a) != 0 || listen(fd, 4096) != 0)
+        return 1;
+    for (;;) {
+        int in = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        setsockopt(in, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        close(in);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct storm s;
+    if (argc == 3 && strcmp(argv[1], "refuse") == 0)
+        return refuse_all((uint16_t) atoi(argv[2]));
     if (argc != 6)
         return 2;
     unsigned rate = (unsigned) atoi(argv[2]), seconds = (unsigned) atoi(argv[3]);

@@ -14,6 +14,7 @@
 #include "protocol/mario_protocol.h"
 #include "test/lib/args.h"
 #include "test/lib/clock.h"
+#include "test/lib/exchange.h"
 #include "test/lib/fault.h"
 #include "test/lib/show.h"
 #include "test/lib/wire.h"
@@ -108,7 +109,7 @@ static const unsigned char *next_packet(uint64_t deadline, const char **why)
     return conv.in;
 }
 
-/* Print a message that others pushed or said. False: it is none. */
+/* Print a message that others pushed or said, or that the server says to who is to leave. False: it is none. */
 static bool show_message(const unsigned char *in)
 {
     struct wire_head h = wire_get_head(in);
@@ -120,6 +121,9 @@ static bool show_message(const unsigned char *in)
     } else if (h.akg_id == CMD_FUNCTION_SAID && n >= sizeof(SAID_MSG)) {
         head = sizeof(SAID_MSG);
         printf("SAID in %" PRIu64 " by %u: \"", wire_get64(data), wire_get16(data + 8));
+    } else if (exchange_is_away(conv.as->stx, in, h.pkglen) > 0) {
+        printf("GO_AWAY: the server drains, come back after %u s\n", wire_get16(data));
+        return true;
     } else {
         return false;
     }

@@ -28,7 +28,7 @@ bool cidr_is_v4(const unsigned char address[PEER_ADDRESS])
 static unsigned char mask_of(uint32_t bits, uint32_t i)
 {
     uint32_t in = bits <= i * 8 ? 0 : bits - i * 8;
-    return in >= 8 ? 0xff : (unsigned char) (0xff00u >> in);
+    return (unsigned char) (0xff00u >> (in < 8 ? in : 8));
 }
 
 struct cidr cidr_of(const unsigned char address[PEER_ADDRESS], uint32_t bits)

@@ -54,6 +54,7 @@
     ROW(admin_live)      \
     ROW(admin_top)       \
     ROW(reload)          \
+    ROW(reload_keys)     \
     ROW(admission)       \
     ROW(admission_live)  \
     ROW(limits)          \

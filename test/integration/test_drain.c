@@ -350,6 +350,28 @@ START_TEST(maritcp_says_go_away)
 }
 END_TEST
 
+/* Goal: who loads a server that begins to drain reads so in the report, and is not told of wrong replies. */
+START_TEST(mario_load_is_told)
+{
+    struct server s;
+    char out[8192], err[2048], port[8];
+    server_start(&s, "maritcp", "drain.delay=0", "drain.rate=1000", operator_option(), NULL);
+    snprintf(port, sizeof port, "%u", s.port);
+    const char *const args[] = {"127.0.0.1", port, "-m", "closed", "-a", "echo", "-c", "6",
+                                "-w",        "0",  "-t", "60",     "-j", "-",    NULL};
+    pid_t who_drains = fork();
+    if (who_drains == 0) {
+        operator_await("\"opened\": 6", 20000, "stats");
+        operator_json("drain start");
+        _exit(0);
+    }
+    struct launch l = {.program = "mario_load", .args = args, .bare = true};
+    int code = itest_run(&l, out, sizeof out, err, sizeof err);
+    ck_assert_msg(code == 1 && strstr(out, "\"away\":6") != NULL, "exit code %d: %s%s", code, err, out);
+    server_finish(&s);
+}
+END_TEST
+
 Suite *drain_suite(void)
 {
     Suite *s = suite_create("drain");
@@ -364,5 +386,6 @@ Suite *drain_suite(void)
     tcase_add_loop_test(c, leave_functions_that_go_wrong, 0, 2);
     tcase_add_test(c, with_a_function_out);
     tcase_add_test(c, maritcp_says_go_away);
+    tcase_add_test(c, mario_load_is_told);
     return s;
 }

@@ -73,7 +73,9 @@ START_TEST(the_book_is_exact)
     const char *words[16] = {"-c", count, "-j", "-", "-D", "30"};
     memcpy(words + 6, modes[_i], sizeof modes[_i]);
     int code = load(&s, r.rlim_max, out, sizeof out, err, sizeof err, words);
-    ck_assert_msg(code == 0, "exit code %d: %s%s", code, err, out);
+    bool is_busy =
+        strstr(err, "the rates were not kept") != NULL; /* the machine: the book is exact all the same */
+    ck_assert_msg(code == 0 || (code == 1 && is_busy), "exit code %d: %s%s", code, err, out);
     ck_assert_uint_eq(json_number(out, "sent"), json_number(out, "answered"));
     ck_assert_uint_eq(json_number(out, "lost"), 0);
     ck_assert_uint_ge(json_number(out, "requests"), 100); /* far more, unless the machine is busy */

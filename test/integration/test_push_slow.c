@@ -43,16 +43,21 @@ static void flood_by_thread(struct ears *e, struct test_order o)
     ear_wait_counter(e, 0, "threads_done", done + 1);
 }
 
-/* Until so many have been meant for anybody, and the queues do not change any more: they are full or empty. */
-static void wait_targets(struct ears *e, uint64_t n)
-{
-    ear_wait_counter(e, 0, "push_targets", n);
-}
-
 static uint64_t dropped(struct ears *e)
 {
     return ear_counter(e, 0, "push_dropped_oldest") + ear_counter(e, 0, "push_dropped_newest") +
            ear_counter(e, 0, "push_coalesced");
+}
+
+/* Until so many have been meant for anybody, and it is counted what became of the last one, too. */
+static void wait_targets(struct ears *e, uint64_t n)
+{
+    ear_wait_counter(e, 0, "push_targets", n);
+    for (uint64_t end = itest_deadline(EAR_MS); dropped(e) + ear_counter(e, 0, "push_sent") +
+                                                    ear_counter(e, 0, "push_pending") +
+                                                    ear_counter(e, 0, "push_dropped_closed") !=
+                                                ear_counter(e, 0, "push_targets");)
+        ITEST_ASSERT(mono_ns() < end, "the ledger does not come out");
 }
 
 /* ---- Policies ---- */

@@ -90,12 +90,15 @@ static void judge(struct asker *a, const struct exchange *x, const unsigned char
         a->done += news->replies;
     }
     while (news->used < news->bytes && news->fault == FAULT_NONE) {
+        const unsigned char *next = in + news->used;
+        size_t n = news->bytes - news->used;
         if (a->done == a->sent) {
-            news->fault = FAULT_BAD_CONTENT; /* a reply to no request */
+            int away = exchange_is_away(x->stx, next, n);
+            if (away != 0) /* else a reply to no request */
+                news->fault = away > 0 ? FAULT_AWAY : FAULT_BAD_CONTENT;
             return;
         }
-        int k =
-            exchange_judge(x, a->number, a->done, in + news->used, news->bytes - news->used, &news->fault);
+        int k = exchange_judge(x, a->number, a->done, next, n, &news->fault);
         if (k <= 0)
             return;
         news->used += (size_t) k;

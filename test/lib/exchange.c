@@ -311,6 +311,15 @@ static int judge_framed(const struct exchange *x, uint32_t conn, uint32_t seq, c
     return n < x->reply_len ? 0 : (int) x->reply_len;
 }
 
+int exchange_is_away(uint32_t stx, const unsigned char *in, size_t n)
+{
+    unsigned char head[WIRE_HEAD_LEN];
+    wire_put_head(head, (struct wire_head){stx, WIRE_HEAD_LEN + sizeof(GO_AWAY_MSG), CMD_FUNCTION_GO_AWAY});
+    if (memcmp(head, in, n < sizeof head ? n : sizeof head) != 0)
+        return -1;
+    return n >= sizeof head;
+}
+
 int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,
                    enum fault *fault)
 {
@@ -325,7 +334,7 @@ int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const 
         return 0;
     struct wire_head h = wire_get_head(in);
     if (h.akg_id != x->akg_id)
-        return *fault = FAULT_BAD_AKG, -1;
+        return *fault = exchange_is_away(x->stx, in, n) > 0 ? FAULT_AWAY : FAULT_BAD_AKG, -1;
     if (h.pkglen < WIRE_HEAD_LEN || (x->reply_len != 0 && h.pkglen != x->reply_len))
         return *fault = FAULT_BAD_LENGTH, -1;
     if (n < h.pkglen)

@@ -83,8 +83,12 @@ enum fault exchange_compare(const unsigned char *right, const unsigned char *in,
 uint32_t exchange_count_right(const struct exchange *x, const unsigned char *in, size_t n, uint32_t most);
 
 /* Judge the reply at in[0 .. n-1] as early as its bytes allow. Returns the bytes of the whole, right
- * reply; 0 when bytes are missing and nothing is wrong so far; or -1 and its kind in *fault. */
+ * reply; 0 when bytes are missing and nothing is wrong so far; or -1 and its kind in *fault, which is FAULT_AWAY for
+ * GO_AWAY in its place. */
 int exchange_judge(const struct exchange *x, uint32_t conn, uint32_t seq, const unsigned char *in, size_t n,
                    enum fault *fault);
+
+/* Whether GO_AWAY begins in[0 .. n-1], by its head: 1; 0 if bytes are missing to tell; -1 if something else does. */
+int exchange_is_away(uint32_t stx, const unsigned char *in, size_t n);
 
 #endif

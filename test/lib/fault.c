@@ -17,6 +17,7 @@ static const struct {
     [FAULT_BAD_AKG] = {"bad_akg", "a reply with a wrong akg_id"},
     [FAULT_BAD_LENGTH] = {"bad_length", "a reply with a wrong length"},
     [FAULT_BAD_CONTENT] = {"bad_content", "a reply with wrong content"},
+    [FAULT_AWAY] = {"away", "the server told it to go away"},
     [FAULT_TIMEOUT] = {"timeout", "no answer in time"},
     [FAULT_LOCAL] = {"local", "this machine has no descriptor, port or memory left"},
 };

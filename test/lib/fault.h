@@ -14,6 +14,7 @@ enum fault {
     FAULT_BAD_AKG,     /* a reply with another akg_id */
     FAULT_BAD_LENGTH,  /* a reply with a pkglen that this request cannot get */
     FAULT_BAD_CONTENT, /* a reply with wrong data, out of order, or to no request */
+    FAULT_AWAY,        /* the server drains, and told it to come back later: GO_AWAY */
     FAULT_TIMEOUT,     /* no connection or no reply in time */
     FAULT_LOCAL,       /* this machine had no descriptor, port or memory left */
     FAULT_COUNT

@@ -41,6 +41,8 @@ static const char *cure_of(enum fault fault)
         return "the server is full or refuses: raise its server.connnum and descriptor limit; its log says why";
     case FAULT_BAD_STX:
         return "no MarioTCP server, or one with another magic: check the port, or give -x";
+    case FAULT_AWAY:
+        return "the server drains: wait until it is back";
     case FAULT_TIMEOUT:
         return "lower the load or --ramp, raise server.backlog and net.core.somaxconn, give the machine more "
                "memory, or raise -D";

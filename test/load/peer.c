@@ -35,8 +35,8 @@ void peer_end(struct peer *c)
 static bool goes_elsewhere(struct pusher *w, struct peer *c, enum fault fault)
 {
     uint64_t now = mono_ns(), patience = (uint64_t) (w->o->timeout_s * (double) NS_PER_S);
-    bool ended =
-        fault == FAULT_REFUSED || fault == FAULT_RESET || fault == FAULT_CLOSED || fault == FAULT_TIMEOUT;
+    bool ended = fault == FAULT_AWAY || fault == FAULT_REFUSED || fault == FAULT_RESET ||
+                 fault == FAULT_CLOSED || fault == FAULT_TIMEOUT;
     if (!w->o->reconnect || !c->joined || !ended)
         return false;
     if (c->away_since == 0) {
@@ -260,7 +260,7 @@ static int judge(struct pusher *w, struct peer *c, const unsigned char *in, size
         return 0;
     struct wire_head h = wire_get_head(in);
     if (h.akg_id != akg_id)
-        return *fault = FAULT_BAD_AKG, -1;
+        return *fault = exchange_is_away(w->o->login.stx, in, n) > 0 ? FAULT_AWAY : FAULT_BAD_AKG, -1;
     if (h.pkglen != len && (c->state != PEER_GREETING || h.pkglen != len + sizeof(REFUSED)))
         return *fault = FAULT_BAD_LENGTH, -1;
     if (n < h.pkglen)

@@ -274,6 +274,7 @@ START_TEST(exchange_judges_heads)
         {"length 0", 4, 8, 0, -1, FAULT_BAD_LENGTH},
         {"length + 256", 5, 8, 1, -1, FAULT_BAD_LENGTH},
         {"wrong akg_id", 6, 8, 0x03, -1, FAULT_BAD_AKG},
+        {"its id, not its length", 6, 8, 0x0b, -1, FAULT_BAD_AKG},
         {"data incomplete", 8, 12, 'H', 0, FAULT_NONE},
         {"wrong data", 12, 13, 'O', -1, FAULT_BAD_CONTENT},
     };
@@ -285,6 +286,30 @@ START_TEST(exchange_judges_heads)
         int answer = exchange_judge(&x, 0, 0, b, rows[i].n, &fault);
         ck_assert_msg(answer == rows[i].answer && fault == rows[i].fault, "%s: %d %s", rows[i].what, answer,
                       fault_name(fault));
+    }
+}
+END_TEST
+
+/* Goal: being told to leave is no wrong reply, whether one is awaited or not. */
+START_TEST(exchange_judges_go_away)
+{
+    unsigned char b[WIRE_HEAD_LEN + sizeof(GO_AWAY_MSG)] = {0};
+    struct exchange x = exchange_hello(MARITCP_STX, 0);
+    enum fault fault;
+    wire_put_head(b, (struct wire_head){MARITCP_STX, sizeof b, CMD_FUNCTION_GO_AWAY});
+    for (size_t n = 0; n < WIRE_HEAD_LEN; n++) {
+        ck_assert_int_eq(exchange_judge(&x, 0, 0, b, n, &fault), 0);
+        ck_assert_int_eq(exchange_is_away(MARITCP_STX, b, n), 0);
+    }
+    ck_assert_int_eq(exchange_judge(&x, 0, 0, b, sizeof b, &fault), -1);
+    ck_assert_int_eq(fault, FAULT_AWAY);
+    ck_assert_int_eq(exchange_is_away(MARITCP_STX, b, sizeof b), 1);
+    ck_assert_int_eq(exchange_is_away(MARITCP_STX + 1, b, sizeof b), -1);
+    for (size_t at = 0; at < WIRE_HEAD_LEN; at++) {
+        b[at] ^= 1;
+        ck_assert_int_eq(exchange_is_away(MARITCP_STX, b, at), 0);
+        ck_assert_int_eq(exchange_is_away(MARITCP_STX, b, at + 1), -1);
+        b[at] ^= 1;
     }
 }
 END_TEST
@@ -584,6 +609,7 @@ Suite *clients_suite(void)
     tcase_add_test(data, payload_small_degrades);
     tcase_add_test(data, exchange_login_bytes);
     tcase_add_test(data, exchange_judges_heads);
+    tcase_add_test(data, exchange_judges_go_away);
     tcase_add_test(data, exchange_judges_echo);
     tcase_add_test(data, exchange_judges_text_and_other);
     tcase_add_test(data, fault_names_are_distinct);

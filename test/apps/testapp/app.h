@@ -217,6 +217,8 @@ FUNCTIONS(ROW)
 
 /* options.c: fill app and o from the command line; a bad one is the end. Main, before the server is made. */
 void read_options(struct mario_options *o, int argc, char **argv);
+/* One, "section.key=value", which is written to. The master, too. */
+void set_option(struct mario_options *o, char *text);
 
 /* options.c: standard error becomes a pipe that is full. Main, before the server starts. */
 void stuff_stderr(void);

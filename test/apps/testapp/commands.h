@@ -150,6 +150,7 @@ struct test_end {
 struct test_reload {
     uint32_t timeout, packet_timeout, output_high; /* as in mario_options */
     uint32_t times;                                /* every other time these, else those of the start */
+    char also[36]; /* "section.key=value" as on the command line, instead of all of these, for good; or "" */
 } __attribute__((packed));
 
 struct test_who {

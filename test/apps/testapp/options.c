@@ -219,15 +219,21 @@ void stuff_stderr(void)
     dup2(fds[1], STDERR_FILENO);
 }
 
+void set_option(struct mario_options *o, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (equals == NULL)
+        bad_option(text);
+    *equals = '\0';
+    if (!set_number(o, text, equals + 1) && !set_word(o, text, equals + 1) && !set_cluster(text, equals + 1))
+        bad_option(text);
+}
+
 void read_options(struct mario_options *o, int argc, char **argv)
 {
     for (int opt; (opt = getopt(argc, argv, "o:")) != -1;) {
-        char *equals = opt == 'o' ? strchr(optarg, '=') : NULL;
-        if (equals == NULL)
-            bad_option(opt == 'o' ? optarg : "?");
-        *equals = '\0';
-        if (!set_number(o, optarg, equals + 1) && !set_word(o, optarg, equals + 1) &&
-            !set_cluster(optarg, equals + 1))
-            bad_option(optarg);
+        if (opt != 'o')
+            bad_option("?");
+        set_option(o, optarg);
     }
 }

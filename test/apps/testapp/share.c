@@ -82,6 +82,12 @@ void reload_if_asked(void)
     struct mario_options o = app.options, wrong = app.options;
     if (!is_wanted)
         return;
+    if (wanted.also[0] != '\0') {
+        set_option(&app.options, wanted.also);
+        own_wrong_state += mario_reload_server(app.server, &app.options) != 0;
+        is_wanted = false;
+        return;
+    }
     o.timeout = wanted.timeout;
     o.packet_timeout = wanted.packet_timeout;
     o.output_high = wanted.output_high;
