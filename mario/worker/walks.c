@@ -21,12 +21,12 @@ static void put_all(struct shard *s, struct conn *c, const struct walk *w)
     }
 }
 
-/* The same as walk_messages(), one by one, and for as long as there is time: an application's framing may be asked at
- * each, and another thread go on with the next one. */
+/* The same as walk_messages(), one by one, at least one, and for as long as there is time: an application's framing may
+ * be asked at each, and another thread go on with the next one. */
 static uint32_t walk_asking(struct shard *s, struct walk *w, uint32_t n, uint64_t deadline)
 {
     uint32_t slot, found = 0;
-    while (found < n && !w->over && clock_ns() <= deadline && walk_next(s, w, &slot, 1) > 0) {
+    while (found < n && !w->over && (found == 0 || clock_ns() <= deadline) && walk_next(s, w, &slot, 1) > 0) {
         found++;
         put_all(s, &s->conns[slot], w);
     }
