@@ -82,6 +82,11 @@ struct mario_proxy_ssl {
 };
 /* 0 or -1. */
 sint32 mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl *out);
+/* Whether c, in its own function, stands for a datagram (udp: in the listen list): a packet that came by itself, from
+ * whoever says that he sent it. No connection is behind it: fd is -1, ind is connnum, user NULL each time, there are no
+ * hooks, and mario_conn_id() is 0. What the function writes goes back as one datagram, unless it closes or returns
+ * something else than 0. 1 or 0. */
+int mario_is_datagram(const CONN *c);
 
 #ifdef __cplusplus
 }

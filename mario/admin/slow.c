@@ -38,7 +38,7 @@ static void put_one(struct mario_answer *a, const struct slow_entry *e)
         mario_answer_id(a, "connection", e->conn);
     else
         mario_answer_null(a, "connection");
-    mario_answer_text(a, "peer", e->conn != 0 ? peer : NULL);
+    mario_answer_text(a, "peer", e->conn != 0 || e->peer.port != 0 ? peer : NULL);
     mario_answer_end(a);
 }
 

@@ -92,10 +92,11 @@ static void put_whose(struct mario_answer *a, uint32_t worker, const struct runn
 {
     char text[PEER_TEXT];
     struct peer peer = activity_peer(&admin_view()->activities[worker]);
-    if (r->idle || r->conn == 0)
+    if (r->idle || (r->conn == 0 && peer.port == 0))
         return;
     peer_print(&peer, text, sizeof text);
-    mario_answer_id(a, "connection", r->conn);
+    if (r->conn != 0) /* else it is a datagram's */
+        mario_answer_id(a, "connection", r->conn);
     mario_answer_text(a, "peer", text);
 }
 

@@ -159,6 +159,25 @@
     ROW(cluster_reconnects, COUNTER, "cluster_reconnects_total",                                             \
         "Connections to the bus that were made again.")                                                      \
     ROW(cluster_subscriptions, GAUGE, "cluster_subscriptions", "Users and groups subscribed now.")           \
+    ROW(udp_in, COUNTER, "udp_received_total", "Datagrams that came.")                                       \
+    ROW(udp_out, COUNTER, "udp_sent_total", "Replies to datagrams that the kernel took.")                    \
+    ROW(udp_bad_stx, COUNTER, "udp_bad_total{reason=\"stx\"}", "Datagrams with a wrong stx.")                \
+    ROW(udp_short, COUNTER, "udp_bad_total{reason=\"short\"}",                                               \
+        "Datagrams that ended before their packet did.")                                                     \
+    ROW(udp_trailing, COUNTER, "udp_bad_total{reason=\"trailing\"}",                                         \
+        "Datagrams with something behind their packet.")                                                     \
+    ROW(udp_bad_length, COUNTER, "udp_bad_total{reason=\"length\"}",                                         \
+        "Datagrams that are no packet of their framing for another reason: its length, say.")                \
+    ROW(udp_unknown, COUNTER, "udp_bad_total{reason=\"unknown\"}",                                           \
+        "Datagrams for which no function is registered.")                                                    \
+    ROW(udp_loop, COUNTER, "udp_bad_total{reason=\"loop\"}",                                                 \
+        "Datagrams from a port that is one of ours, or from none.")                                          \
+    ROW(udp_dropped, COUNTER, "udp_dropped_total",                                                           \
+        "Datagrams that the kernel, or the queue of offloaded functions, had no room for.")                  \
+    ROW(udp_amplified, COUNTER, "udp_amplified_total",                                                       \
+        "Replies not sent since they were longer than amplify lets them be.")                                \
+    ROW(udp_unsent, COUNTER, "udp_unsent_total",                                                             \
+        "Replies that the kernel did not take, or that no datagram can hold.")                               \
     ROW(closed, COUNTER, "", "Connections that ended, all reasons.")
 
 enum counter {

@@ -20,6 +20,7 @@
 #include "mario/mario_akg.h"
 #include "mario/mario_server.h"
 #include "mario/net/listen.h"
+#include "mario/net/udp.h"
 
 #define TICK_MS 100 /* the wheel's step: how exact timeouts are */
 
@@ -131,10 +132,13 @@ struct shard {
     struct delivery delivery;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
     shard_take_back_fn take_back;  /* likewise */
-    struct push *push;             /* what it has for push */
-    shard_leave_fn leave;          /* set if some connection has such a record */
-    uint32_t walk_at, walk_end;    /* slots between the two are still to be walked over by a walk of all */
-    struct stats *stats;           /* worker (w) -> any thread (r); the server's, which outlives the worker */
+    struct udp_socket *udp;        /* [udp_count] for datagrams */
+    uint32_t udp_count;
+    uint32_t udp_jobs;          /* packets of datagrams that are out to offloaded functions */
+    struct push *push;          /* what it has for push */
+    shard_leave_fn leave;       /* set if some connection has such a record */
+    uint32_t walk_at, walk_end; /* slots between the two are still to be walked over by a walk of all */
+    struct stats *stats;        /* worker (w) -> any thread (r); the server's, which outlives the worker */
     _Alignas(
         64) _Atomic uint32_t released; /* worker (w) -> master (r): slots given back since start, mod 2^32 */
     _Atomic uint32_t

@@ -56,6 +56,7 @@ void executor_destroy(struct executor **tp)
     free(t->out_buf);
     free(t->rx);
     mem_free(t->lent);
+    free(t->datagrams);
     log_queue_destroy(&t->pub.qlog);
     timing_teardown(&t->timing);
     free(t);
@@ -129,6 +130,12 @@ int32_t mario_peer_addr(const CONN *c, struct sockaddr_storage *out)
         return -1;
     peer_sockaddr(&p, out);
     return 0;
+}
+
+int mario_is_datagram(const CONN *c)
+{
+    const struct executor *t = executor_here;
+    return t != NULL && t->conn == c && t->datagram;
 }
 
 void executor_libevent_says(const char *text)

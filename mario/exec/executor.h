@@ -35,6 +35,7 @@ enum trace { TRACE_IDLE, TRACE_WANTED, TRACE_TAKEN, TRACE_DONE };
 /* A successor's: it is being made; it serves the shard; it found the worker alive and has ended. */
 enum successor { SUCCESSOR_COMES, SUCCESSOR_SERVES, SUCCESSOR_LATE };
 
+struct datagrams;
 struct shard;
 struct conn_proxied;
 
@@ -48,6 +49,8 @@ struct executor {
     struct evbuffer *reply_buf;    /* the reply's output */
     uint32_t outside;              /* writes that were dropped, since they were last reported */
     struct timing timing;          /* what it counts of functions */
+    bool datagram;                 /* what runs is for a datagram: `conn` is no connection of the shard */
+    struct datagrams *datagrams;   /* of a worker: those at hand; NULL if no listener takes any */
     bool draining;                 /* cleanups of what is in the reply run */
     size_t reply_keep;      /* bytes of it written before the function closed; SIZE_MAX if it did not */
     uint32_t leave_seconds; /* what mario_leave_seconds() says, while a leave function runs; else 0 */

@@ -102,8 +102,11 @@ void log_format_who(const struct log_record *r, char conn[LOG_CONN_SIZE], char p
     conn[0] = peer[0] = '\0';
     if (!r->with_who)
         return;
-    snprintf(conn, LOG_CONN_SIZE, "%" PRIu32 ".%" PRIu32 ".%" PRIu32, r->who.worker, r->who.slot,
-             r->who.generation);
+    if (r->who.generation == 0) /* no connection has that */
+        snprintf(conn, LOG_CONN_SIZE, "udp");
+    else
+        snprintf(conn, LOG_CONN_SIZE, "%" PRIu32 ".%" PRIu32 ".%" PRIu32, r->who.worker, r->who.slot,
+                 r->who.generation);
     if (r->who.peer == LOG_PEER_UNIX)
         snprintf(peer, LOG_PEER_SIZE, "unix");
     if (r->who.peer == LOG_PEER_IPV4 && inet_ntop(AF_INET, r->who.address, address, sizeof address) != NULL)

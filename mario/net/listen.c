@@ -274,7 +274,7 @@ bool listen_backlog(int fd, uint32_t *waiting, uint32_t *most)
     return true;
 }
 
-static void learn_port(struct listen_address *a, int fd)
+void listen_learn_port(struct listen_address *a, int fd)
 {
     uint16_t before = listen_port(a);
     socklen_t len = sizeof a->addr;
@@ -307,7 +307,7 @@ int listen_open(struct listen_address *a, const struct listen_options *o)
         errno = saved;
         return -1;
     }
-    learn_port(a, fd);
+    listen_learn_port(a, fd);
     return fd;
 }
 
@@ -330,7 +330,8 @@ static const char *hint_in_use(const struct listen_address *a)
     struct stat st;
     int saved = errno;
     if (a->addr.ss_family != AF_UNIX)
-        return "; stop who has it (ss -ltnp) or choose another port";
+        return a->datagram ? "; stop who has it (ss -lunp) or choose another port"
+                           : "; stop who has it (ss -ltnp) or choose another port";
     bool other = lstat(((const struct sockaddr_un *) &a->addr)->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode);
     errno = saved;
     if (other)

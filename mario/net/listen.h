@@ -88,6 +88,9 @@ bool listen_backlog(int fd, uint32_t *waiting, uint32_t *most);
  * errno alone. */
 const char *listen_hint(const struct listen_address *a, int err);
 
+/* Its socket is bound: port 0 becomes the port the kernel gave. */
+void listen_learn_port(struct listen_address *a, int fd);
+
 /* Remove a unix socket's file, if it is still the one that was opened. Before it is closed or shut down. */
 void listen_remove(const struct listen_address *a);
 

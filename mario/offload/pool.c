@@ -128,6 +128,7 @@ static void run(struct thread *p, struct job *j)
     t->opcode = j->opcode;
     mem_take_failure();
     t->proxied = j->proxied;
+    t->datagram = j->datagram != NULL;
     executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -258,7 +259,8 @@ static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_
     if (!spsc_init(&d->jobs, capacity, sizeof(struct job *)) ||
         !spsc_init(&d->done, capacity, sizeof(struct job *)) ||
         (d->all = calloc(o->set.queue, sizeof *d->all)) == NULL ||
-        (d->slots = calloc(o->set.connnum, sizeof *d->slots)) == NULL)
+        (d->slots = calloc(o->set.connnum, sizeof *d->slots)) == NULL ||
+        (o->set.datagrams && (d->datagrams = calloc(o->set.queue, sizeof *d->datagrams)) == NULL))
         return false;
     for (; d->count < o->set.queue; d->count++) {
         struct job *j = &d->all[d->count];
@@ -273,6 +275,7 @@ static void queue_teardown(struct offload_queue *d)
 {
     free(d->all);
     free(d->slots);
+    free(d->datagrams);
     spsc_fini(&d->jobs);
     spsc_fini(&d->done);
     pthread_mutex_destroy(&d->giving);

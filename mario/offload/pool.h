@@ -37,6 +37,7 @@
 #include "mario/base/spsc.h"
 #include "mario/exec/executor.h"
 #include "mario/mario_akg.h"
+#include "mario/net/udp.h"
 
 /* Replies up to this length are copied into the job, which costs no allocation anywhere; longer ones into a block of
  * their own. */
@@ -60,6 +61,7 @@ struct job {
     const unsigned char
         *address6; /* conn_address6(): it stays while the job is out, as the connection does */
     const struct conn_proxied *proxied; /* proxied_of(): likewise */
+    struct datagram_job *datagram;      /* it is for a datagram, and this its own; NULL: for a connection */
     uint16_t akg_id;                    /* for those who ask what runs */
     bool concurrent;                    /* nothing of the connection waits for it */
     bool skipped;           /* coming back: it was taken and did not run, since its peer is gone */
@@ -68,6 +70,13 @@ struct job {
     size_t len;             /* coming back: bytes of the reply */
     unsigned char *large;   /* coming back: the reply if it is longer than small, a mem.h block; else NULL */
     unsigned char small[JOB_SMALL];
+};
+
+/* What a job has beside, if it is for a datagram. */
+struct datagram_job {
+    struct udp_from from;
+    uint32_t socket; /* of shard.udp */
+    uint32_t most;   /* bytes of a reply */
 };
 
 /* What the queue knows of a connection, by its slot. */
@@ -87,11 +96,12 @@ struct offload_queue {
     uint32_t worker;           /* its number: constant */
     uint32_t count;            /* jobs: constant */
     struct job *all;           /* [count] */
-    struct job *idle;          /* worker only: jobs that may go out */
-    struct queue_slot *slots;  /* [connections] worker only */
-    uint32_t waiting;          /* worker only: 1 + slot of the first connection in line for one, 0 = none */
-    uint32_t waiting_last;     /* worker only: 1 + slot of the last one */
-    bool granted;              /* worker only: the next job is for the one that was first in line */
+    struct datagram_job *datagrams; /* [count]; NULL if no listener takes datagrams */
+    struct job *idle;               /* worker only: jobs that may go out */
+    struct queue_slot *slots;       /* [connections] worker only */
+    uint32_t waiting;      /* worker only: 1 + slot of the first connection in line for one, 0 = none */
+    uint32_t waiting_last; /* worker only: 1 + slot of the last one */
+    bool granted;          /* worker only: the next job is for the one that was first in line */
 };
 
 struct offload_options {
@@ -99,6 +109,7 @@ struct offload_options {
     uint32_t queue;              /* jobs of each queue, 1 .. MARIO_OFFLOAD_QUEUE_MAX */
     uint32_t workers;            /* queues */
     uint32_t connnum;            /* connections of each worker */
+    bool datagrams;              /* some listener takes them */
     uint32_t max_pkglen;         /* out_buf_len */
     struct activity *activities; /* [threads]: what each runs; they outlive the pool */
 };

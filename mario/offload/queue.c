@@ -78,15 +78,22 @@ static void forget_job(struct offload_queue *d, struct job *j)
 }
 
 /* Its connection has ended: true if no thread has taken it. Then nobody will, and its packet is freed at once. */
-static bool cancel(struct offload_queue *d, struct job *j)
+static bool is_cancelled(struct job *j)
 {
     int sent = JOB_SENT;
     if (!atomic_compare_exchange_strong_explicit(&j->state, &sent, JOB_CANCELLED, memory_order_acq_rel,
                                                  memory_order_acquire))
         return false;
-    forget_job(d, j);
     mem_free(j->pub.in_buf);
     j->pub.in_buf = NULL;
+    return true;
+}
+
+static bool cancel(struct offload_queue *d, struct job *j)
+{
+    if (!is_cancelled(j))
+        return false;
+    forget_job(d, j);
     return true;
 }
 
@@ -106,24 +113,48 @@ uint32_t queue_take_back(struct shard *s, struct conn *c)
     return n;
 }
 
+static void recycle(struct offload_queue *d, struct job *j)
+{
+    job_drop_reply(j);
+    mem_free(j->pub.in_buf);
+    j->pub.in_buf = NULL;
+    atomic_store_explicit(&j->state, JOB_IDLE, memory_order_relaxed);
+    j->next = d->idle;
+    d->idle = j;
+}
+
 /* ---- Going out ---- */
 
-static void fill(struct job *j, const struct conn *c, uint16_t akg_id, unsigned char *packet, uint32_t len)
+/* What is the same of all jobs. */
+static void fill(struct job *j, const struct shard *s, uint32_t listener, const CONN *pub, uint16_t akg_id,
+                 unsigned char *packet, uint32_t len)
 {
-    j->pub = c->pub;
+    j->pub = *pub;
     j->pub.in_buf = (char *) packet;
     j->pub.in_buf_len = (uint16_t) len;
     j->f = registry_offload_function(akg_id);
-    j->framing = conn_shard(c)->service->framing[c->listener];
-    j->ends = conn_shard(c)->service->ends[c->listener];
-    j->opcode = conn_executor(c)->opcode;
-    j->conn = conn_id(c);
-    j->address6 = conn_address6(c);
-    j->proxied = proxied_of(c);
+    j->framing = s->service->framing[listener];
+    j->ends = s->service->ends[listener];
+    j->opcode = 0;
+    j->conn = 0;
+    j->address6 = NULL;
+    j->proxied = NULL;
+    j->datagram = NULL;
     j->akg_id = akg_id;
     j->concurrent = registry_offload_is_concurrent(akg_id);
     j->end_reason = REASON_NONE;
     j->len = 0;
+}
+
+/* A packet in a block of its own. NULL without memory. */
+static unsigned char *copy(const unsigned char *data, uint32_t len)
+{
+    unsigned char *packet = mem_alloc(len < PACKET_LEAST ? PACKET_LEAST : len + 1);
+    if (packet == NULL)
+        return NULL;
+    memcpy(packet, data, len);
+    packet[len] = 0; /* read as text it ends there */
+    return packet;
 }
 
 enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, const unsigned char *data)
@@ -140,14 +171,16 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
         stand_in_line(s, c);
         return QUEUE_LATER;
     }
-    unsigned char *packet = mem_alloc(frame->len < PACKET_LEAST ? PACKET_LEAST : frame->len + 1);
+    unsigned char *packet = copy(data + frame->at, frame->len);
     if (packet == NULL)
         return QUEUE_NO_MEMORY;
-    memcpy(packet, data + frame->at, frame->len);
-    packet[frame->len] = 0; /* read as text it ends there */
     d->granted = false;
     d->idle = j->next;
-    fill(j, c, frame->id, packet, frame->len);
+    fill(j, s, c->listener, &c->pub, frame->id, packet, frame->len);
+    j->opcode = conn_executor(c)->opcode;
+    j->conn = conn_id(c);
+    j->address6 = conn_address6(c);
+    j->proxied = proxied_of(c);
     atomic_store_explicit(&j->state, JOB_SENT, memory_order_relaxed); /* the ring publishes it */
     note_job(d, j);
     c->refs++;
@@ -158,22 +191,79 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
     return QUEUE_SENT;
 }
 
+/* ---- Datagrams ---- */
+
+/* Nobody stands in line for one: who finds no job, or others in front, is dropped. */
+bool queue_send_datagram(struct shard *s, const CONN *pub, const struct udp_from *from, uint32_t socket,
+                         const struct mario_frame *frame, uint32_t came)
+{
+    struct offload_queue *d = s->offload;
+    struct job *j = d->idle;
+    unsigned char *packet;
+    CHECK_ON_WORKER(s);
+    if (j == NULL || d->waiting != 0 ||
+        (packet = copy((const unsigned char *) pub->in_buf, frame->len)) == NULL)
+        return false;
+    d->idle = j->next;
+    fill(j, s, s->udp[socket].listener, pub, frame->id, packet, frame->len);
+    j->datagram = &d->datagrams[j - d->all];
+    *j->datagram =
+        (struct datagram_job){.from = *from, .socket = socket, .most = came * s->udp[socket].amplify};
+    if (from->who.any.sa_family == AF_INET6)
+        j->address6 = j->datagram->from.who.v6.sin6_addr.s6_addr;
+    atomic_store_explicit(&j->state, JOB_SENT, memory_order_relaxed);
+    s->udp_jobs++;
+    stats_add(s->stats, STAT_offload_jobs, 1);
+    offload_send(d, j);
+    return true;
+}
+
+void queue_cancel_datagrams(struct shard *s)
+{
+    struct offload_queue *d = s->offload;
+    for (uint32_t i = 0; d != NULL && s->udp_jobs > 0 && i < d->count; i++) {
+        struct job *j = &d->all[i];
+        if (j->datagram == NULL || !is_cancelled(j))
+            continue;
+        s->udp_jobs--;
+        stats_add(s->stats, STAT_offload_cancelled, 1);
+    }
+}
+
+static void send_datagram(struct shard *s, const struct job *j)
+{
+    const struct datagram_job *to = j->datagram;
+    int fd = s->udp[to->socket].fd;
+    enum counter what = STAT_udp_unsent;
+    if (j->len > to->most)
+        what = STAT_udp_amplified;
+    else if (fd >= 0 && udp_send_one(fd, &to->from, j->large != NULL ? j->large : j->small, j->len))
+        what = STAT_udp_out;
+    stats_add(s->stats, what, 1);
+    if (what == STAT_udp_out)
+        stats_add(s->stats, STAT_bytes_out, j->len);
+}
+
+/* The function of a datagram has returned: its reply goes out, unless it closed or failed. */
+static void settle_datagram(struct executor *t, struct job *j)
+{
+    struct shard *s = t->shard;
+    s->udp_jobs--;
+    if (j->end_reason == REASON_function_died)
+        stats_add(s->stats, STAT_offload_died, 1);
+    if (j->len > 0 && j->end_reason == REASON_NONE)
+        send_datagram(s, j);
+    if (j->outside > 0)
+        output_report_outside(s, j->akg_id, j->outside);
+    recycle(s->offload, j);
+}
+
 /* ---- Coming back ---- */
 
 /* Send the reply. Why the connection has to end, or REASON_NONE. */
 static enum reason deliver(struct conn *c, struct job *j)
 {
     return output_reason(output_send_bytes(c, j->large != NULL ? j->large : j->small, j->len));
-}
-
-static void recycle(struct offload_queue *d, struct job *j)
-{
-    job_drop_reply(j);
-    mem_free(j->pub.in_buf);
-    j->pub.in_buf = NULL;
-    atomic_store_explicit(&j->state, JOB_IDLE, memory_order_relaxed);
-    j->next = d->idle;
-    d->idle = j;
 }
 
 /* A function of c has returned. What it wrote is sent; true if c is still open then. */
@@ -214,6 +304,10 @@ static void come_back(struct executor *t, struct job *j, queue_go_on_fn go_on)
     struct conn *c = &t->shard->conns[j->pub.ind];
     if (atomic_load_explicit(&j->state, memory_order_relaxed) == JOB_CANCELLED) {
         recycle(t->shard->offload, j);
+        return;
+    }
+    if (j->datagram != NULL) {
+        settle_datagram(t, j);
         return;
     }
     forget_job(t->shard->offload, j);

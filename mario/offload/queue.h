@@ -23,6 +23,13 @@ enum queue_answer {
 /* Hand what the frame shows of data to its offloaded function. */
 enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, const unsigned char *data);
 
+/* Hand the packet of a datagram, which a function sees by pub, to its offloaded function: came bytes by this socket of
+ * the shard. False: there is no room. */
+bool queue_send_datagram(struct shard *s, const CONN *pub, const struct udp_from *from, uint32_t socket,
+                         const struct mario_frame *frame, uint32_t came);
+/* Those that no thread has taken do not run any more. */
+void queue_cancel_datagrams(struct shard *s);
+
 /* The bell rang: take what has come back, send the replies, and go on with these connections and with those in
  * line. A bounded number; true if there may be more. */
 bool queue_collect(struct executor *t, queue_go_on_fn go_on);

@@ -171,6 +171,10 @@ static void put_where(struct text *t, const struct crash_where *w, const char *s
         put(t, ", akg_id ");
         put_hex(t, w->akg_id, 4);
     }
+    if (w->conn == 0 && w->family != 0 && w->port != 0) {
+        put(t, ", datagram");
+        put_peer(t, w);
+    }
     if (w->conn == 0)
         return;
     put(t, ", connection ");

@@ -13,6 +13,7 @@
 #include "mario/process/supervise.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,6 +37,7 @@
 #include "mario/base/util.h"
 #include "mario/mario_util.h"
 #include "mario/net/activation.h"
+#include "mario/net/udp.h"
 #include "mario/process/crash.h"
 #include "mario/process/daemon.h"
 #include "mario/process/heart.h"
@@ -79,6 +81,8 @@ struct page {
 struct kept {
     struct listen_address asked, got; /* they differ in port 0 */
     int fd;
+    int *datagrams; /* [datagram_count] instead, of udp: */
+    uint32_t datagram_count;
     bool lent; /* in the child: its server has it */
 };
 
@@ -118,7 +122,8 @@ int supervise_listener(struct listen_address *a, const struct listen_options *o)
 {
     for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
         struct kept *k = &sup.kept[i];
-        if (k->lent || k->asked.len != a->len || memcmp(&k->asked.addr, &a->addr, a->len) != 0 ||
+        if (k->lent || k->asked.datagram || a->datagram || k->asked.len != a->len ||
+            memcmp(&k->asked.addr, &a->addr, a->len) != 0 ||
             !listen_keepalive(k->fd, a->addr.ss_family, o->keepalive) || listen(k->fd, o->backlog) != 0)
             continue;
         k->lent = true;
@@ -126,6 +131,34 @@ int supervise_listener(struct listen_address *a, const struct listen_options *o)
         return k->fd;
     }
     return -1;
+}
+
+static bool copy_all(const int *from, int *to, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        to[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 0);
+        if (to[i] >= 0)
+            continue;
+        while (i > 0) {
+            close(to[--i]);
+            to[i] = -1;
+        }
+        return false;
+    }
+    return true;
+}
+
+bool supervise_datagrams(struct listen_address *a, int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
+        struct kept *k = &sup.kept[i];
+        if (k->datagram_count != count || k->asked.len != a->len ||
+            memcmp(&k->asked.addr, &a->addr, a->len) != 0 || !copy_all(k->datagrams, fds, count))
+            continue;
+        *a = k->got;
+        return true;
+    }
+    return false;
 }
 
 void supervise_release(const struct listen_address *a, int fd, bool for_good)
@@ -269,7 +302,23 @@ static bool is_alone(void)
     return stat("/proc/self/task", &st) != 0 || st.st_nlink <= 2 + 1 + SANITIZER_THREADS; /* with . and .. */
 }
 
-static bool keep_listeners(const struct mario_options *o)
+static bool keep_datagrams(struct kept *k, uint32_t workers)
+{
+    k->fd = -1;
+    k->datagrams = calloc(workers, sizeof *k->datagrams);
+    k->datagram_count = workers;
+    return k->datagrams != NULL && udp_open(&k->got, k->datagrams, workers);
+}
+
+static bool keep(struct kept *k, const struct listen_options *set, uint32_t workers)
+{
+    if (k->asked.datagram)
+        return keep_datagrams(k, workers);
+    k->fd = activation_open(&k->got, set);
+    return k->fd >= 0;
+}
+
+static bool keep_listeners(const struct mario_options *o, uint32_t workers)
 {
     char why[256];
     struct listen_options set;
@@ -283,8 +332,7 @@ static bool keep_listeners(const struct mario_options *o)
     for (int i = 0; i < n; i++) {
         struct kept *k = &sup.kept[i];
         k->asked = k->got = all[i];
-        k->fd = activation_open(&k->got, &set);
-        if (k->fd < 0) {
+        if (!keep(k, &set, workers)) {
             complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_hint(&all[i], errno));
             n = -1;
             break;
@@ -346,7 +394,7 @@ static bool setup(const struct mario_options *o)
     symbol_setup();
     crash_setup("parent process", sup.log, sup.format); /* of its own death; a child says anew whose it is */
     limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
-    return keep_listeners(o) && drop(o->user) && open_channels();
+    return keep_listeners(o, (uint32_t) workers) && drop(o->user) && open_channels();
 }
 
 static void teardown(void)

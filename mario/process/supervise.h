@@ -19,6 +19,10 @@ int supervise_listener(struct listen_address *a, const struct listen_options *o)
  * then on connects are refused. */
 void supervise_release(const struct listen_address *a, int fd, bool for_good);
 
+/* The parent's sockets for datagrams of this address, if it has `count`: copies, the caller's to close; the port they
+ * got in *a. Datagrams wait in them for the next process. False: it has none. */
+bool supervise_datagrams(struct listen_address *a, int *fds, uint32_t count);
+
 /* Tell the parent that the server listens. */
 void supervise_ready(void);
 

@@ -65,9 +65,14 @@ static bool anyone_takes(struct acceptor *a)
     return false;
 }
 
+/* A datagram may come at any time. */
 bool acceptor_has_any(void *acceptor)
 {
     const struct acceptor *a = acceptor;
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        if (a->listeners[i].address.datagram)
+            return true;
+    }
     for (uint32_t i = 0; i < a->workernum; i++) {
         if (acceptor_connections(a, i) > 0)
             return true;
@@ -155,20 +160,28 @@ static void rest(struct acceptor *a)
     event_add(a->pause_event, &(struct timeval){.tv_usec = PAUSE_MS * 1000});
 }
 
+/* Those for datagrams are the workers'. */
+static bool accepts(const struct listener *l)
+{
+    return !l->address.datagram;
+}
+
 static void pause_listeners(struct acceptor *a)
 {
     if (a->paused || a->stage != ACCEPTOR_OPEN)
         return;
     a->paused = true;
     stats_add(a->stats, STAT_accept_pauses, 1);
-    for (uint32_t i = 0; i < a->listener_count; i++)
-        event_del(a->listeners[i].event);
+    for (uint32_t i = 0; i < a->listener_count; i++) {
+        if (accepts(&a->listeners[i]))
+            event_del(a->listeners[i].event);
+    }
     rest(a);
 }
 
 static bool is_tcp(const struct listener *l)
 {
-    return l->address.addr.ss_family != AF_UNIX;
+    return accepts(l) && l->address.addr.ss_family != AF_UNIX;
 }
 
 /* Those listen that nothing keeps from it. */
@@ -176,7 +189,7 @@ static bool listen_again(struct acceptor *a)
 {
     bool all = true;
     for (uint32_t i = 0; all && !a->paused && i < a->listener_count; i++) {
-        if (!a->paced || !is_tcp(&a->listeners[i]))
+        if (accepts(&a->listeners[i]) && (!a->paced || !is_tcp(&a->listeners[i])))
             all = event_add(a->listeners[i].event, NULL) == 0;
     }
     return all;
@@ -410,8 +423,8 @@ void acceptor_tune(struct acceptor *a, uint32_t backlog, uint32_t keepalive)
     a->keepalive = keepalive;
     for (uint32_t i = 0; !same && a->stage == ACCEPTOR_OPEN && i < a->listener_count; i++) {
         const struct listener *l = &a->listeners[i];
-        if (listen(l->fd, (int) backlog) != 0 ||
-            !listen_keepalive(l->fd, l->address.addr.ss_family, keepalive))
+        if (accepts(l) && (listen(l->fd, (int) backlog) != 0 ||
+                           !listen_keepalive(l->fd, l->address.addr.ss_family, keepalive)))
             slog_warn_t(a->qlog, "%s: backlog or keepalive cannot be changed: %s", l->address.name,
                         strerror(errno));
     }
@@ -461,7 +474,8 @@ void acceptor_last_call(struct acceptor *a, bool for_good)
     event_del(a->pause_event);
     event_del(a->pace_event);
     for (uint32_t i = 0; i < a->listener_count; i++) {
-        event_del(a->listeners[i].event);
+        if (accepts(&a->listeners[i]))
+            event_del(a->listeners[i].event);
         a->listeners[i].last_call = a->backlog + 1; /* more do not wait; who comes later came too late */
     }
 }
@@ -505,6 +519,8 @@ bool acceptor_setup(struct acceptor *a, struct event_base *base)
     for (uint32_t i = 0; i < a->listener_count; i++) {
         struct listener *l = &a->listeners[i];
         l->acceptor = a;
+        if (!accepts(l))
+            continue;
         l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_listener, l);
         if (l->event == NULL || event_add(l->event, NULL) != 0)
             return false;

@@ -63,7 +63,7 @@ struct acceptor {
 __attribute__((warn_unused_result)) bool acceptor_setup(struct acceptor *a, struct event_base *base);
 void acceptor_teardown(struct acceptor *a);
 
-/* Whether there are connections. */
+/* Whether there is anybody whose function could run. */
 bool acceptor_has_any(void *acceptor);
 
 /* Connections that worker i has, or that are on their way to it. */

@@ -68,6 +68,10 @@ const char *alarm_describe(const struct mario_alarm *a, char *text, size_t size)
         return text;
     }
     name_peer(a, peer, sizeof peer);
+    if (a->conn == 0) {
+        snprintf(text, size, "%s of a datagram from %s", function, peer);
+        return text;
+    }
     snprintf(text, size, "%s of connection %u.%u.%u from %s",
              a->akg_id >= AKG_FIRST_RESERVED ? hooks[a->akg_id - AKG_FIRST_RESERVED] : function,
              id_worker(a->conn), id_slot(a->conn), id_generation(a->conn), peer);
@@ -107,7 +111,7 @@ static void log_alarm(const struct alarm_target *to, const struct mario_alarm *a
         break;
     case MARIO_ALARM_DIED:
         slog_err_t(to->qlog, "worker %u: its thread ended in %s", a->worker,
-                   a->akg_id != 0 || a->conn != 0 ? who : "the loop");
+                   a->akg_id != 0 || a->conn != 0 || a->cport != 0 ? who : "the loop");
         break;
     case MARIO_ALARM_LIMIT:
         slog_err_t(to->qlog,
@@ -127,7 +131,7 @@ static void count_lost(const struct mario_alarm *a)
                            .packets = 1,
                            .peer = a->cip != 0 ? peer_of_v4(a->cip, a->cport) : peer_of_v6(a->cip6, a->cport),
                            .never = true};
-    if (a->conn != 0 || a->is_call)
+    if (a->conn != 0 || a->is_call || a->cport != 0)
         timing_lost(&e);
 }
 

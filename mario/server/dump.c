@@ -52,8 +52,11 @@ static bool describe(const struct activity *a, char *text, size_t size)
                      : activity_kind(what) == ACTIVITY_FRAMING ? "in its framing"
                      : activity_is_call(what)                  ? "in a call"
                                                                : "in a hook";
-    snprintf(text, size, "%s, connection %u.%u.%u from %s", in, id_worker(conn), id_slot(conn),
-             id_generation(conn), peer);
+    if (conn == 0 && from.port != 0)
+        snprintf(text, size, "%s, datagram from %s", in, peer);
+    else
+        snprintf(text, size, "%s, connection %u.%u.%u from %s", in, id_worker(conn), id_slot(conn),
+                 id_generation(conn), peer);
     return true;
 }
 

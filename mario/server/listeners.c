@@ -8,6 +8,8 @@
 
 #include "mario/base/complain.h"
 
+enum { AMPLIFY_MAX = 100 };
+
 /* oob=: urgent data is TCP's. */
 static bool make_marks(const struct listen_address *a, bool *marks, char *why, size_t size)
 {
@@ -22,11 +24,30 @@ static bool make_marks(const struct listen_address *a, bool *marks, char *why, s
     return true;
 }
 
+/* What only one who takes datagrams has, or only one who takes connections. A packet is a whole datagram: that no
+ * framing can say that has a state, and an application's may have one of its own. */
+static bool make_datagrams(const struct listen_address *a, struct listener_make *out, char *why, size_t size)
+{
+    static const char *const not_theirs[] = {"proxy", "trust", "untrusted", "oob"};
+    out->amplify = 1;
+    if (!a->datagram)
+        return listen_option(a, "amplify") == NULL ||
+               listen_refuse(a, why, size, "amplify= is for udp: alone");
+    for (size_t i = 0; i < sizeof not_theirs / sizeof not_theirs[0]; i++) {
+        if (listen_option(a, not_theirs[i]) != NULL)
+            return listen_refuse(a, why, size, "%s= is for connections: not with udp:", not_theirs[i]);
+    }
+    const struct mario_framing *framing = &out->framing.pub;
+    if (framing_ends(framing) == NULL || framing->state_size != 0)
+        return listen_refuse(a, why, size, "proto=%s is for connections: not with udp:", framing->name);
+    return listen_number(a, "amplify", 1, AMPLIFY_MAX, &out->amplify, why, size);
+}
+
 static bool make(const struct listen_address *a, const struct framing_world *world, struct listener_make *out,
                  char *why, size_t size)
 {
-    return framing_make(a, world, &out->framing, why, size) && proxy_rules_make(&out->proxy, a, why, size) &&
-           make_marks(a, &out->marks, why, size);
+    return framing_make(a, world, &out->framing, why, size) && make_datagrams(a, out, why, size) &&
+           proxy_rules_make(&out->proxy, a, why, size) && make_marks(a, &out->marks, why, size);
 }
 
 int listeners_parse(const char *list, const struct framing_world *world, struct listen_address *all,

@@ -18,7 +18,8 @@
 struct listener_make {
     struct framing framing;
     struct proxy_rules proxy;
-    bool marks; /* the function for urgent data is called: oob=mark */
+    bool marks;      /* the function for urgent data is called: oob=mark */
+    int32_t amplify; /* of datagrams: a reply is at most so many times as long as its request */
 };
 
 /* Parse a list into all[0 .. LISTEN_MAX-1], and what each asks for into made[0 .. LISTEN_MAX-1], which are referred to;

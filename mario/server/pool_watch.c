@@ -134,8 +134,11 @@ uint32_t pool_watch_name(const struct pool_watch *p)
         uint64_t conn = atomic_load_explicit(&offload_activity(p->pool, i)->conn, memory_order_relaxed);
         if (activity_kind(what) == ACTIVITY_IDLE || what != p->of[i].at_stop)
             continue;
-        complain("function 0x%04x, offloaded by worker %u for its connection %u, did not return in time",
-                 activity_akg(what), id_worker(conn), id_slot(conn));
+        if (conn == 0)
+            complain("function 0x%04x, offloaded for a datagram, did not return in time", activity_akg(what));
+        else
+            complain("function 0x%04x, offloaded by worker %u for its connection %u, did not return in time",
+                     activity_akg(what), id_worker(conn), id_slot(conn));
         n++;
     }
     return n;

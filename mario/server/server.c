@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "mario/admin/admin.h"
 #include "mario/base/clock.h"
@@ -25,6 +26,7 @@
 #include "mario/frame/framings.h"
 #include "mario/net/activation.h"
 #include "mario/net/descriptor.h"
+#include "mario/net/udp.h"
 #include "mario/mario_util.h"
 #include "mario/process/crash.h"
 #include "mario/process/limit.h"
@@ -64,6 +66,8 @@ struct mario_server {
     struct listener_make made[LISTEN_MAX];
     struct master master;
     struct listener listeners[LISTEN_MAX];
+    struct udp_listener udp[LISTEN_MAX]; /* those for datagrams */
+    uint32_t udp_count;
     struct worker *workers;                 /* NULL once stopped */
     struct push *push[MARIO_WORKERNUM_MAX]; /* the workers', for those who order */
     struct doorbell *bells[MARIO_WORKERNUM_MAX];
@@ -124,12 +128,21 @@ static bool has_proxy(const SERVER *s)
     return any;
 }
 
+static uint32_t count_datagrams(const SERVER *s)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++)
+        n += s->listeners[i].address.datagram;
+    return n;
+}
+
 static bool settle_descriptors(SERVER *s, const struct mario_options *o)
 {
     uint64_t besides =
         limit_open_descriptors() + s->master.acceptor.listener_count + FDS_MASTER + FDS_POOL + FDS_LOG +
         FDS_TRIM + FDS_SPARE + admin_descriptors(o) + (has_proxy(s) ? FDS_LOBBY : 0) +
-        (uint64_t) s->workernum * (FDS_A_WORKER + (o->push_uring == MARIO_URING_AUTO ? 1u : 0u));
+        (uint64_t) s->workernum *
+            (FDS_A_WORKER + count_datagrams(s) + (o->push_uring == MARIO_URING_AUTO ? 1u : 0u));
     if (!fit_limits(s, o, besides))
         return false;
     if (!descriptor_setup((uint32_t) (besides + (uint64_t) s->workernum * s->connnum)))
@@ -181,6 +194,44 @@ static bool parse_listeners(SERVER *s, const struct mario_options *o)
     return true;
 }
 
+/* A socket for each worker. */
+static bool open_datagrams(SERVER *s, struct listener *l)
+{
+    struct udp_listener *u = &s->udp[s->udp_count];
+    *u = (struct udp_listener){.fds = calloc(s->workernum, sizeof *u->fds),
+                               .listener = (uint8_t) (l - s->listeners),
+                               .amplify = (uint32_t) s->made[l - s->listeners].amplify};
+    if (u->fds == NULL)
+        return false;
+    s->udp_count++;
+    memset(u->fds, -1, s->workernum * sizeof *u->fds);
+    bool ok =
+        supervise_datagrams(&l->address, u->fds, s->workernum) || udp_open(&l->address, u->fds, s->workernum);
+    u->port = htons(listen_port(&l->address));
+    return ok;
+}
+
+static void close_datagrams(SERVER *s)
+{
+    for (uint32_t i = 0; i < s->udp_count; i++) {
+        for (uint32_t k = 0; k < s->workernum; k++) {
+            if (s->udp[i].fds[k] >= 0)
+                close(s->udp[i].fds[k]);
+        }
+        free(s->udp[i].fds);
+    }
+    s->udp_count = 0;
+}
+
+static bool open_stream(struct listener *l, const struct listen_options *set)
+{
+    l->fd = supervise_listener(&l->address, set);
+    l->borrowed = l->fd >= 0;
+    if (!l->borrowed)
+        l->fd = activation_open(&l->address, set);
+    return l->fd >= 0;
+}
+
 static bool open_listeners(SERVER *s, const struct mario_options *o)
 {
     struct listen_options set;
@@ -188,11 +239,7 @@ static bool open_listeners(SERVER *s, const struct mario_options *o)
         return false;
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         struct listener *l = &s->listeners[i];
-        l->fd = supervise_listener(&l->address, &set);
-        l->borrowed = l->fd >= 0;
-        if (!l->borrowed)
-            l->fd = activation_open(&l->address, &set);
-        if (l->fd >= 0)
+        if (l->address.datagram ? open_datagrams(s, l) : open_stream(l, &set))
             continue;
         return complain("cannot listen on %s: %s%s", l->address.name, strerror(errno),
                         listen_hint(&l->address, errno));
@@ -210,7 +257,7 @@ static bool drop(const struct mario_options *o)
 static bool has_ipv6(const SERVER *s)
 {
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
-        if (s->listeners[i].address.addr.ss_family == AF_INET6)
+        if (s->listeners[i].address.addr.ss_family == AF_INET6 && !s->listeners[i].address.datagram)
             return true;
     }
     return false;
@@ -237,7 +284,9 @@ static bool make_workers(SERVER *s, const struct mario_options *o, const struct 
                                .has_admin = admin_is_on(),
                                .service = &s->service,
                                .set = set,
-                               .master_bell = &s->master.bell};
+                               .master_bell = &s->master.bell,
+                               .udp = s->udp,
+                               .udp_count = s->udp_count};
     settle_guests(s, &w);
     if (posix_memalign((void **) &s->workers, SPSC_LINE, s->workernum * sizeof *s->workers) != 0) {
         s->workers = NULL;
@@ -281,6 +330,7 @@ static void take_down(SERVER *s)
     for (uint32_t i = 0; i < s->workers_made; i++)
         worker_teardown(&s->workers[i]);
     s->workers_made = 0;
+    close_datagrams(s);
     free(s->workers);
     s->workers = NULL;
     publish_teardown(&s->settings);
@@ -427,6 +477,7 @@ static bool start_pool(SERVER *s)
                                   .queue = s->offload_queue,
                                   .workers = s->workernum,
                                   .connnum = s->connnum,
+                                  .datagrams = s->udp_count > 0,
                                   .max_pkglen = s->service.max_pkglen,
                                   .activities = &s->activities[ACTIVITIES_OF_POOL]};
     if (registry_offload_count() == 0)

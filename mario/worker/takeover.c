@@ -9,6 +9,7 @@
 #include "mario/base/probe.h"
 #include "mario/base/thread.h"
 #include "mario/exec/reply.h"
+#include "mario/worker/datagrams.h"
 
 /* What the other one ran is kept for it; the activity is ours, and we run nothing yet. */
 static void take_activity(struct executor *old)
@@ -23,7 +24,7 @@ static void take_activity(struct executor *old)
 static void take_over(struct worker *w, struct executor *old)
 {
     struct shard *s = &w->shard;
-    struct conn *stuck = (struct conn *) (void *) old->conn;
+    struct conn *stuck = old->datagram ? NULL : (struct conn *) (void *) old->conn;
     bool died = fence_state(executor_here->fence_seen) == FENCE_DIED;
     PROBE3(takeover, w->shard.ind, stuck != NULL ? &stuck->pub : NULL, died);
     take_activity(old);
@@ -31,6 +32,7 @@ static void take_over(struct worker *w, struct executor *old)
     event_del(old->bell_event);
     event_del(old->tick_event);
     event_del(old->alarm_event);
+    datagrams_take_over(executor_here, old);
     if (stuck != NULL)
         conn_orphan(stuck, died ? REASON_function_died : REASON_function_stuck);
     for (uint32_t i = 0; i < s->fresh; i++) {

@@ -23,6 +23,7 @@
 #include "mario/offload/queue.h"
 #include "mario/process/crash.h"
 #include "mario/worker/calls.h"
+#include "mario/worker/datagrams.h"
 #include "mario/worker/dispatch.h"
 #include "mario/worker/orders.h"
 #include "mario/worker/wraps.h"
@@ -160,6 +161,7 @@ static void end_all(struct worker *w)
                 c->pub.fd); /* it is cut off anyway, and a reader of nothing keeps no memory */
         conn_end(c, REASON_stop);
     }
+    datagrams_end(executor_here);
     s->ends_at_once = true;
     linger_end_all(s);
     w->stopping = true;
@@ -346,8 +348,9 @@ static bool has_work_left(struct worker *w)
         delivery_flush(&w->shard);
         conn_pass(&w->shard);
     }
+    bool comes_more = w->stopping && datagrams_stop(executor_here);
     keep_time(w, at_tick);
-    return !w->stopping || w->stop_cursor < w->shard.fresh || w->shard.in_use > 0;
+    return !w->stopping || comes_more || w->stop_cursor < w->shard.fresh || w->shard.in_use > 0;
 }
 
 /* The thread ends, but not because its work is over: it was fenced off, or a function ended it, or it was
@@ -372,7 +375,7 @@ void worker_serve(struct worker *w, struct executor *t)
     do {
         bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
                     (w->stopping && w->stop_cursor < w->shard.fresh) || leaving_is_due(&w->leaving) ||
-                    orders_are_left(w) || w->questions.any;
+                    orders_are_left(w) || w->questions.any || datagrams_are_left(t, w->stopping);
         dispatch_begin_pass(t);
         pulse_rest(&w->pulse);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -381,6 +384,10 @@ void worker_serve(struct worker *w, struct executor *t)
         if (w->shard.line.first != 0) {
             pulse_wake(&w->pulse);
             dispatch_line(t);
+        }
+        if (datagrams_are_left(t, false)) {
+            pulse_wake(&w->pulse);
+            datagrams_go_on(t);
         }
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         if (rc < 0) {
@@ -433,7 +440,8 @@ struct executor *worker_executor_create(struct worker *w, struct activity *activ
         (t->bell_event = event_new(t->pub.base, w->bell.fd, EV_READ | EV_PERSIST | EV_ET, on_bell, w)) ==
             NULL ||
         (t->tick_event = event_new(t->pub.base, w->tick_fd, EV_READ | EV_PERSIST, on_tick, w)) == NULL ||
-        (t->alarm_event = event_new(t->pub.base, w->alarm_fd, EV_READ | EV_PERSIST, on_alarm, w)) == NULL)
+        (t->alarm_event = event_new(t->pub.base, w->alarm_fd, EV_READ | EV_PERSIST, on_alarm, w)) == NULL ||
+        !datagrams_prepare(t))
         executor_destroy(&t);
     return t;
 }
@@ -472,10 +480,10 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     uint32_t ext_size = o->has_ipv6 || o->has_guest ? conn_ext_size(o->state_size) : 0;
     return conn_pool_init(s, o->connnum, o->prefault, ext_size, o->has_admin) &&
            (!o->has_proxy || proxied_setup(s, o->prefault)) && inbox_setup(w, o->has_ipv6) &&
-           doorbell_init(&w->bell) && timers_setup(w) && push_setup(s, &w->bell) &&
+           doorbell_init(&w->bell) && timers_setup(w) && push_setup(s, &w->bell) && datagrams_setup(s, o) &&
            (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0 &&
-           event_add(w->executor->alarm_event, NULL) == 0;
+           event_add(w->executor->alarm_event, NULL) == 0 && datagrams_watch(w->executor);
 }
 
 /* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
@@ -501,6 +509,7 @@ void worker_teardown(struct worker *w)
         close(w->tick_fd);
     if (w->alarm_fd >= 0)
         close(w->alarm_fd);
+    datagrams_teardown(&w->shard);
     push_teardown(&w->shard);
     questions_fini(&w->questions);
     doorbell_fini(&w->bell);

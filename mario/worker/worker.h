@@ -67,6 +67,8 @@ struct worker_options {
     const struct service *service;
     const struct settings *set;
     struct doorbell *master_bell;
+    const struct udp_listener *udp; /* [udp_count] of which each worker takes its socket */
+    uint32_t udp_count;
 };
 
 /* Everything a worker needs, allocated. stats and activity must outlive it. False with errno (ENOMEM, EMFILE ...);

@@ -75,6 +75,8 @@ static void read_address(const char *name, struct net_target *t, uint16_t *port)
     char host[160];
     const char *wrong;
     *port = 0;
+    if (strncmp(name, "udp:", 4) == 0)
+        name += 4;
     if (strncmp(name, "unix:", 5) == 0) {
         wrong = net_resolve(name, NULL, t);
     } else {

@@ -48,6 +48,7 @@
     ROW(peer)            \
     ROW(proxied)         \
     ROW(urgent)          \
+    ROW(udp)             \
     ROW(fair)            \
     ROW(idle)            \
     ROW(admin_conns)     \

@@ -198,6 +198,7 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_SPIN, do_spin)               \
     ROW(TEST_SIGHT, do_sight)             \
     ROW(TEST_PEER, do_peer)               \
+    ROW(TEST_DATAGRAM, do_datagram)       \
     ROW(TEST_RELOAD, do_reload)           \
     /* beside.c */                        \
     ROW(TEST_PROXY, do_proxy)             \

@@ -47,6 +47,7 @@ enum testapp_cmd {
     TEST_PEER = 0x7032,       /* -> what mario_peer() says; checks the rest of it */
     TEST_PROXY = 0x7034,      /* -> text: what mario_proxy_peer() and its like say; checks the rest of them */
     TEST_URGENT = 0x7035,     /* only sent, without data: the function for urgent data */
+    TEST_DATAGRAM = 0x7036,   /* -> test_datagram, if it came as one; then leaves something in c->user */
     TEST_REFERENCE = 0x7060,  /* test_reference; answers with memory that has a cleanup */
     TEST_WRITE_OTHER =
         0x7061, /* uint16 port; writes to the worker's connection with that cport, and what it writes
@@ -156,6 +157,15 @@ struct test_reload {
 struct test_who {
     uint32_t cip, worker, ind;
     uint16_t cport, in_buf_len, out_buf_len; /* cip, cport as in CONN */
+} __attribute__((packed));
+
+struct test_datagram {
+    uint32_t ind;       /* c->ind */
+    uint8_t is_nobody;  /* what it has of a connection is as mario_is_datagram() says */
+    uint8_t is_refused; /* joining, binding and the like are */
+    uint8_t is_away;    /* it was offloaded */
+    uint8_t worker;
+    char peer[64];
 } __attribute__((packed));
 
 /*

@@ -43,7 +43,7 @@ static bool thread_is_wrong(const CONN *c, struct track *t)
 bool track_is_wrong(const CONN *c)
 {
     struct track *t = c->user;
-    if (!app.with_hooks)
+    if (!app.with_hooks || mario_is_datagram(c))
         return false;
     if (t == NULL && untracked > 0) {
         untracked--; /* its end hook: the connected hook has refused it */

@@ -5,6 +5,7 @@
 #include "app.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -61,6 +62,31 @@ sint32 do_peer(CONN *c)
     if (mario_peer(&other, cut, sizeof cut) != -1 || mario_peer_addr(&other, &address) != -1)
         own_wrong_state++;
     return answer(c, text, n);
+}
+
+/* Whether errno is what a call that is for connections alone says. */
+static bool is_refused(sint32 rc)
+{
+    return rc == -1 && errno == EINVAL;
+}
+
+sint32 do_datagram(CONN *c)
+{
+    CONN other = *c;
+    struct test_datagram d = {
+        .ind = c->ind, .is_away = c->owner->base == NULL, .worker = (ubyte) c->owner->ind};
+    if (!mario_is_datagram(c) || mario_is_datagram(&other))
+        return -1;
+    d.is_nobody = c->fd == -1 && c->user == NULL && c->err_type == 0 && mario_conn_id(c) == 0 &&
+                  c->bufev != NULL && c->ind == mario_server_connnum(app.server) &&
+                  c->out_buf_len == app.options.max_pkglen;
+    d.is_refused = is_refused(mario_join(c, 7)) && is_refused(mario_leave(c, 7));
+    d.is_refused = d.is_refused && is_refused(mario_bind(c, 7, MARIO_BIND_MANY, 0));
+    memset(c->out_buf, 0x5a, c->out_buf_len);
+    if (mario_peer(c, d.peer, sizeof d.peer) != 0)
+        return -1;
+    c->user = c->out_buf; /* the next one must not find it */
+    return answer(c, &d, sizeof d);
 }
 
 /* ---- New settings ---- */
