@@ -113,6 +113,8 @@ START_TEST(init_fails_clearly)
                                            {"unix:", "path"},
                                            {"localhost:80", "IPv4"},
                                            {"127.0.0.1:1,", "empty"},
+                                           {"127.0.0.1:0 proto=line", "for which function"},
+                                           {"127.0.0.1:0 proto=unregistered", "no such framing"},
                                            {"8.8.8.8:0", "8.8.8.8"},
                                            {"127.0.0.1:7,127.0.0.1:7", "twice"}};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
@@ -170,6 +172,32 @@ START_TEST(limits_are_clamped)
     ck_assert_str_eq(heard(err), "");
     ck_assert_uint_ge(mario_server_connnum(s), 100);
     mario_free_server(&s);
+    close(err);
+}
+END_TEST
+
+/* Goal: a listener whose packets are for nobody is found at the start, when all is registered; then it starts. */
+START_TEST(ids_that_nobody_answers)
+{
+    static const char *const lists[][2] = {
+        {"127.0.0.1:0, 127.0.0.1:0 proto=line id=0x7abc", "id=0x7abc: no function is registered for it\n"},
+        {"127.0.0.1:0 proto=raw id=word", "id=word: no word is registered\n"},
+    };
+    int err = listen_to_stderr();
+    ck_assert_int_eq(start_log_thread(), 0);
+    ck_assert_int_eq(mario_log_open("/dev/null"), 0);
+    for (int i = 0; i < 2; i++) {
+        struct mario_options o = small_options();
+        o.listen = lists[i][0];
+        SERVER *s = mario_init_server(&o);
+        ck_assert(s != NULL);
+        ck_assert(start_server(s) != NULL);
+        ck_assert_int_eq(mario_server_exit_code(s), 2);
+        const char *said = heard(err);
+        ck_assert_msg(lines_in(said) == 1 && strstr(said, lists[i][1]) != NULL, "it says: %s", said);
+        mario_free_server(&s);
+        ck_assert_ptr_null(s);
+    }
     close(err);
 }
 END_TEST
@@ -486,6 +514,7 @@ Suite *api_suite(void)
     TCase *c = itest_case(s, "in process", 30);
     tcase_add_test(c, init_fails_clearly);
     tcase_add_test(c, limits_are_clamped);
+    tcase_add_test(c, ids_that_nobody_answers);
     tcase_add_test(c, registering);
     tcase_add_test(c, default_stx);
     tcase_add_test(c, hundred_rounds);
