@@ -352,8 +352,11 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
                  "err, warn, info, debug; behind it SUBSYSTEM=LEVEL for server, conn, app, watch, log");
         break;
     case ROW_LISTEN:
-        snprintf(out, RANGE_SIZE, "addr:port, [v6]:port, unix:/path, separated by commas; port %u .. %u",
-                 row->min, row->max);
+        snprintf(
+            out, RANGE_SIZE,
+            "addr:port, [v6]:port, unix:/path, options behind each by blanks, separated by commas; port %u .. "
+            "%u",
+            row->min, row->max);
         break;
     }
 }
