@@ -36,7 +36,7 @@ static const char *reason_of(int status)
         if (reasons[i].status == status)
             return reasons[i].text;
     }
-    return "Unknown";
+    return ""; /* a script's */
 }
 
 /* The time as HTTP writes it. Made once a second on each thread. */

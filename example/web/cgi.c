@@ -21,14 +21,28 @@ static int programs = -1;
 static char programs_path[PATH_MAX];
 static int limit_ms;
 
+/* Whether what is in the directory of the programs could be read as files. */
+static bool is_shown(void)
+{
+    const char *files = files_root();
+    size_t n = strlen(files);
+    return strncmp(programs_path, files, n) == 0 &&
+           (programs_path[n] == '/' || programs_path[n] == '\0' || n == 1);
+}
+
 sint32 cgi_prepare(const char *dir, uint32 seconds)
 {
     limit_ms = (int) seconds * 1000;
     programs = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (programs >= 0 && realpath(dir, programs_path) != NULL)
-        return 0;
-    fprintf(stderr, "web: %s: %s\n", dir, strerror(errno));
-    return -1;
+    if (programs < 0 || realpath(dir, programs_path) == NULL) {
+        fprintf(stderr, "web: %s: %s\n", dir, strerror(errno));
+        return -1;
+    }
+    if (is_shown()) {
+        fprintf(stderr, "web: %s: it is below the files, which anybody may read\n", dir);
+        return -1;
+    }
+    return 0;
 }
 
 /* Which script is asked for: a program of the directory, nothing below it. 200; 403 if it may not be run; 404. file has

@@ -3,6 +3,7 @@
  * kernel's memory. Where files lie on a disk that may be slow, or on another machine, register it as offloaded.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -14,14 +15,22 @@
 
 enum { TRIES = 3, TAG_SIZE = 64, FIELDS_SIZE = 192 };
 
-static int root = -1; /* constant once main has prepared it */
+/* Constant once main has prepared them. */
+static int root = -1;
+static char root_path[PATH_MAX];
 
 sint32 files_prepare(const char *dir)
 {
     root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        fprintf(stderr, "web: %s: %s\n", dir, strerror(errno));
-    return root < 0 ? -1 : 0;
+    if (root >= 0 && realpath(dir, root_path) != NULL)
+        return 0;
+    fprintf(stderr, "web: %s: %s\n", dir, strerror(errno));
+    return -1;
+}
+
+const char *files_root(void)
+{
+    return root_path;
 }
 
 /* Open what lies below the root and nowhere else, whatever links say. -1 with errno. */

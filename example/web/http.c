@@ -33,7 +33,7 @@ static int look(struct http_state *s, const struct mario_framing *framing, const
     int status = head_parse(data, size, &h);
     if (status != HEAD_GOOD)
         return status;
-    if (h.length > framing->max - size)
+    if (size > framing->max || h.length > framing->max - size)
         return 413;
     struct head_text start = h.path;
     start.len = sizeof WEB_CGI_PATH - 1;

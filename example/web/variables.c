@@ -4,7 +4,10 @@
 #include "variables.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <sys/socket.h>
+
+#include "web.h"
 
 /* Fields that are no HTTP_ variables: what has a variable of its own, what is between the client and us, what would be
  * taken for a setting of the script's surroundings ("httpoxy"), and secrets. */
@@ -112,6 +115,8 @@ static void add_peer(struct fastcgi_out *o, const CONN *c)
     size_t n = strlen(peer);
     bool is_six = n > 1 && peer[0] == '[';
     fastcgi_param(o, "REMOTE_ADDR", 11, peer + is_six, is_six ? n - 2 : n);
+    fastcgi_param(o, "REMOTE_HOST", 11, peer + is_six,
+                  is_six ? n - 2 : n); /* its name would have to be asked for */
 }
 
 static void add_body(struct fastcgi_out *o, const struct head *h)
@@ -128,12 +133,15 @@ static void add_body(struct fastcgi_out *o, const struct head *h)
 
 static void add_path(struct fastcgi_out *o, const struct script_path *s)
 {
-    char name[HEAD_TARGET_MAX + 2];
+    char name[HEAD_TARGET_MAX + 2], below[PATH_MAX + HEAD_TARGET_MAX];
     int n = snprintf(name, sizeof name, "/%.*s", (int) s->info, s->path);
     fastcgi_param(o, "SCRIPT_NAME", 11, name, (size_t) n);
     add(o, "SCRIPT_FILENAME", s->file);
-    if (s->path[s->info] != '\0')
-        add(o, "PATH_INFO", s->path + s->info);
+    if (s->path[s->info] == '\0')
+        return;
+    snprintf(below, sizeof below, "%s%s", files_root(), s->path + s->info);
+    add(o, "PATH_INFO", s->path + s->info);
+    add(o, "PATH_TRANSLATED", below);
 }
 
 void variables_add(struct fastcgi_out *o, CONN *c, const struct head *h, const struct script_path *s)

@@ -23,13 +23,15 @@ sint32 http_regist(void);
 /* Serve what lies below this directory; kept open. Main, before the server starts. 0, or -1 after a line on standard
  * error. */
 sint32 files_prepare(const char *dir);
+/* Its whole path. */
+const char *files_root(void);
 /* The business function: GET or HEAD of a file. */
 sint32 files_answer(CONN *c);
 
 /* ---- Scripts (cgi.c) ---- */
 
-/* Programs in this directory answer, each request within `seconds`. Main, after pool_start(). 0, or -1 after a line on
- * standard error. */
+/* Programs in this directory, which is not below that of the files, answer, each request within `seconds`. Main, after
+ * files_prepare(). 0, or -1 after a line on standard error. */
 sint32 cgi_prepare(const char *dir, uint32 seconds);
 /* The business function, offloaded: what a script says. */
 sint32 cgi_answer(CONN *c);

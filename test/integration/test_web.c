@@ -5,6 +5,7 @@
 #include "site.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -403,6 +404,55 @@ START_TEST(slow_readers)
 }
 END_TEST
 
+/* Goal: a stop while bodies are being sent takes no longer than any, and leaves nothing. */
+START_TEST(a_stop_meanwhile)
+{
+    enum { READERS = 20 };
+    struct server s;
+    int fds[READERS];
+    char some[100];
+    site_start(&s, NULL);
+    site_text("huge", "");
+    ck_assert_int_eq(truncate(site_path("huge"), HUGE_ONE), 0);
+    for (int i = 0; i < READERS; i++) {
+        fds[i] = client_open_narrow(&s);
+        site_send(fds[i], "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
+        client_recv(fds[i], some, sizeof some);
+    }
+    server_signal(&s, SIGTERM);
+    for (int i = 0; i < READERS; i++) {
+        size_t got = 0;
+        ck_assert_int_ne(client_ending(fds[i], &got, 8000), END_TIMEOUT);
+        ck_assert_uint_lt(got, HUGE_ONE);
+        close(fds[i]);
+    }
+    ck_assert_int_eq(server_wait_exit(&s, 8000), 0);
+    server_check(&s);
+    site_remove();
+}
+END_TEST
+
+/* Goal: who closes its side behind its requests gets their answers, and of half a request nothing. */
+START_TEST(half_closed)
+{
+    struct server s;
+    struct page p;
+    site_start(&s, NULL);
+    site_text("a", "aaa");
+    site_script("say", "sleep 0.1; printf 'Content-Type: a/b\\n\\nhello'");
+    int fd = client_open(&s);
+    site_send(
+        fd,
+        "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /cgi-bin/say HTTP/1.1\r\nHost: a\r\n\r\nGET /a HTTP/1.1\r\n");
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    ck_assert(surfer_read(fd, &p, true) && p.status == 200 && strcmp(p.body, "aaa") == 0);
+    ck_assert(surfer_read(fd, &p, true) && p.status == 200 && strcmp(p.body, "hello") == 0);
+    client_expect_fin(fd);
+    site_stop(&s);
+    ck_assert_uint_eq(server_counter(&s, "truncated"), 1);
+}
+END_TEST
+
 /* ---- Programs of others ---- */
 
 /* Run one if it is here; what it said. Static. */
@@ -522,10 +572,12 @@ Suite *web_suite(void)
     tcase_add_test(c, in_pieces);
     tcase_add_test(c, in_heaps);
     tcase_add_test(c, continues);
+    tcase_add_test(c, half_closed);
     c = itest_case(s, "bodies", 30);
     tcase_add_test(c, large_bodies);
     tcase_add_test(c, behind_a_large_body);
     tcase_add_test(c, slow_readers);
+    tcase_add_test(c, a_stop_meanwhile);
     c = itest_case(s, "programs", 40);
     tcase_add_test(c, curl);
     tcase_add_test(c, measuring);

@@ -38,6 +38,7 @@ static const struct {
     {"SERVER_NAME", "a.b"},
     {"SERVER_PROTOCOL", "HTTP/1.1"},
     {"REMOTE_ADDR", "127.0.0.1"},
+    {"REMOTE_HOST", "127.0.0.1"},
     {"CONTENT_LENGTH", "4"},
     {"CONTENT_TYPE", "x/y"},
     {"HTTP_HOST", "a.b:80"},
@@ -75,6 +76,7 @@ START_TEST(what_it_gets)
     }
     snprintf(port, sizeof port, "%u", s.port);
     ck_assert_str_eq(variable(&p, "SERVER_PORT"), port);
+    ck_assert_str_eq(variable(&p, "PATH_TRANSLATED"), site_path("more /of it"));
     close(fd);
     site_stop(&s);
 }
@@ -189,6 +191,11 @@ END_TEST
 static bool is_gone(void *arg)
 {
     return kill(*(pid_t *) arg, 0) != 0;
+}
+
+static bool is_there(void *arg)
+{
+    return access(arg, F_OK) == 0;
 }
 
 /* Goal: a script that takes too long is killed, with what it started, and its client gets 504; its process is replaced,
@@ -317,6 +324,45 @@ START_TEST(the_pool_is_killed)
 }
 END_TEST
 
+/* Goal: a server that is killed takes its processes with it, and what they run. */
+START_TEST(the_server_is_killed)
+{
+    struct server s;
+    int mother;
+    char path[64];
+    site_start(&s, "-n", "3", NULL);
+    site_script("slow", "echo $$ > pid.new; mv pid.new pid; sleep 60");
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", s.pid, s.pid);
+    FILE *f = fopen(path, "re");
+    ck_assert(f != NULL && fscanf(f, "%d", &mother) == 1);
+    fclose(f);
+    int fd = client_open(&s);
+    site_send(fd, "GET /cgi-bin/slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    ck_assert(itest_wait(is_there, (void *) (size_t) site_path("../cgi-bin/pid"), 5000));
+    char *text = program_slurp(site_path("../cgi-bin/pid"));
+    pid_t pids[2] = {mother, (pid_t) atoi(text)};
+    free(text);
+    server_signal(&s, SIGKILL);
+    ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGKILL);
+    ck_assert(itest_wait(is_gone, &pids[0], 5000) && itest_wait(is_gone, &pids[1], 5000));
+    close(fd);
+    server_discard(&s);
+    site_remove();
+}
+END_TEST
+
+/* Goal: programs that could be read as files are not run: the server does not start. */
+START_TEST(programs_among_the_files)
+{
+    char err[300];
+    const char *args[] = {"-l127.0.0.1:0 proto=http", "-d", "/usr", "-c", "/usr/bin", NULL};
+    ck_assert_int_eq(
+        itest_run(&(struct launch){.program = "web", .args = args, .bare = true}, NULL, 0, err, sizeof err),
+        2);
+    ck_assert_str_eq(err, "web: /usr/bin: it is below the files, which anybody may read\n");
+}
+END_TEST
+
 Suite *web_scripts_suite(void)
 {
     Suite *s = suite_create("web_scripts");
@@ -330,5 +376,7 @@ Suite *web_scripts_suite(void)
     tcase_add_test(c, busy);
     tcase_add_test(c, nobody_waits);
     tcase_add_test(c, the_pool_is_killed);
+    tcase_add_test(c, the_server_is_killed);
+    tcase_add_test(c, programs_among_the_files);
     return s;
 }
