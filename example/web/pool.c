@@ -36,6 +36,13 @@ struct process {
     pid_t pid;    /* the mother's; 0: to be started */
 };
 
+/* What the mother knows. */
+struct mother {
+    pid_t pid;
+    int control; /* her end */
+    pool_main run;
+};
+
 static struct process processes[POOL_MAX];
 static int process_count;
 static pid_t mother_pid;
@@ -76,21 +83,25 @@ static int make_sockets(void)
 
 /* ---- The mother ---- */
 
-static void become(pool_main run, int listener)
+/* Become a process of the pool: it ends with her, and does not hold her end of `control`. */
+static void become(const struct mother *m, int listener)
 {
     sigset_t none;
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != m->pid) /* she died before that */
+        _exit(1);
+    close(m->control);
     sigemptyset(&none);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    _exit(run(listener));
+    _exit(m->run(listener));
 }
 
 /* Those that are not there. True if one could not be started. */
-static bool start_missing(pool_main run)
+static bool start_missing(const struct mother *m)
 {
     bool failed = false;
     for (int i = 0; i < process_count; i++) {
@@ -99,7 +110,7 @@ static bool start_missing(pool_main run)
             continue;
         p->pid = fork();
         if (p->pid == 0)
-            become(run, p->listener);
+            become(m, p->listener);
         if (p->pid > 0)
             setpgid(p->pid, p->pid); /* both do, whoever is first: it can be killed from now on */
         failed = failed || p->pid < 0;
@@ -135,20 +146,20 @@ static bool bury(void)
 }
 
 /* What the server wants. False: nothing any more. */
-static bool hear(int from, pool_main run)
+static bool hear(const struct mother *m)
 {
     unsigned char number;
-    ssize_t n = recv(from, &number, sizeof number, 0);
+    ssize_t n = recv(m->control, &number, sizeof number, 0);
     if (n < 0 && errno == EINTR)
         return true;
     if (n != sizeof number || number >= process_count)
         return false;
     end(&processes[number]);
-    start_missing(run);
-    return send(from, &number, sizeof number, MSG_NOSIGNAL) == sizeof number;
+    start_missing(m);
+    return send(m->control, &number, sizeof number, MSG_NOSIGNAL) == sizeof number;
 }
 
-static void mother(int from, pool_main run)
+static void mother(const struct mother *m)
 {
     sigset_t child;
     struct timespec rest = {.tv_nsec = REST_MS * 1000000l};
@@ -160,18 +171,18 @@ static void mother(int from, pool_main run)
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
     int deaths = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    bool failed = start_missing(run);
+    bool failed = start_missing(m);
     for (;;) {
-        struct pollfd p[2] = {{.fd = from, .events = POLLIN}, {.fd = deaths, .events = POLLIN}};
+        struct pollfd p[2] = {{.fd = m->control, .events = POLLIN}, {.fd = deaths, .events = POLLIN}};
         struct signalfd_siginfo info;
         poll(p, 2, failed ? REST_MS : -1);
         while (read(deaths, &info, sizeof info) > 0) {
         }
-        if (p[0].revents != 0 && !hear(from, run))
+        if (p[0].revents != 0 && !hear(m))
             break;
         if (bury())
             nanosleep(&rest, NULL);
-        failed = start_missing(run);
+        failed = start_missing(m);
     }
     for (int i = 0; i < process_count; i++)
         end(&processes[i]);
@@ -189,7 +200,7 @@ int pool_start(int count, pool_main run)
     }
     if (mother_pid == 0) {
         close(ends[0]);
-        mother(ends[1], run);
+        mother(&(struct mother){.pid = getpid(), .control = ends[1], .run = run});
     }
     close(ends[1]);
     control = ends[0];

@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,11 +46,13 @@ static int take_body(FCGX_Stream *in)
     return fd;
 }
 
-/* Become the program. */
-static void become(const char *name, char **variables, int body, int answer)
+/* Become the program, which ends with its runner. */
+static void become(pid_t runner, const char *name, char **variables, int body, int answer)
 {
     char *args[] = {(char *) (size_t) name, NULL};
-    if (dup2(body, STDIN_FILENO) < 0 || dup2(answer, STDOUT_FILENO) < 0 || fchdir(programs) != 0)
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != runner || dup2(body, STDIN_FILENO) < 0 || dup2(answer, STDOUT_FILENO) < 0 ||
+        fchdir(programs) != 0)
         _exit(NOT_RUN);
     close_range(STDERR_FILENO + 1, ~0u, 0);
     execve(name, args, variables);
@@ -80,9 +84,9 @@ static int run(FCGX_Request *r, const char *name)
         close(body);
         return NOT_RUN;
     }
-    pid_t program = fork();
+    pid_t runner = getpid(), program = fork();
     if (program == 0)
-        become(name, r->envp, body, pipe_ends[1]);
+        become(runner, name, r->envp, body, pipe_ends[1]);
     close(body);
     close(pipe_ends[1]);
     if (program > 0)

@@ -53,6 +53,19 @@ void site_script(const char *name, const char *text)
     write_file(path, all, strlen(all), 0755);
 }
 
+/* TSan does not know the calls that make descriptors here (memfd_create, openat2): when one of them gives a number anew
+ * that another thread has closed, it takes what is done with it for something done with the former one. */
+static const char *const *environment(void)
+{
+    static char options[700];
+    static const char *const with[] = {options, NULL};
+    const char *others = getenv("TSAN_OPTIONS");
+    snprintf(options, sizeof options,
+             "TSAN_OPTIONS=%s:suppressions='%s/test/tsan_web.supp':print_suppressions=0",
+             others != NULL ? others : "exitcode=66", itest_root());
+    return with;
+}
+
 void site_start(struct server *s, ...)
 {
     static char files[80], programs[80];
@@ -67,7 +80,7 @@ void site_start(struct server *s, ...)
     while (n < ARGS_MAX - 1 && (args[n] = va_arg(more, const char *)) != NULL)
         n++;
     va_end(more);
-    server_launch(s, &(struct launch){.program = "web", .args = args, .bare = true});
+    server_launch(s, &(struct launch){.program = "web", .args = args, .env = environment(), .bare = true});
 }
 
 /* ---- Its processes ---- */

@@ -117,6 +117,7 @@ START_TEST(what_it_says)
         ck_assert_msg(site_ask(fd, request, &p) == scripts[i].status, "%s: %d", scripts[i].name, p.status);
         if (scripts[i].body != NULL)
             ck_assert_str_eq(p.body, scripts[i].body);
+        ck_assert_str_eq(site_field(&p, "connection"), "");
     }
     ck_assert_int_eq(site_ask(fd, "HEAD /cgi-bin/plain HTTP/1.1\r\nHost: a\r\n\r\n", &p), 200);
     ck_assert_int_eq(site_ask(fd, "GET /cgi-bin/status HTTP/1.1\r\nHost: a\r\n\r\n", &p), 404);

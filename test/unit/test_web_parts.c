@@ -168,12 +168,17 @@ START_TEST(request)
     fastcgi_param(&o, "A", 1, "", 0);
     fastcgi_param(&o, "LONG", 4, value, 127);
     fastcgi_param(&o, "LONGER", 6, value, sizeof value);
+    fastcgi_param(&o, "C", 1, value, 128); /* the shortest of the long ones */
     fastcgi_body(&o, body, sizeof body);
     ck_assert(!o.full);
     ck_assert_uint_eq(content_of(bytes, o.n, 1, out), 8);
     ck_assert_mem_eq(out, begin, 8);
     size_t n = content_of(bytes, o.n, 4, out);
-    ck_assert_uint_eq(n, 2 + 1 + 2 + 4 + 127 + 5 + 6 + 300);
+    ck_assert_uint_eq(n, 2 + 1 + 2 + 4 + 127 + 5 + 6 + 300 + 5 + 1 + 128);
+    ck_assert_mem_eq(out + n - 5 - 1 - 128,
+                     "\1\x80\0\0\x80"
+                     "Cvv",
+                     8);
     ck_assert_mem_eq(out, "\1\0A\4\x7fLONGvv", 11);
     ck_assert_mem_eq(out + 3 + 2 + 4 + 127, "\6\x80\0\x01\x2cLONGERvv", 13);
     ck_assert_uint_eq(content_of(bytes, o.n, 5, out), sizeof body);
