@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 /* The names by which browsers may call us, a comma list: "localhost, 127.0.0.1, [::1]". False with a line in why.
  * hosts_check() only looks. */

@@ -6,7 +6,7 @@
 
 #include <event2/buffer.h>
 
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 struct page {
     const char *path;

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 enum { TOKEN_MIN = 16, TOKEN_MAX = 256 };
 

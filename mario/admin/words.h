@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 #define WORDS_MAX  36u   /* a name and what stands behind it */
 #define LINE_BYTES 4096u /* at most, of a line with its newline, and of a body */

@@ -1,11 +1,11 @@
 /*
- * fuzz_http.c: a libFuzzer target for the head of an HTTP request (mario/net/http_head.h). Built and run by ./run.
+ * fuzz_http.c: a libFuzzer target for the head of an HTTP request (mario/frame/http_head.h). Built and run by ./run.
  *
  * Input: two bytes say where the request is cut, then the request. Each call sees a heap block of exactly the bytes it
  * was told of. What must hold: a whole head is what a second reading of it, by regular expressions line by line,
  * says; a part of a good one is neither good nor bad; what a part was refused for, the whole is refused for.
  */
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 #include <regex.h>
 #include <stdio.h>

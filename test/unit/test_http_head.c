@@ -3,7 +3,7 @@
  * readable memory; and, for random bytes, that it agrees with a second opinion.
  */
 #include "unit.h"
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
  * http_head.c: the head of an HTTP/1 request. Pure; any thread.
  */
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 #include <string.h>
 
@@ -68,6 +68,15 @@ const struct http_text *http_field(const struct http_head *h, const char *name)
             return &h->fields[i].value;
     }
     return NULL;
+}
+
+bool http_names(const struct http_head *h, const char *name, const char *word)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (http_is(&h->fields[i].name, name) && http_lists(&h->fields[i].value, word))
+            return true;
+    }
+    return false;
 }
 
 /* ---- Lines ---- */
@@ -168,23 +177,14 @@ static bool parse_length(struct http_head *h)
     return true;
 }
 
-/* Connection may come more than once. */
-static bool connection_has(const struct http_head *h, const char *word)
-{
-    for (uint32_t i = 0; i < h->count; i++) {
-        if (http_is(&h->fields[i].name, "connection") && http_lists(&h->fields[i].value, word))
-            return true;
-    }
-    return false;
-}
-
 static int finish(struct http_head *h)
 {
     if (http_field(h, "transfer-encoding") != NULL || !parse_length(h))
         return BAD;
     if (h->minor == 1 && http_field(h, "host") == NULL)
         return BAD;
-    h->keep_alive = !connection_has(h, "close") && (h->minor == 1 || connection_has(h, "keep-alive"));
+    h->keep_alive =
+        !http_names(h, "connection", "close") && (h->minor == 1 || http_names(h, "connection", "keep-alive"));
     return HTTP_GOOD;
 }
 

@@ -6,8 +6,8 @@
  * nothing else, nothing is folded, no field that says what the rest means comes twice, a target is a path, a body has a
  * Content-Length or is none.
  */
-#ifndef MARIO_NET_HTTP_HEAD_H
-#define MARIO_NET_HTTP_HEAD_H
+#ifndef MARIO_FRAME_HTTP_HEAD_H
+#define MARIO_FRAME_HTTP_HEAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,5 +51,8 @@ const struct http_text *http_field(const struct http_head *h, const char *name);
 bool http_is(const struct http_text *t, const char *text);
 /* Whether the comma list has this word. */
 bool http_lists(const struct http_text *t, const char *word);
+/* Whether one of the fields of this name, which may come more than once, has this word in its comma list. All in lower
+ * case. */
+bool http_names(const struct http_head *h, const char *name, const char *word);
 
 #endif
