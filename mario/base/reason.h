@@ -18,6 +18,7 @@
     ROW(bad_stx, g_akg_error_id, MARIO_LOG_WARN)          /* a packet with a wrong magic */                  \
     ROW(bad_length, g_akg_error_id, MARIO_LOG_WARN)       /* pkglen below 8 or above max_pkglen */           \
     ROW(bad_frame, g_akg_error_id, MARIO_LOG_WARN)        /* not the protocol of its listener */             \
+    ROW(bad_upgrade, g_akg_error_id, MARIO_LOG_WARN)      /* an HTTP request that asks for no WebSocket */   \
     ROW(framing_error, g_akg_error_id, MARIO_LOG_ERR)     /* its framing answered what makes no sense */     \
     ROW(unknown_akg, g_akg_error_id, MARIO_LOG_WARN)  /* no function for this akg_id, or a reserved one */   \
     ROW(bad_proxy, g_akg_error_id, MARIO_LOG_WARN)    /* no PROXY header came, or a wrong one */             \

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Who says which function a packet is for. */
+enum ids { IDS_OWN, IDS_RULE, IDS_EITHER };
+
 /* Set what a built-in framing has of its own, by the options of an address. False with a line in why. */
 typedef bool (*make_fn)(const struct listen_address *a, struct framing *out, char *why, size_t size);
 
@@ -14,7 +17,7 @@ typedef bool (*make_fn)(const struct listen_address *a, struct framing *out, cha
 struct kind {
     const char *name;
     const char *options; /* those it has besides max and id, each between two blanks */
-    bool has_ids;        /* it says itself what a packet's id is: id= cannot */
+    enum ids ids;        /* it itself, id=, or it if there is no id= */
     MARIO_FRAME_FUNC next;
     frame_ends_fn ends;
     make_fn make;
@@ -157,13 +160,28 @@ static bool length_make(const struct listen_address *a, struct framing *out, cha
            listen_refuse(a, why, size, "max=%u has no room for more than the length", out->pub.max);
 }
 
+static bool ws_make(const struct listen_address *a, struct framing *out, char *why, size_t size)
+{
+    const char *path = listen_option(a, "path");
+    if (path != NULL && (path[0] != '/' || strpbrk(path, "?#") != NULL))
+        return listen_refuse(a, why, size, "path=%.64s: not the path of a request (allowed: /...)", path);
+    if (out->rules.id.kind == ID_OF_FRAMING && out->pub.max < SIZE_OF_HEAD)
+        return listen_refuse(a, why, size, "max=%u is less than a HEAD (allowed: 8 .. 65535)", out->pub.max);
+    out->rules.ws =
+        (struct ws_rules){.max = out->pub.max, .path = path, .origins = listen_option(a, "origin")};
+    out->pub.max = WS_CARRY; /* the upgrade may be longer than a message */
+    out->pub.state_size = sizeof(struct ws_state);
+    return true;
+}
+
 static const struct kind kinds[] = {
-    {"head", "", true, head_next, head_ends, head_make},
-    {"raw", "", false, raw_next, bare_ends, bare_make},
-    {"line", " eol eof ", false, line_next, delim_ends, line_make},
-    {"delim", " delim eof ", false, delim_next, delim_ends, delim_make},
-    {"fixed", " fixed ", false, fixed_next, bare_ends, fixed_make},
-    {"length", " off size endian counts adjust strip ", false, length_next, length_ends, length_make},
+    {"head", "", IDS_OWN, head_next, head_ends, head_make},
+    {"raw", "", IDS_RULE, raw_next, bare_ends, bare_make},
+    {"line", " eol eof ", IDS_RULE, line_next, delim_ends, line_make},
+    {"delim", " delim eof ", IDS_RULE, delim_next, delim_ends, delim_make},
+    {"fixed", " fixed ", IDS_RULE, fixed_next, bare_ends, fixed_make},
+    {"length", " off size endian counts adjust strip ", IDS_RULE, length_next, length_ends, length_make},
+    {"ws", " origin path ", IDS_EITHER, ws_next, ws_ends, ws_make},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -314,10 +332,10 @@ static bool make_built_in(const struct listen_address *a, const struct kind *k, 
     if (!has_no_other(a, k->name, k->options, why, size) ||
         !listen_number(a, "max", 1, MARIO_FRAME_MAX, &most, why, size))
         return false;
-    if (k->has_ids && out->rules.id.kind != ID_OF_FRAMING)
+    if (k->ids == IDS_OWN && out->rules.id.kind != ID_OF_FRAMING)
         return listen_refuse(a, why, size,
                              "proto=%s says itself which function a packet is for: no id=", k->name);
-    if (!k->has_ids && out->rules.id.kind == ID_OF_FRAMING)
+    if (!k->ids == IDS_OWN && out->rules.id.kind == ID_OF_FRAMING)
         return listen_refuse(a, why, size,
                              "proto=%s: for which function? (allowed: id=0x0000 .. 0xfffb, id=field, "
                              "id=word)",

@@ -11,6 +11,7 @@
 #include "mario/frame/ends.h"
 #include "mario/frame/head.h"
 #include "mario/frame/ids.h"
+#include "mario/frame/ws.h"
 
 struct delim_rules {
     unsigned char end[ENDS_BACK]; /* what ends a packet */
@@ -36,6 +37,7 @@ struct framing_rules {
     union {
         struct delim_rules delim;
         struct length_rules length;
+        struct ws_rules ws;
     };
 };
 

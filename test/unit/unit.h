@@ -59,6 +59,8 @@
     ROW(http_head)       \
     ROW(web_head)        \
     ROW(web_parts)       \
+    ROW(ws)              \
+    ROW(ws_open)         \
     ROW(proxy)           \
     ROW(answer)          \
     ROW(mqtt_packets)    \
