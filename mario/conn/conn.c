@@ -422,12 +422,32 @@ void conn_release(struct conn *c)
         conn_line_push(executor_here->shard, &executor_here->shard->closing, c);
 }
 
+/* Whether its client can be told: nothing of which it knows only a half is to come before. */
+static bool may_be_told(const struct conn *c, enum reason r)
+{
+    bool silent = r == REASON_idle_timeout || r == REASON_packet_timeout || r == REASON_first_packet;
+    return c->state == CONN_OPEN && (!conn_is_beyond_sending(r) || (silent && c->outbox == NULL));
+}
+
+/* Its client is told that it ends, where the framing has words for that. */
+static void say_goodbye(struct conn *c, enum reason reason)
+{
+    const struct shard *s = conn_shard(c);
+    unsigned char bytes[WS_GOODBYE];
+    if (s->service->ends[c->listener] != ws_ends || !may_be_told(c, reason))
+        return;
+    size_t n = ws_goodbye(conn_ext(s, c)->state, reason, bytes);
+    if (n > 0)
+        output_send_bytes(c, bytes, n); /* if that fails, it ends without */
+}
+
 void conn_close(struct conn *c, enum reason reason)
 {
     CHECK_ON_WORKER(conn_shard(c));
     CHECK(c->magic == CONN_MAGIC);
     if (c->state == CONN_CLOSING || c->state == CONN_LINGER)
         return;
+    say_goodbye(c, reason);
     if (c->reason == REASON_NONE || conn_is_beyond_sending(reason))
         c->reason = (uint8_t) reason;
     if (c->dirty && c->outbox != NULL && !conn_is_beyond_sending(reason)) {

@@ -38,6 +38,7 @@ enum successor { SUCCESSOR_COMES, SUCCESSOR_SERVES, SUCCESSOR_LATE };
 struct datagrams;
 struct shard;
 struct conn_proxied;
+struct reply_mark;
 
 struct executor {
     WORKER pub;                    /* first, so that c->owner is the executor */
@@ -52,7 +53,10 @@ struct executor {
     bool datagram;                 /* what runs is for a datagram: `conn` is no connection of the shard */
     struct datagrams *datagrams;   /* of a worker: those at hand; NULL if no listener takes any */
     bool draining;                 /* cleanups of what is in the reply run */
-    size_t reply_keep;      /* bytes of it written before the function closed; SIZE_MAX if it did not */
+    size_t reply_keep; /* bytes of it written before the function closed; SIZE_MAX if it did not */
+    size_t reply_raw;  /* bytes of it in front of those that may have to become a message, see reply_mark() */
+    struct reply_mark *marks; /* [mark_room], a mem.h block or NULL */
+    uint32_t mark_count, mark_room;
     uint32_t leave_seconds; /* what mario_leave_seconds() says, while a leave function runs; else 0 */
     const struct mario_framing *framing; /* what mario_reply() frames by, while functions run: the framing, */
     frame_ends_fn ends; /* if it is a built-in one what that puts around a payload, else NULL, */
@@ -62,6 +66,7 @@ struct executor {
         *lent; /* what was carried, while a framing and functions look at it there; a mem.h block or NULL */
     _Alignas(
         8) unsigned char frame_state[MARIO_FRAME_STATE]; /* while they do: the connection's, see conn_ext */
+    uint16_t frame_state_size; /* and so many bytes of it are to be put back there; else 0 */
     enum reason end_reason;    /* the running function's connection is to end, and why; or REASON_NONE */
     char *out_buf;             /* c->out_buf of all connections */
     struct activity *activity; /* what it runs (w), see activity.h */

@@ -9,6 +9,7 @@
 
 #include "mario/exec/executor.h"
 #include "mario/exec/registry.h"
+#include "mario/exec/reply.h"
 #include "mario/mario_frame.h"
 
 CONN *mario_frame_conn(void)
@@ -45,7 +46,7 @@ static bool write_large(CONN *c, const struct frame_out *out, const struct frame
 }
 
 /* By a built-in framing. */
-static inline int32_t write_with_ends(const struct executor *t, CONN *c, uint16_t id, const void *data,
+static inline int32_t write_with_ends(struct executor *t, CONN *c, uint16_t id, const void *data,
                                       uint32_t len)
 {
     const struct frame_out out = {
@@ -53,7 +54,9 @@ static inline int32_t write_with_ends(const struct executor *t, CONN *c, uint16_
     struct frame_ends ends;
     if (!t->ends(t->framing, &out, &ends))
         return fail(EMSGSIZE);
+    reply_mark(t);
     bool ok = len <= SMALL ? write_small(c, &out, &ends) : write_large(c, &out, &ends);
+    reply_is_framed(t);
     return ok ? 0 : fail(ENOMEM);
 }
 

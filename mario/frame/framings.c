@@ -335,7 +335,7 @@ static bool make_built_in(const struct listen_address *a, const struct kind *k, 
     if (k->ids == IDS_OWN && out->rules.id.kind != ID_OF_FRAMING)
         return listen_refuse(a, why, size,
                              "proto=%s says itself which function a packet is for: no id=", k->name);
-    if (!k->ids == IDS_OWN && out->rules.id.kind == ID_OF_FRAMING)
+    if (k->ids == IDS_RULE && out->rules.id.kind == ID_OF_FRAMING)
         return listen_refuse(a, why, size,
                              "proto=%s: for which function? (allowed: id=0x0000 .. 0xfffb, id=field, "
                              "id=word)",

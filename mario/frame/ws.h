@@ -57,6 +57,13 @@ struct ws_state {
 };
 _Static_assert(sizeof(struct ws_state) <= MARIO_FRAME_STATE, "a state has so much room");
 
+/* Whether its upgrade is done: it can be written to. */
+static inline bool ws_is_open(const void *state)
+{
+    const struct ws_state *s = state;
+    return s->phase == WS_OPEN;
+}
+
 /* MARIO_FRAME_FUNC of this framing. It goes on where it was, whatever `seen` says; it is not asked again for a packet
  * that it said OK for. */
 enum mario_frame_answer ws_next(const struct mario_framing *framing, void *state, ubyte *data, uint32 n,

@@ -95,15 +95,20 @@ static void give_back(struct job *j)
  * thread's, and its cleanups run here. */
 static void pack_reply(struct executor *t, struct job *j)
 {
-    size_t wanted = reply_wanted(t);
+    struct reply_reader r;
+    reply_mark(t);
+    size_t wanted = reply_sent_length(t);
     unsigned char *to = j->small;
     bool whole = !mem_take_failure();
     if (whole && wanted > JOB_SMALL)
         whole = (to = j->large = mem_alloc(wanted)) != NULL;
-    if (whole)
-        j->len = (size_t) evbuffer_copyout(t->reply_buf, to, wanted);
-    else
+    if (!whole) {
         t->end_reason = REASON_no_memory;
+        return;
+    }
+    reply_read_begin(t, &r);
+    while (j->len < wanted)
+        j->len += reply_read(&r, to + j->len, wanted - j->len);
 }
 
 /* Whether it is ours to run: not if its connection has ended meanwhile. */
@@ -126,6 +131,7 @@ static void run(struct thread *p, struct job *j)
     t->framing = j->framing;
     t->ends = j->ends;
     t->opcode = j->opcode;
+    reply_begin(t);
     mem_take_failure();
     t->proxied = j->proxied;
     t->datagram = j->datagram != NULL;

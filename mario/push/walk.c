@@ -89,12 +89,13 @@ struct walk *walk_turn(struct shard *s)
     return NULL;
 }
 
-/* Who came while the walk of all went on, into a place that it has yet to come to, was not there when it began. */
+/* Who came while the walk of all went on, into a place that it has yet to come to, was not there when it began. Nor is
+ * who cannot be written to yet. */
 static bool was_there(struct conn *c)
 {
     bool newcomer = c->newcomer;
     c->newcomer = false;
-    return c->state == CONN_OPEN && !newcomer;
+    return c->state == CONN_OPEN && c->greeted && !newcomer;
 }
 
 /* Places may be empty, very many of them: so those that are looked at have a bound, too. */

@@ -22,6 +22,7 @@
 #include "mario/conn/output.h"
 #include "mario/exec/registry.h"
 #include "mario/frame/framings.h"
+#include "mario/frame/ws.h"
 #include "mario/net/stream.h"
 #include "mario/worker/handout.h"
 #include "mario/worker/worker.h"
@@ -156,17 +157,28 @@ static bool keep_rest(struct executor *t, struct conn *c, const struct batch *b)
     return true;
 }
 
+static bool greet(struct executor *t, struct conn *c);
+
+/* Hand out the whole packets of a batch. True if the connection is still open. */
+static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
+{
+    bool open = handout(t, c, b);
+    if (open && b->greets && ws_is_open(conn_ext(t->shard, c)->state))
+        open = greet(t, c) && (b->n == 0 || handout(t, c, b));
+    return open;
+}
+
 /* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
 static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_t since)
 {
     struct shard *s = t->shard;
     const unsigned char *start = b->data;
     pace_begin(&t->pace, b->n);
-    bool open = handout(t, c, b), kept = open && keep_rest(t, c, b);
+    bool open = hand_out(t, c, b), kept = open && keep_rest(t, c, b);
     if (open && !kept && b->late) { /* without memory to wait in it cannot wait */
         b->late = false;
         pace_ignore(&t->pace);
-        open = handout(t, c, b);
+        open = hand_out(t, c, b);
         kept = open && keep_rest(t, c, b);
     }
     if (!open)
@@ -447,14 +459,20 @@ static bool finish_call(struct executor *t, struct conn *c, int32_t rc)
     return open;
 }
 
-void dispatch_greet(struct executor *t, struct conn *c)
+static bool greet(struct executor *t, struct conn *c)
 {
     c->greeted = true;
     functions_begin(t, c);
     executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
     int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
     executor_ran(t, g_akg_connected_id, rc);
-    finish_call(t, c, rc);
+    return finish_call(t, c, rc);
+}
+
+void dispatch_begin(struct executor *t, struct conn *c)
+{
+    if (t->shard->service->ends[c->listener] != ws_ends) /* there an upgrade comes first */
+        greet(t, c);
 }
 
 bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)

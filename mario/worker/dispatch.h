@@ -30,8 +30,8 @@ void dispatch_limit(struct executor *t, struct conn *c);
  * waited for it. */
 void dispatch_go_on(struct executor *t, struct conn *c, bool waited);
 
-/* c has just begun: run its connected hook. */
-void dispatch_greet(struct executor *t, struct conn *c);
+/* c has just begun: run its connected hook, now or when it can be written to. */
+void dispatch_begin(struct executor *t, struct conn *c);
 
 /* Call f(c, arg) as a function of c, which is open and not in one. True if it is still open. */
 bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg);

@@ -4,6 +4,8 @@
  */
 #include "mario/worker/functions.h"
 
+#include <string.h>
+
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
 
@@ -20,6 +22,7 @@ void functions_begin(struct executor *t, struct conn *c)
         t->outside++;
         reply_drain(t);
     }
+    reply_begin(t);
     c->pub.bufev = t->reply;
 }
 
@@ -35,6 +38,7 @@ void functions_end_conn(struct executor *t, enum reason r)
  * is the discard afterwards. Does not return if the shard is another's by now. */
 static enum reason send_reply(struct executor *t, struct conn *c)
 {
+    reply_mark(t);
     enum reason r = mem_take_failure() ? REASON_no_memory : REASON_NONE;
     c->pub.bufev = t->discard;
     if (reply_length(t) == 0)
@@ -46,7 +50,16 @@ static enum reason send_reply(struct executor *t, struct conn *c)
     fence_open(&t->fence);
     executor_note_again(t);
     reply_drain(t);
+    reply_begin(t);
     return r;
+}
+
+/* What of its state a framing has changed: before c may end, which is said by that. */
+static void put_back_state(struct executor *t, const struct conn *c)
+{
+    if (t->frame_state_size > 0)
+        memcpy(conn_ext(t->shard, c)->state, t->frame_state, t->frame_state_size);
+    t->frame_state_size = 0;
 }
 
 bool functions_finish(struct executor *t, struct conn *c)
@@ -56,6 +69,7 @@ bool functions_finish(struct executor *t, struct conn *c)
     enum reason r = send_reply(t, c);
     uint16_t last = activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed));
     executor_end(t);
+    put_back_state(t, c);
     if (t->outside > 0) {
         output_report_outside(t->shard, last, t->outside);
         t->outside = 0;

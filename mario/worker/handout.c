@@ -95,6 +95,7 @@ static enum mario_frame_answer ask_guest(struct executor *t, struct batch *b, un
         answer = framing->next(framing, framing->state_size > 0 ? t->frame_state : NULL, data, n, b->seen,
                                &b->frame);
         t->frame_conn = NULL;
+        reply_is_framed(t);
         answer = judge(t, b, answer, n);
     }
     b->whole = answer == MARIO_FRAME_OK;
@@ -256,10 +257,12 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
             skipped++;
             if (is_limited && packets + skipped > b->allowed)
                 reach_limit(t, b);
-            more = t->end_reason == REASON_NONE && !b->limited;
+            more = t->end_reason == REASON_NONE && !b->limited && !b->greets;
         } else {
             packets++;
             more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len);
+            if (how == ASKED_GUEST)
+                reply_mark(t);
             if (is_timed)
                 executor_timed(t, b->frame.id);
         }
@@ -299,12 +302,8 @@ static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
 /* The same with the connection's state at hand. */
 static bool hand_out_guest(struct executor *t, struct conn *c, struct batch *b)
 {
-    struct conn_ext *ext = conn_ext(t->shard, c);
-    uint16_t size = t->framing->state_size;
     bool is_timed = timing_is_due(&t->timing);
-    bool away = hand_out_as(t, c, b, ASKED_GUEST, is_timed, b->metered);
-    memcpy(ext->state, t->frame_state, size);
-    return away;
+    return hand_out_as(t, c, b, ASKED_GUEST, is_timed, b->metered);
 }
 
 /* The packet in front goes to its offloaded function. True to go on with the next one. */
@@ -327,10 +326,13 @@ static bool hand_over(struct conn *c, struct batch *b)
 bool handout(struct executor *t, struct conn *c, struct batch *b)
 {
     bool away, is_guest = handout_is_guest(c);
+    b->greets = !c->greeted && t->shard->service->ends[c->listener] == ws_ends;
     do {
         set_allowed(c, b);
-        if (is_guest)
-            memcpy(t->frame_state, conn_ext(t->shard, c)->state, framing_of(c)->state_size);
+        if (is_guest) {
+            t->frame_state_size = framing_of(c)->state_size;
+            memcpy(t->frame_state, conn_ext(t->shard, c)->state, t->frame_state_size);
+        }
         functions_begin(t, c);
         away = is_guest ? hand_out_guest(t, c, b) : hand_out(t, c, b);
     } while (away && hand_over(c, b));

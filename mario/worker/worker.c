@@ -71,7 +71,7 @@ static void adopt(struct worker *w, const struct accepted_socket *a)
 {
     struct conn *c = conn_open(&w->shard, a, on_socket);
     if (c != NULL && (a->as == ACCEPTED_PLAIN || proxied_enter(c, (enum accepted_as) a->as)))
-        dispatch_greet(executor_here, c);
+        dispatch_begin(executor_here, c);
 }
 
 /* a: what it speaks of, if it is ACCEPTED. */
@@ -127,7 +127,7 @@ static void stop_begin_conn(struct executor *t, struct conn *c)
     if (c->state != CONN_OPEN || c->stopping)
         return;
     c->stopping = true;
-    if (push_farewell() != NULL) {
+    if (push_farewell() != NULL && c->greeted) {
         struct slow_policy policy = push_policy(t->shard, c);
         if (wraps_have(t->shard, c, push_farewell()))
             delivery_put(c, push_farewell(), &policy);

@@ -4,13 +4,13 @@
  *
  * Input: a byte that says what it is, two that say where it is cut, then the text. Each call sees a heap block of
  * exactly the bytes it was told of. What must hold: in two pieces it is what it is in one; of a head the library's own
- * parser (mario/net/http_head.h), written for other purposes, says the same where both are to; a path that is served
+ * parser (mario/frame/http_head.h), written for other purposes, says the same where both are to; a path that is served
  * leads nowhere else; a range lies within the file; what is handed on of a script has no control bytes. /
  */
 #include "example/web/fastcgi.h"
 #include "example/web/path.h"
 #include "example/web/script.h"
-#include "mario/net/http_head.h"
+#include "mario/frame/http_head.h"
 
 #include <stdio.h>
 #include <stdlib.h>
