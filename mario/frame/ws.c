@@ -167,17 +167,28 @@ bool ws_ends(const struct mario_framing *framing, const struct frame_out *out, s
 
 /* ---- A frame's head ---- */
 
-/* Look at the head that p[0 .. n-1] begins with, n >= 1. False as soon as its bytes are those of none. */
+/* Whether a frame may begin with this byte here: 0, or what its client is told. */
+static unsigned judge_first(const struct look *l, uint8_t first)
+{
+    uint8_t opcode = first & 0x0f;
+    if ((first & RESERVED) != 0 || (opcode & ~CONTROL) > 2)
+        return WS_CODE_PROTOCOL;
+    if ((opcode & CONTROL) != 0)
+        return (first & FIN) != 0 ? 0 : WS_CODE_PROTOCOL;
+    if ((opcode == WS_MORE) != (l->s->kind != 0))
+        return WS_CODE_PROTOCOL;
+    return opcode == WS_TEXT && has_packets(l->rules) ? WS_CODE_KIND : 0;
+}
+
+/* Look at the head that p[0 .. n-1] begins with, n >= 1, of which the first byte is good. False as soon as its bytes are
+ * those of none. */
 static bool read_front(const unsigned char *p, uint32_t n, struct front *f)
 {
     *f = (struct front){.opcode = p[0] & 0x0f, .fin = (p[0] & FIN) != 0};
-    bool control = (f->opcode & CONTROL) != 0;
-    if ((p[0] & RESERVED) != 0 || (f->opcode & ~CONTROL) > 2 || (control && !f->fin))
-        return false;
     if (n < 2)
         return true;
     uint32_t len = p[1] & 0x7fu, more = len == LONG_16 ? 2 : len == LONG_64 ? 8 : 0;
-    if ((p[1] & MASKED) == 0 || (control && len > CONTROL_MOST))
+    if ((p[1] & MASKED) == 0 || ((f->opcode & CONTROL) != 0 && more > 0))
         return false;
     if (n < 2 + more)
         return true;
@@ -361,10 +372,6 @@ static enum mario_frame_answer take_whole(const struct look *l, struct front *f)
 static int take_data(const struct look *l, struct front *f)
 {
     struct ws_state *s = l->s;
-    if ((f->opcode == WS_MORE) != (s->kind != 0))
-        return (int) wrong(l);
-    if (f->opcode == WS_TEXT && has_packets(l->rules))
-        return (int) fail(l, WS_CODE_KIND, REASON_bad_frame);
     if (f->len > l->rules->ws.max - s->have)
         return (int) fail(l, WS_CODE_BIG, REASON_bad_length);
     if (f->size == 0)
@@ -400,8 +407,11 @@ static int step(const struct look *l)
     uint32_t at = end_of(s);
     if (at == l->n)
         return (int) wait_for_more(l);
-    if (!read_front(l->data + at, l->n - at, &f))
-        return (int) wrong(l);
+    unsigned code = judge_first(l, l->data[at]);
+    if (code == 0 && !read_front(l->data + at, l->n - at, &f))
+        code = WS_CODE_PROTOCOL;
+    if (code != 0)
+        return (int) fail(l, (enum ws_code) code, REASON_bad_frame);
     return (f.opcode & CONTROL) != 0 ? take_control(l, &f) : take_data(l, &f);
 }
 

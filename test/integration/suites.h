@@ -65,6 +65,7 @@
     ROW(drain)           \
     ROW(edges)           \
     ROW(mqtt)            \
+    ROW(websocket)       \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \

@@ -3,6 +3,7 @@
  * order of the well-known suite of cases for it (1 to 7, 9, 10); each whole, and cut at every byte. Then messages at
  * random, in frames at random, that come in pieces at random, against what was put in.
  */
+#include "ws_oracle.h"
 #include "ws_rig.h"
 #include "unit.h"
 
@@ -203,7 +204,7 @@ static size_t frames(unsigned char *out, const struct piece *p, const unsigned c
     size_t at = 0;
     memset(fill, '*', sizeof fill);
     for (size_t i = 0; i < PIECES && (p[i].first != 0 || p[i].text != NULL); i++)
-        at += ws_rig_frame(out + at, p[i].first, p[i].text != NULL ? p[i].text : fill, p[i].n, mask);
+        at += websocket_frame(out + at, p[i].first, p[i].text != NULL ? p[i].text : fill, p[i].n, mask);
     return at;
 }
 
@@ -291,7 +292,7 @@ START_TEST(at_the_first_byte)
         ck_assert_msg(!r.over, "%s: refused at byte %zu", heads[_i].name, i);
         ws_rig_feed(&r, heads[_i].text + i, 1);
     }
-    size_t n = ws_rig_frame(wanted, CLOSE, heads[_i].code, 2, NULL);
+    size_t n = websocket_frame(wanted, CLOSE, heads[_i].code, 2, NULL);
     ck_assert_msg(r.over && r.fault == heads[_i].fault && r.out_len == n && memcmp(r.out, wanted, n) == 0,
                   "%s", heads[_i].name);
     ws_rig_end(&r);
@@ -311,8 +312,8 @@ START_TEST(codes_of_the_end)
         const unsigned char payload[2] = {(unsigned char) (code >> 8), (unsigned char) code};
         struct ws_rig r;
         ws_rig_begin(&r, &ws_rig_payload, true);
-        ws_rig_feed(&r, bytes, ws_rig_frame(bytes, CLOSE, payload, 2, masks[2]));
-        size_t n = ws_rig_frame(wanted, CLOSE, is_bad ? (const void *) C1002 : payload, 2, NULL);
+        ws_rig_feed(&r, bytes, websocket_frame(bytes, CLOSE, payload, 2, masks[2]));
+        size_t n = websocket_frame(wanted, CLOSE, is_bad ? (const void *) C1002 : payload, 2, NULL);
         ck_assert_msg(r.out_len == n && memcmp(r.out, wanted, n) == 0, "%u", code);
         ck_assert_int_eq(r.fault, is_bad ? REASON_bad_frame : REASON_peer_closed);
         ws_rig_end(&r);
@@ -372,7 +373,7 @@ START_TEST(a_text_fails_at_once)
     memset(payload, 'x', sizeof payload);
     memcpy(payload, start, sizeof start - 1);
     payload[sizeof start - 1] = 0xa0; /* half of a pair: U+D800 .. */
-    size_t n = ws_rig_frame(bytes, TEXT, payload, sizeof payload, masks[1]);
+    size_t n = websocket_frame(bytes, TEXT, payload, sizeof payload, masks[1]);
     size_t bad = n - sizeof payload + sizeof start - 1;
     for (size_t i = 0; i < bad; i++)
         ws_rig_feed(&r, bytes + i, 1);
@@ -399,15 +400,15 @@ static void random_message(uint64_t *random, size_t len, size_t *n, size_t *m)
         const unsigned char *mask = masks[unit_random(random) % 3];
         last = part >= len - at;
         part = last ? len - at : part;
-        *n += ws_rig_frame(bytes + *n, (uint8_t) (first | (last ? 0x80 : 0)), payload + at, part, mask);
+        *n += websocket_frame(bytes + *n, (uint8_t) (first | (last ? 0x80 : 0)), payload + at, part, mask);
         at += part;
         if (unit_random(random) % 4 == 0 && !last) {
             size_t ping = unit_random(random) % 126 % (len + 1);
-            *n += ws_rig_frame(bytes + *n, PING, payload, ping, mask);
-            *m += ws_rig_frame(wanted + *m, PONG, payload, ping, NULL);
+            *n += websocket_frame(bytes + *n, PING, payload, ping, mask);
+            *m += websocket_frame(wanted + *m, PONG, payload, ping, NULL);
         }
     }
-    *m += ws_rig_frame(wanted + *m, (uint8_t) (0x80 | opcode), payload, len, NULL);
+    *m += websocket_frame(wanted + *m, (uint8_t) (0x80 | opcode), payload, len, NULL);
 }
 
 static void feed_in_pieces(struct ws_rig *r, uint64_t *random, size_t n)
@@ -417,7 +418,8 @@ static void feed_in_pieces(struct ws_rig *r, uint64_t *random, size_t n)
     for (size_t at = 0, part; at < n; at += part) {
         part = 1 + unit_random(random) % most;
         part = part < n - at ? part : n - at;
-        ws_rig_feed(r, bytes + at, part);
+        if (!r->over)
+            ws_rig_feed(r, bytes + at, part);
     }
 }
 
@@ -450,20 +452,43 @@ START_TEST(the_smallest_frames)
     size_t len = WS_MESSAGE_MAX / UNIT_SLOW;
     ws_rig_begin(&r, &ws_rig_payload, true);
     for (size_t i = 0; i < len; i++) {
-        ws_rig_feed(&r, two, ws_rig_frame(two, i == 0 ? WS_BINARY : WS_MORE, &one, 1, masks[1]));
+        ws_rig_feed(&r, two, websocket_frame(two, i == 0 ? WS_BINARY : WS_MORE, &one, 1, masks[1]));
         if (i % 3 == 0)
-            ws_rig_feed(&r, two, ws_rig_frame(two, PING, "", 0, masks[1]));
+            ws_rig_feed(&r, two, websocket_frame(two, PING, "", 0, masks[1]));
         if (i % 2 == 0)
-            ws_rig_feed(&r, two, ws_rig_frame(two, WS_MORE, "", 0, masks[1]));
+            ws_rig_feed(&r, two, websocket_frame(two, WS_MORE, "", 0, masks[1]));
         ck_assert_uint_le(r.n, WS_CARRY);
     }
-    ws_rig_feed(&r, two, ws_rig_frame(two, CONT, "", 0, masks[1]));
+    ws_rig_feed(&r, two, websocket_frame(two, CONT, "", 0, masks[1]));
     ck_assert(!r.over && r.packets == 1 && r.n == 0);
     ck_assert_uint_eq(r.out_len, (len + 2) / 3 * 2 + 4 + len);
     ck_assert_uint_le(r.skips, len / 50 + 100);
-    ws_rig_feed(&r, two, ws_rig_frame(two, BIN, "ok", 2, masks[1]));
+    ws_rig_feed(&r, two, websocket_frame(two, BIN, "ok", 2, masks[1]));
     ck_assert_uint_eq(r.packets, 2);
     ws_rig_end(&r);
+}
+END_TEST
+
+/* Goal: the same with bytes changed at random: what is answered, and the end, are what a second reading of the rules
+ * says. */
+START_TEST(anything_broken)
+{
+    static unsigned char answer[WS_RIG_ROOM];
+    uint64_t random = 4711 + (uint64_t) _i;
+    for (int round = 0; round < 3000 / UNIT_SLOW; round++) {
+        size_t n = 0, m = 0;
+        int code;
+        struct ws_rig r;
+        for (int i = 0; i < 4; i++)
+            random_message(&random, unit_random(&random) % 200, &n, &m);
+        for (uint64_t i = unit_random(&random) % 3; i > 0; i--)
+            bytes[unit_random(&random) % n] ^= (unsigned char) (1 << unit_random(&random) % 8);
+        size_t expected = ws_oracle(bytes, n, false, WS_MESSAGE_MAX, answer, &code);
+        ws_rig_begin(&r, &ws_rig_payload, true);
+        feed_in_pieces(&r, &random, n);
+        ck_assert(r.over == (code >= 0) && r.out_len == expected && memcmp(r.out, answer, expected) == 0);
+        ws_rig_end(&r);
+    }
 }
 END_TEST
 
@@ -498,18 +523,18 @@ START_TEST(packets_in_messages)
         for (size_t at = 0, part; at < len; at += part) {
             part = 1 + unit_random(&random) % len;
             part = part < len - at ? part : len - at;
-            n +=
-                ws_rig_frame(bytes + n, (uint8_t) ((at == 0 ? WS_BINARY : 0) | (at + part == len ? 0x80 : 0)),
-                             payload + at, part, masks[1]);
+            n += websocket_frame(bytes + n,
+                                 (uint8_t) ((at == 0 ? WS_BINARY : 0) | (at + part == len ? 0x80 : 0)),
+                                 payload + at, part, masks[1]);
             if (at + part < len) {
-                n += ws_rig_frame(bytes + n, PING, "p", 1, masks[2]);
-                m += ws_rig_frame(wanted + m, PONG, "p", 1, NULL);
+                n += websocket_frame(bytes + n, PING, "p", 1, masks[2]);
+                m += websocket_frame(wanted + m, PONG, "p", 1, NULL);
             }
         }
         for (size_t i = 0, at = 0; i < count; at = ends[i++])
-            m += ws_rig_frame(wanted + m, BIN, payload + at, ends[i] - at, NULL);
-        n += ws_rig_frame(bytes + n, PING, "", 0, masks[2]);
-        m += ws_rig_frame(wanted + m, PONG, "", 0, NULL);
+            m += websocket_frame(wanted + m, BIN, payload + at, ends[i] - at, NULL);
+        n += websocket_frame(bytes + n, PING, "", 0, masks[2]);
+        m += websocket_frame(wanted + m, PONG, "", 0, NULL);
         ws_rig_begin(&r, &ws_rig_packets, true);
         feed_in_pieces(&r, &random, n);
         ck_assert(!r.over && r.packets == count && r.out_len == m && memcmp(r.out, wanted, m) == 0);
@@ -547,10 +572,10 @@ START_TEST(no_packets_in_messages)
     ws_rig_begin(&r, &ws_rig_packets, true);
     ws_rig_feed(
         &r, bytes,
-        ws_rig_frame(bytes, no_packets[_i].first, no_packets[_i].payload, no_packets[_i].n, masks[1]));
+        websocket_frame(bytes, no_packets[_i].first, no_packets[_i].payload, no_packets[_i].n, masks[1]));
     const unsigned char code[] = {(unsigned char) (no_packets[_i].code >> 8),
                                   (unsigned char) no_packets[_i].code};
-    size_t n = ws_rig_frame(wanted, CLOSE, code, 2, NULL);
+    size_t n = websocket_frame(wanted, CLOSE, code, 2, NULL);
     ck_assert_msg(r.over && r.fault == no_packets[_i].fault, "%s: %d", no_packets[_i].name, (int) r.fault);
     ck_assert(r.out_len >= n && memcmp(r.out + r.out_len - n, wanted, n) == 0);
     ws_rig_end(&r);
@@ -617,6 +642,7 @@ Suite *ws_suite(void)
     tcase_add_test(t, texts);
     tcase_add_test(t, a_text_fails_at_once);
     tcase_add_loop_test(t, anything_in_any_pieces, 0, 4);
+    tcase_add_loop_test(t, anything_broken, 0, 2);
     tcase_add_test(t, the_smallest_frames);
     tcase_add_loop_test(t, packets_in_messages, 0, 2);
     tcase_add_loop_test(t, no_packets_in_messages, 0, sizeof no_packets / sizeof no_packets[0]);

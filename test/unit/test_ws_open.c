@@ -87,8 +87,8 @@ static void answered(const struct ws_rig *r, int i)
 {
     char status[16];
     int n = snprintf(status, sizeof status, "HTTP/1.1 %d ", requests[i].status);
-    ck_assert_msg(r->out_len > (size_t) n && memcmp(r->out, status, (size_t) n) == 0, "request %d: %s: %.*s", i, requests[i].text,
-                  (int) r->out_len, r->out);
+    ck_assert_msg(r->out_len > (size_t) n && memcmp(r->out, status, (size_t) n) == 0, "request %d: %s: %.*s",
+                  i, requests[i].text, (int) r->out_len, r->out);
     ck_assert_msg(r->fault == requests[i].fault && r->over == (r->fault != REASON_NONE), "request %d: %d", i,
                   (int) r->fault);
     ck_assert(memcmp(r->out + r->out_len - 4, "\r\n\r\n", 4) == 0);
@@ -124,7 +124,7 @@ START_TEST(a_message_right_behind)
     size_t n = sizeof GOOD - 1;
     memcpy(bytes, GOOD, n);
     memcpy(bytes + n, end, 2);
-    n += 2 + ws_rig_frame(bytes + n + 2, 0x81, "early", 5, (const unsigned char *) "abcd");
+    n += 2 + websocket_frame(bytes + n + 2, 0x81, "early", 5, (const unsigned char *) "abcd");
     for (size_t cut = 1; cut < n; cut++) {
         ws_rig_begin(&r, &framing, false);
         ws_rig_feed(&r, bytes, cut);

@@ -2,7 +2,6 @@
  * ws_rig.c: a WebSocket connection without a server. One thread, one connection at a time.
  */
 #include "ws_rig.h"
-#include "unit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 
+#include "mario/base/check.h"
 #include "mario/exec/executor.h"
 #include "mario/exec/reply.h"
 
@@ -45,14 +45,14 @@ void ws_rig_begin(struct ws_rig *r, const struct mario_framing *framing, bool up
 {
     if (here.pub.base == NULL) {
         here.pub.base = event_base_new();
-        ck_assert_ptr_ne(here.pub.base, NULL);
-        ck_assert(reply_setup(&here));
+        CHECK(here.pub.base != NULL);
+        CHECK(reply_setup(&here));
     }
     executor_here = &here;
     here.frame_conn = &conn;
     conn.bufev = here.reply;
     *r = (struct ws_rig){.framing = framing, .in = malloc(WS_RIG_ROOM), .out = malloc(WS_RIG_ROOM)};
-    ck_assert(r->in != NULL && r->out != NULL);
+    CHECK(r->in != NULL && r->out != NULL);
     r->state.phase = upgraded ? WS_OPEN : WS_HEAD;
 }
 
@@ -64,7 +64,7 @@ void ws_rig_end(struct ws_rig *r)
 
 static void put(struct ws_rig *r, const void *bytes, size_t n)
 {
-    UNIT_ASSERT(r->out_len + n <= WS_RIG_ROOM);
+    CHECK(r->out_len + n <= WS_RIG_ROOM);
     if (n > 0)
         memcpy(r->out + r->out_len, bytes, n);
     r->out_len += n;
@@ -74,8 +74,8 @@ static void put(struct ws_rig *r, const void *bytes, size_t n)
 static void collect(struct ws_rig *r)
 {
     size_t n = evbuffer_get_length(here.reply_buf);
-    UNIT_ASSERT(r->out_len + n <= WS_RIG_ROOM);
-    UNIT_ASSERT((size_t) evbuffer_remove(here.reply_buf, r->out + r->out_len, n) == n);
+    CHECK(r->out_len + n <= WS_RIG_ROOM);
+    CHECK((size_t) evbuffer_remove(here.reply_buf, r->out + r->out_len, n) == n);
     r->out_len += n;
 }
 
@@ -88,8 +88,8 @@ static void echo(struct ws_rig *r, const struct mario_frame *frame)
                             .opcode = r->state.opcode,
                             .raw = r->framing == &ws_rig_packets};
     struct frame_ends ends;
-    UNIT_ASSERT(out.raw || frame->id == WS_RIG_ID);
-    UNIT_ASSERT(ws_ends(r->framing, &out, &ends));
+    CHECK(out.raw || frame->id == WS_RIG_ID);
+    CHECK(ws_ends(r->framing, &out, &ends));
     put(r, ends.front, ends.front_len);
     put(r, out.data, out.len);
     r->packets++;
@@ -98,7 +98,7 @@ static void echo(struct ws_rig *r, const struct mario_frame *frame)
 static enum mario_frame_answer ask(struct ws_rig *r, struct mario_frame *frame)
 {
     unsigned char *block = r->exact ? malloc(r->n) : r->in;
-    UNIT_ASSERT(block != NULL);
+    CHECK(block != NULL);
     *frame = (struct mario_frame){.need = 0};
     if (r->exact)
         memcpy(block, r->in, r->n);
@@ -114,7 +114,7 @@ static enum mario_frame_answer ask(struct ws_rig *r, struct mario_frame *frame)
 
 static void step(struct ws_rig *r, uint32_t n)
 {
-    UNIT_ASSERT(n >= 1 && n <= r->n);
+    CHECK(n >= 1 && n <= r->n);
     r->n -= n;
     memmove(r->in, r->in + n, r->n);
     r->seen = 0;
@@ -123,13 +123,13 @@ static void step(struct ws_rig *r, uint32_t n)
 void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n)
 {
     struct mario_frame frame;
-    UNIT_ASSERT(r->n + n <= WS_RIG_ROOM);
+    CHECK(r->n + n <= WS_RIG_ROOM);
     memcpy(r->in + r->n, bytes, n);
     r->n += n;
     while (r->n > 0 && !r->over) {
         switch (ask(r, &frame)) {
         case MARIO_FRAME_OK:
-            UNIT_ASSERT(frame.at + frame.len <= frame.need && frame.need <= r->framing->max);
+            CHECK(frame.at + frame.len <= frame.need && frame.need <= r->framing->max);
             echo(r, &frame);
             step(r, frame.need);
             break;
@@ -138,8 +138,8 @@ void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n)
             step(r, frame.need);
             break;
         case MARIO_FRAME_MORE:
-            UNIT_ASSERT(frame.need == 0 || (frame.need > r->n && frame.need <= r->framing->max));
-            UNIT_ASSERT(r->n < r->framing->max);
+            CHECK(frame.need == 0 || (frame.need > r->n && frame.need <= r->framing->max));
+            CHECK(r->n < r->framing->max);
             r->seen = r->n;
             return;
         case MARIO_FRAME_BAD:
@@ -147,28 +147,4 @@ void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n)
             r->fault = frame.fault;
         }
     }
-}
-
-size_t ws_rig_frame(unsigned char *out, uint8_t first, const void *payload, size_t n,
-                    const unsigned char *mask)
-{
-    const unsigned char *from = payload;
-    size_t at = 2;
-    out[0] = first;
-    if (n < 126) {
-        out[1] = (unsigned char) n;
-    } else {
-        size_t more = n < 65536 ? 2 : 8;
-        out[1] = more == 2 ? 126 : 127;
-        for (size_t i = 0; i < more; i++)
-            out[at++] = (unsigned char) ((uint64_t) n >> (8 * (more - 1 - i)));
-    }
-    if (mask != NULL) {
-        out[1] |= 0x80;
-        memcpy(out + at, mask, 4);
-        at += 4;
-    }
-    for (size_t i = 0; i < n; i++)
-        out[at + i] = (unsigned char) (from[i] ^ (mask != NULL ? mask[i % 4] : 0));
-    return at + n;
 }

@@ -11,6 +11,7 @@
 
 #include "mario/frame/ws.h"
 #include "mario/frame/plain.h"
+#include "test/lib/websocket.h"
 
 enum { WS_RIG_ID = 0x0123, WS_RIG_ROOM = 1 << 21 };
 
@@ -35,9 +36,5 @@ void ws_rig_end(struct ws_rig *r);
 
 /* More has come. */
 void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n);
-
-/* A frame's bytes to out, masked if mask is not NULL: how many. `first` is its first byte. */
-size_t ws_rig_frame(unsigned char *out, uint8_t first, const void *payload, size_t n,
-                    const unsigned char *mask);
 
 #endif
