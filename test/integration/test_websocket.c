@@ -111,6 +111,8 @@ START_TEST(packets)
         uint16_t id = (uint16_t) (TEST_ECHO + offloaded);
         send_packet(fd, id, "abc", 3);
         expect_packet(fd, id, "abc", 3);
+        if (offloaded == TEST_CONCURRENT) /* in any order */
+            continue;
         size_t n = client_packet(two, id, "one", 3);
         n += client_packet(two + n, id, "two!", 4);
         send_frame(fd, WEBSOCKET_BINARY, two, n);
