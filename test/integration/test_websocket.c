@@ -193,6 +193,31 @@ START_TEST(slow_readers)
 }
 END_TEST
 
+/* Goal: with id= the payload is the packet, and a reply is of its kind. */
+START_TEST(payloads)
+{
+    static unsigned char big[60000];
+    struct server s;
+    start(&s, "127.0.0.1:0,127.0.0.1:0 proto=ws id=0x7090 max=60000", ARGS("output.max=16m"));
+    int fd = open_upgraded(&s);
+    send_frame(fd, WEBSOCKET_TEXT, "gr\xc3\xbc\xc3\x9f dich", 11);
+    expect_frame(fd, WEBSOCKET_TEXT, "gr\xc3\xbc\xc3\x9f dich", 11);
+    send_frame(fd, WEBSOCKET_BINARY, "\xff\0\x80", 3);
+    expect_frame(fd, WEBSOCKET_BINARY, "\xff\0\x80", 3);
+    send_frame(fd, WEBSOCKET_TEXT, "", 0);
+    expect_frame(fd, WEBSOCKET_TEXT, "", 0);
+    memset(big, 'b', sizeof big);
+    send_frame(fd, WEBSOCKET_TEXT, big, sizeof big);
+    expect_frame(fd, WEBSOCKET_TEXT, big, sizeof big);
+    send_frame(fd, WEBSOCKET_TEXT, "\xc3(", 2);
+    expect_close(fd, 1007);
+    fd = open_upgraded(&s);
+    client_send(fd, "\x82\xfe\xea\x61", 4); /* 60,001 */
+    expect_close(fd, 1009);
+    server_finish(&s);
+}
+END_TEST
+
 /* ---- Beginning ---- */
 
 /* Goal: who is not there yet hears nothing that goes to all, and is greeted behind the upgrade's answer. */
@@ -395,6 +420,7 @@ Suite *websocket_suite(void)
     tcase_add_test(t, packets);
     tcase_add_test(t, a_message_a_call);
     tcase_add_test(t, slow_readers);
+    tcase_add_test(t, payloads);
     t = itest_case(s, "beginning and end", 20);
     tcase_add_test(t, nothing_before_the_upgrade);
     tcase_add_loop_test(t, who_wants_something_else, 0, sizeof strangers / sizeof strangers[0]);
