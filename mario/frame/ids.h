@@ -55,10 +55,14 @@ const char *word_add(const char *word, uint16_t id);
 bool word_find(const char *text, uint32_t n, uint16_t *id);
 bool word_is_any(void); /* one means something */
 
-/* A number of 1 .. 4 bytes. */
+/* A number of 1 .. 4 bytes. Two are the rule: read without a loop, as it is done once a packet. */
 static inline uint32_t field_get(const unsigned char *at, uint32_t size, bool little)
 {
     uint32_t value = 0;
+    if (size == 2)
+        return little ? (uint32_t) (at[0] | at[1] << 8) : (uint32_t) (at[0] << 8 | at[1]);
+    if (size == 4 && !little)
+        return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
     for (uint32_t i = 0; i < size; i++)
         value = value << 8 | at[little ? size - 1 - i : i];
     return value;

@@ -38,6 +38,23 @@ enum mario_frame_answer line_next(const struct mario_framing *framing, void *sta
     return ended(framing, data, n, end - 1, 2, frame);
 }
 
+/* The first end in data[from .. n-1]; NULL if there is none. Found by its last byte: that looks at each byte once unless
+ * there are many of it. */
+static const unsigned char *find_end(const struct delim_rules *d, const unsigned char *data, uint32_t from,
+                                     uint32_t n)
+{
+    uint32_t before = d->len - 1u;
+    if (n - from < d->len)
+        return NULL;
+    const unsigned char *at = data + from + before, *const limit = data + n;
+    while (at < limit && (at = memchr(at, d->end[before], (size_t) (limit - at))) != NULL) {
+        if (before == 0 || memcmp(at - before, d->end, before) == 0)
+            return at - before;
+        at++;
+    }
+    return NULL;
+}
+
 /* A delimiter may have begun in what was seen. */
 enum mario_frame_answer delim_next(const struct mario_framing *framing, void *state, unsigned char *data,
                                    uint32_t n, uint32_t seen, struct mario_frame *frame)
@@ -47,9 +64,7 @@ enum mario_frame_answer delim_next(const struct mario_framing *framing, void *st
     (void) state;
     if (n > framing->max)
         n = framing->max;
-    const unsigned char *end = d->len == 1 ? memchr(data + from, d->end[0], n - from)
-                                           : memmem(data + from, n - from, d->end, d->len);
-    return ended(framing, data, n, end, d->len, frame);
+    return ended(framing, data, n, find_end(d, data, from, n), d->len, frame);
 }
 
 /* Whether it would be more than one packet: with an end within, or one that its last bytes begin. */
