@@ -31,6 +31,8 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 RECORDED = os.path.join(BENCH, "recorded.json")  # the figures that later runs are compared with
 LOGIN = 0x6101
+WORD_ECHO = "0x6140"  # what in_buf shows, framed as the listener's packets are
+ECHO_DATA = 56  # with its HEAD 64 bytes; so are a line of 63 and a length of 4 bytes with 60 behind it
 INLINE, OFFLOADED, SLEEPER = "0x0001", "0x0002", "0x0004"  # of bench/offload
 SCRAPES, SCRAPE_LINES = 300, 1800
 SLEEP_US, SLEEP_THREADS = 1000, 16  # likewise
@@ -48,9 +50,9 @@ def ceiling_args(path, port, conns, log):
     return [path, str(port)]
 
 
-def maritcp_args(path, port, conns, log):
+def maritcp_args(path, port, conns, log, framing=""):
     options = {
-        "server.listen": f"127.0.0.1:{port}",
+        "server.listen": f"127.0.0.1:{port}{framing}",
         "server.workernum": 1,
         "server.connnum": conns + conns // 20 + 64,
         "server.timeout": 0,
@@ -66,6 +68,14 @@ def unwatched_args(path, port, conns, log):
 
 def untimed_args(path, port, conns, log):
     return maritcp_args(path, port, conns, log) + ["-o", "stats.timing=off"]
+
+
+def lines_args(path, port, conns, log):
+    return maritcp_args(path, port, conns, log, f" proto=line id={WORD_ECHO}")
+
+
+def lengths_args(path, port, conns, log):
+    return maritcp_args(path, port, conns, log, f" proto=length size=4 endian=big strip=4 id={WORD_ECHO}")
 
 
 def exported_args(path, port, conns, log):
@@ -95,6 +105,8 @@ SERVERS = {
     "unwatched": ServerKind("maritcp", unwatched_args, (0,)),
     "untimed": ServerKind("maritcp", untimed_args, (0,)),
     "exported": ServerKind("maritcp", exported_args, (0,)),
+    "lines": ServerKind("maritcp", lines_args, (0,)),
+    "lengths": ServerKind("maritcp", lengths_args, (0,)),
     "offload": ServerKind("bench/offload", offload_args, (0,)),
 }
 
@@ -110,6 +122,7 @@ class Load:
     payload: int = None  # bytes after the HEAD; None: what mario_load takes for this request
     idle: int = 0  # more connections, which log in and then only stay
     rate: float = 0  # requests a second, mode open only
+    proto: str = "head"  # how packets stand in the stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +137,7 @@ class Scenario:
     limit: float  # for the ratio right / left; of "memory" for the right value; None: shown, not judged
     load: Load
     left_load: Load = None  # None: the same load
-    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, untimed, exported, offload
+    left: str = "base"  # the roles that settle() fills with servers: base, subject, unwatched, untimed, exported, lines, lengths, offload
     right: str = "subject"
     half_rate: bool = False  # requests by the clock, at half of the left server's throughput
     rounds: int = 45
@@ -163,6 +176,11 @@ SCENARIOS = [
              "ratio", CPU_REQUEST, "us", 1.01, Load(50), left="unwatched", rounds=60),
     Scenario("timing", "server CPU per LOGIN, 50 connections, 16 in flight, stats.timing sampled against off, subject",
              "ratio", CPU_REQUEST, "us", 1.01, Load(50, inflight=16), left="untimed", rounds=60),
+    *(Scenario(f"{proto}-50x{inflight}",
+               f"server CPU per ECHO of 64 bytes, {inflight} in flight, proto={proto} against HEAD+Data, subject",
+               "ratio", CPU_REQUEST, "us", 1.05, Load(50, inflight, akg="echo", payload=data, proto=proto),
+               Load(50, inflight, akg="echo", payload=ECHO_DATA), "subject", role, rounds=60)
+      for proto, role, data in (("line", "lines", 58), ("length", "lengths", 60)) for inflight in (1, 16)),
     Scenario("scrape", "server CPU to answer /metrics, for 1,800 lines, against /healthz",
              "scrape", "cpu", "us", 1000, Load(50, inflight=16), left="exported", right="exported", rounds=1),
     Scenario("load-50x1", "mario_load's CPU per LOGIN against the subject's, the load of login-50x1",
@@ -507,6 +525,8 @@ def settle(args, tmp):
                          "unwatched": ("maritcp", SERVERS["unwatched"], server_role(args.server)[2]),
                          "untimed": ("maritcp", SERVERS["untimed"], server_role(args.server)[2]),
                          "exported": ("maritcp", SERVERS["exported"], server_role(args.server)[2]),
+                         "lines": ("maritcp", SERVERS["lines"], server_role(args.server)[2]),
+                         "lengths": ("maritcp", SERVERS["lengths"], server_role(args.server)[2]),
                          "offload": server_role("offload")},
                   rounds=args.rounds, seconds=args.seconds)
     os.sched_setaffinity(0, {setup.load_core})

@@ -252,6 +252,8 @@ def load_command(server, load, seconds, warmup, setup, report):
     argv = [setup.load_path, "127.0.0.1", str(server.port), "-c", str(load.conns), "-p", str(load.inflight)]
     argv += ["-a", load.akg, "-m", load.mode, "-T", "1", "-P", str(server.pid)]
     argv += ["-t", f"{seconds:g}", "-w", f"{warmup:g}", "-x", f"{STX:#x}", "-j", report]
+    if load.proto != "head":
+        argv += ["--proto", load.proto]
     if load.payload is not None:
         argv += ["-s", str(load.payload)]
     if load.idle:
