@@ -26,7 +26,7 @@ enum {
     MODE_DIE_AT_END = 8,
     MODE_IPV6 = 16,         /* its address is one */
     MODE_UNIX = 32,         /* it has none */
-    MODE_OTHER_FRAMING = 64 /* it comes by a listener whose framing the worker does not know */
+    MODE_OTHER_FRAMING = 64 /* it comes by a listener whose framing is a guest */
 };
 
 struct client {

@@ -198,11 +198,26 @@ static void teardown(void)
     doorbell_fini(&master_bell);
 }
 
-/* HEAD+Data as a framing of the application's own, so that the worker does not look at it in place. */
+/* HEAD+Data as a framing with a state, which is a guest: it is asked where functions run. What the state says was seen
+ * of a packet and what the worker says are the same, and about one that was whole it is not asked again. */
 static enum mario_frame_answer other_next(const struct mario_framing *f, void *state, unsigned char *data,
                                           uint32_t n, uint32_t seen, struct mario_frame *frame)
 {
-    return head_next(f, state, data, n, seen, frame);
+    uint32_t *looked = state;
+    enum mario_frame_answer answer = head_next(f, NULL, data, n, seen, frame);
+    MUST(seen == *looked && n > seen && mario_frame_conn() == executor_here->conn);
+    MUST(fence_state(fence_look(&executor_here->fence)) == FENCE_FUNCTION);
+    *looked = answer == MARIO_FRAME_MORE ? n : 0;
+    return answer;
+}
+
+/* As it has these it is a built-in one. */
+static bool other_ends(const struct mario_framing *f, const struct frame_out *out, struct frame_ends *ends)
+{
+    (void) f;
+    (void) out;
+    (void) ends;
+    return false;
 }
 
 static void setup(void)
@@ -219,15 +234,20 @@ static void setup(void)
     MUST(descriptor_setup(FDS));
     head_rules = (struct head_rules){.stx = STX, .funcs = registry_functions()};
     framing = (struct mario_framing){.name = "head", .next = head_next, .max = 8192, .arg = &head_rules};
-    other_framing =
-        (struct mario_framing){.name = "other", .next = other_next, .max = 8192, .arg = &head_rules};
-    service = (struct service){
-        .funcs = registry_functions(), .max_pkglen = 8192, .framing = {&framing, &other_framing}};
+    other_framing = (struct mario_framing){
+        .name = "other", .next = other_next, .state_size = sizeof(uint32_t), .max = 8192, .arg = &head_rules};
+    service = (struct service){.funcs = registry_functions(),
+                               .max_pkglen = 8192,
+                               .framing = {&framing, &other_framing},
+                               .ends = {head_ends, other_ends},
+                               .is_guest = {false, true}};
     rules = (struct rules){
         .set = &settings[0], .framing = &framing, .where = business_where, .now = &worker.shard.tick};
     MUST(doorbell_init(&master_bell));
     struct worker_options w = {.connnum = PLACES,
                                .has_ipv6 = true,
+                               .has_guest = true,
+                               .state_size = sizeof(uint32_t),
                                .service = &service,
                                .set = &settings[0],
                                .master_bell = &master_bell};
