@@ -30,6 +30,7 @@ struct crash_where {
     bool in_hook;     /* it is a hook: there is no akg_id */
     bool
         in_call; /* nor is there one: it is a timer, a receipt or the like; conn is 0 if it is no connection's */
+    bool in_framing; /* likewise, and the call is of a framing */
     uint32_t worker;
     uint64_t conn; /* the connection's id */
     uint16_t akg_id;

@@ -33,12 +33,12 @@ struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t wo
 {
     struct peer peer = activity_peer(b);
     struct mario_alarm a = {.worker = worker,
-                            .akg_id = activity_akg(what),
+                            .akg_id = activity_is_call(what) ? 0 : activity_akg(what),
                             .cip = peer_v4(&peer),
                             .cport = peer.port,
                             .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
                             .ms = ms,
-                            .is_call = activity_is_call(what),
+                            .is_call = activity_kind(what) == ACTIVITY_FRAMING ? 2 : activity_is_call(what),
                             .backtrace = ""};
     if (a.cip == 0)
         memcpy(a.cip6, peer.address, sizeof a.cip6);
@@ -62,7 +62,8 @@ const char *alarm_describe(const struct mario_alarm *a, char *text, size_t size)
     snprintf(function, sizeof function, "%sfunction 0x%04x", a->pool_thread != 0 ? "offloaded " : "",
              a->akg_id);
     if (a->is_call)
-        snprintf(function, sizeof function, "a call (run, timer ...)");
+        snprintf(function, sizeof function, "%s",
+                 a->is_call == 2 ? "the framing" : "a call (run, timer ...)");
     if (a->is_call && a->conn == 0) {
         snprintf(text, size, "%s", function);
         return text;
