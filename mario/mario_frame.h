@@ -47,14 +47,14 @@ enum {
 struct mario_framing;
 
 /* What stands in data[0 .. n-1], n >= 1? `data` begins at a packet. Of its bytes `seen` were there when it was asked
- * about this very packet before; so a packet that comes byte by byte is looked at once, not again and again. It may be
- * asked again although it said OK, when the packet had to wait: then all of it was seen, and the answer is the same.
- * Bytes may be changed, those not seen before; never beyond n. Neither allocates nor blocks. What is longer than
- * framing->max ends with bad_length, whether the framing says so or MORE.
+ * about this very packet before; so a packet that comes byte by byte is looked at once, not again and again. It is
+ * asked again when more of the packet has come, but not before there are as many bytes as MORE has said. Bytes may
+ * be changed, and stay so; never beyond n. Neither allocates nor blocks. What is longer than framing->max ends with
+ * bad_length, whether the framing says so or not.
  *
- * `state` is the connection's, state_size bytes that were zero when it began; NULL if that is 0. An answer of SKIP or
- * OK is given once for each packet, unless it waits as said above: what of the state it changes must bear to be done
- * again. It may write to the connection (mario_frame_conn()): a pong, say.
+ * `state` is the connection's, state_size bytes that were zero when it began; NULL if that is 0. OK and SKIP are
+ * said once for a packet: one that has to wait for its function is not asked about again. It may write to the
+ * connection (mario_frame_conn()): a pong, say.
  *
  * Runs on the connection's worker, where its functions run; like them it must not block, and another thread may take
  * the worker's place if it does. */

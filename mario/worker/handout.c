@@ -193,6 +193,14 @@ static void reach_limit(struct executor *t, struct batch *b)
         b->limited = true;
 }
 
+/* So many of a guest's were taken, and no more may be: it is not asked, since what it skips is taken then. Not where
+ * that would be the end: what stands there may be no whole one. */
+static bool may_not_ask(struct batch *b, uint64_t taken)
+{
+    b->limited = !b->closes && !b->whole && taken >= b->allowed;
+    return b->limited;
+}
+
 /* What stands in front is no packet, or for nobody. */
 static void refuse(struct executor *t, struct batch *b, enum mario_frame_answer answer,
                    const unsigned char *data, uint32_t n)
@@ -230,6 +238,8 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
     executor_hands_out(t);
     while (more && at < limit) {
         uint32_t n = (uint32_t) (limit - at);
+        if (how == ASKED_GUEST && is_limited && may_not_ask(b, packets + skipped))
+            break;
         enum mario_frame_answer answer = ask(t, framing, b, at, n, how);
         bool skips = how == ASKED_GUEST && answer == MARIO_FRAME_SKIP;
         FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
@@ -255,9 +265,9 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         b->whole = false;
         if (skips) {
             skipped++;
-            if (is_limited && packets + skipped > b->allowed)
+            if (is_limited && b->closes && packets + skipped > b->allowed)
                 reach_limit(t, b);
-            more = t->end_reason == REASON_NONE && !b->limited && !b->greets;
+            more = t->end_reason == REASON_NONE && !b->greets;
         } else {
             packets++;
             more = call(t, c, f, packet, len, b->frame.id, (size_t) (limit - packet) - len);

@@ -64,6 +64,7 @@
     ROW(metrics)         \
     ROW(drain)           \
     ROW(edges)           \
+    ROW(framings)        \
     ROW(mqtt)            \
     ROW(websocket)       \
     ROW(push)            \

@@ -40,8 +40,8 @@ struct toy_state {
     uint32_t pings, looked;
 };
 
-/* '?' is a ping, answered with the number it has and no packet. "(...)" is one, what is in it; a '+' there asks for it to
- * be shouted, which the framing does to its bytes. */
+/* '?' is a ping, answered with the number it has and no packet. "(...)" is one, what is in it; a '+' there asks for
+ * it to be shouted, which the framing does to its bytes. */
 static enum mario_frame_answer next_toy(const struct mario_framing *framing, void *state, ubyte *data,
                                         uint32 n, uint32 before, struct mario_frame *f)
 {

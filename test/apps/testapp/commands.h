@@ -87,7 +87,8 @@ enum test_mad {
     MAD_SKIP_0 = '6',       /* SKIP, of no bytes */
     MAD_ANSWER = '7',       /* none of the answers */
     MAD_BAD = '8',          /* no nonsense: BAD, with a fault of its own */
-    MAD_STICKS = '9'        /* does not return until TEST_UNSTICK */
+    MAD_STICKS = '9',       /* does not return until TEST_UNSTICK */
+    MAD_ENDS_THREAD = 'X'
 };
 
 enum test_place {

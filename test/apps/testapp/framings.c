@@ -91,6 +91,8 @@ static enum mario_frame_answer mad_next(const struct mario_framing *framing, voi
     case MAD_BAD:
         frame->fault = 0x123;
         return MARIO_FRAME_BAD;
+    case MAD_ENDS_THREAD:
+        pthread_exit(NULL);
     case MAD_STICKS:
         stick(1);
         return MARIO_FRAME_OK;
