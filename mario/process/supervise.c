@@ -13,7 +13,6 @@
 #include "mario/process/supervise.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -37,10 +36,10 @@
 #include "mario/base/util.h"
 #include "mario/mario_util.h"
 #include "mario/net/activation.h"
-#include "mario/net/udp.h"
 #include "mario/process/crash.h"
 #include "mario/process/daemon.h"
 #include "mario/process/heart.h"
+#include "mario/process/kept.h"
 #include "mario/process/limit.h"
 #include "mario/process/notify.h"
 #include "mario/process/privilege.h"
@@ -76,14 +75,6 @@ struct page {
     struct tuned tuned;
     struct crash_record crash;
     struct activity activities[ACTIVITIES];
-};
-
-struct kept {
-    struct listen_address asked, got; /* they differ in port 0 */
-    int fd;
-    int *datagrams; /* [datagram_count] instead, of udp: */
-    uint32_t datagram_count;
-    bool lent; /* in the child: its server has it */
 };
 
 static struct {
@@ -122,9 +113,8 @@ int supervise_listener(struct listen_address *a, const struct listen_options *o)
 {
     for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
         struct kept *k = &sup.kept[i];
-        if (k->lent || k->asked.datagram || a->datagram || k->asked.len != a->len ||
-            memcmp(&k->asked.addr, &a->addr, a->len) != 0 ||
-            !listen_keepalive(k->fd, a->addr.ss_family, o->keepalive) || listen(k->fd, o->backlog) != 0)
+        if (k->lent || !kept_is(k, a) || !listen_keepalive(k->fd, a->addr.ss_family, o->keepalive) ||
+            listen(k->fd, o->backlog) != 0)
             continue;
         k->lent = true;
         *a = k->got;
@@ -133,27 +123,11 @@ int supervise_listener(struct listen_address *a, const struct listen_options *o)
     return -1;
 }
 
-static bool copy_all(const int *from, int *to, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        to[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 0);
-        if (to[i] >= 0)
-            continue;
-        while (i > 0) {
-            close(to[--i]);
-            to[i] = -1;
-        }
-        return false;
-    }
-    return true;
-}
-
 bool supervise_datagrams(struct listen_address *a, int *fds, uint32_t count)
 {
     for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
         struct kept *k = &sup.kept[i];
-        if (k->datagram_count != count || k->asked.len != a->len ||
-            memcmp(&k->asked.addr, &a->addr, a->len) != 0 || !copy_all(k->datagrams, fds, count))
+        if (!kept_is(k, a) || !kept_copy(k, fds, count))
             continue;
         *a = k->got;
         return true;
@@ -302,22 +276,6 @@ static bool is_alone(void)
     return stat("/proc/self/task", &st) != 0 || st.st_nlink <= 2 + 1 + SANITIZER_THREADS; /* with . and .. */
 }
 
-static bool keep_datagrams(struct kept *k, uint32_t workers)
-{
-    k->fd = -1;
-    k->datagrams = calloc(workers, sizeof *k->datagrams);
-    k->datagram_count = workers;
-    return k->datagrams != NULL && udp_open(&k->got, k->datagrams, workers);
-}
-
-static bool keep(struct kept *k, const struct listen_options *set, uint32_t workers)
-{
-    if (k->asked.datagram)
-        return keep_datagrams(k, workers);
-    k->fd = activation_open(&k->got, set);
-    return k->fd >= 0;
-}
-
 static bool keep_listeners(const struct mario_options *o, uint32_t workers)
 {
     char why[256];
@@ -331,8 +289,8 @@ static bool keep_listeners(const struct mario_options *o, uint32_t workers)
         complain("listen: %s", why);
     for (int i = 0; i < n; i++) {
         struct kept *k = &sup.kept[i];
-        k->asked = k->got = all[i];
-        if (!keep(k, &set, workers)) {
+        k->asked = all[i];
+        if (!kept_open(k, &set, workers)) {
             complain("cannot listen on %s: %s%s", all[i].name, strerror(errno), listen_hint(&all[i], errno));
             n = -1;
             break;
@@ -399,12 +357,8 @@ static bool setup(const struct mario_options *o)
 
 static void teardown(void)
 {
-    for (uint32_t i = 0; i < sup.kept_count; i++) {
-        if (sup.page != NULL && sup.page->stopping)
-            close(sup.kept[i].fd); /* the child has removed a unix socket; its path may be another's now */
-        else
-            listen_close(&sup.kept[i].got, sup.kept[i].fd);
-    }
+    for (uint32_t i = 0; i < sup.kept_count; i++)
+        kept_close(&sup.kept[i], sup.page != NULL && sup.page->stopping);
     sup.kept_count = 0;
     free(sup.kept);
     sup.kept = NULL;
