@@ -49,6 +49,7 @@
     ROW(proxied)         \
     ROW(urgent)          \
     ROW(udp)             \
+    ROW(udp_ends)        \
     ROW(fair)            \
     ROW(idle)            \
     ROW(admin_conns)     \

@@ -1,136 +1,26 @@
 /*
- * test_udp.c: packets that come by themselves: every datagram is answered to whom and from where it has to be, or
- * counted as what it is; no function, no stop and no thread that is lost takes more with it than its own.
+ * test_udp.c: packets that come by themselves: every datagram is answered to whom and from where it has to be, or counted
+ * as what it is.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "mortal.h"
-#include "offloaded.h"
+#include "datagrams.h"
 #include "preloads.h"
-#include "program.h"
 
-enum { UDP = 1, ANSWER_MS = 10000, MOST = 8192 };
-
-/* ---- Clients ---- */
-
-/* A socket for datagrams to and from t alone. */
-static int udp_open_at(const struct net_target *t)
-{
-    int fd = socket(t->addr.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    ck_assert_msg(fd >= 0 && connect(fd, (const struct sockaddr *) &t->addr, t->len) == 0, "udp: %s",
-                  strerror(errno));
-    return fd;
-}
-
-static int udp_open(const struct server *s)
-{
-    return udp_open_at(&s->addresses[UDP]);
-}
-
-/* One that the kernel gives to this worker: which one decides our port. */
-static int udp_open_to(const struct server *s, uint32_t worker);
-
-static void udp_put(int fd, const void *data, size_t n)
-{
-    ck_assert_msg(send(fd, data, n, 0) == (ssize_t) n, "send: %s", strerror(errno));
-}
-
-static void udp_put_packet(int fd, uint16_t akg_id, const void *data, size_t n)
-{
-    unsigned char packet[65536];
-    udp_put(fd, packet, client_packet(packet, akg_id, data, n));
-}
-
-/* The next datagram; -1 if there is none in time. */
-static ssize_t udp_take(int fd, void *data, size_t size, unsigned ms)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, (int) (ms * ITEST_SLOW)) == 1 ? recv(fd, data, size, 0) : -1;
-}
-
-/* The next one is a packet of this id; the length of its data. */
-static size_t udp_take_packet(int fd, uint16_t akg_id, void *data, size_t size)
-{
-    unsigned char packet[65536];
-    unsigned char head[WIRE_HEAD_LEN];
-    ssize_t n = udp_take(fd, packet, sizeof packet, ANSWER_MS);
-    ITEST_ASSERT(n >= (ssize_t) sizeof head, "no answer to 0x%04x", akg_id);
-    client_packet(head, akg_id, NULL, 0);
-    head[4] = packet[4];
-    head[5] = packet[5];
-    ITEST_ASSERT(memcmp(packet, head, sizeof head) == 0 && n == packet[4] + 256 * packet[5],
-                 "not a packet of 0x%04x alone: %zd bytes", akg_id, n);
-    ITEST_ASSERT((size_t) n - sizeof head <= size, "too long: %zd", n);
-    memcpy(data, packet + sizeof head, (size_t) n - sizeof head);
-    return (size_t) n - sizeof head;
-}
-
-static size_t udp_ask(int fd, uint16_t akg_id, const void *data, size_t n, void *answer, size_t size)
-{
-    udp_put_packet(fd, akg_id, data, n);
-    return udp_take_packet(fd, akg_id, answer, size);
-}
-
-static void udp_echo(int fd, size_t n)
-{
-    static unsigned char sent[MOST], got[MOST];
-    for (size_t i = 0; i < n; i++)
-        sent[i] = (unsigned char) (i * 7 + n);
-    size_t came = udp_ask(fd, TEST_ECHO, sent, n, got, sizeof got);
-    ITEST_ASSERT(came == n && memcmp(sent, got, n) == 0, "%zu bytes came back of %zu", came, n);
-}
-
-/* Nothing has come before the answer to an ECHO on the same worker: datagrams of one sender stay in order. */
-static void udp_quiet(int fd)
-{
-    udp_echo(fd, 33);
-}
-
-static int udp_open_to(const struct server *s, uint32_t worker)
-{
-    for (uint64_t end = itest_deadline(BACK_MS); mono_ns() < end;) {
-        struct test_who who;
-        char room[sizeof who] = {0};
-        int fd = udp_open(s);
-        udp_ask(fd, TEST_WHO, room, sizeof room, &who, sizeof who);
-        if (who.worker == worker)
-            return fd;
-        close(fd);
-    }
-    ck_abort_msg("worker %u gets no datagrams", worker);
-}
-
-/* Both doors: connections at addresses[0], datagrams at addresses[UDP]. */
-static void start_at(struct server *s, const char *listen, const char *const *args)
-{
-    server_launch(s,
-                  &(struct launch){.program = "testapp", .args = args, .listen = listen, .env = mortal_env});
-}
-
-static void start(struct server *s, const char *const *args)
-{
-    start_at(s, "127.0.0.1:0,udp:127.0.0.1:0", args);
-}
-
-/* ---- What comes back ---- */
-
-/* Goal: the packet that came is the packet that the function sees, at any size, and its reply is a datagram; on one port
- * with connections, over both families. */
+/* Goal: the packet that came is the packet that the function sees, at any size, and its reply is a datagram; on one
+ * port with connections, over both families. */
 START_TEST(answers)
 {
     struct server s;
-    start_at(&s,
-             client_has_ipv6() ? "127.0.0.1:0,udp:127.0.0.1:0,udp:[::1]:0" : "127.0.0.1:0,udp:127.0.0.1:0",
-             NULL);
+    udp_start_at(
+        &s, client_has_ipv6() ? "127.0.0.1:0,udp:127.0.0.1:0,udp:[::1]:0" : "127.0.0.1:0,udp:127.0.0.1:0",
+        NULL);
     for (unsigned k = UDP; k < s.address_count; k++) {
         int fd = udp_open_at(&s.addresses[k]);
         uint32_t len;
@@ -167,7 +57,7 @@ START_TEST(one_port)
         close(b);
     }
     snprintf(listen, sizeof listen, "127.0.0.1:%u,udp:127.0.0.1:%u", port, port);
-    start_at(&s, listen, NULL);
+    udp_start_at(&s, listen, NULL);
     int fd = client_open(&s), u = udp_open(&s);
     client_echo(fd, 10);
     udp_echo(u, 10);
@@ -177,16 +67,16 @@ START_TEST(one_port)
 }
 END_TEST
 
-/* Goal: functions of all kinds see that nobody is behind it, each time anew, and who sent it; what needs a connection is
- * refused. */
+/* Goal: functions of all kinds see that nobody is behind it, each time anew, and who sent it; what needs a
+ * connection is refused. */
 START_TEST(nobody_is_behind_it)
 {
     static const uint16_t kinds[] = {0, TEST_OFFLOADED, TEST_CONCURRENT};
     struct server s;
-    start_at(&s,
-             client_has_ipv6() ? "127.0.0.1:0,udp:127.0.0.1:0 amplify=2,udp:[::1]:0 amplify=2"
-                               : "127.0.0.1:0,udp:127.0.0.1:0 amplify=2",
-             (const char *[]){"test.offload=on", NULL});
+    udp_start_at(&s,
+                 client_has_ipv6() ? "127.0.0.1:0,udp:127.0.0.1:0 amplify=2,udp:[::1]:0 amplify=2"
+                                   : "127.0.0.1:0,udp:127.0.0.1:0 amplify=2",
+                 (const char *[]){"test.offload=on", NULL});
     for (unsigned i = 0; i < 3 * (s.address_count - UDP); i++) {
         struct test_datagram d;
         char padding[80] = {0}, name[80];
@@ -223,7 +113,7 @@ START_TEST(bad_ones_are_counted)
                                            "udp_bad_length", "udp_unknown", "udp_in"};
     static unsigned char p[MOST + 100], large[MOST];
     struct server s;
-    start(&s, (const char *[]){"server.workernum=1", NULL});
+    udp_start(&s, (const char *[]){"server.workernum=1", NULL});
     int fd = udp_open(&s);
     enum { ROUNDS = 100 };
     for (int i = 0; i < ROUNDS; i++) {
@@ -266,8 +156,8 @@ END_TEST
 START_TEST(amplification)
 {
     struct server s;
-    start_at(&s, "127.0.0.1:0,udp:127.0.0.1:0,udp:127.0.0.1:0 amplify=3",
-             (const char *[]){"server.workernum=1", "test.offload=on", NULL});
+    udp_start_at(&s, "127.0.0.1:0,udp:127.0.0.1:0,udp:127.0.0.1:0 amplify=3",
+                 (const char *[]){"server.workernum=1", "test.offload=on", NULL});
     for (unsigned k = UDP; k <= UDP + 1; k++) {
         int fd = udp_open_at(&s.addresses[k]);
         for (unsigned kind = 0; kind <= TEST_OFFLOADED; kind += TEST_OFFLOADED) {
@@ -295,7 +185,7 @@ END_TEST
 START_TEST(no_reply)
 {
     struct server s;
-    start(&s, (const char *[]){"server.workernum=1", "test.offload=on", NULL});
+    udp_start(&s, (const char *[]){"server.workernum=1", "test.offload=on", NULL});
     int fd = udp_open(&s);
     for (unsigned kind = 0; kind <= TEST_CONCURRENT; kind += TEST_OFFLOADED) {
         struct test_end end = {.reason_id = 1};
@@ -317,11 +207,12 @@ START_TEST(no_reply)
 }
 END_TEST
 
-/* Goal: from a port that is one of ours, on whatever machine, nothing is taken: an answer might be answered for ever. */
+/* Goal: from a port that is one of ours, on whatever machine, nothing is taken: an answer might be answered for
+ * ever. */
 START_TEST(loops)
 {
     struct server s;
-    start(&s, (const char *[]){"server.workernum=1", NULL});
+    udp_start(&s, (const char *[]){"server.workernum=1", NULL});
     struct sockaddr_in to = *(struct sockaddr_in *) &s.addresses[UDP].addr, me = to;
     unsigned char packet[WIRE_HEAD_LEN];
     size_t n = client_packet(packet, TEST_ECHO, NULL, 0);
@@ -342,7 +233,7 @@ START_TEST(from_the_address_that_was_asked)
 {
     static const char *const to[] = {"127.0.0.1", "127.0.0.9", "127.1.2.3"};
     struct server s;
-    start_at(&s, "127.0.0.1:0,udp:0.0.0.0:0", (const char *[]){"test.offload=on", NULL});
+    udp_start_at(&s, "127.0.0.1:0,udp:0.0.0.0:0", (const char *[]){"test.offload=on", NULL});
     for (size_t i = 0; i < 3; i++) {
         struct net_target t = s.addresses[UDP];
         char room[8];
@@ -365,7 +256,7 @@ START_TEST(many)
     struct server s;
     int fd[CLIENTS];
     uint32_t sent[CLIENTS] = {0}, got[CLIENTS] = {0}, open = CLIENTS;
-    start(&s, NULL);
+    udp_start(&s, NULL);
     for (int i = 0; i < CLIENTS; i++)
         fd[i] = udp_open(&s);
     for (uint64_t end = itest_deadline(20000); open > 0;) {
@@ -402,7 +293,7 @@ START_TEST(lost_ones_are_counted)
     static char data[1000];
     enum { SENT = 20000 };
     struct server s;
-    start(&s, (const char *[]){"server.workernum=1", NULL});
+    udp_start(&s, (const char *[]){"server.workernum=1", NULL});
     int fd = udp_open(&s);
     udp_echo(fd, 1);
     server_signal(&s, SIGSTOP);
@@ -437,7 +328,7 @@ START_TEST(other_framings)
     for (size_t i = 0; i < ROWS; i++)
         snprintf(listen + strlen(listen), sizeof listen - strlen(listen), ",udp:127.0.0.1:0 proto=%s",
                  rows[i].proto);
-    start_at(&s, listen, (const char *[]){"server.workernum=1", "test.offload=on", NULL});
+    udp_start_at(&s, listen, (const char *[]){"server.workernum=1", "test.offload=on", NULL});
     for (unsigned i = 0; i < ROWS; i++) {
         int fd = udp_open_at(&s.addresses[UDP + i]);
         udp_put(fd, rows[i].asked, rows[i].len);
@@ -467,8 +358,8 @@ START_TEST(too_long_for_a_datagram)
     static unsigned char data[MOST - WIRE_HEAD_LEN];
     uint32_t times = 9;
     struct server s;
-    start_at(&s, "127.0.0.1:0,udp:127.0.0.1:0 amplify=100",
-             (const char *[]){"server.workernum=1", "test.offload=on", NULL});
+    udp_start_at(&s, "127.0.0.1:0,udp:127.0.0.1:0 amplify=100",
+                 (const char *[]){"server.workernum=1", "test.offload=on", NULL});
     int fd = udp_open(&s);
     memcpy(data, &times, sizeof times);
     udp_put_packet(fd, TEST_AMPLIFY, data, sizeof data);
@@ -490,7 +381,7 @@ START_TEST(a_fair_share)
     struct server s;
     unsigned before = 0, behind = 0;
     char room[64];
-    start(&s, (const char *[]){"server.workernum=1", "watch.warn_ms=0", NULL});
+    udp_start(&s, (const char *[]){"server.workernum=1", "watch.warn_ms=0", NULL});
     int fd = udp_open(&s), tcp = client_open(&s);
     client_echo(tcp, 10);
     udp_echo(fd, 10);
@@ -542,263 +433,6 @@ START_TEST(nothing_is_allocated)
 }
 END_TEST
 
-/* ---- Functions that do not return ---- */
-
-/* A batch for worker 0, as it is read at once: three that are answered, one that gets stuck or dies, five behind it. */
-static void put_batch(const struct server *s, int fd, uint16_t akg, uint32_t number)
-{
-    server_signal(s, SIGSTOP);
-    for (uint32_t i = 0; i < 9; i++) {
-        if (i == 3)
-            udp_put_packet(fd, akg, &number, sizeof number);
-        else
-            udp_put_packet(fd, TEST_ECHO, &i, sizeof i);
-    }
-    server_signal(s, SIGCONT);
-}
-
-static void take_batch(int fd)
-{
-    for (uint32_t i = 0, got; i < 9; i++) {
-        if (i == 3)
-            continue;
-        ck_assert_uint_eq(udp_take_packet(fd, TEST_ECHO, &got, sizeof got), sizeof got);
-        ck_assert_uint_eq(got, i);
-    }
-}
-
-/* Goal: a function of a datagram that does not return keeps its worker's connections and the other datagrams, those
- * behind it and those before it too, from nothing; nobody's connection is lost; what it writes at last is nobody's. */
-START_TEST(a_stuck_one)
-{
-    char warn[64], replace[64];
-    struct server s;
-    snprintf(warn, sizeof warn, "watch.warn_ms=%u", WARN_MS);
-    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
-    start(&s, (const char *[]){warn, replace, NULL});
-    int other = open_at_worker(&s, 1), beside = open_at_worker(&s, 0), fd = udp_open_to(&s, 0);
-    put_batch(&s, fd, TEST_STICK, TEST_AND_SAY);
-    take_batch(fd);
-    client_echo(beside, 50);
-    ck_assert_uint_eq(counter_on(other, "alarm_replaced"), 1);
-    server_wait_log(&s, "function 0x7020 of a datagram from 127.0.0.1:", BACK_MS);
-    unstick(other);
-    wait_counter(other, "watch_buried", 1);
-    server_wait_log(&s, "stuck no more", BACK_MS);
-    udp_quiet(fd);
-    ck_assert_uint_eq(server_log_count(&s, "[udp 127.0.0.1:"), 1); /* its line is said to be a datagram's */
-    close(fd);
-    close(beside);
-    close(other);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 0);
-}
-END_TEST
-
-/* Goal: the same if its thread ends in it, also again and again. */
-START_TEST(a_dying_one)
-{
-    struct server s;
-    start(&s, (const char *[]){"watch.warn_ms=50", NULL});
-    int other = open_at_worker(&s, 1), beside = open_at_worker(&s, 0), fd = udp_open_to(&s, 0);
-    for (uint32_t i = 0; i < 3; i++) {
-        put_batch(&s, fd, i == 1 ? TEST_CANCEL : TEST_END_THREAD, TEST_IN_FUNCTION);
-        take_batch(fd);
-        client_echo(beside, 50);
-    }
-    wait_counter(other, "alarm_died", 3);
-    close(fd);
-    close(beside);
-    close(other);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 0);
-}
-END_TEST
-
-/* Goal: where nobody ever connects, a function that does not return is noticed all the same, and its worker replaced. */
-START_TEST(datagrams_alone)
-{
-    char warn[64], replace[64], room[8];
-    struct server s;
-    snprintf(warn, sizeof warn, "watch.warn_ms=%u", WARN_MS);
-    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
-    start_at(&s, "udp:127.0.0.1:0,udp:127.0.0.1:0", (const char *[]){warn, replace, "test.hooks=off", NULL});
-    int fd = udp_open_to(&s, 0), other = udp_open_to(&s, 1);
-    udp_put_packet(fd, TEST_STICK, NULL, 0);
-    server_wait_log(&s, " has been running for ", BACK_MS);
-    udp_echo(fd, 9); /* by its successor */
-    udp_ask(other, TEST_UNSTICK, NULL, 0, room, sizeof room);
-    udp_echo(fd, 9);
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 10000), 0);
-    close(fd);
-    close(other);
-    server_check(&s);
-    ck_assert_uint_eq(server_counter(&s, "opened"), 0);
-    ck_assert_uint_eq(server_counter(&s, "watch_replaced"), 1);
-}
-END_TEST
-
-/* ---- Offloaded functions ---- */
-
-/* Goal: they are answered by other threads, in any order; when all are busy and the queue is full, what comes is dropped
- * and counted, while connections wait for their turn; one whose thread ends in it costs nobody else anything. */
-START_TEST(offloaded)
-{
-    struct server s;
-    uint32_t zero = 0;
-    char path[128], room[16];
-    start(&s, (const char *[]){"server.workernum=1", "test.offload=on", "offload.threads=1",
-                               "offload.queue=2", NULL});
-    int fd = udp_open(&s), tcp = client_open(&s);
-    snprintf(path, sizeof path, "%s/go", s.dir);
-    udp_put_packet(fd, AWAY(TEST_WAIT_FILE), path, strlen(path));
-    server_wait_counter(&s, "offload_jobs", 1, ANSWER_MS);
-    udp_put_packet(fd, LOOSE(TEST_ECHO), "second", 6);
-    for (int i = 0; i < 5; i++)
-        udp_put_packet(fd, AWAY(TEST_ECHO), "too many", 8);
-    udp_quiet(fd); /* what is inline waits for none of them */
-    client_send_packet(tcp, AWAY(TEST_ECHO), "waits", 5);
-    server_wait_counter(&s, "offload_full", 1, ANSWER_MS);
-    udp_put_packet(fd, AWAY(TEST_ECHO), "too many", 8); /* nor does one get in front of a connection */
-    server_wait_counter(&s, "udp_dropped", 6, ANSWER_MS);
-    fclose(fopen(path, "w"));
-    udp_take_packet(fd, AWAY(TEST_WAIT_FILE), path, sizeof path);
-    ck_assert_uint_eq(udp_take_packet(fd, LOOSE(TEST_ECHO), room, sizeof room), 6);
-    ck_assert_uint_eq(client_recv_packet(tcp, AWAY(TEST_ECHO), room, sizeof room), 5);
-    udp_put_packet(fd, AWAY(TEST_VANISH), &zero, sizeof zero);
-    server_wait_counter(&s, "offload_died", 1, ANSWER_MS);
-    udp_ask(fd, AWAY(TEST_ECHO), "again", 5, room, sizeof room);
-    close(tcp);
-    close(fd);
-    unlink(path);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "udp_dropped"), 6);
-}
-END_TEST
-
-/* ---- Stopping, starting ---- */
-
-/* Goal: what had come when the stop came is answered, also what runs elsewhere; what comes later finds nobody. */
-START_TEST(stop)
-{
-    enum { WAITING = 100 };
-    struct server s;
-    uint32_t ms = 200;
-    char room[64];
-    start(&s, (const char *[]){"server.workernum=1", "test.offload=on", NULL});
-    int fd = udp_open(&s), tcp = client_open(&s);
-    udp_echo(fd, 1);
-    client_echo(tcp, 1);
-    udp_put_packet(fd, AWAY(TEST_SLEEP), &ms, sizeof ms);
-    server_wait_counter(&s, "offload_jobs", 1, ANSWER_MS);
-    server_signal(&s, SIGSTOP);
-    for (uint32_t i = 0; i < WAITING; i++)
-        udp_put_packet(fd, TEST_ECHO, &i, sizeof i);
-    server_signal(&s, SIGTERM);
-    server_signal(&s, SIGCONT);
-    for (uint32_t i = 0, got; i < WAITING; i++) {
-        ck_assert_uint_eq(udp_take_packet(fd, TEST_ECHO, &got, sizeof got), sizeof got);
-        ck_assert_uint_eq(got, i);
-    }
-    udp_take_packet(fd, AWAY(TEST_SLEEP), room, sizeof room);
-    ck_assert_int_eq(server_wait_exit(&s, 10000), 0);
-    close(tcp);
-    close(fd);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: a stop does not wait for an offloaded function that does not return, nor for those behind it, and says whose it
- * is. */
-START_TEST(stop_beside_a_stuck_one)
-{
-    struct server s;
-    start(&s, (const char *[]){"server.workernum=1", "test.offload=on", "offload.threads=1",
-                               "server.drain_timeout=1", NULL});
-    int fd = udp_open(&s);
-    udp_put_packet(fd, AWAY(TEST_HANG), NULL, 0);
-    udp_put_packet(fd, AWAY(TEST_ECHO), NULL, 0);
-    server_wait_counter(&s, "offload_jobs", 2, ANSWER_MS);
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 10000), 3);
-    char *err = program_slurp(s.err);
-    ITEST_ASSERT(strstr(err, "function 0x7114, offloaded for a datagram, did not return") != NULL,
-                 "it says: %s", err);
-    free(err);
-    close(fd);
-    server_discard(&s);
-}
-END_TEST
-
-/* Goal: when time is up those that no thread has taken are not waited for. */
-START_TEST(stop_with_a_queue)
-{
-    struct server s;
-    uint32_t ms = 1500;
-    start(&s, (const char *[]){"server.workernum=1", "test.offload=on", "offload.threads=1",
-                               "server.drain_timeout=1", NULL});
-    int fd = udp_open(&s);
-    for (int i = 0; i < 20; i++)
-        udp_put_packet(fd, AWAY(TEST_SLEEP), &ms, sizeof ms);
-    server_wait_counter(&s, "offload_jobs", 20, ANSWER_MS);
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 9000), 0);
-    close(fd);
-    server_check(&s);
-    ck_assert_uint_ge(server_counter(&s, "offload_cancelled"), 15);
-}
-END_TEST
-
-/* Goal: of a supervised server that dies the next process has the same sockets, and what was sent meanwhile. */
-START_TEST(the_next_process)
-{
-    struct server s;
-    uint32_t how = DIE_ABORT;
-    start(&s, (const char *[]){"server.supervise=on", "server.workernum=2", NULL});
-    s.log_lines_max = 1000;
-    int fd = udp_open(&s);
-    for (uint32_t n = 1; n <= 3; n++) {
-        udp_echo(fd, 10);
-        udp_put_packet(fd, TEST_DIE, &how, sizeof how);
-        for (uint64_t end = itest_deadline(BACK_MS); server_log_count(&s, " died: ") < n; itest_sleep(1))
-            ck_assert(mono_ns() < end);
-        udp_echo(fd, 20);
-    }
-    close(fd);
-    server_stop(&s);
-    ck_assert_uint_eq(server_counter(&s, "restarts"), 3);
-}
-END_TEST
-
-/* Goal: who comes second does not share a port by mistake, with another server of ours or with whoever would share it;
- * and says what to do. */
-START_TEST(a_port_that_is_taken)
-{
-    struct server s;
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof in;
-    int on = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    char listen[64], out[200], err[1000];
-    start(&s, NULL);
-    ck_assert(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 &&
-              bind(fd, (struct sockaddr *) &in, len) == 0 &&
-              getsockname(fd, (struct sockaddr *) &in, &len) == 0);
-    for (int i = 0; i < 2; i++) {
-        uint16_t port = i == 0 ? ((struct sockaddr_in *) &s.addresses[UDP].addr)->sin_port : in.sin_port;
-        snprintf(listen, sizeof listen, "udp:127.0.0.1:%u", ntohs(port));
-        int code = itest_run(&(struct launch){.program = "maritcp", .listen = listen}, out, sizeof out, err,
-                             sizeof err);
-        ck_assert_int_eq(code, 2);
-        ITEST_ASSERT(strstr(err, "cannot listen on udp:127.0.0.1:") != NULL &&
-                         strstr(err, "(ss -lunp)") != NULL,
-                     "it says: %s", err);
-    }
-    close(fd);
-    server_finish(&s);
-}
-END_TEST
-
 Suite *udp_suite(void)
 {
     Suite *s = suite_create("udp");
@@ -818,16 +452,5 @@ Suite *udp_suite(void)
     tcase_add_test(back, a_fair_share);
     if (ITEST_SLOW == 1) /* a sanitizer has a heap of its own */
         tcase_add_test(back, nothing_is_allocated);
-    TCase *lost = itest_case(s, "functions that do not return", 40);
-    tcase_add_test(lost, a_stuck_one);
-    tcase_add_test(lost, a_dying_one);
-    tcase_add_test(lost, datagrams_alone);
-    tcase_add_test(lost, offloaded);
-    TCase *ends = itest_case(s, "stopping, starting", 30);
-    tcase_add_test(ends, stop);
-    tcase_add_test(ends, stop_beside_a_stuck_one);
-    tcase_add_test(ends, stop_with_a_queue);
-    tcase_add_test(ends, the_next_process);
-    tcase_add_test(ends, a_port_that_is_taken);
     return s;
 }
