@@ -81,6 +81,10 @@ bench/storm: bench/storm.c
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $<
 	@echo "  LD   $@"
 
+bench/datagrams: bench/datagrams.c
+	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $<
+	@echo "  LD   $@"
+
 bench/offload: bench/offload.c $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
@@ -230,6 +234,9 @@ bench-gate: deps-bench all $(P)bench/gate bench/storm ## what it costs to ask wh
 	@$(P)bench/gate
 	@python3 bench/storm.py $(ARGS)
 
+bench-udp: all bench/datagrams ## what a datagram costs beside a loop of recvmmsg(); ARGS=rounds
+	@bench/datagrams ./maritcp $(ARGS)
+
 bench-models: deps-bench all ## measure every way to write a server side by side; ARGS=--quick
 	@$(MAKE) --no-print-directory -C bench/models
 	@python3 bench/models.py $(ARGS)
@@ -314,7 +321,7 @@ test-deb: deb ## install, start, upgrade, remove and purge them, above this syst
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/storm bench/offload mario.pc mario-cluster.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/storm bench/offload bench/datagrams mario.pc mario-cluster.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -323,6 +330,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-models bench-push bench-cluster bench-operator million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-udp bench-models bench-push bench-cluster bench-operator million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help
