@@ -31,7 +31,7 @@ struct mario_alarm {
     uint16 cport;  /* the connection's peer, as in CONN */
     uint32 cip;
     ubyte cip6[16];        /* its IPv6 address in network order, all zero if it has none */
-    uint64 conn;           /* the connection's id: worker << 56 | slot << 32 | generation */
+    uint64 conn;           /* the connection's id: worker << 56 | slot << 32 | generation; 0 of a datagram */
     uint32 ms;             /* for how long the function has been running, or ran */
     uint32 pool_thread;    /* of offloaded functions: 1 + the thread's number, or how many there are with
                             * MARIO_ALARM_POOL; else 0 */

@@ -424,8 +424,8 @@ bool datagrams_watch(struct executor *t)
     return ok;
 }
 
-/* What the other one had answered goes out. Its datagram is its own for as long as it likes, those behind it are copied.
- * A socket that cannot be watched is closed, so that its senders get to other workers. */
+/* What the other one had answered goes out. Its datagram is its own for as long as it likes, those behind it are
+ * copied. A socket that cannot be watched is closed, so that its senders get to other workers. */
 void datagrams_take_over(struct executor *t, struct executor *old)
 {
     struct shard *s = t->shard;
