@@ -47,6 +47,7 @@
     ROW(web_scripts)     \
     ROW(peer)            \
     ROW(proxied)         \
+    ROW(balancers)       \
     ROW(urgent)          \
     ROW(udp)             \
     ROW(udp_ends)        \

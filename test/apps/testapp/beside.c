@@ -33,7 +33,7 @@ sint32 do_proxy(CONN *c)
     if (has_ssl == 0)
         len += snprintf(text + len, sizeof text - (size_t) len, " ssl=%u/%u/%s/%s/%s", ssl.client, ssl.verify,
                         or_none(ssl.version), or_none(ssl.name), or_none(ssl.cipher));
-    return answer(c, text, (size_t) len);
+    return mario_reply(c, text, (uint32) len);
 }
 
 sint32 on_urgent(CONN *c)
