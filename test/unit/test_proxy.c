@@ -1,11 +1,13 @@
 /*
  * test_proxy.c: headers of the PROXY protocol: each as it is to be read, cut at every byte, at the end of readable
- * memory; what stands behind one is not looked at; and, for bytes that are nearly right, that a second reading agrees.
+ * memory; what stands behind one is not looked at. And whose are believed.
  */
 #include "unit.h"
+#include "mario/net/proxy_rules.h"
 #include "mario/net/proxy.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -421,6 +423,68 @@ START_TEST(sum)
 }
 END_TEST
 
+/* ---- Whose are believed ---- */
+
+static const struct {
+    const char *entry, *wrong; /* a piece of what is said; NULL: it is good */
+} rules[] = {
+    {"0.0.0.0:1 proxy=on trust=10.0.0.0/8", NULL},
+    {"0.0.0.0:1 trust=10.0.0.0/8+::1+fd00::/8 proxy=on untrusted=refuse", NULL},
+    {"0.0.0.0:1 proxy=on trust=0.0.0.0/0 untrusted=direct", NULL},
+    {"0.0.0.0:1 proxy=off", NULL},
+    {"unix:/tmp/x proxy=on", NULL},
+    {"0.0.0.0:1 oob=mark, [::1]:2 oob=inline", NULL},
+    {"0.0.0.0:1 proxy=on", "needs trust="},
+    {"0.0.0.0:1 trust=10.0.0.0/8", "are for proxy=on"},
+    {"0.0.0.0:1 proxy=off untrusted=direct", "are for proxy=on"},
+    {"0.0.0.0:1 proxy=yes trust=10.0.0.0/8", "no such value"},
+    {"0.0.0.0:1 proxy=on trust=10.0.0.0/8 untrusted=maybe", "no such value"},
+    {"0.0.0.0:1 proxy=on trust=10.0.0.0/33", "'10.0.0.0/33' has no number of bits"},
+    {"0.0.0.0:1 proxy=on trust=10.0.0.1/8", "'10.0.0.1/8' has bits behind its mask"},
+    {"0.0.0.0:1 proxy=on trust=10.0.0.0/8+", "'' is no address"},
+    {"0.0.0.0:1 proxy=on trust=+10.0.0.0/8", "'' is no address"},
+    {"0.0.0.0:1 proxy=on trust=lb.example", "'lb.example' is no address"},
+    {"0.0.0.0:1 proxy=on trust=1+2+3333333333333333333333333333333333333333333333333333333333333333333333333",
+     "'1' is no address"},
+    {"unix:/tmp/x proxy=on trust=10.0.0.0/8", "a unix socket trusts all"},
+    {"udp:0.0.0.0:1 proxy=on trust=10.0.0.0/8", "not for datagrams"},
+    {"0.0.0.0:1 oob=maybe", "no such value"},
+    {"unix:/tmp/x oob=mark", "oob= is for TCP"},
+};
+
+/* Goal: what listeners may be told is taken, and all else refused with the reason. */
+START_TEST(each_rule)
+{
+    char why[512] = "";
+    int rc = mario_listen_check(rules[_i].entry, why, sizeof why);
+    ck_assert_msg((rc == 0) == (rules[_i].wrong == NULL), "'%s': %s", rules[_i].entry, why);
+    ck_assert_msg(rc == 0 || strstr(why, rules[_i].wrong) != NULL, "'%s': %s", rules[_i].entry, why);
+}
+END_TEST
+
+/* Goal: 32 networks are believed, each of them and nobody beside; one more is too many. */
+START_TEST(many_networks)
+{
+    char entry[1000] = "0.0.0.0:1 proxy=on trust=", why[512], text[32];
+    static struct listen_address all[LISTEN_MAX];
+    struct proxy_rules r;
+    for (int i = 0; i < PROXY_NETS; i++) {
+        snprintf(text, sizeof text, "%s10.%d.0.0/16", i > 0 ? "+" : "", 2 * i);
+        strcat(entry, text);
+    }
+    ck_assert_int_eq(listen_parse(entry, all, why, sizeof why), 1);
+    ck_assert_msg(proxy_rules_make(&r, &all[0], why, sizeof why), "%s", why);
+    for (uint32_t i = 0; i < 2 * PROXY_NETS; i++) {
+        struct peer p = peer_of_v4(htonl(10u << 24 | i << 16 | 7), htons(1));
+        ck_assert_int_eq(proxy_rules_trust(&r, &p), i % 2 == 0);
+    }
+    strcat(entry, "+11.0.0.0/8");
+    ck_assert_int_eq(listen_parse(entry, all, why, sizeof why), 1);
+    ck_assert(!proxy_rules_make(&r, &all[0], why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "too many networks"));
+}
+END_TEST
+
 Suite *proxy_suite(void)
 {
     Suite *s = suite_create("proxy");
@@ -438,5 +502,8 @@ Suite *proxy_suite(void)
     tcase_add_test(tc, longest_values);
     tcase_add_test(tc, port_zero);
     tcase_add_test(tc, sum);
+    tc = unit_case(s, "rules", 10);
+    tcase_add_loop_test(tc, each_rule, 0, sizeof rules / sizeof rules[0]);
+    tcase_add_test(tc, many_networks);
     return s;
 }
