@@ -38,8 +38,6 @@ bool proxy_rules_make(struct proxy_rules *r, const struct listen_address *a, cha
         return false;
     if (on == 0)
         return !named || listen_refuse(a, why, size, "trust= and untrusted= are for proxy=on");
-    if (a->datagram)
-        return listen_refuse(a, why, size, "proxy=on is for streams, not for datagrams");
     r->on = true;
     r->refuses = direct == 0;
     r->trusts_all = a->addr.ss_family == AF_UNIX;

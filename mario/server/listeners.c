@@ -18,7 +18,7 @@ static bool make_marks(const struct listen_address *a, bool *marks, char *why, s
     bool named = listen_option(a, "oob") != NULL;
     if (!listen_choice(a, "oob", ways, &way, why, size))
         return false;
-    if (named && (a->datagram || a->addr.ss_family == AF_UNIX))
+    if (named && a->addr.ss_family == AF_UNIX)
         return listen_refuse(a, why, size, "oob= is for TCP");
     *marks = way == 1;
     return true;

@@ -447,7 +447,7 @@ static const struct {
     {"0.0.0.0:1 proxy=on trust=1+2+3333333333333333333333333333333333333333333333333333333333333333333333333",
      "'1' is no address"},
     {"unix:/tmp/x proxy=on trust=10.0.0.0/8", "a unix socket trusts all"},
-    {"udp:0.0.0.0:1 proxy=on trust=10.0.0.0/8", "not for datagrams"},
+    {"udp:0.0.0.0:1 proxy=on trust=10.0.0.0/8", "proxy= is for connections"},
     {"0.0.0.0:1 oob=maybe", "no such value"},
     {"unix:/tmp/x oob=mark", "oob= is for TCP"},
 };
