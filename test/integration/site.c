@@ -17,7 +17,7 @@
 
 #include "program.h"
 
-enum { ARGS_MAX = 16, CHILDREN_MAX = 128 };
+enum { ARGS_MAX = 16, CHILDREN_MAX = SITE_POOL - 1 };
 
 static char dir[64]; /* of the test; below it htdocs and cgi-bin */
 
@@ -100,10 +100,10 @@ static unsigned children_of(pid_t pid, pid_t *children)
     return n;
 }
 
-unsigned site_processes(const struct server *s)
+unsigned site_pool(const struct server *s, pid_t *pids)
 {
-    pid_t children[CHILDREN_MAX];
-    return children_of(s->pid, children) == 1 ? children_of(children[0], children) : 0;
+    ck_assert_uint_eq(children_of(s->pid, pids), 1);
+    return children_of(pids[0], pids + 1);
 }
 
 static bool are_gone(void *arg)
@@ -129,10 +129,8 @@ void site_remove(void)
 
 void site_stop(struct server *s)
 {
-    pid_t pids[2 * CHILDREN_MAX + 1] = {0};
-    unsigned n = children_of(s->pid, pids);
-    ck_assert_uint_eq(n, 1);
-    children_of(pids[0], pids + 1);
+    pid_t pids[SITE_POOL + 1] = {0};
+    pids[1 + site_pool(s, pids)] = 0;
     server_finish(s);
     ck_assert_msg(itest_wait(are_gone, pids, 5000), "a process of the pool is left");
     site_remove();

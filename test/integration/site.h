@@ -30,7 +30,9 @@ int site_get(const struct server *s, const char *path, const char *fields, struc
 /* The value of a field of an answer; "" if there is none. Static. */
 const char *site_field(const struct page *p, const char *name);
 
-/* Processes that are there of the pool, its parent not counted. */
-unsigned site_processes(const struct server *s);
+#define SITE_POOL 65
+
+/* The processes that are there of the pool, pids[SITE_POOL]: first their parent. How many beside it. */
+unsigned site_pool(const struct server *s, pid_t *pids);
 
 #endif

@@ -279,15 +279,10 @@ START_TEST(nobody_waits)
 }
 END_TEST
 
-struct pool_size {
-    const struct server *s;
-    unsigned want;
-};
-
-static bool has_size(void *arg)
+static bool has_three(void *arg)
 {
-    const struct pool_size *size = arg;
-    return site_processes(size->s) == size->want;
+    pid_t pids[SITE_POOL];
+    return site_pool(arg, pids) == 3;
 }
 
 /* Goal: processes that die while nobody asks them are replaced; if their parent does, scripts are refused, and the
@@ -296,26 +291,20 @@ START_TEST(the_pool_is_killed)
 {
     struct server s;
     struct page p;
-    char path[64];
-    int mother, child;
+    pid_t pids[SITE_POOL];
     site_start(&s, "-n", "3", NULL);
     site_text("a", "aaa");
     site_script("plain", "printf 'Content-Type: a/b\\n\\nhello'");
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", s.pid, s.pid);
-    FILE *f = fopen(path, "re");
-    ck_assert(f != NULL && fscanf(f, "%d", &mother) == 1);
-    fclose(f);
-    struct pool_size size = {.s = &s, .want = 3};
-    ck_assert(itest_wait(has_size, &size, 5000));
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", mother, mother);
-    f = fopen(path, "re");
-    while (fscanf(f, "%d", &child) == 1)
-        kill(child, SIGKILL);
-    fclose(f);
+    ck_assert(itest_wait(has_three, &s, 5000));
+    site_pool(&s, pids);
+    for (int i = 1; i <= 3; i++) {
+        kill(pids[i], SIGKILL);
+        ck_assert(itest_wait(is_gone, &pids[i], 5000));
+    }
     for (int i = 0; i < 10; i++)
         ck_assert_int_eq(site_get(&s, "/cgi-bin/plain", "", &p), 200);
-    ck_assert(itest_wait(has_size, &size, 5000));
-    kill(mother, SIGKILL);
+    ck_assert(itest_wait(has_three, &s, 5000));
+    kill(pids[0], SIGKILL);
     while (site_get(&s, "/cgi-bin/plain", "", &p) == 200)
         itest_sleep(1);
     ck_assert_msg(p.status == 503 || p.status == 502, "%d", p.status);
@@ -329,19 +318,15 @@ END_TEST
 START_TEST(the_server_is_killed)
 {
     struct server s;
-    int mother;
-    char path[64];
+    pid_t pids[SITE_POOL];
     site_start(&s, "-n", "3", NULL);
     site_script("slow", "echo $$ > pid.new; mv pid.new pid; sleep 60");
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", s.pid, s.pid);
-    FILE *f = fopen(path, "re");
-    ck_assert(f != NULL && fscanf(f, "%d", &mother) == 1);
-    fclose(f);
+    site_pool(&s, pids);
     int fd = client_open(&s);
     site_send(fd, "GET /cgi-bin/slow HTTP/1.1\r\nHost: a\r\n\r\n");
     ck_assert(itest_wait(is_there, (void *) (size_t) site_path("../cgi-bin/pid"), 5000));
     char *text = program_slurp(site_path("../cgi-bin/pid"));
-    pid_t pids[2] = {mother, (pid_t) atoi(text)};
+    pids[1] = (pid_t) atoi(text);
     free(text);
     server_signal(&s, SIGKILL);
     ck_assert_int_eq(server_wait_exit(&s, 5000), 128 + SIGKILL);
