@@ -22,7 +22,7 @@ void hearers_start(struct server *s, const char *const *more)
         "127.0.0.1:0 proto=length size=2 endian=big id=0x700e, "
         "127.0.0.1:0 proto=delim delim=0x0d0a03 id=0x700e, "
         "127.0.0.1:0 proto=raw id=0x700e, 127.0.0.1:0 proto=fixed fixed=16 id=0x700e, "
-        "127.0.0.1:0 proto=wrapped";
+        "127.0.0.1:0 proto=ws, 127.0.0.1:0 proto=wrapped";
     server_launch(s, &(struct launch){.program = "testapp", .listen = listen, .args = more});
     ck_assert_uint_eq(s->address_count, HEARINGS);
 }
@@ -47,10 +47,14 @@ static void expect(struct hearer *r, const char *text, size_t len)
 {
     static unsigned char packet[HEARER_ROOM];
     const unsigned char field[2] = {(unsigned char) (len >> 8), (unsigned char) len};
-    if (r->by == HEAR_HEAD)
+    const unsigned char frame[2] = {0x82,
+                                    (unsigned char) (WIRE_HEAD_LEN + len)}; /* binary, below 126 bytes */
+    if (r->by == HEAR_WS)
+        append(r, frame, 2);
+    if (r->by == HEAR_HEAD || r->by == HEAR_WS) {
         append(r, packet, client_packet(packet, TEST_TEXT, text, len));
-    if (r->by == HEAR_HEAD)
         return;
+    }
     if (r->by == HEAR_LENGTH)
         append(r, field, 2);
     if (r->by == HEAR_WRAPPED)
@@ -78,7 +82,40 @@ void hearers_expect(struct hearers *h, const char *text, size_t len)
         hearers_expect_by(h, by, text, len);
 }
 
+void hearers_expect_goodbye(struct hearers *h, uint16_t code)
+{
+    const unsigned char close[4] = {0x88, 2, (unsigned char) (code >> 8), (unsigned char) code};
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (h->each[i].by == HEAR_WS)
+            append(&h->each[i], close, sizeof close);
+    }
+}
+
 /* ---- Opening and hearing ---- */
+
+/* As a browser; the answer is read up to its end. */
+static void upgrade(int fd)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    char last[5] = "";
+    client_send(fd, request, sizeof request - 1);
+    while (strcmp(last, "\r\n\r\n") != 0) {
+        memmove(last, last + 1, 3);
+        client_recv(fd, last + 3, 1);
+    }
+}
+
+/* What the connected hook writes first: a packet as it is, but for a browser a message. */
+static void hear_hook(const struct hearer *r)
+{
+    unsigned char called[2 + WIRE_HEAD_LEN + sizeof(struct test_called)];
+    size_t front = r->by == HEAR_WS ? 2 : 0;
+    client_recv(r->fd, called, front + sizeof called - 2);
+    ITEST_ASSERT(wire_get_head(called + front).akg_id == TEST_CALLED && (front == 0 || called[0] == 0x82),
+                 "not what the hook writes, by framing %d", (int) r->by);
+}
 
 void hearers_open(struct hearers *h, struct ears *e, enum hearing first, enum hearing last, uint32_t n,
                   uint64_t group, uint64_t uid)
@@ -93,13 +130,11 @@ void hearers_open(struct hearers *h, struct ears *e, enum hearing first, enum he
     for (uint32_t i = 0; i < h->count; i++) {
         h->each[i].by = first + (enum hearing)(i / n);
         h->each[i].fd = client_open_at(&e->server->addresses[h->each[i].by]);
+        if (h->each[i].by == HEAR_WS)
+            upgrade(h->each[i].fd);
     }
-    for (uint32_t i = 0; i < h->count; i++) { /* what the hook writes first, as it is */
-        unsigned char called[WIRE_HEAD_LEN + sizeof(struct test_called)];
-        client_recv(h->each[i].fd, called, sizeof called);
-        ITEST_ASSERT(wire_get_head(called).akg_id == TEST_CALLED, "not what the hook writes, by framing %d",
-                     (int) h->each[i].by);
-    }
+    for (uint32_t i = 0; i < h->count; i++)
+        hear_hook(&h->each[i]);
     ears_expect_members(e, 0, group, h->count);
     ears_expect_bound(e, 0, uid, h->count);
 }

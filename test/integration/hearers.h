@@ -7,7 +7,17 @@
 
 #include "ears.h"
 
-enum hearing { HEAR_HEAD, HEAR_LINE, HEAR_LENGTH, HEAR_DELIM, HEAR_RAW, HEAR_FIXED, HEAR_WRAPPED, HEARINGS };
+enum hearing {
+    HEAR_HEAD,
+    HEAR_LINE,
+    HEAR_LENGTH,
+    HEAR_DELIM,
+    HEAR_RAW,
+    HEAR_FIXED,
+    HEAR_WS,
+    HEAR_WRAPPED,
+    HEARINGS
+};
 
 #define HEARER_ROOM 65536u
 
@@ -38,6 +48,8 @@ void hearer_text(char *text, char how, uint32_t sender, uint32_t number, uint32_
 /* From here on all (of this framing) expect that packet, too. */
 void hearers_expect(struct hearers *h, const char *text, size_t len);
 void hearers_expect_by(struct hearers *h, enum hearing by, const char *text, size_t len);
+/* And the words with which this code ends them, where a framing has any: that is the last thing. */
+void hearers_expect_goodbye(struct hearers *h, uint16_t code);
 /* Until each has exactly what it expects; who ends fails the test unless `ended` may. How many have ended: these
  * need not have it. */
 uint32_t hearers_wait(struct hearers *h, uint32_t ended);

@@ -16,6 +16,7 @@
 #define USER  UINT64_C(0x5)
 
 enum { EACH = 4, LEN = 40 };
+enum { WS_NORMAL = 1000, WS_AWAY = 1001 }; /* what a browser is told at the end */
 
 static void start(struct server *s, struct ears *e)
 {
@@ -111,7 +112,8 @@ START_TEST(written_once)
 }
 END_TEST
 
-/* Goal: bytes that are no packet go out as they are by every framing; the application is not asked. */
+/* Goal: bytes that are no packet go out as they are by every framing, to a browser as one message; the application
+ * is not asked. */
 START_TEST(bytes_as_they_are)
 {
     struct server s;
@@ -127,6 +129,10 @@ START_TEST(bytes_as_they_are)
             struct test_pushed p;
         } __attribute__((packed)) got, want;
         client_packet((unsigned char *) &want, TEST_PUSHED, &want.p, sizeof want.p);
+        unsigned char frame[2];
+        if (h.each[i].by == HEAR_WS)
+            client_recv(h.each[i].fd, frame, 2);
+        ck_assert(h.each[i].by != HEAR_WS || (frame[0] == 0x82 && frame[1] == sizeof got));
         client_recv(h.each[i].fd, &got, sizeof got);
         ck_assert_int_eq(memcmp(got.head, want.head, sizeof want.head), 0);
     }
@@ -225,6 +231,7 @@ START_TEST(last_words)
                            .len = LEN};
     ear_do(&e, 0, TEST_PUSH, &o, 1, NULL);
     expect_text(&h, 't', 0);
+    hearers_expect_goodbye(&h, _i == 0 ? WS_NORMAL : WS_AWAY);
     if (_i == 1) {
         ears_close(&e);
         server_signal(&s, SIGTERM);
@@ -270,7 +277,9 @@ START_TEST(lost_in_it)
     orders[0].key = 77;
     ear_tell(&e, 0, orders, kicks ? 1 : 2);
     expect_text(&h, lost[_i].how, 0);
-    if (!kicks)
+    if (kicks)
+        hearers_expect_goodbye(&h, WS_NORMAL);
+    else
         expect_text(&h, 't', 1);
     if (!kicks)
         ck_assert_uint_eq(hearers_wait(&h, 1), 1);
@@ -301,6 +310,7 @@ START_TEST(lost_in_the_farewell)
         .kind = ORDER_STOP_MESSAGE, .flags = ORDER_TEXT, .how = WRAP_ENDS_THREAD, .len = LEN};
     ear_do(&e, 0, TEST_PUSH, &o, 1, NULL);
     expect_text(&h, WRAP_ENDS_THREAD, 0);
+    hearers_expect_goodbye(&h, WS_AWAY);
     ears_close(&e);
     server_signal(&s, SIGTERM);
     ck_assert_int_eq(server_wait_exit(&s, 20000), 0);
