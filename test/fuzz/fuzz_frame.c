@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "mario/exec/registry.h"
 #include "mario/frame/framings.h"
 #include "test/unit/frame_oracle.h"
 
@@ -21,15 +22,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
 enum { MAX = 300, PACKETS = 5000 };
 
-static struct head_rules head;
+static FUNC_PTR funcs[AKG_IDS];
+static struct head_rules head = {.stx = 0x8eb69af7u};
 static struct framing made;
 static struct oracle oracle;
+
+static sint32 some_function(CONN *c)
+{
+    (void) c;
+    return 0;
+}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void) argc;
     (void) argv;
     MUST(word_add("put", 0x12) == NULL && word_add("getter", 0x11) == NULL && word_add("get", 0x10) == NULL);
+    for (uint32_t id = 0; id < AKG_FIRST_RESERVED; id++)
+        funcs[id] = some_function;
+    head.funcs = funcs;
     return 0;
 }
 
@@ -87,6 +98,8 @@ static void read_list(const uint8_t *text, size_t n)
         MUST(!ok || (made.pub.next != NULL && made.pub.max >= 1 && made.pub.max <= MARIO_FRAME_MAX));
     }
     MUST(count >= 0 || why[0] != '\0');
+    if (strlen(list) > 64 || strpbrk(list, " \t") != NULL)
+        MUST(word_add(list, 1) != NULL); /* it is no word */
     free(list);
 }
 
@@ -203,6 +216,23 @@ static void send_out(const uint8_t *data, size_t n)
     MUST(answer == MARIO_FRAME_OK && f.need == whole);
 }
 
+/* The same behind a HEAD. */
+static void send_head(const uint8_t *data, size_t n)
+{
+    const struct mario_framing framing = {.next = head_next, .max = MARIO_FRAME_MAX, .arg = &head};
+    const struct frame_out o = {
+        .data = data, .len = (uint32_t) n, .stx = head.stx, .id = (uint16_t) (n * 977 % 0xfffc)};
+    struct frame_ends e;
+    struct mario_frame f;
+    uint8_t block[SIZE_OF_HEAD + 512];
+    MUST(n <= 512 && framing_ends(&framing)(&framing, &o, &e) && e.front_len == SIZE_OF_HEAD &&
+         e.back_len == 0);
+    memcpy(block, e.front, SIZE_OF_HEAD);
+    memcpy(block + SIZE_OF_HEAD, data, n);
+    MUST(head_look(&framing, block, (uint32_t) (SIZE_OF_HEAD + n), &f) == MARIO_FRAME_OK);
+    MUST(f.id == o.id && f.need == SIZE_OF_HEAD + n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     size_t used = 2;
@@ -221,5 +251,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     }
     read_stream(input[1], input + used, size - used);
     send_out(input + used, size - used);
+    if (size - used <= 512)
+        send_head(input + used, size - used);
     return 0;
 }
