@@ -268,11 +268,9 @@ static void on_datagrams(evutil_socket_t fd, short what, void *arg)
         event_base_loopbreak(t->pub.base);
 }
 
-bool datagrams_are_left(const struct executor *t, bool stopping)
+bool datagrams_look(const struct executor *t, bool stopping)
 {
     const struct shard *s = t->shard;
-    if (t->datagrams == NULL)
-        return false;
     bool any = is_left(t->datagrams);
     for (uint32_t i = 0; stopping && i < s->udp_count; i++)
         any = any || s->udp[i].is_read;

@@ -27,7 +27,11 @@ void datagrams_take_over(struct executor *t, struct executor *old);
 
 /* Whether something is to be done at once: some that were read had their share of a pass, or, `stopping`, some may have
  * come before the stop. Go on with the former. */
-bool datagrams_are_left(const struct executor *t, bool stopping);
+bool datagrams_look(const struct executor *t, bool stopping);
+static inline bool datagrams_are_left(const struct executor *t, bool stopping)
+{
+    return t->datagrams != NULL && datagrams_look(t, stopping);
+}
 void datagrams_go_on(struct executor *t);
 
 /* The server stops: answer what has come until now, some in each pass, then close the sockets. True if it is to be

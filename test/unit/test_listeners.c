@@ -108,6 +108,32 @@ START_TEST(udp_beside_tcp)
 }
 END_TEST
 
+static void datagrams_refused(const char *list, const char *line)
+{
+    ck_assert_int_eq(parse(list), -1);
+    ck_assert_str_eq(why, line);
+}
+
+/* How long an answer may be, and what datagrams cannot have. */
+START_TEST(what_datagrams_may_ask_for)
+{
+    ck_assert_int_eq(
+        parse("udp:1.1.1.1:1, udp:1.1.1.1:2 amplify=3, udp:1.1.1.1:3 proto=line id=1 amplify=100"), 3);
+    ck_assert_int_eq(made[0].amplify, 1);
+    ck_assert_int_eq(made[1].amplify, 3);
+    ck_assert_int_eq(made[2].amplify, 100);
+    datagrams_refused("1.1.1.1:1 amplify=3", "'1.1.1.1:1': amplify= is for udp: alone");
+    datagrams_refused("udp:1.1.1.1:1 amplify=0",
+                      "'udp:1.1.1.1:1': amplify=0: not a number that can be (allowed: 1 .. 100)");
+    datagrams_refused("udp:1.1.1.1:1 amplify=101",
+                      "'udp:1.1.1.1:1': amplify=101: not a number that can be (allowed: 1 .. 100)");
+    datagrams_refused("udp:1.1.1.1:1 proto=ws",
+                      "'udp:1.1.1.1:1': proto=ws is for connections: not with udp:");
+    datagrams_refused("udp:1.1.1.1:1 proxy=on", "'udp:1.1.1.1:1': proxy= is for connections: not with udp:");
+    datagrams_refused("udp:1.1.1.1:1 oob=mark", "'udp:1.1.1.1:1': oob= is for connections: not with udp:");
+}
+END_TEST
+
 /* ---- What they make ---- */
 
 START_TEST(what_they_make)
@@ -359,6 +385,7 @@ Suite *listeners_suite(void)
     tcase_add_test(c, short_forms);
     tcase_add_test(c, behind_a_path);
     tcase_add_test(c, udp_beside_tcp);
+    tcase_add_test(c, what_datagrams_may_ask_for);
     tcase_add_test(c, what_they_make);
     tcase_add_loop_test(c, what_cannot_be, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(c, names_that_are_none);
