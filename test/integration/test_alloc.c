@@ -16,6 +16,7 @@
 #include "preloads.h"
 #include "protocol/mario_protocol.h"
 #include "test/apps/testapp/commands.h"
+#include "test/lib/websocket.h"
 #include "test_ledger.h"
 
 /* The program with heap.so and these options. */
@@ -189,6 +190,59 @@ START_TEST(the_largest_packets_allocate_nothing)
                       lens[i], (unsigned long long) whole, (unsigned long long) pieces);
     }
     close(one);
+    close(other);
+    server_finish(&s);
+}
+END_TEST
+
+/* Rounds of messages: sixteen at once, then a large one in two frames with a ping between, which comes in three pieces. */
+static void talk(int ws, int other, uint32_t rounds)
+{
+    enum { ONCE = 16, DATA = 64, LARGE = 6000 };
+    static const unsigned char mask[4] = {1, 2, 3, 4};
+    static unsigned char packet[8192], many[ONCE * 128], large[8192], answer[ONCE * 128 + 8192];
+    size_t n = 0, size = client_packet(packet, CMD_FUNCTION_ECHO, many, DATA);
+    for (int i = 0; i < ONCE; i++)
+        n += websocket_frame(many + n, WEBSOCKET_BINARY, packet, size, mask);
+    size_t back = ONCE * (2 + size), all = client_packet(packet, CMD_FUNCTION_ECHO, large, LARGE);
+    size_t len = websocket_frame(large, WEBSOCKET_BINARY & 0x0f, packet, 1000, mask);
+    len += websocket_frame(large + len, WEBSOCKET_PING, "p", 1, mask);
+    len += websocket_frame(large + len, WEBSOCKET_MORE, packet + 1000, all - 1000, mask);
+    for (uint32_t i = 0; i < rounds; i++) {
+        client_send(ws, many, n);
+        client_recv(ws, answer, back);
+        for (size_t at = 0, part; at < len; at += part) {
+            part = len - at < 2500 ? len - at : 2500;
+            client_send(ws, large + at, part);
+            client_echo(other, 8);
+        }
+        client_recv(ws, answer, 3 + 4 + all);
+        ITEST_ASSERT(memcmp(answer, "\x8a\x01p\x82\x7e", 5) == 0, "another answer");
+    }
+}
+
+/* Goal: the same for browsers' connections. */
+START_TEST(websockets_allocate_nothing)
+{
+    static const char *const args[] = {"server.workernum=1", NULL};
+    char env[PRELOAD_ENV], text[1024], accepted[256];
+    struct server s;
+    struct heap_board *b = preload_heap(env);
+    server_launch(&s, &(struct launch){.program = "maritcp",
+                                       .listen = "127.0.0.1:0,127.0.0.1:0 proto=ws",
+                                       .args = args,
+                                       .preload = "heap",
+                                       .env = (const char *const[]){env, NULL}});
+    int other = client_open(&s), ws = client_open_at(&s.addresses[1]);
+    client_send(ws, websocket_request, strlen(websocket_request));
+    client_send(ws, "\r\n", 2);
+    client_recv(ws, accepted, strlen(websocket_accepted));
+    talk(ws, other, 50);
+    uint64_t calls = heap_calls(b, text, sizeof text);
+    talk(ws, other, 500);
+    uint64_t more = heap_calls(b, text, sizeof text) - calls;
+    ck_assert_msg(more == 0, "%llu calls of the heap:%s", (unsigned long long) more, text);
+    close(ws);
     close(other);
     server_finish(&s);
 }
@@ -420,6 +474,7 @@ Suite *alloc_suite(void)
     tcase_add_test(c, the_steady_state_allocates_nothing);
     tcase_add_test(c, offloaded_functions_allocate_nothing);
     tcase_add_test(c, the_largest_packets_allocate_nothing);
+    tcase_add_test(c, websockets_allocate_nothing);
     tcase_add_test(c, churn_allocates_nothing);
     tcase_add_test(c, a_burst_gives_its_memory_back);
     c = itest_case(s, "start", 30);
