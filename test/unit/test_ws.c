@@ -227,7 +227,6 @@ START_TEST(each_case)
         ws_rig_begin(&r, &ws_rig_payload, true);
         ws_rig_feed(&r, bytes, n);
         answered(&r, c);
-        ws_rig_end(&r);
     }
 }
 END_TEST
@@ -244,13 +243,11 @@ START_TEST(each_case_cut_at_every_byte)
         ws_rig_feed(&r, bytes, cut);
         ws_rig_feed(&r, bytes + cut, n - cut);
         answered(&r, c);
-        ws_rig_end(&r);
     }
     ws_rig_begin(&r, &ws_rig_payload, true);
     for (size_t i = 0; i < n && !r.over; i++)
         ws_rig_feed(&r, bytes + i, 1);
     answered(&r, c);
-    ws_rig_end(&r);
 }
 END_TEST
 
@@ -295,7 +292,6 @@ START_TEST(at_the_first_byte)
     size_t n = websocket_frame(wanted, CLOSE, heads[_i].code, 2, NULL);
     ck_assert_msg(r.over && r.fault == heads[_i].fault && r.out_len == n && memcmp(r.out, wanted, n) == 0,
                   "%s", heads[_i].name);
-    ws_rig_end(&r);
 }
 END_TEST
 
@@ -316,7 +312,6 @@ START_TEST(codes_of_the_end)
         size_t n = websocket_frame(wanted, CLOSE, is_bad ? (const void *) C1002 : payload, 2, NULL);
         ck_assert_msg(r.out_len == n && memcmp(r.out, wanted, n) == 0, "%u", code);
         ck_assert_int_eq(r.fault, is_bad ? REASON_bad_frame : REASON_peer_closed);
-        ws_rig_end(&r);
     }
 }
 END_TEST
@@ -380,7 +375,6 @@ START_TEST(a_text_fails_at_once)
     ck_assert(!r.over);
     ws_rig_feed(&r, bytes + bad, 1);
     ck_assert(r.over && r.fault == REASON_bad_frame);
-    ws_rig_end(&r);
 }
 END_TEST
 
@@ -438,7 +432,6 @@ START_TEST(anything_in_any_pieces)
         ck_assert_msg(!r.over && r.n == 0, "over %d, %zu left", r.over, r.n);
         ck_assert_uint_eq(r.packets, 8);
         ck_assert(r.out_len == m && memcmp(r.out, wanted, m) == 0);
-        ws_rig_end(&r);
     }
 }
 END_TEST
@@ -465,7 +458,6 @@ START_TEST(the_smallest_frames)
     ck_assert_uint_le(r.skips, len / 50 + 100);
     ws_rig_feed(&r, two, websocket_frame(two, BIN, "ok", 2, masks[1]));
     ck_assert_uint_eq(r.packets, 2);
-    ws_rig_end(&r);
 }
 END_TEST
 
@@ -487,7 +479,6 @@ START_TEST(anything_broken)
         ws_rig_begin(&r, &ws_rig_payload, true);
         feed_in_pieces(&r, &random, n);
         ck_assert(r.over == (code >= 0) && r.out_len == expected && memcmp(r.out, answer, expected) == 0);
-        ws_rig_end(&r);
     }
 }
 END_TEST
@@ -538,7 +529,6 @@ START_TEST(packets_in_messages)
         ws_rig_begin(&r, &ws_rig_packets, true);
         feed_in_pieces(&r, &random, n);
         ck_assert(!r.over && r.packets == count && r.out_len == m && memcmp(r.out, wanted, m) == 0);
-        ws_rig_end(&r);
     }
 }
 END_TEST
@@ -578,7 +568,6 @@ START_TEST(no_packets_in_messages)
     size_t n = websocket_frame(wanted, CLOSE, code, 2, NULL);
     ck_assert_msg(r.over && r.fault == no_packets[_i].fault, "%s: %d", no_packets[_i].name, (int) r.fault);
     ck_assert(r.out_len >= n && memcmp(r.out + r.out_len - n, wanted, n) == 0);
-    ws_rig_end(&r);
 }
 END_TEST
 

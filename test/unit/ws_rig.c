@@ -16,6 +16,7 @@
 
 static struct executor here;
 static CONN conn;
+static unsigned char in[WS_RIG_ROOM], out[WS_RIG_ROOM]; /* one connection at a time */
 
 static sint32 nothing(CONN *c)
 {
@@ -51,15 +52,8 @@ void ws_rig_begin(struct ws_rig *r, const struct mario_framing *framing, bool up
     executor_here = &here;
     here.frame_conn = &conn;
     conn.bufev = here.reply;
-    *r = (struct ws_rig){.framing = framing, .in = malloc(WS_RIG_ROOM), .out = malloc(WS_RIG_ROOM)};
-    CHECK(r->in != NULL && r->out != NULL);
+    *r = (struct ws_rig){.framing = framing, .in = in, .out = out};
     r->state.phase = upgraded ? WS_OPEN : WS_HEAD;
-}
-
-void ws_rig_end(struct ws_rig *r)
-{
-    free(r->in);
-    free(r->out);
 }
 
 static void put(struct ws_rig *r, const void *bytes, size_t n)
@@ -81,17 +75,17 @@ static void collect(struct ws_rig *r)
 
 static void echo(struct ws_rig *r, const struct mario_frame *frame)
 {
-    struct frame_out out = {.data = r->in + frame->at,
-                            .len = frame->len,
-                            .stx = head_rules.stx,
-                            .id = frame->id,
-                            .opcode = r->state.opcode,
-                            .raw = r->framing == &ws_rig_packets};
+    struct frame_out sent = {.data = r->in + frame->at,
+                             .len = frame->len,
+                             .stx = head_rules.stx,
+                             .id = frame->id,
+                             .opcode = r->state.opcode,
+                             .raw = r->framing == &ws_rig_packets};
     struct frame_ends ends;
-    CHECK(out.raw || frame->id == WS_RIG_ID);
-    CHECK(ws_ends(r->framing, &out, &ends));
+    CHECK(sent.raw || frame->id == WS_RIG_ID);
+    CHECK(ws_ends(r->framing, &sent, &ends));
     put(r, ends.front, ends.front_len);
-    put(r, out.data, out.len);
+    put(r, sent.data, sent.len);
     r->packets++;
 }
 

@@ -31,8 +31,8 @@ struct ws_rig {
     bool exact; /* let it see blocks of exactly the bytes that there are */
 };
 
+/* The one before it is over then. */
 void ws_rig_begin(struct ws_rig *r, const struct mario_framing *framing, bool upgraded);
-void ws_rig_end(struct ws_rig *r);
 
 /* More has come. */
 void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n);
