@@ -156,6 +156,20 @@ START_TEST(long_heads)
 }
 END_TEST
 
+/* Goal: a line without an end is refused when it is too long, and not read to see that it is. */
+START_TEST(an_endless_line)
+{
+    struct ws_rig r;
+    ws_rig_begin(&r, &framing, false);
+    ws_rig_feed(&r, "GET /", 5);
+    for (int i = 5; i < (int) HTTP_HEAD_MAX; i++) {
+        ck_assert_msg(!r.over, "refused at byte %d", i);
+        ws_rig_feed(&r, "x", 1);
+    }
+    ck_assert(r.over && r.fault == REASON_bad_upgrade && memcmp(r.out, "HTTP/1.1 431", 12) == 0);
+}
+END_TEST
+
 /* Goal: SHA-1 as RFC 3174 has it, around the lengths where a second block begins. */
 START_TEST(hashes)
 {
@@ -189,6 +203,7 @@ Suite *ws_open_suite(void)
     tcase_add_loop_test(t, each_request, 0, sizeof requests / sizeof requests[0]);
     tcase_add_test(t, a_message_right_behind);
     tcase_add_test(t, long_heads);
+    tcase_add_test(t, an_endless_line);
     tcase_add_test(t, hashes);
     return s;
 }

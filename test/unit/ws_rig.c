@@ -135,6 +135,7 @@ void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n)
             CHECK(frame.need == 0 || (frame.need > r->n && frame.need <= r->framing->max));
             CHECK(r->n < r->framing->max);
             r->seen = r->n;
+            r->need = frame.need;
             return;
         case MARIO_FRAME_BAD:
             r->over = true;

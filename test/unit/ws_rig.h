@@ -23,6 +23,7 @@ struct ws_rig {
     struct ws_state state;
     unsigned char *in; /* what has come and is not done with */
     size_t n, seen;
+    uint32_t need;      /* what was said last of what is missing */
     unsigned char *out; /* what was answered, echoes among it */
     size_t out_len;
     uint32_t packets, skips;
