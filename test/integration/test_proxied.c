@@ -290,7 +290,7 @@ START_TEST(late_headers)
     uint64_t began = mono_ns();
     int silent = client_open_at(&s.addresses[1]), part = enter_text(&s, "PROXY TCP4 "),
         late = enter_text(&s, "P");
-    itest_sleep(4000);
+    itest_sleep(3000);
     client_send(part, "10", 2);
     client_send(late, HEADER + 1, strlen(HEADER) - 1);
     client_echo(late, 9);
@@ -434,9 +434,14 @@ START_TEST(full_lobby)
     static int waiting[PLACES];
     struct server s;
     start(&s, TRUSTING, (const char *[]){"server.backlog=2000", NULL});
+    uint64_t opened = mono_ns();
     for (int i = 0; i < PLACES; i++)
         waiting[i] = client_open_at(&s.addresses[1]);
     server_wait_counter(&s, "accepted", PLACES, 3000);
+    if (itest_ms_since(opened) > 2500) {
+        server_stop(&s);
+        TEST_SKIP("to connect so many took half of the time for which they may wait");
+    }
     int more = client_open_at(&s.addresses[1]);
     ck_assert_int_ne(client_ending(more, NULL, 3000), END_TIMEOUT);
     close(more);
