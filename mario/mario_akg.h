@@ -86,15 +86,15 @@ sint32 regist_disconnected_func(FUNC_PTR f); /* closed, timeout and error togeth
  * removes. 0, or -1 once the server runs. */
 sint32 regist_leave_func(FUNC_PTR f);
 
-/* The function for urgent data: called on the connection's worker, of connections that came by a listener with oob=mark,
- * when all that the peer sent in front of the byte that it sent as urgent (MSG_OOB) has been received, and its whole
- * packets handed out; that byte is what comes next, and is data like any other. No packet: in_buf is NULL. Of several
- * urgent bytes that are on their way together the last one counts. What it writes is sent; another value than 0 closes
- * the connection. At most one; NULL removes. 0, or -1 once the server runs. */
+/* The function for urgent data: called on the connection's worker, of connections that came by a listener with
+ * oob=mark, when all that the peer sent in front of the byte that it sent as urgent (MSG_OOB) has been received, and
+ * its whole packets handed out; that byte is what comes next, and is data like any other. No packet: in_buf is NULL.
+ * Of several urgent bytes that are on their way together the last one counts. What it writes is sent; another value
+ * than 0 closes the connection. At most one; NULL removes. 0, or -1 once the server runs. */
 sint32 regist_urgent_func(FUNC_PTR f);
 
-/* In a leave function: after how many seconds this client is to come back, or go elsewhere: 1 .. drain_spread, another number for
- * each, so that they do not all come at once; 0 if drain_spread is 0, and everywhere else. */
+/* In a leave function: after how many seconds this client is to come back, or go elsewhere: 1 .. drain_spread,
+ * another number for each, so that they do not all come at once; 0 if drain_spread is 0, and everywhere else. */
 uint32 mario_leave_seconds(const CONN *c);
 
 /* The magic that every packet must start with. Without a call it is DEFAULT_STX.

@@ -1,6 +1,6 @@
 /*
- * listeners.h: what the listen list asks for, all of it checked: the framing of each entry, whether a PROXY header comes
- * first, and what is done about urgent data. For the thread that makes the server; checking is pure.
+ * listeners.h: what the listen list asks for, all of it checked: the framing of each entry, whether a PROXY header
+ * comes first, and what is done about urgent data. For the thread that makes the server; checking is pure.
  */
 #ifndef MARIO_SERVER_LISTENERS_H
 #define MARIO_SERVER_LISTENERS_H

@@ -1,9 +1,9 @@
 /*
  * fuzz_proxy.c: a libFuzzer target for the header of the PROXY protocol (mario/net/proxy.h). Built and run by ./run.
  *
- * Input: two bytes say where it is cut, then what came. Each call sees a heap block of exactly the bytes it was told of.
- * What must hold: it is what a second reading says, which is not in pieces and uses regular expressions; a part of a
- * header is none; what a part was refused for, the whole is refused for.
+ * Input: two bytes say where it is cut, then what came. Each call sees a heap block of exactly the bytes it was told
+ * of. What must hold: it is what a second reading says, which is not in pieces and uses regular expressions; a part of
+ * a header is none; what a part was refused for, the whole is refused for.
  */
 #include "mario/net/proxy.h"
 

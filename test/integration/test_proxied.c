@@ -313,8 +313,8 @@ static int open_from(const struct server *s, unsigned which, const char *address
     return client_open_from(&at, address);
 }
 
-/* Goal: from where is not in trust= nobody is believed: he is reset; with untrusted=direct he is who he is, and a header
- * of his is data. */
+/* Goal: from where is not in trust= nobody is believed: he is reset; with untrusted=direct he is who he is, and a
+ * header of his is data. */
 START_TEST(untrusted)
 {
     char name[32];
