@@ -40,6 +40,15 @@ enum { MAX = 40 }; /* bytes of the largest packet, of every row */
 #define DOT_LINES  "one\r\n.\r\n\r\n.\r\n\n\r\n.\r\n.\r\n.\r\n"
 #define BIG        "\0\3one\0\0\0\11two words"
 #define LITTLE     "\7\0\0\0one\4\0\0\0\15\0\0\0two words"
+#define HANDSHAKE                                                                                             \
+    "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+/* A text, a ping between the two fragments of another one, an empty one; the mask is four zero bytes. */
+#define FRAMES "\x81\x83\0\0\0\0one\1\x84\0\0\0\0two \x89\x82\0\0\0\0hi\x80\x85\0\0\0\0words\x81\x80\0\0\0\0"
+#define UPGRADED                                                                        \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
 static const struct edge edges[] = {
     {"proto=line id=%s", BYTES("one\n\r\n\ntwo words\r\nfive\r\r\n"), BYTES("one\n\n\ntwo words\nfive\r\n"),
      5, BYTES("half a"), NULL, 0, false, false},
@@ -69,6 +78,8 @@ static const struct edge edges[] = {
      BYTES("\xf7\x9a\xb6\x8e\11\0\x90p"), BYTES("\xf7\x9a\xb6\x8e\51\0"), true, false},
     {"proto=raw id=%s", BYTES("one and two words"), BYTES("one and two words"), 0, NULL, 0, NULL, 0, false,
      false},
+    {"proto=ws id=%s", BYTES(HANDSHAKE FRAMES), BYTES(UPGRADED "\x81\3one\x8a\2hi\x81\11two words\x81\0"), 3,
+     NULL, 0, NULL, 0, false, true},
 };
 enum { EDGES = sizeof edges / sizeof edges[0], ROOM = 1024 };
 
