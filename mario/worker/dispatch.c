@@ -208,6 +208,12 @@ static void recall_answer(const struct conn *c, struct batch *b)
         b->frame = (struct mario_frame){.need = f->need, .at = f->at, .len = f->len, .id = f->id};
 }
 
+/* Whether a guest has not said yet of all that is carried that more must come. */
+static bool has_news(const struct conn *c)
+{
+    return c->seen < c->carry_len || conn_ext(conn_shard(c), c)->frame.whole;
+}
+
 /* Hand out what was carried, where it is; the executor has it meanwhile, and behind it the rest goes. */
 static void consume_lent(struct executor *t, struct conn *c, uint32_t since)
 {
@@ -227,7 +233,9 @@ static void consume_carried(struct executor *t, struct conn *c, uint32_t n, uint
     uint32_t len = c->carry_len;
     struct batch b = {.data = t->rx + RX_FRONT, .n = n, .seen = 0};
     if (n == 0 && handout_is_guest(c)) {
-        consume_lent(t, c, since);
+        c->packet_since = since;
+        if (has_news(c))
+            consume_lent(t, c, since);
         return;
     }
     CHECK(len <= RX_FRONT || (n == 0 && len <= RX_FRONT + RX_SIZE));

@@ -109,6 +109,34 @@ START_TEST(what_is_skipped_is_a_first_packet)
 }
 END_TEST
 
+/* Goal: a packet that has to wait until a thread has time for it is not asked about again, which its framing would
+ * count as one more. */
+START_TEST(what_waits_is_not_asked_about_again)
+{
+    enum { CLIENTS = 3, PACKETS = 30 };
+    static const char *const narrow[] = {"offload.threads=1", "offload.queue=1", NULL};
+    char bytes[3 * PACKETS + 1], answer[3 * PACKETS + 3];
+    struct server s;
+    int fds[CLIENTS];
+    start(&s, "proto=own id=0x7190", narrow);
+    for (int i = 0; i < PACKETS; i++)
+        memcpy(bytes + 3 * i, "P\1x", 3);
+    bytes[3 * PACKETS] = '?';
+    memcpy(answer, bytes, 3 * PACKETS);
+    memcpy(answer + 3 * PACKETS, (char[]){'P', 1, PACKETS}, 3);
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = client_open_at(&s.addresses[1]);
+        client_send(fds[i], bytes, sizeof bytes);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        expect(fds[i], answer, sizeof answer);
+        close(fds[i]);
+    }
+    server_finish(&s);
+    ck_assert_uint_gt(server_counter(&s, "offload_full"), 0);
+}
+END_TEST
+
 /* Goal: a framing that ends its thread is a function that does. */
 START_TEST(a_framing_ends_its_thread)
 {
@@ -231,6 +259,7 @@ Suite *framings_suite(void)
     tcase_add_loop_test(c, the_last_line_waits_for_its_turn, 0, 3);
     tcase_add_loop_test(c, what_is_skipped_counts, 0, 2);
     tcase_add_test(c, what_is_skipped_is_a_first_packet);
+    tcase_add_test(c, what_waits_is_not_asked_about_again);
     tcase_add_test(c, a_framing_ends_its_thread);
     tcase_add_loop_test(c, the_log_says_what_it_was, 0, 7);
     if (ITEST_SLOW > 1)
