@@ -1,7 +1,7 @@
 /*
- * frame.h: how a stream of bytes becomes packets: what a framing is, inside. A framing is a function that looks at bytes
- * and says what stands there (mario_frame.h); the worker alone loops over them, and conn.c alone closes. A connection
- * has that of the listener it came in by. Pure; any thread.
+ * frame.h: how a stream of bytes becomes packets: what a framing is, inside. A framing is a function that looks at
+ * bytes and says what stands there (mario_frame.h); the worker alone loops over them, and conn.c alone closes. A
+ * connection has that of the listener it came in by. Pure; any thread.
  */
 #ifndef MARIO_FRAME_FRAME_H
 #define MARIO_FRAME_FRAME_H

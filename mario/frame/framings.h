@@ -1,6 +1,6 @@
 /*
- * framings.h: all framings there are, by name, and that of a listener, made of its options. Made before start, then only
- * read; asked by any thread.
+ * framings.h: all framings there are, by name, and that of a listener, made of its options. Made before start, then
+ * only read; asked by any thread.
  */
 #ifndef MARIO_FRAME_FRAMINGS_H
 #define MARIO_FRAME_FRAMINGS_H

@@ -38,8 +38,8 @@ enum mario_frame_answer line_next(const struct mario_framing *framing, void *sta
     return ended(framing, data, n, end - 1, 2, frame);
 }
 
-/* The first end in data[from .. n-1]; NULL if there is none. Found by its last byte: that looks at each byte once unless
- * there are many of it. */
+/* The first end in data[from .. n-1]; NULL if there is none. Found by its last byte: that looks at each byte once
+ * unless there are many of it. */
 static const unsigned char *find_end(const struct delim_rules *d, const unsigned char *data, uint32_t from,
                                      uint32_t n)
 {

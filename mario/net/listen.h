@@ -41,7 +41,8 @@ struct listen_options {
     gid_t unix_group;   /* its group; (gid_t) -1 = as it comes */
 };
 
-/* Parse a comma list of addresses, with options behind each, into out[0 .. LISTEN_MAX-1]. How many there are, or -1 with one line in why. */
+/* Parse a comma list of addresses, with options behind each, into out[0 .. LISTEN_MAX-1]. How many there are, or -1
+ * with one line in why. */
 int listen_parse(const char *list, struct listen_address *out, char *why, size_t why_size);
 
 /* The value of an option as text, NULL if it is not there; one that belongs to id= is called "id off" and so on. What

@@ -4,9 +4,9 @@
  *
  * Input: byte 0 below 128: a row of oracle_options; below 250: the next six make the options of a length field; else
  * what follows is a list. Byte 1 says how the stream behind them is cut into chunks. What must hold: a list is refused
- * with a line or taken; the packets, and what they end with, are those of the second reading (frame_oracle.h) and do not
- * depend on the chunks; a packet that waits is the same again; nothing is read but what has come: each is in a block of
- * exactly its bytes; what is sent as a packet is read as one.
+ * with a line or taken; the packets, and what they end with, are those of the second reading (frame_oracle.h) and do
+ * not depend on the chunks; a packet that waits is the same again; nothing is read but what has come: each is in a
+ * block of exactly its bytes; what is sent as a packet is read as one.
  */
 #include "plain.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_listeners.c: options behind an address of the listen list: how they are read, what they make, what is refused and
- * what is said.
+ * test_listeners.c: options behind an address of the listen list: how they are read, what they make, what is refused
+ * and what is said.
  */
 #include <stdio.h>
 #include <stdlib.h>
