@@ -1,6 +1,6 @@
 /*
- * kept.c: an address that a supervising parent keeps open. Runs on the parent's thread, kept_is() and kept_copy() in the
- * child on the one that makes the server.
+ * kept.c: an address that a supervising parent keeps open. Runs on the parent's thread, kept_is() and kept_copy() in
+ * the child on the one that makes the server.
  */
 #include "mario/process/kept.h"
 

@@ -1,6 +1,6 @@
 /*
- * datagrams.h: what the tests of datagrams share: a server with both doors, and sockets that send datagrams and wait for
- * the answers. Everything fails the test when it cannot do what it says. Main thread of a test.
+ * datagrams.h: what the tests of datagrams share: a server with both doors, and sockets that send datagrams and wait
+ * for the answers. Everything fails the test when it cannot do what it says. Main thread of a test.
  */
 #ifndef ITEST_DATAGRAMS_H
 #define ITEST_DATAGRAMS_H

@@ -1,6 +1,6 @@
 /*
- * test_udp.c: packets that come by themselves: every datagram is answered to whom and from where it has to be, or counted
- * as what it is.
+ * test_udp.c: packets that come by themselves: every datagram is answered to whom and from where it has to be, or
+ * counted as what it is.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
