@@ -31,6 +31,7 @@ BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
 RECORDED = os.path.join(BENCH, "recorded.json")  # the figures that later runs are compared with
 LOGIN = 0x6101
+ECHO = 0x6103
 WORD_ECHO = "0x6140"  # what in_buf shows, framed as the listener's packets are
 ECHO_DATA = 56  # with its HEAD 64 bytes; so are a line of 63 and a length of 4 bytes with 60 behind it
 INLINE, OFFLOADED, SLEEPER = "0x0001", "0x0002", "0x0004"  # of bench/offload
@@ -78,6 +79,10 @@ def lengths_args(path, port, conns, log):
     return maritcp_args(path, port, conns, log, f" proto=length size=4 endian=big strip=4 id={WORD_ECHO}")
 
 
+def browsers_args(path, port, conns, log):
+    return maritcp_args(path, port, conns, log, " proto=ws")
+
+
 def exported_args(path, port, conns, log):
     return maritcp_args(path, port, conns, log) + ["-o", f"admin.listen=unix:{admin_path(port)}"]
 
@@ -107,6 +112,7 @@ SERVERS = {
     "exported": ServerKind("maritcp", exported_args, (0,)),
     "lines": ServerKind("maritcp", lines_args, (0,)),
     "lengths": ServerKind("maritcp", lengths_args, (0,)),
+    "browsers": ServerKind("maritcp", browsers_args, (0,)),
     "offload": ServerKind("bench/offload", offload_args, (0,)),
 }
 
@@ -165,6 +171,8 @@ SCENARIOS = [
              "latency", "latency_us.p999", "us", 1.30, Load(50), half_rate=True, rounds=120, seconds=0.12),
     Scenario("memory", "growth of RSS per idle, logged-in connection, 15,000 of them",
              "memory", "rss", "B", 400, Load(15000), rounds=1),
+    Scenario("memory-ws", "the same of a browser's, which has said something and is nobody",
+             "memory", "rss", "B", 400, Load(15000, proto="ws"), left="browsers", right="browsers", rounds=1),
     Scenario("scale-10000", "server CPU per LOGIN, 10,000 busy connections against 50, subject",
              "ratio", CPU_REQUEST, "us", 1.15, Load(10000), Load(50), "subject", rounds=15, seconds=0.6),
     Scenario("scale-base", "the same of the base: what so many sockets cost the kernel",
@@ -178,9 +186,10 @@ SCENARIOS = [
              "ratio", CPU_REQUEST, "us", 1.01, Load(50, inflight=16), left="untimed", rounds=60),
     *(Scenario(f"{proto}-50x{inflight}",
                f"server CPU per ECHO of 64 bytes, {inflight} in flight, proto={proto} against HEAD+Data, subject",
-               "ratio", CPU_REQUEST, "us", 1.05, Load(50, inflight, akg="echo", payload=data, proto=proto),
+               "ratio", CPU_REQUEST, "us", most, Load(50, inflight, akg="echo", payload=data, proto=proto),
                Load(50, inflight, akg="echo", payload=ECHO_DATA), "subject", role, rounds=60)
-      for proto, role, data in (("line", "lines", 58), ("length", "lengths", 60)) for inflight in (1, 16)),
+      for proto, role, data, most in (("line", "lines", 58, 1.05), ("length", "lengths", 60, 1.05),
+                                      ("ws", "browsers", ECHO_DATA, 1.10)) for inflight in (1, 16)),
     Scenario("scrape", "server CPU to answer /metrics, for 1,800 lines, against /healthz",
              "scrape", "cpu", "us", 1000, Load(50, inflight=16), left="exported", right="exported", rounds=1),
     Scenario("load-50x1", "mario_load's CPU per LOGIN against the subject's, the load of login-50x1",
@@ -365,12 +374,22 @@ def run_own_load(scenario, setup):
     return result
 
 
-def hold_connections(server, count):
-    """Log in `count` connections and return them, all answered. Each 10,000 have a source address of their
+UPGRADE = (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+UPGRADED = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+
+
+def hold_connections(server, load):
+    """Log in so many connections, or have browsers' ones say something, and return them, all answered. Each 10,000 have a source address of their
     own, or the ports would run out."""
-    held = []
+    held, count = [], load.conns
     request = struct.pack("<IHHH", STX, 10, LOGIN, 1)
     answer = struct.pack("<IHH", STX, 8, LOGIN)
+    if load.proto == "ws":
+        packet = struct.pack("<IHH", STX, 8, ECHO)
+        request = UPGRADE + bytes((0x82, 0x80 | len(packet), 0, 0, 0, 0)) + packet
+        answer = UPGRADED + bytes((0x82, len(packet))) + packet
     for index in range(count):
         sock = socket.socket()
         sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -381,8 +400,8 @@ def hold_connections(server, count):
         sock.send(request)
         if index % 100 == 99 or index == count - 1:
             for waiting in held[index // 100 * 100:]:
-                if waiting.recv(len(answer)) != answer:
-                    raise BenchError(f"{server.name}: wrong answer to LOGIN on a held connection")
+                if waiting.recv(len(answer), socket.MSG_WAITALL) != answer:
+                    raise BenchError(f"{server.name}: wrong answer on a held connection")
     return held
 
 
@@ -392,7 +411,7 @@ def grow(role, scenario, setup):
     with Server(*setup.roles[role], scenario.load.conns, setup) as server:
         before = server.rss()
         try:
-            held = hold_connections(server, scenario.load.conns)
+            held = hold_connections(server, scenario.load)
             time.sleep(0.5)
             server.check_alive()
             return (server.rss() - before) / scenario.load.conns
@@ -527,6 +546,7 @@ def settle(args, tmp):
                          "exported": ("maritcp", SERVERS["exported"], server_role(args.server)[2]),
                          "lines": ("maritcp", SERVERS["lines"], server_role(args.server)[2]),
                          "lengths": ("maritcp", SERVERS["lengths"], server_role(args.server)[2]),
+                         "browsers": ("maritcp", SERVERS["browsers"], server_role(args.server)[2]),
                          "offload": server_role("offload")},
                   rounds=args.rounds, seconds=args.seconds)
     os.sched_setaffinity(0, {setup.load_core})

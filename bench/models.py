@@ -332,7 +332,7 @@ def measure_memory(model, setup):
     with ModelServer(model, count, setup) as server:
         before = server.memory()
         try:
-            held = hold_connections(server, count)
+            held = hold_connections(server, Load(count))
             time.sleep(0.3)
             server.check_alive()
             user, kernel = (now - then for now, then in zip(server.memory(), before))
@@ -396,7 +396,7 @@ def check_model(model, setup):
             check_load(server, setup, "-c", "10", "-t", "0.3", "-m", "churn")
             if model.wall:
                 check_wall(server.port, model.wall)
-            held = hold_connections(server, min(10, model.most))  # until after it has been told to end
+            held = hold_connections(server, Load(min(10, model.most)))  # until after it has been told to end
         except (WireError, OSError) as error:
             server.check_alive()
             raise BenchError(f"{model.name}: {error}") from error
