@@ -211,13 +211,13 @@ static enum mario_frame_answer other_next(const struct mario_framing *f, void *s
     return answer;
 }
 
-/* As it has these it is a built-in one. */
+/* As it has these it is a built-in one: one that lets bytes go as they are. */
 static bool other_ends(const struct mario_framing *f, const struct frame_out *out, struct frame_ends *ends)
 {
     (void) f;
     (void) out;
-    (void) ends;
-    return false;
+    *ends = (struct frame_ends){0};
+    return true;
 }
 
 static void setup(void)
