@@ -178,6 +178,7 @@ static void settle(void)
         before = progress();
         in_line = worker.shard.line.first != 0; /* who leaves it is read only in the pass behind that */
         turn();
+        turn(); /* who may have more output since settings changed is read only in the pass behind that, too */
         MUST(++turns < TURNS_MAX);
     } while (progress() != before || in_line || worker.shard.line.first != 0);
     for (unsigned i = 0; i < CLIENTS; i++) {
