@@ -74,9 +74,9 @@ struct executor {
         *rx;          /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
     struct pace pace; /* of a worker: the time that those with many packets share in a pass */
     const struct conn_proxied *proxied; /* of a thread of the pool: its job's PROXY header, or NULL */
-    struct event *bell_event;  /* of a worker */
-    struct event *tick_event;  /* of a worker */
-    struct event *alarm_event; /* of a worker */
+    struct event *bell_event;           /* of a worker */
+    struct event *tick_event;           /* of a worker */
+    struct event *alarm_event;          /* of a worker */
     pthread_t thread;
     void *frames
         [EXECUTOR_FRAMES]; /* where it was when it was asked: the handler's while TAKEN, else the master's */

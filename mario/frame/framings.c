@@ -80,12 +80,12 @@ static bool line_make(const struct listen_address *a, struct framing *out, char 
     return ends_make(a, out, why, size);
 }
 
-static int hex(char c)
+#define HEX_DIGITS "0123456789abcdefABCDEF"
+
+/* What a digit of HEX_DIGITS stands for. */
+static unsigned hex(char c)
 {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
+    return c <= '9' ? (unsigned) (c - '0') : 10 + ((unsigned) c - 'A') % ('a' - 'A');
 }
 
 static bool delim_make(const struct listen_address *a, struct framing *out, char *why, size_t size)
@@ -93,10 +93,8 @@ static bool delim_make(const struct listen_address *a, struct framing *out, char
     const char *text = listen_option(a, "delim");
     struct delim_rules *d = &out->rules.delim;
     size_t n = text == NULL ? 0 : strlen(text);
-    bool ok = n >= 4 && n <= 2 + 2 * sizeof d->end && n % 2 == 0 && text[0] == '0' && text[1] == 'x';
-    for (size_t i = 2; ok && i < n; i++)
-        ok = hex(text[i]) >= 0;
-    if (!ok)
+    if (n < 4 || n > 2 + 2 * sizeof d->end || n % 2 != 0 || text[0] != '0' || text[1] != 'x' ||
+        strspn(text + 2, HEX_DIGITS) != n - 2)
         return listen_refuse(a, why, size,
                              "proto=delim: by which bytes? (allowed: delim=0x00 .. of 1 .. 8 bytes, as "
                              "in 0x0d0a)");

@@ -2,10 +2,10 @@
  * ws.c: WebSocket's frames: taken apart, unmasked and put together to messages in the bytes where they came; control
  * frames answered. Pure but for what it writes to the connection; any thread.
  *
- * In front of the stream stand `front` bytes that are done with, then `have` bytes of a message's payload, plain and in
- * one piece, then `gap` bytes that are done with: heads of its frames, control frames between them. What comes next is
- * appended to the payload. The gap goes by a SKIP, with the payload moved over it, when it has grown to be worth that: so
- * a message of many small frames costs no more than in proportion to its bytes.
+ * In front of the stream stand `front` bytes that are done with, then `have` bytes of a message's payload, plain and
+ * in one piece, then `gap` bytes that are done with: heads of its frames, control frames between them. What comes next
+ * is appended to the payload. The gap goes by a SKIP, with the payload moved over it, when it has grown to be worth
+ * that: so a message of many small frames costs no more than in proportion to its bytes.
  */
 #include "mario/frame/ws.h"
 
@@ -180,8 +180,8 @@ static unsigned judge_first(const struct look *l, uint8_t first)
     return opcode == WS_TEXT && has_packets(l->rules) ? WS_CODE_KIND : 0;
 }
 
-/* Look at the head that p[0 .. n-1] begins with, n >= 1, of which the first byte is good. False as soon as its bytes are
- * those of none. */
+/* Look at the head that p[0 .. n-1] begins with, n >= 1, of which the first byte is good. False as soon as its bytes
+ * are those of none. */
 static bool read_front(const unsigned char *p, uint32_t n, struct front *f)
 {
     *f = (struct front){.opcode = p[0] & 0x0f, .fin = (p[0] & FIN) != 0};

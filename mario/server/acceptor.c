@@ -313,11 +313,9 @@ static void accept_one(struct listener *l, int fd, const struct sockaddr_storage
     } else if (a->refuses) {
         stats_add(a->stats, STAT_refused_drain, 1);
         reset(fd);
-    } else if (!l->proxy->on) {
-        let_in(a, &s);
-    } else if (proxy_rules_trust(l->proxy, &s.peer)) {
+    } else if (l->proxy->on && proxy_rules_trust(l->proxy, &s.peer)) {
         lobby_enter(&a->lobby, &s);
-    } else if (l->proxy->refuses) {
+    } else if (l->proxy->on && l->proxy->refuses) {
         refuse_untrusted(a, &s);
     } else {
         let_in(a, &s);

@@ -1,6 +1,6 @@
 /*
- * fuzz_mqtt.c: a libFuzzer target for example/mqtt: a stream of packets, and what is read of their bodies. Built and run
- * by ./run.
+ * fuzz_mqtt.c: a libFuzzer target for example/mqtt: a stream of packets, and what is read of their bodies. Built and
+ * run by ./run.
  *
  * What must hold: with each number of bytes the framing says what a plain reading of the whole stream says, whole, not
  * yet, or no MQTT; nothing is read but what is there: each body is in a block of its own; what was sent as a packet is

@@ -195,7 +195,8 @@ START_TEST(the_largest_packets_allocate_nothing)
 }
 END_TEST
 
-/* Rounds of messages: sixteen at once, then a large one in two frames with a ping between, which comes in three pieces. */
+/* Rounds of messages: sixteen at once, then a large one in two frames with a ping between, which comes in three
+ * pieces. */
 static void talk(int ws, int other, uint32_t rounds)
 {
     enum { ONCE = 16, DATA = 64, LARGE = 6000 };

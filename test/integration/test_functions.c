@@ -531,8 +531,8 @@ static void say_line(int fd, const char *line, const char *answer)
                  (int) strlen(answer), got);
 }
 
-/* Goal: maritcp serves lines on a second port when asked: `hello` is the function that SAY_HELLO is, and what nobody knows
- * is answered too. On the first port all is as ever. */
+/* Goal: maritcp serves lines on a second port when asked: `hello` is the function that SAY_HELLO is, and what nobody
+ * knows is answered too. On the first port all is as ever. */
 START_TEST(maritcp_takes_lines)
 {
     static const char listen[] = "127.0.0.1:0, 127.0.0.1:0 proto=line id=word";

@@ -292,7 +292,7 @@ START_TEST(late_headers)
         late = enter_text(&s, "P");
     itest_sleep(3000);
     client_send(part, "10", 2);
-    client_send(late, HEADER + 1, strlen(HEADER) - 1);
+    client_send(late, &HEADER[1], strlen(HEADER) - 1);
     client_echo(late, 9);
     client_expect_fin(silent);
     client_expect_fin(part);
@@ -475,9 +475,9 @@ START_TEST(places_are_kept)
     int first = enter_text(&s, "PROXY "), second = enter_text(&s, "PROXY "), plain = client_open(&s);
     client_echo(plain, 5);
     int later = client_open(&s);
-    client_send(first, HEADER + 6, strlen(HEADER) - 6);
+    client_send(first, &HEADER[6], strlen(HEADER) - 6);
     client_echo(first, 5);
-    client_send(second, HEADER + 6, strlen(HEADER) - 6);
+    client_send(second, &HEADER[6], strlen(HEADER) - 6);
     client_echo(second, 5);
     close(plain);
     client_echo(later, 5);

@@ -46,8 +46,9 @@ void asker_open(struct asker *a, int fd);
 /* Close the socket and forget what was asked. What is lost the user counts before. */
 void asker_close(struct asker *a);
 
-/* Send the greeting, if x has one, and what is asked, building it in scratch[0 .. size-1], which holds at least one request. 1: the kernel has all of
- * it; 0: it takes no more now; -1 with errno: nor will it, but replies may still be there to be received. */
+/* Send the greeting, if x has one, and what is asked, building it in scratch[0 .. size-1], which holds at least one
+ * request. 1: the kernel has all of it; 0: it takes no more now; -1 with errno: nor will it, but replies may still be
+ * there to be received. */
 int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch, size_t size);
 
 /* Receive once into in[0 .. size-1], which has room for more than one reply, and judge it. Returns the bytes received;

@@ -168,7 +168,8 @@ const packet = (data) => {
   return p;
 };
 const fail = (why) => { console.error(why); process.exit(1); };
-const same = (a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0 || fail("not the same: " + String(a).slice(0, 60));
+const same = (a, b) =>
+  Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0 || fail("not the same: " + String(a).slice(0, 60));
 /* A socket as browsers have it, whichever library. */
 const make = (url) => NAME === "ws" ? new (require("ws"))(url) : new (require("websocket").w3cwebsocket)(url);
 function talk(port, sent, then) {

@@ -1,6 +1,6 @@
 /*
- * troubles_framed.c: what comes over framings that are not HEAD+Data, one listener each: packets in slices, streams that
- * end in a piece of one, packets that are too long. Main thread.
+ * troubles_framed.c: what comes over framings that are not HEAD+Data, one listener each: packets in slices, streams
+ * that end in a piece of one, packets that are too long. Main thread.
  */
 #include "soak.h"
 

@@ -189,8 +189,8 @@ START_TEST(framings)
 }
 END_TEST
 
-/* A greeting goes first, alone, however little the kernel takes; its answer in pieces; then the requests. Another answer
- * is wrong. */
+/* A greeting goes first, alone, however little the kernel takes; its answer in pieces; then the requests. Another
+ * answer is wrong. */
 START_TEST(greetings)
 {
     static const char yes[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";

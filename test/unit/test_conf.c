@@ -489,7 +489,8 @@ END_TEST
 START_TEST(test_absolute)
 {
     char here[PATH_MAX], path[PATH_MAX + 16], list[2 * PATH_MAX];
-    char *relative[] = {"log.file=a.log", "server.listen= 127.0.0.1:1 , unix:s proto=raw id=1,unix:/t ,[::1]:2"};
+    char *relative[] = {"log.file=a.log",
+                        "server.listen= 127.0.0.1:1 , unix:s proto=raw id=1,unix:/t ,[::1]:2"};
     ck_assert_int_eq(chdir(test_dir), 0);
     ck_assert_ptr_nonnull(getcwd(here, sizeof(here)));
     snprintf(path, sizeof(path), "%s/a.log", here);

@@ -122,7 +122,8 @@ static void check_sent(const struct conn *c, const char *bytes)
     UNIT_ASSERT((n < 0 ? 0 : (size_t) n) == strlen(bytes) && memcmp(got, bytes, strlen(bytes)) == 0);
 }
 
-static const char mixed[] = "?(one)?" "?()(three is longer)?(4)";
+static const char mixed[] = "?(one)?"
+                            "?()(three is longer)?(4)";
 static const char mixed_packets[] = "|ONE||THREE IS LONGER|4", mixed_answers[] = "0123";
 
 START_TEST(however_they_come)

@@ -151,8 +151,8 @@ END_TEST
 static const char full[] = "\0\4MQTT\4\xee\0\12\0\3abc\0\2w/\0\4\0\1\2\3\0\1n\0\2pw";
 enum { FULL = sizeof full - 1, FULL_FLAGS = 7 };
 
-/* Goal: a CONNECT is read as it stands there; each piece of it, and one with a byte more, is none; nor is one whose flags
- * contradict each other. */
+/* Goal: a CONNECT is read as it stands there; each piece of it, and one with a byte more, is none; nor is one whose
+ * flags contradict each other. */
 START_TEST(a_connect_is_whole_or_none)
 {
     struct mqtt_connect req;
