@@ -288,6 +288,25 @@ static void poll_later(struct history *h, struct resume *r, uint64_t now)
 
 enum step { STEP_DONE, STEP_AGAIN, STEP_FULL };
 
+/* One message for r with the next of what it lacks; *bytes more are on their way then. False if that cannot be yet. */
+static bool send_piece(struct history *h, struct resume *r, uint32_t *bytes)
+{
+    uint64_t to;
+    struct mario_msg_info info = {.len = 0};
+    struct mario_msg *piece = line_piece(h, r->next_seq, &to);
+    if (piece == NULL && to < r->next_seq)
+        return false;
+    if (piece != NULL)
+        mario_msg_info(piece, &info);
+    int32_t rc = piece == NULL ? 0 : histories.house.send(r->id, piece);
+    mario_msg_free(&piece);
+    if (rc != 0 && (errno == EAGAIN || errno == ENOMEM))
+        return false;
+    *bytes += info.len;
+    r->next_seq = to + 1;
+    return true;
+}
+
 /* The next thing for r, which then is in another list, or gone; or stays the caller's. */
 static enum step step(struct history *h, struct resume *r, uint64_t now)
 {
@@ -304,15 +323,11 @@ static enum step step(struct history *h, struct resume *r, uint64_t now)
         free(r);
         return STEP_DONE;
     }
-    uint64_t to;
-    struct mario_msg *piece = line_piece(h, r->next_seq, &to);
-    if (piece == NULL && to < r->next_seq)
-        return STEP_FULL;
-    int32_t rc = piece == NULL ? 0 : histories.house.send(r->id, piece);
-    mario_msg_free(&piece);
-    if (rc != 0 && (errno == EAGAIN || errno == ENOMEM))
-        return STEP_FULL;
-    r->next_seq = to + 1;
+    uint32_t bytes = 0; /* more than one message where packets stand between what is none */
+    do {
+        if (!send_piece(h, r, &bytes))
+            return STEP_FULL;
+    } while (bytes < PIECE_BYTES / 2 && r->next_seq <= line_delivered(h));
     if (r->next_seq > line_delivered(h))
         return STEP_AGAIN;
     r->patience_ms = 0;
