@@ -446,7 +446,6 @@ static void attend(uint64_t until_ms)
     struct pollfd fds[] = {{.fd = sup.signal_fd, .events = POLLIN}, {.fd = sup.ready_fd, .events = POLLIN}};
     struct signalfd_siginfo s;
     uint64_t now = clock_ms();
-    take_tuned();
     int timeout = until_ms == 0 ? -1 : until_ms <= now ? 0 : (int) (until_ms - now);
     poll(fds, 2, timeout);
     see_ready();
@@ -487,6 +486,7 @@ static void kill_child(void)
 static void await_death(void)
 {
     while (sup.pid > 0) {
+        take_tuned(); /* before it is settled how long to wait: what is set from here on ends that */
         bool ending = sup.stop || sup.hung_ms != 0;
         uint64_t every = look_ms(), until = ending ? sup.kill_ms : 0, look = clock_ms() + every;
         attend(every != 0 && (until == 0 || look < until) ? look : until);

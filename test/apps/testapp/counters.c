@@ -11,6 +11,7 @@ OWN(ROW)
 int print_own(char *text, size_t size)
 {
     int n = 0;
+    text[0] = '\0';
 #define ROW(name)        \
     if (own_##name != 0) \
         n += snprintf(text + n, size - (size_t) n, " " #name "=%llu", (unsigned long long) own_##name);
