@@ -151,7 +151,7 @@ void server_launch(struct server *s, const struct launch *l)
 {
     char out[96];
     memset(s, 0, sizeof *s);
-    s->log_lines_max = 10;
+    s->log_lines_max = LOG_LINES_MAX;
     s->counts_itself = strcmp(l->program, "testapp") == 0;
     program_make_dir(s->dir, sizeof s->dir);
     if (l->owner != 0)
@@ -166,7 +166,7 @@ void server_launch(struct server *s, const struct launch *l)
 void server_adopt(struct server *s, const char *dir)
 {
     memset(s, 0, sizeof *s);
-    s->log_lines_max = 10;
+    s->log_lines_max = LOG_LINES_MAX;
     snprintf(s->dir, sizeof s->dir, "%s", dir);
     name_files(s);
     s->pid = program_orphan();

@@ -68,6 +68,7 @@ uint64_t itest_number(const char *name, uint64_t otherwise);
 /* ---- A server ---- */
 
 #define SERVER_ADDRESSES 8
+#define LOG_LINES_MAX    14          /* two seconds of the limits may lie in one of the clock */
 #define ITEST_STX        0x8eb69af7u /* of maritcp and testapp */
 
 struct server {
@@ -81,7 +82,7 @@ struct server {
     unsigned fds;           /* descriptors it had right after the start */
     int exit_code;          /* once it is over; 128 + n after signal n */
     bool counts_itself;     /* testapp: answers server_counter() while it runs */
-    unsigned log_lines_max; /* in any second of the clock, between start and stop; 10 unless a test sets it */
+    unsigned log_lines_max; /* in a second of the clock, between start and stop; or as a test sets it */
     char final[4096];       /* once it is over: its last counters, " name=value name=value ..." */
 };
 
