@@ -55,12 +55,12 @@ $(P)maritcp: $(call obj,$(MARITCP_SRC)) $(CLUSTER) $(LIB)
 
 $(P)test/mario_test: $(call obj,test/mario_test.c test/talk.c $(CLIENT_LIB_SRC))
 	@mkdir -p $(@D)
-	@$(CC) -o $@ $^ $(LDFLAGS_ALL) -lm
+	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $(TLS_LIBS) -lm
 	@echo "  LD   $@"
 
 $(P)test/mario_load: $(call obj,$(wildcard test/load/*.c) $(CLIENT_LIB_SRC))
 	@mkdir -p $(@D)
-	@$(CC) -o $@ $^ $(LDFLAGS_ALL) -lm
+	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $(TLS_LIBS) -lm
 	@echo "  LD   $@"
 
 bench/ceiling: bench/ceiling.c
@@ -85,12 +85,19 @@ bench/datagrams: bench/datagrams.c
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $<
 	@echo "  LD   $@"
 
+bench/tls_shake: bench/tls_shake.c
+	@$(CC) $(CFLAGS_ALL) -o $@ $< -lssl -lcrypto
+	@echo "  LD   $@"
+
 bench/offload: bench/offload.c $(LIB)
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< $(LIB) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
 # The drivers' tests are built where the drivers are.
 $(B)/obj/test/unit/test_bus_%.o $(B)/obj/test/unit/nats_%.o: CFLAGS_ALL += $(CLUSTER_WITH)
+
+# TLS's tests, and clients that speak it, are built where it is.
+$(B)/obj/test/unit/test_tls%.o $(B)/obj/test/unit/tls_%.o $(B)/obj/test/lib/%.o: CFLAGS_ALL += $(TLS_WITH)
 
 # Programs in the style of 0.9.9 are built as those were.
 $(B)/obj/test/apps/legacy_%.o: CFLAGS_ALL := $(filter-out -std=% -D_GNU_SOURCE -Wshadow -Wstrict-prototypes \
@@ -106,11 +113,11 @@ $(B)/obj/%.o: %.c
 # Their allocations go by way of unit_heap.c, which can make them fail.
 $(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(MQTT_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
-	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(LIBS) -lm
+	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(TLS_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"
 
 $(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC)) $(LIB)
-	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(LIBS) -lm -ldl
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(TLS_LIBS) $(LIBS) -lm -ldl
 	@echo "  LD   $@"
 
 # The soak is built of what the integration tests share: all but the suites and their main.
@@ -118,7 +125,7 @@ SOAK_SRC = $(wildcard test/soak/*.c) test/integration/test_ledger.c \
     $(filter-out test/integration/test_%.c test/integration/integration_main.c,$(INTEGRATION_SRC))
 
 $(B)/soak: $(call obj,$(SOAK_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC))
-	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $$(pkg-config --libs check) -lm
+	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $$(pkg-config --libs check) $(TLS_LIBS) -lm
 	@echo "  LD   $@"
 
 # Applications the integration tests start: a file of test/apps/ is a program of its own, a folder with a main.c
@@ -253,8 +260,11 @@ bench-cluster: deps-test all ## measure several servers as one, over Redis and N
 	@$(MAKE) --no-print-directory -C bench/cluster
 	@python3 bench/cluster.py $(ARGS)
 
-million: deps-million all ## a million connections, in a guest if this machine cannot: N=1000000 HOLD=60
-	@N=$(or $(N),1000000) HOLD=$(or $(HOLD),60) bench/million/run
+bench-tls: deps-tls all bench/tls_shake ## measure what TLS costs, beside nginx and haproxy; ARGS=--quick
+	@python3 bench/tls.py $(ARGS)
+
+million: deps-million all ## a million connections, in a guest if this machine cannot: N=1000000 HOLD=60; TLS=1
+	@N=$(or $(N),1000000) HOLD=$(or $(HOLD),60) TLS=$(or $(filter-out yes no,$(TLS)),0) bench/million/run
 
 demo: deps-build ## build, start maritcp, drive it with the LOGIN client, stop it
 	@$(MAKE) --no-print-directory all
@@ -272,7 +282,7 @@ demo-cluster: deps-build ## two chat servers as one: people on both, robots, and
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-DEPS = $(addprefix deps-,build deb test page bench million fuzz coverage afl model check)
+DEPS = $(addprefix deps-,build deb test page bench tls million fuzz coverage afl model check)
 $(DEPS): deps-%:
 	@scripts/deps $*
 
@@ -321,7 +331,7 @@ test-deb: deb ## install, start, upgrade, remove and purge them, above this syst
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/storm bench/offload bench/datagrams mario.pc mario-cluster.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/storm bench/offload bench/datagrams bench/tls_shake mario.pc mario-cluster.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -330,6 +340,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-udp bench-models bench-push bench-cluster bench-operator million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-udp bench-models bench-push bench-cluster bench-operator bench-tls million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help

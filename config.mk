@@ -1,6 +1,7 @@
 # What every Makefile here shares: compiler, flags, variants.
 #   WERROR=-Werror  as CI does
 #   REDIS=no NATS=no  a cluster without these engines (yes where their libraries' headers are)
+#   TLS=no          without TLS (yes where OpenSSL's headers are)
 #   SAN=address   ASan + UBSan       SAN=thread   TSan       (nothing)   release
 
 CC ?= gcc
@@ -34,3 +35,9 @@ HAS_REDIS := $(filter yes,$(REDIS))
 HAS_NATS := $(filter yes,$(NATS))
 CLUSTER_WITH = $(if $(HAS_REDIS),-DMARIO_WITH_REDIS) $(if $(HAS_NATS),-DMARIO_WITH_NATS)
 CLUSTER_LIBS = $(if $(HAS_REDIS),-Wl$(,)--as-needed -lhiredis -Wl$(,)--no-as-needed)
+
+# TLS is built in where OpenSSL's headers are. The library is loaded when a listener has tls=; tests and clients link it.
+# (make million TLS=1 is another matter, and leaves it in.)
+HAS_TLS := $(if $(filter no,$(TLS)),,$(shell pkg-config --atleast-version=3.0 openssl 2>/dev/null && echo yes))
+TLS_WITH = $(if $(HAS_TLS),-DMARIO_WITH_TLS)
+TLS_LIBS = $(if $(HAS_TLS),-lssl -lcrypto)

@@ -21,6 +21,7 @@
 #include "test/lib/exchange.h"
 #include "test/lib/hist.h"
 #include "test/lib/net.h"
+#include "test/lib/secure_args.h"
 #include "test/lib/show.h"
 #include "test/lib/wire.h"
 #include "test/talk.h"
@@ -43,6 +44,7 @@ struct options {
     const char *echo_text; /* NULL = numbered data */
     bool hello, echo, quiet, help, version;
     struct talk talk;
+    struct secure_args tls;
 };
 
 enum state { NONE, CONNECTING, ASKING, HOLDING, FAILED };
@@ -98,7 +100,7 @@ static const char usage[] =
     "      --say GROUP:TEXT   to all others in the group\n"
     "      --push-to UID:TEXT to all connections of a user\n"
     "      --who GROUP        how many are in it\n"
-    "      --listen[=S]       print what comes, for S seconds or until ^C\n"
+    "      --listen[=S]       print what comes, for S seconds or until ^C\n" SECURE_USAGE
     "  -t, --timeout S      time for a connection and for each reply (5)\n"
     "  -q, --quiet          print errors only\n"
     "  -h, --help           this text\n"
@@ -121,6 +123,7 @@ static const struct option longs[] = {
     {"push-to", required_argument, NULL, OPT_PUSH_TO},
     {"who", required_argument, NULL, OPT_WHO},
     {"listen", optional_argument, NULL, OPT_LISTEN},
+    SECURE_LONGS,
     {"timeout", required_argument, NULL, 't'},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
@@ -195,7 +198,9 @@ static int read_option(int opt, const char *arg, struct options *o)
     case 'V':
         return o->version = true, 0;
     default:
-        return read_talk(opt, arg, o);
+        if (!secure_args_is(opt))
+            return read_talk(opt, arg, o);
+        return secure_args_read(&o->tls, opt, arg), 0;
     }
 }
 
@@ -218,7 +223,8 @@ static int read_options(int argc, char **argv, struct options *o)
     if (talk_wanted(&o->talk) && many)
         return args_complain(
             "--join, --leave, --say, --push-to, --who and --listen go with -u, -x, -t and -q alone");
-    return args_target(argc - optind, argv + optind, &o->target);
+    int code = args_target(argc - optind, argv + optind, &o->target);
+    return code >= 0 ? code : secure_args_apply(&o->tls, argc - optind == 2 ? argv[optind] : NULL);
 }
 
 /* ---- what is said ---- */
@@ -349,7 +355,7 @@ static void fail_because(struct conn *c, enum fault fault, const char *why)
 static void fail_errno(struct conn *c, int err)
 {
     enum fault fault = fault_of_errno(err);
-    fail_because(c, fault, fault == FAULT_TIMEOUT ? fault_text(fault) : strerror(err));
+    fail_because(c, fault, fault == FAULT_TIMEOUT ? fault_text(fault) : secure_error(err));
 }
 
 static int watch(struct conn *c, bool want_out)
@@ -445,12 +451,16 @@ static void handle(struct conn *c, uint32_t events)
 {
     if (c->state == CONNECTING) {
         int err = net_connect_result(c->ask.fd);
+        if (err == EINPROGRESS && watch(c, true) == 0)
+            return;
         if (err != 0) {
-            fail_errno(c, err);
+            fail_errno(c, err == EINPROGRESS ? errno : err);
             return;
         }
         c->state = ASKING;
         run.connected++;
+        if (!run.o.quiet && run.o.connections == 1)
+            secure_args_tell(c->ask.fd);
         ask(c);
     } else if (c->state == ASKING && (events & EPOLLOUT) != 0) {
         flush(c);

@@ -9,13 +9,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "protocol/mario_protocol.h"
 #include "test/lib/args.h"
 #include "test/lib/clock.h"
 #include "test/lib/exchange.h"
 #include "test/lib/fault.h"
+#include "test/lib/secure.h"
 #include "test/lib/show.h"
 #include "test/lib/wire.h"
 
@@ -94,7 +94,7 @@ static const unsigned char *next_packet(uint64_t deadline, const char **why)
         if (poll(&p, 1, left < GLANCE_MS ? left : GLANCE_MS) <= 0)
             continue;
         ptrdiff_t n = net_recv(conv.fd, conv.in + conv.have, sizeof conv.in - conv.have);
-        *why = n == 0 ? fault_text(FAULT_CLOSED) : strerror(errno);
+        *why = n == 0 ? fault_text(FAULT_CLOSED) : secure_error(errno);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             return NULL;
         conv.have += n > 0 ? (size_t) n : 0;
@@ -186,7 +186,7 @@ static int step(const struct talk_step *s)
     const char *why;
     uint64_t begin = mono_ns(), until = deadline();
     if (net_send_wait(conv.fd, out, build(s, out), until) != 0)
-        return complain(k->name, s->number, strerror(errno));
+        return complain(k->name, s->number, secure_error(errno));
     for (const unsigned char *in; (in = next_packet(until, &why)) != NULL;) {
         if (wire_get_head(in).akg_id == awaited)
             return take_answer(s, in, mono_ns() - begin);
@@ -224,13 +224,13 @@ int talk_run(const struct talk *t, const struct talk_as *as)
     setvbuf(stdout, NULL, _IOLBF, 0); /* what comes is seen when it comes, in a pipe too */
     conv.fd = net_connect_wait(as->target, deadline());
     if (conv.fd < 0)
-        return complain(NULL, 0, strerror(errno)), 1;
+        return complain(NULL, 0, secure_error(errno)), 1;
     const struct talk_step login = {.kind = TALK_LOGIN, .number = as->uid, .text = ""};
     int rc = step(&login);
     for (uint32_t i = 0; i < t->count && rc == 0; i++)
         rc = step(&t->steps[i]);
     if (rc == 0 && t->listens)
         rc = listen_for(t->listen_s);
-    close(conv.fd);
+    net_close(conv.fd);
     return rc == 0 ? 0 : 1;
 }

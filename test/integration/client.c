@@ -18,6 +18,7 @@
 
 #include "test/apps/testapp/commands.h"
 #include "test/lib/payload.h"
+#include "test/lib/secure.h"
 
 enum { CLIENT_MS = 5000 };
 
@@ -32,7 +33,7 @@ int client_open_at(const struct net_target *t)
 {
     int fd = net_connect_wait(t, itest_deadline(CLIENT_MS));
     opened++;
-    ITEST_ASSERT(fd >= 0, "cannot connect to %s: %s", t->name, strerror(errno));
+    ITEST_ASSERT(fd >= 0, "cannot connect to %s: %s", t->name, secure_error(errno));
     return fd;
 }
 
@@ -63,6 +64,7 @@ int client_open_from(const struct server *s, const char *address)
     ck_assert_msg(rc == 0 || errno == ECONNRESET, "cannot connect from %s: %s", address, strerror(errno));
     ck_assert(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
     ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    ck_assert(net_cover(fd, itest_deadline(CLIENT_MS)) == 0);
     return fd;
 }
 
@@ -73,6 +75,7 @@ int client_open_narrow(const struct server *s)
     ck_assert(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == 0);
     ck_assert(connect(fd, (const struct sockaddr *) &s->target.addr, s->target.len) == 0);
     ck_assert(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+    ck_assert(net_cover(fd, itest_deadline(CLIENT_MS)) == 0);
     return fd;
 }
 
@@ -101,7 +104,7 @@ void client_send_packet(int fd, uint16_t akg_id, const void *data, size_t n)
 void client_recv(int fd, void *data, size_t n)
 {
     ptrdiff_t got = net_recv_wait(fd, data, n, itest_deadline(CLIENT_MS));
-    ITEST_ASSERT(got >= 0, "waiting for %zu bytes: %s", n, strerror(errno));
+    ITEST_ASSERT(got >= 0, "waiting for %zu bytes: %s", n, secure_error(errno));
     ITEST_ASSERT((size_t) got == n, "%zd bytes instead of %zu, then the end", got, n);
 }
 
@@ -144,7 +147,7 @@ enum ending client_ending(int fd, size_t *extra, unsigned ms)
     while (how == END_OPEN) {
         ptrdiff_t n = net_recv_wait(fd, sink, 1, deadline);
         if (n == 1) {
-            ssize_t more = recv(fd, sink, sizeof sink, MSG_DONTWAIT);
+            ssize_t more = net_recv(fd, sink, sizeof sink);
             sum += 1 + (more > 0 ? (size_t) more : 0);
         } else if (n == 0) {
             how = END_FIN;
@@ -166,7 +169,7 @@ void client_expect_fin(int fd)
                  : how == END_RST ? "an RST"
                                   : "nothing in time",
                  extra);
-    close(fd);
+    net_close(fd);
 }
 
 void client_reset(int fd)
@@ -214,7 +217,7 @@ bool client_destroy(int fd)
     } answer = {.error.error = -EIO};
     if (sock_ask(fd, SOCK_DESTROY, &answer, sizeof answer) != 0 || answer.error.error != 0)
         return false;
-    close(fd);
+    net_close(fd);
     return true;
 }
 

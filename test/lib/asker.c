@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 static void forget(struct asker *a)
 {
@@ -25,7 +24,7 @@ void asker_open(struct asker *a, int fd)
 void asker_close(struct asker *a)
 {
     if (a->fd >= 0)
-        close(a->fd);
+        net_close(a->fd);
     a->fd = -1;
     forget(a);
 }
@@ -43,6 +42,8 @@ static int greet(struct asker *a, const struct exchange *x)
 
 int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch, size_t size)
 {
+    if (net_owes(a->fd) && net_send(a->fd, scratch, 0) < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
     if (x->greeting != NULL && a->greeted < strlen(x->greeting)) {
         int took = greet(a, x);
         if (took <= 0)

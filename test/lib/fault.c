@@ -19,6 +19,7 @@ static const struct {
     [FAULT_BAD_CONTENT] = {"bad_content", "a reply with wrong content"},
     [FAULT_AWAY] = {"away", "the server told it to go away"},
     [FAULT_TIMEOUT] = {"timeout", "no answer in time"},
+    [FAULT_TLS] = {"tls", "TLS failed"},
     [FAULT_LOCAL] = {"local", "this machine has no descriptor, port or memory left"},
 };
 
@@ -42,6 +43,7 @@ enum fault fault_of_errno(int err)
         {EMFILE, FAULT_LOCAL},     {ENFILE, FAULT_LOCAL}, {ENOMEM, FAULT_LOCAL},
         {ENOBUFS, FAULT_LOCAL},    {ENOSPC, FAULT_LOCAL}, {EADDRINUSE, FAULT_LOCAL},
         {EACCES, FAULT_LOCAL},     {EPERM, FAULT_LOCAL},  {EADDRNOTAVAIL, FAULT_LOCAL},
+        {EPROTO, FAULT_TLS},
     };
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++)
         if (map[i].err == err)

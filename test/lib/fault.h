@@ -16,6 +16,7 @@ enum fault {
     FAULT_BAD_CONTENT, /* a reply with wrong data, out of order, or to no request */
     FAULT_AWAY,        /* the server drains, and told it to come back later: GO_AWAY */
     FAULT_TIMEOUT,     /* no connection or no reply in time */
+    FAULT_TLS,         /* a handshake, a certificate or a record of TLS was wrong */
     FAULT_LOCAL,       /* this machine had no descriptor, port or memory left */
     FAULT_COUNT
 };

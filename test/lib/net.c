@@ -19,6 +19,8 @@
 
 #include "clock.h"
 
+const struct net_over *net_over;
+
 #define SPREAD 100u /* source addresses 127.0.0.2 .. 127.0.0.101 */
 
 static const char *resolve_unix(const char *path, struct net_target *t)
@@ -221,6 +223,8 @@ static int bind_spread(int fd, const struct net_target *t, uint32_t spread)
 static int close_keep_errno(int fd)
 {
     int err = errno;
+    if (net_is_covered(fd))
+        net_over->drop(fd);
     close(fd);
     errno = err;
     return -1;
@@ -232,6 +236,8 @@ int net_connect_start(const struct net_target *t, uint32_t spread)
     int fd = socket(t->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
+    if (net_over != NULL && net_over->lay(fd) != 0)
+        return close_keep_errno(fd);
     if (t->addr.ss_family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
         return close_keep_errno(fd);
     if (bind_spread(fd, t, spread) != 0)
@@ -250,7 +256,9 @@ int net_connect_result(int fd)
 {
     int err = 0;
     socklen_t n = sizeof err;
-    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0 ? errno : err;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n) != 0)
+        return errno;
+    return err == 0 && net_is_covered(fd) ? net_over->result(fd) : err;
 }
 
 /* Wait for events on fd. 0, or -1 with errno. */
@@ -270,6 +278,14 @@ static int wait_for(int fd, short events, uint64_t deadline)
     }
 }
 
+int net_await_up(int fd, uint64_t deadline)
+{
+    while ((errno = net_connect_result(fd)) == EINPROGRESS)
+        if (wait_for(fd, net_owes(fd) ? POLLIN | POLLOUT : POLLIN, deadline) != 0)
+            return -1;
+    return errno == 0 ? 0 : -1;
+}
+
 int net_connect_wait(const struct net_target *t, uint64_t deadline)
 {
     int fd;
@@ -280,21 +296,32 @@ int net_connect_wait(const struct net_target *t, uint64_t deadline)
     }
     if (wait_for(fd, POLLOUT, deadline) != 0)
         return close_keep_errno(fd);
-    errno = net_connect_result(fd);
-    return errno == 0 ? fd : close_keep_errno(fd);
+    return net_await_up(fd, deadline) == 0 ? fd : close_keep_errno(fd);
+}
+
+int net_cover(int fd, uint64_t deadline)
+{
+    if (net_over == NULL)
+        return 0;
+    if (net_over->lay(fd) != 0)
+        return -1;
+    return net_is_covered(fd) ? net_await_up(fd, deadline) : 0;
 }
 
 int net_send_wait(int fd, const void *data, size_t n, uint64_t deadline)
 {
     const char *p = data;
-    while (n > 0) {
-        ssize_t k = send(fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (net_is_covered(fd) && net_await_up(fd, deadline) != 0)
+        return -1;
+    while (n > 0 || net_owes(fd)) {
+        ssize_t k = net_send(fd, p, n);
         if (k >= 0) {
             p += k;
             n -= (size_t) k;
-        } else if (errno == EAGAIN ? wait_for(fd, POLLOUT, deadline) != 0 : errno != EINTR) {
-            return -1;
         }
+        bool full = k < 0 ? errno == EAGAIN : net_owes(fd);
+        if (full ? wait_for(fd, POLLOUT, deadline) != 0 : k < 0 && errno != EINTR)
+            return -1;
     }
     return 0;
 }
@@ -302,8 +329,10 @@ int net_send_wait(int fd, const void *data, size_t n, uint64_t deadline)
 ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline)
 {
     size_t have = 0;
+    if (net_is_covered(fd) && net_await_up(fd, deadline) != 0)
+        return -1;
     while (have < n) {
-        ssize_t k = recv(fd, (char *) data + have, n - have, MSG_DONTWAIT);
+        ssize_t k = net_recv(fd, (char *) data + have, n - have);
         if (k == 0)
             break;
         if (k > 0)
@@ -316,6 +345,8 @@ ptrdiff_t net_recv_wait(int fd, void *data, size_t n, uint64_t deadline)
 
 int net_watch(int epoll, int fd, struct net_watch *w, epoll_data_t data, uint32_t events, bool out)
 {
+    if (net_is_covered(fd))
+        out = net_over->wants_out(fd, out);
     if (w->known && w->out == out)
         return 0;
     struct epoll_event e = {.events = events | (out ? (uint32_t) EPOLLOUT : 0), .data = data};
@@ -324,8 +355,26 @@ int net_watch(int epoll, int fd, struct net_watch *w, epoll_data_t data, uint32_
     return epoll_ctl(epoll, op, fd, &e);
 }
 
+void net_close(int fd)
+{
+    if (net_is_covered(fd)) {
+        net_over->notify(fd);
+        net_over->drop(fd);
+    }
+    close(fd);
+}
+
+int net_shut(int fd)
+{
+    if (net_is_covered(fd))
+        net_over->notify(fd);
+    return shutdown(fd, SHUT_WR);
+}
+
 void net_reset(int fd)
 {
+    if (net_is_covered(fd))
+        net_over->drop(fd);
     struct linger at_once = {.l_onoff = 1};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(fd);
@@ -340,7 +389,7 @@ int net_stamp(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
 }
 
-ptrdiff_t net_recv_stamped(int fd, void *data, size_t n, uint64_t *stamp)
+ptrdiff_t net_recv_stamped_bare(int fd, void *data, size_t n, uint64_t *stamp)
 {
     union {
         struct cmsghdr head;
@@ -362,6 +411,13 @@ ptrdiff_t net_recv_stamped(int fd, void *data, size_t n, uint64_t *stamp)
         *stamp = (uint64_t) t.tv_sec * NS_PER_S + (uint64_t) t.tv_nsec;
     }
     return k;
+}
+
+ptrdiff_t net_recv_stamped(int fd, void *data, size_t n, uint64_t *stamp)
+{
+    *stamp = 0;
+    return net_is_covered(fd) ? net_over->recv(fd, data, n, stamp)
+                              : net_recv_stamped_bare(fd, data, n, stamp);
 }
 
 uint64_t net_raise_nofile(uint64_t need)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "test/lib/clock.h"
+#include "test/lib/secure.h"
 
 volatile sig_atomic_t common_interrupted;
 
@@ -46,11 +47,20 @@ static const char *cure_of(enum fault fault)
     case FAULT_TIMEOUT:
         return "lower the load or --ramp, raise server.backlog and net.core.somaxconn, give the machine more "
                "memory, or raise -D";
+    case FAULT_TLS:
+        return "check --ca and --sni, the server's certificate, and that its address speaks TLS";
     case FAULT_LOCAL:
         return "raise fs.file-max, fs.epoll.max_user_watches, net.ipv4.tcp_mem or the range of local ports";
     default:
         return "the server's answers are wrong, or it does not know what -a asks";
     }
+}
+
+/* What it is, in words. */
+static const char *text_of(enum fault fault)
+{
+    const char *why = secure_first_why();
+    return fault == FAULT_TLS && why[0] != '\0' ? why : fault_text(fault);
 }
 
 static enum fault most_of(const uint64_t *faults)
@@ -66,14 +76,14 @@ void common_complain_faults(const uint64_t *faults)
 {
     for (int f = FAULT_NONE + 1; f < FAULT_COUNT; f++)
         if (faults[f] > 0)
-            fprintf(stderr, ", %" PRIu64 ": %s", faults[f], fault_text((enum fault) f));
+            fprintf(stderr, ", %" PRIu64 ": %s", faults[f], text_of((enum fault) f));
     fprintf(stderr, "; %s\n", cure_of(most_of(faults)));
 }
 
 int common_nobody(const char *what, int err, const uint64_t *faults)
 {
     enum fault most = err != 0 ? fault_of_errno(err) : most_of(faults);
-    fprintf(stderr, "mario_load: cannot %s: %s; %s\n", what, err != 0 ? strerror(err) : fault_text(most),
+    fprintf(stderr, "mario_load: cannot %s: %s; %s\n", what, err != 0 ? secure_error(err) : text_of(most),
             cure_of(most));
     return 2;
 }
@@ -98,6 +108,26 @@ static int is_stdout(const char *path)
 FILE *common_summary(const struct load_options *o)
 {
     return is_stdout(o->json) || is_stdout(o->histogram) ? stderr : stdout;
+}
+
+void common_tell_tls(FILE *out)
+{
+    struct secure_totals t;
+    secure_totals(&t);
+    if (t.handshakes > 0)
+        fprintf(out, "TLS         %" PRIu64 " handshakes, %" PRIu64 " resumed; %s, %s\n", t.handshakes,
+                t.resumed, t.version, t.cipher);
+}
+
+void common_json_tls(FILE *out)
+{
+    struct secure_totals t;
+    secure_totals(&t);
+    if (t.handshakes > 0)
+        fprintf(out,
+                ",\"tls\":{\"handshakes\":%" PRIu64 ",\"resumed\":%" PRIu64
+                ",\"version\":\"%s\",\"cipher\":\"%s\"}",
+                t.handshakes, t.resumed, t.version, t.cipher);
 }
 
 void common_json_text(FILE *out, const char *key, const char *text)

@@ -33,6 +33,10 @@ int common_write(const char *path, common_writer write, const void *what);
 /* Where the summary for people goes: standard output, unless a file of -j or --histogram is that. */
 FILE *common_summary(const struct load_options *o);
 
+/* A line about the handshakes of TLS, and the same as a part of JSON behind another; nothing if there were none. */
+void common_tell_tls(FILE *out);
+void common_json_tls(FILE *out);
+
 /* Parts of JSON: "key":"text", and "key":{"refused":0,...}, a count for each kind of fault. */
 void common_json_text(FILE *out, const char *key, const char *text);
 void common_json_faults(FILE *out, const char *key, const uint64_t *faults);

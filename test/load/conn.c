@@ -13,12 +13,13 @@
 #include "test/lib/net.h"
 #include "worker.h"
 
-/* Tell epoll what c waits for: edges, so that a socket that was read is not looked at again by the next wait.
- * 0, or -1 with errno. */
+/* Tell epoll what c waits for: edges, so that a socket that was read is not looked at again by the next wait. What lies
+ * over a socket wants levels. 0, or -1 with errno. */
 static int conn_watch(struct worker *w, struct conn *c, bool want_out)
 {
+    uint32_t edges = net_over == NULL ? (uint32_t) EPOLLET : 0;
     return net_watch(w->epoll, c->ask.fd, &c->ask.watch, (epoll_data_t){.ptr = c},
-                     (uint32_t) EPOLLET | EPOLLIN | EPOLLRDHUP, want_out);
+                     edges | EPOLLIN | EPOLLRDHUP, want_out);
 }
 
 /* The one way out: the book is closed for c's requests, the socket goes, the counts of states follow. */
@@ -203,17 +204,28 @@ void conn_look(struct worker *w, struct conn *c)
         conn_read(w, c, EPOLLRDHUP);
 }
 
+/* Something has happened to who is connecting: is it through? */
+static bool conn_is_through(struct worker *w, struct conn *c)
+{
+    int err = net_connect_result(c->ask.fd);
+    if (err == EINPROGRESS && conn_watch(w, c, true) == 0)
+        return false;
+    if (err != 0) {
+        conn_fail(w, c, err == EINPROGRESS ? errno : err);
+        return false;
+    }
+    conn_connected(w, c);
+    if (c->mode->connected != NULL)
+        c->mode->connected(w, c, mono_ns());
+    return true;
+}
+
 void conn_event(struct worker *w, struct conn *c, uint32_t events)
 {
     if (c->state == CONN_CONNECTING) {
-        int err = net_connect_result(c->ask.fd);
-        if (err != 0) {
-            conn_fail(w, c, err);
+        if (!conn_is_through(w, c))
             return;
-        }
-        conn_connected(w, c);
-        if (c->mode->connected != NULL)
-            c->mode->connected(w, c, mono_ns());
+        events |= EPOLLOUT;
     }
     if (c->state == CONN_OPEN && (events & EPOLLOUT) != 0)
         conn_flush(w, c);

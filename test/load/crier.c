@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "protocol/mario_protocol.h"
 #include "test/lib/clock.h"
 #include "test/lib/net.h"
+#include "test/lib/secure.h"
 
 _Static_assert(CRIER_SAID_LEN == WIRE_HEAD_LEN + sizeof(SAID_MSG) + CRIER_DATA_LEN, "what a member hears");
 
@@ -43,10 +43,10 @@ static const char *ask(struct crier *c, const struct load_options *o, const stru
     unsigned char out[WIRE_HEAD_LEN + sizeof(GROUP_REQ)];
     exchange_build(x, o->connections, 0, out);
     if (net_send_wait(c->fd, out, x->request_len, deadline(o)) != 0)
-        return strerror(errno);
+        return secure_error(errno);
     ptrdiff_t got = net_recv_wait(c->fd, answer, n, deadline(o));
     if (got != (ptrdiff_t) n)
-        return got < 0 ? strerror(errno) : "it was closed";
+        return got < 0 ? secure_error(errno) : "it was closed";
     struct wire_head h = wire_get_head(answer);
     return h.stx == x->stx && h.akg_id == x->akg_id && h.pkglen == n ? NULL : "a wrong answer";
 }
@@ -55,7 +55,7 @@ const char *crier_open(struct crier *c, const struct load_options *o)
 {
     unsigned char answer[WIRE_HEAD_LEN];
     c->fd = net_connect_wait(&o->targets.each[0], deadline(o));
-    const char *wrong = c->fd < 0 ? strerror(errno) : ask(c, o, &o->login, answer, sizeof answer);
+    const char *wrong = c->fd < 0 ? secure_error(errno) : ask(c, o, &o->login, answer, sizeof answer);
     if (wrong != NULL && c->fd >= 0)
         crier_close(c);
     return wrong;
@@ -76,11 +76,11 @@ const char *crier_say(struct crier *c, const struct load_options *o, uint32_t k)
     wire_put_head(out, (struct wire_head){o->join.stx, sizeof out, CMD_FUNCTION_SAY});
     wire_put64(out + WIRE_HEAD_LEN, o->join.group);
     data_of(o, k, out + WIRE_HEAD_LEN + sizeof(GROUP_REQ));
-    return net_send_wait(c->fd, out, sizeof out, deadline(o)) == 0 ? NULL : strerror(errno);
+    return net_send_wait(c->fd, out, sizeof out, deadline(o)) == 0 ? NULL : secure_error(errno);
 }
 
 void crier_close(struct crier *c)
 {
-    close(c->fd);
+    net_close(c->fd);
     c->fd = -1;
 }

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "crier.h"
 #include "holder.h"
@@ -84,7 +83,7 @@ static void held_close(struct holder *h, struct held *c, enum held_state state)
     h->asking -= c->state == HELD_ASKING;
     h->open -= c->state == HELD_ASKING || c->state == HELD_QUIET;
     if (c->fd >= 0)
-        close(c->fd);
+        net_close(c->fd);
     c->fd = -1;
     c->put = c->got = 0;
     c->watch = (struct net_watch){0};
@@ -119,6 +118,13 @@ void held_recycle(struct holder *h, struct held *c)
 
 /* ---- Asking ---- */
 
+/* c may be gone afterwards. */
+static void held_watch(struct holder *h, struct held *c, bool out)
+{
+    if (net_watch(h->epoll, c->fd, &c->watch, (epoll_data_t){.u32 = index_of(h, c)}, EPOLLIN, out) != 0)
+        held_fail(h, c, errno);
+}
+
 /* Send what the kernel takes of the request, built anew from its numbers, and wait for the rest with epoll. c may be
  * gone afterwards. */
 static void held_send(struct holder *h, struct held *c)
@@ -136,9 +142,7 @@ static void held_send(struct holder *h, struct held *c)
         if (c->state == HELD_CONNECTING)
             c->state = HELD_LOGIN;
     }
-    if (net_watch(h->epoll, c->fd, &c->watch, (epoll_data_t){.u32 = index_of(h, c)}, EPOLLIN,
-                  c->put < x->request_len) != 0)
-        held_fail(h, c, errno);
+    held_watch(h, c, c->put < x->request_len);
 }
 
 int held_start(struct holder *h, struct held *c, uint64_t now)
@@ -302,10 +306,13 @@ void held_event(struct holder *h, struct held *c, uint32_t events)
 {
     if (c->state == HELD_CONNECTING) {
         int err = net_connect_result(c->fd);
-        if (err != 0) {
+        if (err == EINPROGRESS)
+            held_watch(h, c, true);
+        else if (err != 0)
             held_fail(h, c, err);
+        if (err != 0)
             return;
-        }
+        events |= EPOLLOUT;
     }
     if ((events & EPOLLOUT) != 0 && is_waiting(c))
         held_send(h, c);

@@ -314,6 +314,7 @@ void hold_report_print(const struct hold_result *r, FILE *out)
     fprintf(out, "late        at most %.1f ms, %" PRIu64 " of %" PRIu64 " due left undone\n",
             (double) r->late_max / (double) NS_PER_MS, r->ledger.behind, r->ledger.due);
     print_book(r, out);
+    common_tell_tls(out);
     nodes_print(r->nodes, o, out);
     if (o->broadcasts > 0)
         print_broadcasts(r, out);
@@ -428,6 +429,7 @@ void hold_report_json(const struct hold_result *r, FILE *out)
         json_broadcasts(r, out);
     json_neighbours(r, out);
     json_costs(r, out);
+    common_json_tls(out);
     nodes_json(r->nodes, r->o, out);
     fprintf(out, ",\"ok\":%s}\n", hold_report_failed(r) ? "false" : "true");
 }

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "test/lib/clock.h"
 #include "test/lib/net.h"
@@ -70,7 +69,7 @@ static void leave(struct neighbours *n, struct neighbour *b, enum fault fault)
     else
         n->ledger.refused[fault]++;
     if (b->fd >= 0)
-        close(b->fd);
+        net_close(b->fd);
     b->fd = -1;
 }
 
@@ -103,7 +102,7 @@ static void send_burst(struct neighbours *n, struct neighbour *b)
 {
     for (uint64_t until = b->sent + NEIGHBOUR_BURST; b->sent < until;) {
         size_t offset = packet_at(n, b, b->sent);
-        ssize_t k = send(b->fd, n->packet + offset, PACKET - offset, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t k = net_send(b->fd, n->packet + offset, PACKET - offset);
         if (k < 0) {
             if (errno != EAGAIN && errno != EINTR)
                 leave(n, b, fault_of_errno(errno));
@@ -122,7 +121,7 @@ static void read_few(struct neighbours *n, struct neighbour *b)
     unsigned char in[NEIGHBOUR_READ];
     size_t offset = packet_at(n, b, b->got);
     size_t room = PACKET - offset < sizeof in ? PACKET - offset : sizeof in;
-    ssize_t k = recv(b->fd, in, room, MSG_DONTWAIT);
+    ssize_t k = net_recv(b->fd, in, room);
     if (k == 0) {
         leave(n, b, FAULT_CLOSED);
     } else if (k < 0) {
@@ -165,7 +164,7 @@ void neighbours_end(struct neighbours *n)
             continue;
         }
         n->ledger.ended++;
-        close(b->fd);
+        net_close(b->fd);
         b->fd = -1;
     }
 }

@@ -63,7 +63,7 @@ static const char usage_rest[] =
     "  -D, --deadline S      a reply or a connection that takes longer is lost (5)\n"
     "  -P, --pid PID         process id of the server: report its CPU and memory\n"
     "  -j, --json FILE       write the result as JSON; - is standard output\n"
-    "      --histogram FILE  write the latencies to plot: microseconds, percentile, count\n"
+    "      --histogram FILE  write the latencies to plot: microseconds, percentile, count\n" SECURE_USAGE
     "  -v, --verbose         status lines also when standard error is no terminal\n"
     "For -m hold, where -t counts from when all are open:\n"
     "      --ramp N          connections opened a second (0: as fast as they are answered)\n"
@@ -114,6 +114,7 @@ static const struct option longs[] = {
     {"joins", required_argument, NULL, OPT_JOINS},
     {"reconnect", no_argument, NULL, OPT_RECONNECT},
     {"hosts", required_argument, NULL, 'H'},
+    SECURE_LONGS,
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
@@ -251,7 +252,9 @@ static int read_option(int opt, const char *arg, struct load_options *o, struct 
     case OPT_RECONNECT:
         return read_push_option(opt, arg, o, r);
     default:
-        return read_hold_option(opt, arg, o, r);
+        if (!secure_args_is(opt))
+            return read_hold_option(opt, arg, o, r);
+        return secure_args_read(&o->tls, opt, arg), 0;
     }
 }
 
@@ -361,13 +364,15 @@ static int combine(struct load_options *o, const struct raw *r)
 }
 
 /* HOST PORTS, or the servers of -H. -1, or 2 after a complaint. */
-static int read_targets(int n, char **args, const char *hosts, struct net_targets *targets)
+static int read_targets(int n, char **args, const char *hosts, struct load_options *o)
 {
-    if (hosts == NULL)
-        return args_targets(n, args, targets);
+    if (hosts == NULL) {
+        o->host = n == 2 ? args[0] : NULL;
+        return args_targets(n, args, &o->targets);
+    }
     if (n > 0)
         return args_complain("'%s': -H names the servers already", args[0]);
-    const char *wrong = net_resolve_nodes(hosts, targets);
+    const char *wrong = net_resolve_nodes(hosts, &o->targets);
     return wrong == NULL ? -1 : args_complain("-H %s: %s", hosts, wrong);
 }
 
@@ -396,5 +401,6 @@ int options_read(int argc, char **argv, struct load_options *o)
     }
     if (combine(o, &r) != 0)
         return 2;
-    return read_targets(argc - optind, argv + optind, r.hosts, &o->targets);
+    int code = read_targets(argc - optind, argv + optind, r.hosts, o);
+    return code >= 0 ? code : secure_args_apply(&o->tls, o->host);
 }

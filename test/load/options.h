@@ -10,6 +10,7 @@
 
 #include "test/lib/exchange.h"
 #include "test/lib/net.h"
+#include "test/lib/secure_args.h"
 
 struct mode;
 
@@ -25,20 +26,22 @@ struct load_options {
     uint32_t threads;              /* 1 .. connections + idle */
     double rate;                   /* requests a second in all; 0 = as fast as answers come */
     double warmup_s, measure_s, timeout_s;
-    double heartbeat_s;    /* hold: each connection is asked once in this time */
-    double ramp;           /* hold: connections opened a second; 0 = as fast as they are answered */
-    double churn;          /* hold: connections closed and opened again a second */
-    double active;         /* hold: requests a second on connections chosen by chance */
-    uint32_t slow;         /* hold: clients that read a few bytes a second, besides */
-    uint32_t stopped;      /* hold: and that do not read */
-    uint32_t broadcasts;   /* hold: said to all at the end */
-    struct exchange join;  /* hold: what takes a connection into the group to which they are said */
-    uint32_t publishers;   /* push: connections that say something, besides */
-    uint32_t groups;       /* push: that they speak to */
-    uint32_t joins;        /* push: how many of these each of the others is in */
-    uint32_t size;         /* push: bytes of a message */
-    uint64_t first_group;  /* push: its number; the others follow */
-    bool reconnect;        /* push: a connection that ends is made again at the next server */
+    double heartbeat_s;   /* hold: each connection is asked once in this time */
+    double ramp;          /* hold: connections opened a second; 0 = as fast as they are answered */
+    double churn;         /* hold: connections closed and opened again a second */
+    double active;        /* hold: requests a second on connections chosen by chance */
+    uint32_t slow;        /* hold: clients that read a few bytes a second, besides */
+    uint32_t stopped;     /* hold: and that do not read */
+    uint32_t broadcasts;  /* hold: said to all at the end */
+    struct exchange join; /* hold: what takes a connection into the group to which they are said */
+    uint32_t publishers;  /* push: connections that say something, besides */
+    uint32_t groups;      /* push: that they speak to */
+    uint32_t joins;       /* push: how many of these each of the others is in */
+    uint32_t size;        /* push: bytes of a message */
+    uint64_t first_group; /* push: its number; the others follow */
+    bool reconnect;       /* push: a connection that ends is made again at the next server */
+    struct secure_args tls;
+    const char *host;      /* as it was given; NULL: a unix socket, or several */
     pid_t server;          /* whose CPU is measured; 0 = nobody's */
     const char *json;      /* a path, "-" for standard output, or NULL */
     const char *histogram; /* the same */

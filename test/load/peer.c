@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "protocol/mario_protocol.h"
 #include "pusher.h"
@@ -27,7 +26,7 @@ static bool is_publisher(const struct pusher *w, const struct peer *c)
 void peer_end(struct peer *c)
 {
     if (c->fd >= 0)
-        close(c->fd);
+        net_close(c->fd);
     c->fd = -1;
 }
 
@@ -356,13 +355,15 @@ void peer_event(struct pusher *w, struct peer *c, uint32_t events)
     uint64_t now = mono_ns();
     if (c->state == PEER_CONNECTING) {
         int err = net_connect_result(c->fd);
-        if (err != 0 || watch(w, c, false) != 0)
-            fail(w, c, err != 0 ? err : errno);
-        else
+        if (err != 0 && err != EINPROGRESS)
+            fail(w, c, err);
+        else if (watch(w, c, err == EINPROGRESS) != 0)
+            fail(w, c, errno);
+        else if (err == 0)
             greet(w, c, now);
         return;
     }
-    if ((events & EPOLLOUT) != 0 && c->out_len > 0) {
+    if ((events & EPOLLOUT) != 0 && (c->out_len > 0 || net_owes(c->fd))) {
         flush(w, c);
         peer_speak(w, c, now < w->end ? now : w->end);
     }

@@ -160,6 +160,7 @@ void push_report_print(const struct push_result *r, FILE *out)
     if (l->behind > 0)
         fprintf(out, "behind      %" PRIu64 " messages were due and had found no room\n", l->behind);
     print_errors(r, out);
+    common_tell_tls(out);
     nodes_print(r->nodes, o, out);
     print_cost(out, "client     ", r->client_cpu_s, r);
     if (r->server_cpu_s >= 0)
@@ -223,6 +224,7 @@ void push_report_json(const struct push_result *r, FILE *out)
     json_known(out, "server_cpu_us_per_message", r->server_cpu_s >= 0 && each > 0, r->server_cpu_s * each);
     json_known(out, "client_cpu_us_per_message", each > 0, r->client_cpu_s * each);
     json_known(out, "rss_kb", r->rss_kb >= 0, (double) r->rss_kb);
+    common_json_tls(out);
     nodes_json(r->nodes, r->o, out);
     fprintf(out, ",\"ok\":%s}\n", push_report_failed(r) ? "false" : "true");
 }

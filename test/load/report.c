@@ -105,6 +105,7 @@ void report_print(const struct result *r, FILE *out)
             "ledger      sent %" PRIu64 " = answered %" PRIu64 " + lost %" PRIu64 "; %" PRIu64 " connects\n",
             r->ledger.sent, r->ledger.answered, r->ledger.lost, r->ledger.connects);
     print_errors(r, out);
+    common_tell_tls(out);
     nodes_print(r->nodes, o, out);
     print_cost(out, "client     ", r->client_cpu_s, r);
     if (r->server.cpu_s >= 0)
@@ -188,6 +189,7 @@ void report_json(const struct result *r, FILE *out)
     json_setup(r, out);
     json_counts(r, out);
     json_costs(r, out);
+    common_json_tls(out);
     nodes_json(r->nodes, r->o, out);
     fputs("}\n", out);
 }
