@@ -30,6 +30,7 @@
 #include "mario_log.h"
 #include "mario_push.h"
 #include "mario_server.h"
+#include "mario_tls.h"
 #include "mario_types.h"
 #include "mario_util.h"
 #include "mario_admin.h"

@@ -1,0 +1,118 @@
+/*
+ * libssl.c: loading libssl, and what it says went wrong. Loading: one thread at a time; errors: any, each its own.
+ */
+#include "mario/tls/libssl.h"
+
+#ifdef MARIO_WITH_TLS
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mario/base/mem.h"
+
+#define TEXT(x)  TEXT_(x)
+#define TEXT_(x) #x
+/* Its name says with which versions the headers that this is built with agree. libcrypto comes with it. */
+#define LIBSSL_SO "libssl.so." TEXT(OPENSSL_SHLIB_VERSION)
+
+/* What is larger is a record's buffer, which comes and goes; what is smaller stays, and must not be rounded up. */
+#define STAYS_MAX 16383u
+
+struct libssl libssl;
+
+static const struct {
+    const char *name;
+    void **place;
+} functions[] = {
+#define LIBSSL_ROW(f) {#f, (void **) &libssl.f},
+    LIBSSL_FUNCTIONS(LIBSSL_ROW)
+#undef LIBSSL_ROW
+};
+
+static void *give(size_t n, const char *file, int line)
+{
+    (void) file;
+    (void) line;
+    return n > STAYS_MAX ? mem_try(n) : mem_exact(n);
+}
+
+static void take(void *p, const char *file, int line)
+{
+    (void) file;
+    (void) line;
+    mem_free(p);
+}
+
+static void *give_again(void *p, size_t n, const char *file, int line)
+{
+    size_t room = mem_room(p);
+    if (p != NULL && n == 0) {
+        mem_free(p);
+        return NULL;
+    }
+    if (p != NULL && n <= room && n > room / 2)
+        return p;
+    void *q = give(n, file, line);
+    if (q == NULL || p == NULL)
+        return q;
+    memcpy(q, p, n < room ? n : room);
+    mem_free(p);
+    return q;
+}
+
+/* Its memory is ours, if it has taken none yet. It is not cleaned up at exit: a thread that does not return may be in
+ * it then. */
+static bool set_up(void)
+{
+    libssl.CRYPTO_set_mem_functions(give, give_again, take);
+    return libssl.OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
+}
+
+bool libssl_load(char *why, size_t size)
+{
+    static bool loaded;
+    if (loaded)
+        return true;
+    void *so = dlopen(LIBSSL_SO, RTLD_NOW | RTLD_LOCAL);
+    if (so == NULL) {
+        snprintf(why, size, "%s cannot be loaded; install its package (libssl3)", LIBSSL_SO);
+        return false;
+    }
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        *functions[i].place = dlsym(so, functions[i].name);
+        if (*functions[i].place == NULL) {
+            snprintf(why, size, "%s has no %s: another version than this was built with", LIBSSL_SO,
+                     functions[i].name);
+            dlclose(so);
+            return false;
+        }
+    }
+    if (!set_up()) {
+        snprintf(why, size, "%s cannot be initialized: see its configuration, openssl.cnf", LIBSSL_SO);
+        return false;
+    }
+    loaded = true;
+    return true;
+}
+
+int libssl_error(const char **words, bool *no_memory)
+{
+    unsigned long best = 0;
+    if (no_memory != NULL)
+        *no_memory = false;
+    for (unsigned long e = libssl.ERR_get_error(); e != 0; e = libssl.ERR_get_error()) {
+        if (no_memory != NULL && ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE)
+            *no_memory = true;
+        if (ERR_GET_LIB(e) == ERR_LIB_SSL || ERR_GET_LIB(best) != ERR_LIB_SSL)
+            best = e;
+    }
+    if (words != NULL) {
+        *words = best != 0 ? libssl.ERR_reason_error_string(best) : NULL;
+        if (*words == NULL)
+            *words = "no reason given";
+    }
+    return best != 0 ? ERR_GET_REASON(best) : 0;
+}
+
+#endif
