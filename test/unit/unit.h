@@ -64,6 +64,8 @@
     ROW(proxy)           \
     ROW(answer)          \
     ROW(mqtt_packets)    \
+    ROW(tls_context)     \
+    ROW(tls_session)     \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \
