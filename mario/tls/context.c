@@ -15,6 +15,7 @@
 #include "mario/tls/choose.h"
 #include "mario/tls/inside.h"
 #include "mario/tls/pem.h"
+#include "mario/tls/registry.h"
 #include "mario/tls/section.h"
 #include "mario/tls/tickets.h"
 
@@ -84,8 +85,15 @@ static bool make_sections(struct tls_contexts *c, const struct mario_tls *sectio
 {
     char line[400];
     for (; c->count < n; c->count++) {
-        if (section_make(&c->section[c->count], &sections[c->count], policy, line, sizeof line))
-            continue;
+        struct tls_section *s = &c->section[c->count];
+        if (section_make(s, &sections[c->count], policy, line, sizeof line)) {
+            int number = registry_tls_number(sections[c->count].name);
+            s->number = (uint8_t) number;
+            if (number >= 0)
+                continue;
+            section_free(s);
+            snprintf(line, sizeof line, "name: more than %u since the process began", MARIO_TLS_NAMES_MAX);
+        }
         return tls_refuse(why, size, "tls %s: %s",
                           sections[c->count].name != NULL ? sections[c->count].name : "", line);
     }

@@ -352,10 +352,6 @@ bool section_make(struct tls_section *s, const struct mario_tls *from, const str
     *s = (struct tls_section){.ctx = NULL};
     if (!registry_tls_check(from, why, size))
         return false;
-    int number = registry_tls_number(from->name);
-    if (number < 0)
-        return tls_refuse(why, size, "name: more than %u", MARIO_TLS_NAMES_MAX);
-    s->number = (uint8_t) number;
     s->ctx = libssl.SSL_CTX_new(libssl.TLS_server_method());
     if (s->ctx == NULL)
         return tls_refuse(why, size, "no memory");

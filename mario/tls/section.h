@@ -28,7 +28,8 @@ struct tls_section {
     struct mario_tls_certificate certificate;
 };
 
-/* Make one. False with a line that begins with the name of the field which is at fault; nothing is left then. */
+/* Make one; its number is 0 until somebody gives it another. False with a line that begins with the name of the field
+ * which is at fault; nothing is left then. */
 bool section_make(struct tls_section *s, const struct mario_tls *from, const struct tls_policy *policy,
                   char *why, size_t size);
 void section_free(struct tls_section *s);

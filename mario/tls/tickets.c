@@ -124,8 +124,9 @@ static int seal(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c, EVP_M
     return good ? 1 : 0;
 }
 
-/* 2: it is good, and may have a new one. */
-static int open_one(const unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c, EVP_MAC_CTX *mac)
+/* 2: it is good, and there is to be a new one: of TLS 1.3 always, whose clients use each but once. */
+static int open_one(const SSL *ssl, const unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c,
+                    EVP_MAC_CTX *mac)
 {
     struct key key;
     look_at_clock();
@@ -133,7 +134,9 @@ static int open_one(const unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX
     int answer = 0;
     for (uint64_t age = 0; age < KEPT && age < now && answer == 0; age++)
         if (copy(now - age, &key) && memcmp(key.name, name, NAME) == 0)
-            answer = !begin(&key, iv, c, mac, 0) ? -1 : age == 0 ? 1 : 2;
+            answer = !begin(&key, iv, c, mac, 0)                             ? -1
+                     : age == 0 && libssl.SSL_version(ssl) != TLS1_3_VERSION ? 1
+                                                                             : 2;
     libssl.OPENSSL_cleanse(&key, sizeof key);
     return answer;
 }
@@ -141,8 +144,7 @@ static int open_one(const unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c, EVP_MAC_CTX *mac,
                      int sealing)
 {
-    (void) ssl;
-    return sealing ? seal(name, iv, c, mac) : open_one(name, iv, c, mac);
+    return sealing ? seal(name, iv, c, mac) : open_one(ssl, name, iv, c, mac);
 }
 
 void tickets_use(SSL_CTX *ctx)

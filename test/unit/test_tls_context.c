@@ -322,6 +322,16 @@ START_TEST(tickets)
     SSL_SESSION *ticket = tls_rig_ticket(&rig);
     ck_assert_uint_eq(SSL_SESSION_get_max_early_data(ticket), 0);
     ck_assert(resumes(&ask, ticket) && tls_rig_talks(&rig));
+    SSL_SESSION *next = tls_rig_ticket(&rig);
+    if (ask.max == TLS1_3_VERSION) { /* one for the next time, as each is used but once */
+        const unsigned char *a, *b;
+        size_t a_len, b_len;
+        SSL_SESSION_get0_ticket(ticket, &a, &a_len);
+        SSL_SESSION_get0_ticket(next, &b, &b_len);
+        ck_assert(a_len != b_len || memcmp(a, b, a_len) != 0);
+    }
+    ck_assert(resumes(&ask, next));
+    SSL_SESSION_free(next);
     tls_thread_free(&rig.t);
     ck_assert(resumes(&ask, ticket));
     tls_rig_usual(&rig, &certs, _i >= 2);
@@ -426,6 +436,12 @@ START_TEST(registering)
         tls_registry_make(all, 1, &(struct tls_policy){.slim = false}, why, sizeof why);
     ck_assert_msg(c != NULL && tls_contexts_count(c) == 1, "%s", why);
     tls_contexts_free(&c);
+    struct mario_tls_certificate described;
+    for (unsigned i = 1; i < 2 * MARIO_TLS_NAMES_MAX;
+         i++) { /* which takes none of the names that there may be */
+        snprintf(name, sizeof name, "d%u", i);
+        ck_assert_int_eq(mario_tls_describe(&s, &described, why, sizeof why), 0);
+    }
 #endif
     for (unsigned i = 1; i < MARIO_TLS_NAMES_MAX; i++) {
         snprintf(name, sizeof name, "n%u", i);

@@ -169,7 +169,7 @@ static void client_failed(struct tls_rig *r, int rc)
 
 static void client_reads(struct tls_rig *r)
 {
-    int n;
+    int n = 0;
     while (r->answered_len < TLS_RIG_ROOM && (n = SSL_read(r->client, r->answered + r->answered_len,
                                                            (int) (TLS_RIG_ROOM - r->answered_len))) > 0)
         r->answered_len += (size_t) n;
