@@ -55,14 +55,14 @@ _Static_assert(sizeof(struct tls_session) <= 56, "with malloc's word it fills 64
 
 /* slim.c. Before any session of ctx is made: callbacks by which the secrets get to s->secrets; SSL_get_app_data() of an
  * SSL is its session. False without memory. */
-__attribute__((weak)) bool slim_prepare(struct ssl_ctx_st *ctx);
+bool slim_prepare(struct ssl_ctx_st *ctx);
 /* The handshake is over and all of it is in t->out, facts are made. True: the session is slim's: s->records and
  * s->slim are its own and s->ssl is freed and NULL. False: it stays OpenSSL's (another version, a cipher that slim has
  * not, no memory), and s->secrets is freed and NULL. */
-__attribute__((weak)) bool slim_take(struct tls_session *s, struct tls_thread *t);
+bool slim_take(struct tls_session *s, struct tls_thread *t);
 /* Free s->secrets of a handshake that failed; it may be NULL. */
-__attribute__((weak)) void slim_drop(struct tls_session *s);
-__attribute__((weak)) void slim_thread_free(struct tls_thread *t);
+void slim_drop(struct tls_session *s);
+void slim_thread_free(struct tls_thread *t);
 
 /* shake.c: callbacks of a section's context, which are for its sessions' hellos. */
 void shake_prepare(struct tls_section *section);

@@ -361,7 +361,7 @@ bool section_make(struct tls_section *s, const struct mario_tls *from, const str
         set_alpn(s, from->alpn, why, size) && set_ciphers(s->ctx, from->ciphers, why, size) &&
         set_clients(s, from, why, size)) {
         shake_prepare(s);
-        if (!policy->slim || slim_prepare == NULL || slim_prepare(s->ctx))
+        if (!policy->slim || slim_prepare(s->ctx))
             return true;
         tls_refuse(why, size, "no memory");
     }

@@ -190,7 +190,7 @@ static enum tls_answer establish(struct tls_session *s, struct tls_thread *t)
     s->records = &openssl_records;
     if (s->is_v13)
         libssl.SSL_set_msg_callback(s->ssl, on_message);
-    if (s->is_slim && slim_take != NULL)
+    if (s->is_slim)
         slim_take(s, t);
     return TLS_OK;
 }

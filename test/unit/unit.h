@@ -80,6 +80,9 @@
     ROW(bus_nats_owners) \
     ROW(bus_nats)        \
     ROW(history_engine)  \
+    ROW(tls_record)      \
+    ROW(tls_slim)        \
+    ROW(tls_take)        \
     ROW(bus_redis_days)
 
 #define ROW(name) Suite *name##_suite(void);

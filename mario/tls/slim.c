@@ -1,0 +1,395 @@
+/*
+ * slim.c: our own records of TLS 1.3. Any thread; a session is one thread's at a time.
+ *
+ * OpenSSL does the handshake and tells of the secrets (its key log) and of each record that it sends (its message
+ * callback), which is how we know the number of the next. When it is done its state goes, and what is left of TLS is
+ * what this file knows: data, KeyUpdate, alerts. The conditions for that are in slim_take(), and in how contexts are
+ * made: nothing is read ahead, no early data, no authentication after the handshake, tickets without state.
+ */
+#include "mario/tls/slim.h"
+
+#ifdef MARIO_WITH_TLS
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mario/base/check.h"
+#include "mario/base/mem.h"
+#include "mario/tls/libssl.h"
+
+enum {
+    KEY_UPDATE = 24,
+    KEY_UPDATE_SIZE = 5,
+    UPDATE_RECORD = TLS_RECORD_HEAD + KEY_UPDATE_SIZE + TLS_RECORD_TAIL
+};
+
+_Static_assert(SLIM_UPDATE_AT < (uint64_t) 1 << 24, "what a key may protect");
+
+/* ---- What a thread has ---- */
+
+struct slim_thread *slim_of_thread(struct tls_thread *t)
+{
+    if (t->slim != NULL)
+        return t->slim;
+    t->slim = calloc(1, sizeof *t->slim);
+    if (t->slim == NULL)
+        return NULL;
+    t->slim->schedule = tls_schedule_make();
+    t->slim->crypt = tls_crypt_make();
+    t->slim->update_at = SLIM_UPDATE_AT;
+    if (t->slim->schedule == NULL || t->slim->crypt == NULL)
+        slim_thread_free(t);
+    return t->slim;
+}
+
+void slim_thread_free(struct tls_thread *t)
+{
+    if (t->slim == NULL)
+        return;
+    tls_schedule_free(t->slim->schedule);
+    tls_crypt_free(t->slim->crypt);
+    free(t->slim);
+    t->slim = NULL;
+}
+
+/* ---- The handshake: what it comes to ---- */
+
+/* Where what the handshake of ssl tells goes; NULL: it is over, or there is no memory, and it stays OpenSSL's. */
+static struct slim_secrets *secrets_of(const SSL *ssl, bool make)
+{
+    struct tls_session *s = libssl.SSL_get_ex_data(ssl, 0);
+    if (s == NULL || s->records != NULL)
+        return NULL;
+    if (s->secrets == NULL && make) {
+        s->secrets = mem_try(sizeof *s->secrets);
+        if (s->secrets != NULL)
+            memset(s->secrets, 0, sizeof *s->secrets);
+    }
+    return s->secrets;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The bytes that text ends with, at most TLS_SECRET_MAX; 0: it is no hex. */
+static uint8_t read_hex(const char *text, unsigned char *out)
+{
+    size_t n = strlen(text);
+    if (n % 2 != 0 || n > (size_t) 2 * TLS_SECRET_MAX)
+        return 0;
+    for (size_t i = 0; i < n; i += 2) {
+        int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
+        if (high < 0 || low < 0)
+            return 0;
+        out[i / 2] = (unsigned char) (high << 4 | low);
+    }
+    return (uint8_t) (n / 2);
+}
+
+/* A line of the key log: what it is, the client's random, the secret. */
+static void note_secret(const SSL *ssl, const char *line)
+{
+    bool in = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
+    const char *secret = strrchr(line, ' ');
+    if (secret == NULL || (!in && strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) != 0))
+        return;
+    struct slim_secrets *c = secrets_of(ssl, true);
+    if (c == NULL)
+        return;
+    if (in)
+        c->in_len = read_hex(secret + 1, c->in);
+    else
+        c->out_len = read_hex(secret + 1, c->out);
+}
+
+static void note_record(int written, int version, int type, const void *bytes, size_t n, SSL *ssl, void *arg)
+{
+    (void) version;
+    (void) bytes;
+    (void) n;
+    (void) arg;
+    struct slim_secrets *c = written && type == SSL3_RT_HEADER ? secrets_of(ssl, false) : NULL;
+    if (c != NULL && c->out_len > 0)
+        c->sent++;
+}
+
+bool slim_prepare(SSL_CTX *ctx)
+{
+    libssl.SSL_CTX_set_keylog_callback(ctx, note_secret);
+    libssl.SSL_CTX_set_msg_callback(ctx, note_record);
+    return true;
+}
+
+void slim_drop(struct tls_session *s)
+{
+    if (s->secrets == NULL)
+        return;
+    explicit_bzero(s->secrets, sizeof *s->secrets);
+    mem_free(s->secrets);
+    s->secrets = NULL;
+}
+
+/* ---- The session after it ---- */
+
+static size_t size_of(int suite)
+{
+    return sizeof(struct slim) + 2 * tls_half_size(&tls_suites[suite]);
+}
+
+static unsigned char *in_of(struct slim *m)
+{
+    return m->keys;
+}
+
+static unsigned char *out_of(struct slim *m)
+{
+    return m->keys + tls_half_size(&tls_suites[m->suite]);
+}
+
+static void wipe(struct slim *m)
+{
+    if (m != NULL) {
+        explicit_bzero(m, size_of(m->suite));
+        mem_free(m);
+    }
+}
+
+struct slim *slim_make(struct slim_thread *thread, int suite, const struct slim_secrets *secrets)
+{
+    const struct tls_suite *kind = &tls_suites[suite];
+    struct slim *m = mem_exact(size_of(suite));
+    if (m == NULL)
+        return NULL;
+    *m = (struct slim){.out_seq = secrets->sent, .suite = (uint8_t) suite};
+    memcpy(tls_half_secret(kind, in_of(m)), secrets->in, kind->secret);
+    memcpy(tls_half_secret(kind, out_of(m)), secrets->out, kind->secret);
+    if (tls_keys(thread->schedule, kind, in_of(m)) && tls_keys(thread->schedule, kind, out_of(m)))
+        return m;
+    wipe(m);
+    return NULL;
+}
+
+/* What slim could not go on with: what OpenSSL has read already, records that must be shorter. */
+static bool is_plain(const SSL *ssl)
+{
+    const SSL_SESSION *session = libssl.SSL_get_session(ssl);
+    return libssl.SSL_version(ssl) == TLS1_3_VERSION && libssl.SSL_has_pending(ssl) == 0 && session != NULL &&
+           libssl.SSL_SESSION_get_max_fragment_length(session) == TLSEXT_max_fragment_length_DISABLED;
+}
+
+bool slim_take(struct tls_session *s, struct tls_thread *t)
+{
+    const struct slim_secrets *c = s->secrets;
+    const SSL_CIPHER *cipher = libssl.SSL_get_current_cipher(s->ssl);
+    int suite = cipher == NULL ? -1 : tls_suite_of(libssl.SSL_CIPHER_get_protocol_id(cipher));
+    struct slim *m = NULL;
+    if (c != NULL && suite >= 0 && is_plain(s->ssl) && c->in_len == tls_suites[suite].secret &&
+        c->out_len == c->in_len && slim_of_thread(t) != NULL)
+        m = slim_make(t->slim, suite, c);
+    slim_drop(s);
+    if (m == NULL)
+        return false;
+    libssl.SSL_set_shutdown(s->ssl,
+                            SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else it may not be resumed */
+    libssl.SSL_free(s->ssl);
+    s->ssl = NULL;
+    s->slim = m;
+    s->records = &slim_records;
+    return true;
+}
+
+static void slim_free(struct tls_session *s)
+{
+    wipe(s->slim);
+    s->slim = NULL;
+}
+
+/* ---- Sealing ---- */
+
+/* A record of n bytes at the end of t->out, filled in by who calls, is sealed. False without memory. */
+static bool seal(struct slim *m, struct tls_thread *t, uint8_t type, unsigned char *record, size_t n)
+{
+    size_t size = tls_record_seal(t->slim->crypt, m->suite, out_of(m), m->out_seq, type, record, n);
+    m->out_seq++;
+    t->out_len += size;
+    return size > 0;
+}
+
+static bool seal_bytes(struct slim *m, struct tls_thread *t, uint8_t type, const unsigned char *bytes,
+                       size_t n)
+{
+    unsigned char *record = tls_out_room(t, TLS_RECORD_HEAD + n + TLS_RECORD_TAIL);
+    if (record == NULL)
+        return false;
+    memcpy(record + TLS_RECORD_HEAD, bytes, n);
+    return seal(m, t, type, record, n);
+}
+
+/* Our KeyUpdate, with the old keys, and on with the new. It asks for none: the peer's keys are its own affair. */
+static bool update(struct slim *m, struct tls_thread *t)
+{
+    static const unsigned char message[KEY_UPDATE_SIZE] = {KEY_UPDATE, 0, 0, 1, 0};
+    if (!seal_bytes(m, t, TLS_HANDSHAKE, message, sizeof message) ||
+        !tls_keys_next(t->slim->schedule, &tls_suites[m->suite], out_of(m)))
+        return false;
+    m->out_seq = 0;
+    m->owes_update = false;
+    return true;
+}
+
+static bool slim_seal(struct tls_session *s, struct tls_thread *t, const struct iovec *vec, size_t count,
+                      size_t n)
+{
+    struct slim *m = s->slim;
+    struct slim_thread *thread = slim_of_thread(t);
+    if (thread == NULL || ((m->owes_update || m->out_seq >= thread->update_at) && !update(m, t)))
+        return false;
+    unsigned char *record = tls_out_room(t, TLS_RECORD_HEAD + n + TLS_RECORD_TAIL);
+    if (record == NULL)
+        return false;
+    unsigned char *to = record + TLS_RECORD_HEAD;
+    for (size_t i = 0, left = n; i < count && left > 0; i++) {
+        size_t piece = vec[i].iov_len < left ? vec[i].iov_len : left;
+        memcpy(to, vec[i].iov_base, piece);
+        to += piece;
+        left -= piece;
+    }
+    return seal(m, t, TLS_APPLICATION, record, n);
+}
+
+static void say_alert(struct tls_session *s, struct tls_thread *t, int alert)
+{
+    unsigned char message[2] = {(unsigned char) (alert == TLS_CLOSE_NOTIFY ? 1 : 2), (unsigned char) alert};
+    if (slim_of_thread(t) != NULL)
+        (void) seal_bytes(s->slim, t, TLS_ALERT, message, sizeof message);
+}
+
+static void slim_close_notify(struct tls_session *s, struct tls_thread *t)
+{
+    say_alert(s, t, TLS_CLOSE_NOTIFY);
+}
+
+/* ---- Opening ---- */
+
+/* The end, for what the peer has done: our alert, if we may still speak. */
+static enum tls_answer refuse(struct tls_session *s, struct tls_thread *t, int alert, const char *why)
+{
+    if (!s->is_closed)
+        say_alert(s, t, alert);
+    return tls_bad(t, TLS_FAULT_record, "%s", why);
+}
+
+/* A record without data. */
+static enum tls_answer idle(struct tls_session *s, struct tls_thread *t)
+{
+    if (tls_idle_record(s, t))
+        return TLS_OK;
+    if (!s->is_closed)
+        say_alert(s, t, TLS_UNEXPECTED_MESSAGE);
+    return TLS_BAD;
+}
+
+/* A piece of a handshake message: after the handshake only KeyUpdate may come, and nothing behind it with the same
+ * keys. */
+static enum tls_answer open_handshake(struct tls_session *s, struct tls_thread *t, const unsigned char *piece,
+                                      size_t n)
+{
+    struct slim *m = s->slim;
+    unsigned char message[KEY_UPDATE_SIZE];
+    size_t have = m->part_len;
+    if (n == 0 || (have == 0 ? piece[0] : m->part[0]) != KEY_UPDATE)
+        return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "a handshake message that is no KeyUpdate");
+    if (n > sizeof message - have)
+        return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "bytes behind a KeyUpdate in its record");
+    memcpy(message, m->part, have);
+    memcpy(message + have, piece, n);
+    have += n;
+    if (have < sizeof message) {
+        memcpy(m->part, message, have);
+        m->part_len = (uint8_t) have;
+        return idle(s, t);
+    }
+    m->part_len = 0;
+    if (message[1] != 0 || message[2] != 0 || message[3] != 1)
+        return refuse(s, t, TLS_DECODE_ERROR, "a KeyUpdate of a wrong length");
+    if (message[4] > 1)
+        return refuse(s, t, TLS_ILLEGAL_PARAMETER, "a KeyUpdate that asks for what there is not");
+    if (!tls_keys_next(t->slim->schedule, &tls_suites[m->suite], in_of(m)))
+        return TLS_NO_MEMORY;
+    m->in_seq = 0;
+    m->owes_update = m->owes_update || message[4] == 1;
+    t->key_updates++;
+    return idle(s, t);
+}
+
+static enum tls_answer open_alert(struct tls_session *s, struct tls_thread *t, const unsigned char *alert,
+                                  size_t n)
+{
+    if (n != 2)
+        return refuse(s, t, TLS_DECODE_ERROR, "an alert of a wrong length");
+    if (alert[1] == TLS_CLOSE_NOTIFY)
+        return TLS_CLOSED;
+    if (alert[1] == TLS_USER_CANCELED)
+        return idle(s, t);
+    return tls_bad(t, TLS_FAULT_alert, "the client sent the alert '%s'",
+                   libssl.SSL_alert_desc_string_long(alert[1]));
+}
+
+/* A record that has been opened: n bytes, whose data go to plain[*used ..], in front of them or where they are. */
+static enum tls_answer take(struct tls_session *s, struct tls_thread *t, int type, const unsigned char *bytes,
+                            size_t n, unsigned char *plain, size_t *used)
+{
+    if (type != TLS_HANDSHAKE && s->slim->part_len > 0)
+        return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "a record inside a handshake message");
+    if (type == TLS_HANDSHAKE)
+        return open_handshake(s, t, bytes, n);
+    if (type == TLS_ALERT)
+        return open_alert(s, t, bytes, n);
+    if (n == 0)
+        return idle(s, t);
+    s->idle_records = 0;
+    memmove(plain + *used, bytes, n);
+    *used += n;
+    return TLS_OK;
+}
+
+static enum tls_answer slim_open(struct tls_session *s, struct tls_thread *t, unsigned char *data, size_t n,
+                                 size_t *plain)
+{
+    struct slim *m = s->slim;
+    struct slim_thread *thread = slim_of_thread(t);
+    enum tls_answer answer = thread == NULL ? TLS_NO_MEMORY : TLS_OK;
+    *plain = 0;
+    for (size_t at = 0, size; answer == TLS_OK && at < n; at += size) {
+        const char *why = NULL;
+        unsigned char *record = data + at;
+        size_t len;
+        int body = tls_record_body(record, &why);
+        if (body < 0)
+            return refuse(s, t, -body, why);
+        size = (size_t) TLS_RECORD_HEAD + (size_t) body;
+        CHECK(size <= n - at);
+        if (m->in_seq == UINT64_MAX) /* the number would come again (RFC 8446, 5.3) */
+            return refuse(s, t, TLS_INTERNAL_ERROR, "too many records with one key");
+        int type = tls_record_open(thread->crypt, m->suite, in_of(m), m->in_seq++, record, &len, &why);
+        if (type < 0)
+            return refuse(s, t, -type, why);
+        answer = take(s, t, type, record + TLS_RECORD_HEAD, len, data, plain);
+    }
+    /* One answer to all that have come: a peer that writes many before it reads gets no more of them. */
+    if (answer == TLS_OK && m->owes_update && !s->is_closed && !update(m, t))
+        return TLS_NO_MEMORY;
+    return answer;
+}
+
+const struct tls_records slim_records = {
+    .open = slim_open,
+    .seal = slim_seal,
+    .close_notify = slim_close_notify,
+    .free = slim_free,
+    .overhead = TLS_RECORD_HEAD + TLS_RECORD_TAIL + UPDATE_RECORD,
+};
+
+#endif
