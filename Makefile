@@ -77,6 +77,11 @@ $(P)bench/gate: $(call obj,bench/gate.c) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(LDFLAGS_ALL) $(LIBS)
 	@echo "  LD   $@"
 
+$(P)bench/tls_records: $(call obj,bench/tls_records.c $(CLIENT_LIB_SRC)) $(LIB_INTERNAL)
+	@mkdir -p $(@D)
+	@$(CC) -o $@ $(filter %.o,$^) $(LIB_INTERNAL) $(LDFLAGS_ALL) $(TLS_LIBS) $(LIBS) -lm
+	@echo "  LD   $@"
+
 bench/storm: bench/storm.c
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $<
 	@echo "  LD   $@"
@@ -241,6 +246,9 @@ bench-gate: deps-bench all $(P)bench/gate bench/storm ## what it costs to ask wh
 	@$(P)bench/gate
 	@python3 bench/storm.py $(ARGS)
 
+bench-tls-records: $(P)bench/tls_records ## what a record of TLS costs, and an idle session weighs; ARGS=sessions
+	@$< $(ARGS)
+
 bench-udp: all bench/datagrams ## what a datagram costs beside a loop of recvmmsg(); ARGS=rounds
 	@bench/datagrams ./maritcp $(ARGS)
 
@@ -331,7 +339,7 @@ test-deb: deb ## install, start, upgrade, remove and purge them, above this syst
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/storm bench/offload bench/datagrams bench/tls_shake mario.pc mario-cluster.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/tls_records bench/storm bench/offload bench/datagrams bench/tls_shake mario.pc mario-cluster.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -340,6 +348,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-udp bench-models bench-push bench-cluster bench-operator bench-tls million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-tls-records bench-udp bench-models bench-push bench-cluster bench-operator bench-tls million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help
