@@ -52,6 +52,19 @@ enum mario_limit {
     MARIO_LIMIT_CLOSE  /* it is closed (limit) */
 };
 
+/* Who does the records of a TLS connection once its handshake is over (docs/tls.md). */
+enum mario_tls_records {
+    MARIO_TLS_OPENSSL, /* OpenSSL: some 14 KB for each connection */
+    MARIO_TLS_SLIM     /* of TLS 1.3 the library's own code around OpenSSL's ciphers: some 100 bytes */
+};
+
+/* Which handshakes are done by the threads for offloaded functions. */
+enum mario_tls_offload {
+    MARIO_TLS_OFFLOAD_OFF,
+    MARIO_TLS_OFFLOAD_RSA, /* of listeners with an RSA key */
+    MARIO_TLS_OFFLOAD_ALL
+};
+
 /* The ranges that mario_init_server() accepts; conf/ shows the same numbers to operators. */
 #define MARIO_WORKERNUM_MAX       256u
 #define MARIO_CONNNUM_MAX         16777215u
@@ -84,6 +97,8 @@ enum mario_limit {
 #define MARIO_ADMIT_BAN_AFTER_MAX 65535u
 #define MARIO_ADMIT_TABLE_MIN     1024u
 #define MARIO_ADMIT_TABLE_MAX     67108864u
+#define MARIO_TLS_HANDSHAKE_MAX   3600u  /* an hour, seconds */
+#define MARIO_TLS_HANDSHAKES_MAX  65536u /* at the same time */
 
 /* Everything that can be set. Fill it with mario_options_init(), then change what you need. Where no other range is
  * said, seconds go up to MARIO_TIMEOUT_MAX, exact to about 0.1, milliseconds up to MARIO_WATCH_MAX, bytes of output are
@@ -172,6 +187,12 @@ struct mario_options {
     uint32 admit_first_packet;         /* seconds from accept to a whole packet */
     uint32 limit_packets, limit_bytes; /* that a connection may send a second; 0 = any number */
     enum mario_limit limit_action;     /* what it gets that sends more */
+    /* Of listeners with tls=NAME; the certificates themselves are regist_tls()'s (mario_tls.h). */
+    enum mario_tls_records tls_records;
+    uint32
+        tls_handshake_timeout; /* seconds from accept to the end of the handshake, 1 .. MARIO_TLS_HANDSHAKE_MAX */
+    uint32 tls_handshakes; /* a worker does at the same time, 1 .. MARIO_TLS_HANDSHAKES_MAX; others wait */
+    enum mario_tls_offload tls_offload;
 };
 
 /* Check a listen list without opening anything. 0, or -1 with one line in why[0 .. size-1] that names the
@@ -245,7 +266,8 @@ int mario_server_exit_code(const SERVER *s);
 /* Use these options from now on, of them: drain_*, when_full, assign, timeout, write_timeout, packet_timeout,
  * keepalive (of new connections), backlog, drain_timeout, linger, output_*, watch_*, death_log, death_format,
  * push_queue, push_bytes, push_slow, push_groups, push_memory, push_lowat (of those not pushed to yet), stats_timing,
- * slow_ms, slow_keep, admit_* but its table, limit_*; the others are checked, but need a new server. All connections
+ * slow_ms, slow_keep, admit_* but its table, limit_*, tls_* but tls_offload, and the certificates of registered
+ * sections (mario_tls.h), whose files are read again; the others are checked, but need a new server. All connections
  * keep to them soon, each worker from its next pass on; none is closed for it, but those that are over a limit now.
  * What waits longer than a timeout that has become shorter is over it. o and its texts are copied. Any thread, from
  * init on; of several at the same time the last one counts. 0, or -1 after one clear line on standard error; nothing

@@ -51,10 +51,10 @@ struct mario_tls {
  * wait. */
 sint32 regist_tls(const struct mario_tls *section);
 
-/* Read the files of all registered sections again. All or nothing: if one cannot be used, why[0 .. size-1] says which
- * and why, and the server stays as it is. Connections that are there keep what they have; new ones get the new. 0, or
- * -1; also if no server of this process has a listener with tls=. Any thread that may wait; not in functions or
- * hooks. */
+/* Read the files of all registered sections again, as mario_reload_server() does too. All or nothing: if one cannot be
+ * used, why[0 .. size-1] says which and why, and the server stays as it is. Connections that are there keep what they
+ * have; new ones get the new. 0, or -1; also if no server of this process has a listener with tls=. Counted as reloads
+ * or reload_failed. Any thread that may wait; not in functions or hooks. */
 sint32 mario_tls_reload(char *why, uint32 size);
 
 /* What a certificate says. Texts are cut where they do not fit. */
@@ -76,6 +76,15 @@ struct mario_tls_certificate {
  * it is; or -1, and why[0 .. size-1] says why not. Registers nothing. Any thread that may wait. */
 sint32 mario_tls_describe(const struct mario_tls *section, struct mario_tls_certificate *certificate,
                           char *why, uint32 size);
+
+/* What the server of this process uses now, or is about to: section i, from 0. 0, or -1 if there is no such, or no
+ * listener with tls=. Any thread. */
+sint32 mario_tls_used(uint32 i, struct mario_tls_certificate *certificate);
+
+/* Whether each name behind tls= in a listen list is one of sections[0 .. n-1]. 0, or -1 with one line in why[0 ..
+ * size-1] that names the entry. No file is read. Any thread. */
+sint32 mario_tls_listen_check(const char *list, const struct mario_tls *sections, uint32 n, char *why,
+                              uint32 size);
 
 /* What a connection's handshake has come to. Texts are the library's, "" if there is none, and stay until the
  * connection's last hook has returned. */

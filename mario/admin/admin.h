@@ -17,6 +17,7 @@
 #include "mario/exec/where.h"
 #include "mario/log/log.h"
 #include "mario/mario_server.h"
+#include "mario/tls/context.h"
 #include "mario/worker/worker.h"
 
 /* Bits of the admin thread's doorbell. */
@@ -44,7 +45,9 @@ struct admin_view {
     void *master_who;             /* `who` of its steps: the struct master */
     struct doorbell *master_bell; /* rung behind it, */
     unsigned master_bit;          /* with this bit */
-    uint64_t started_ms;          /* by clock_ms() */
+    const struct tls_contexts *(*certificates)(
+        void);           /* in use, held for the caller; NULL if there are none */
+    uint64_t started_ms; /* by clock_ms() */
 };
 
 /* ---- The thread that makes and runs the server ---- */

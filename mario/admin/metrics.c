@@ -214,6 +214,46 @@ static void write_listeners(struct prom *p, const struct admin_view *v)
     }
 }
 
+/* ---- Certificates ---- */
+
+static uint64_t expiry_of(const struct mario_tls_certificate *c)
+{
+    return c->not_after > 0 ? (uint64_t) c->not_after : 0;
+}
+
+static uint64_t handshakes_of(const struct mario_tls_certificate *c)
+{
+    return tls_handshakes_of(c->name);
+}
+
+static const struct {
+    const char *family;
+    enum prom_kind kind;
+    const char *help;
+    uint64_t (*value)(const struct mario_tls_certificate *c);
+} of_certificates[] = {
+    {"tls_certificate_expiry_seconds", PROM_GAUGE,
+     "When a certificate that is in use expires, in seconds since 1970.", expiry_of},
+    {"tls_certificate_handshakes_total", PROM_COUNTER, "Handshakes made with a certificate's name.",
+     handshakes_of},
+};
+
+/* No samples if no listener has tls=. */
+static void write_certificates(struct prom *p, const struct admin_view *v)
+{
+    const struct tls_contexts *now = v->certificates();
+    uint32_t count = now != NULL ? tls_contexts_count(now) : 0;
+    for (size_t i = 0; i < sizeof of_certificates / sizeof of_certificates[0]; i++) {
+        prom_family(p, of_certificates[i].family, of_certificates[i].kind, of_certificates[i].help);
+        for (uint32_t k = 0; k < count; k++) {
+            prom_sample(p, "");
+            prom_label(p, "name", tls_contexts_at(now, k)->name);
+            prom_number(p, of_certificates[i].value(tls_contexts_at(now, k)));
+        }
+    }
+    tls_contexts_free(&now);
+}
+
 /* ---- Functions ---- */
 
 struct function {
@@ -305,6 +345,7 @@ bool metrics_write(struct evbuffer *out)
     write_singles(&p, v);
     write_workers(&p, v);
     write_listeners(&p, v);
+    write_certificates(&p, v);
     bool whole = write_functions(&p);
     return prom_end(&p) && whole;
 }

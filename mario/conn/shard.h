@@ -43,6 +43,8 @@ struct service {
     uint64_t marks;            /* a bit for each listener with oob=mark */
     uint32_t push_ring;        /* orders, a power of two */
     enum mario_uring push_uring;
+    uint64_t tls; /* a bit for each listener with tls= */
+    enum mario_tls_offload tls_offload;
 };
 
 /* What was configured and may change while the server runs, in the units of the loop. Never written to: a worker takes
@@ -67,8 +69,13 @@ struct settings {
     uint32_t first_packet; /* ticks from accept to a whole packet, 0 = any number */
     uint32_t limit_packets, limit_bytes; /* a second and connection, 0 = any number */
     bool limit_closes;                   /* who sends more is closed, else not read for a while */
+    const struct tls_contexts
+        *tls; /* what handshakes begin with; NULL: no listener has tls=. Set i is listener i's */
+    uint32_t tls_handshake_timeout; /* ticks from accept */
+    uint32_t tls_handshakes;        /* at the same time */
 };
 
+struct tls_contexts;
 struct conn;
 struct conn_proxied;
 struct conn_seen;

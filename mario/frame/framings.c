@@ -295,7 +295,7 @@ static bool is_in(const char *list, const char *name)
 }
 
 /* What an entry may have whatever its framing: its own, or of what listens. */
-static const char common[] = " proto id max id off id size id endian proxy trust untrusted oob amplify ";
+static const char common[] = " proto id max id off id size id endian proxy trust untrusted oob amplify tls ";
 
 /* No option stands there that this framing does not have. */
 static bool has_no_other(const struct listen_address *a, const char *proto, const char *options, char *why,

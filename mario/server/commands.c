@@ -9,6 +9,8 @@
 #include "mario/admin/ask.h"
 #include "mario/admin/command.h"
 #include "mario/base/clock.h"
+#include "mario/server/certificate_commands.h"
+#include "mario/server/certificates.h"
 #include "mario/server/drain_commands.h"
 #include "mario/server/dump.h"
 #include "mario/server/gate_commands.h"
@@ -77,7 +79,8 @@ bool commands_setup(SERVER *s, struct master *m, const struct mario_options *o)
                            .master_who = m,
                            .master_bell = &m->bell,
                            .master_bit = MASTER_BELL_ASK,
+                           .certificates = certificates_hold,
                            .started_ms = clock_ms()};
     return commands_regist(rows, sizeof rows / sizeof rows[0]) && gate_commands_regist() &&
-           drain_commands_regist(s) && admin_setup(&v, o);
+           certificate_commands_regist() && drain_commands_regist(s) && admin_setup(&v, o);
 }

@@ -19,6 +19,7 @@ struct listener_make {
     struct framing framing;
     struct proxy_rules proxy;
     bool marks;      /* the function for urgent data is called: oob=mark */
+    bool tls;        /* connections begin with a handshake: tls=NAME */
     int32_t amplify; /* of datagrams: a reply is at most so many times as long as its request */
 };
 

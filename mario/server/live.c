@@ -34,6 +34,8 @@ static struct settings settings_of(const struct mario_options *o)
                              .first_packet = ticks(o->admit_first_packet),
                              .limit_packets = o->limit_packets,
                              .limit_bytes = o->limit_bytes,
+                             .tls_handshake_timeout = ticks(o->tls_handshake_timeout),
+                             .tls_handshakes = o->tls_handshakes,
                              .limit_closes = o->limit_action == MARIO_LIMIT_CLOSE};
 }
 

@@ -37,7 +37,7 @@ struct live {
 
 struct master;
 
-/* What these options, which are checked, say. Any thread. */
+/* What these options, which are checked, say; worker.tls is the caller's to set. Any thread. */
 void live_of(struct live *l, const struct mario_options *o);
 
 /* Use the master's part from now on. The master, or who makes the server, before it runs. No heap, no lock. */

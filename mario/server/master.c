@@ -20,6 +20,7 @@
 #include "mario/process/notify.h"
 #include "mario/process/supervise.h"
 #include "mario/push/push.h"
+#include "mario/server/certificates.h"
 #include "mario/server/dump.h"
 
 enum {
@@ -215,9 +216,11 @@ bool master_is_ready(const struct master *m)
 
 void master_take_settings(struct master *m)
 {
+    const struct tls_contexts *before = m->settings->newest->live.worker.tls;
     const struct live *l = publish_take(m->settings);
     if (l == NULL)
         return;
+    certificates_say(m->qlog, before, l->worker.tls);
     live_apply(m, &l->master);
     publish_tell(m->settings);
 }

@@ -50,7 +50,11 @@ void mario_options_init(struct mario_options *o)
                                 .admit_v6_net = 48,
                                 .admit_ban_seconds = 600,
                                 .admit_table = 262144,
-                                .limit_action = MARIO_LIMIT_PAUSE};
+                                .limit_action = MARIO_LIMIT_PAUSE,
+                                .tls_records = MARIO_TLS_OPENSSL,
+                                .tls_handshake_timeout = 10,
+                                .tls_handshakes = 256,
+                                .tls_offload = MARIO_TLS_OFFLOAD_OFF};
 }
 
 void options_init_old(struct mario_options *o)
@@ -103,6 +107,14 @@ static bool admit_check(const struct mario_options *o)
            in_range("limit_action", (unsigned) o->limit_action, 0, MARIO_LIMIT_CLOSE);
 }
 
+static bool tls_check(const struct mario_options *o)
+{
+    return in_range("tls_records", (unsigned) o->tls_records, 0, MARIO_TLS_SLIM) &&
+           in_range("tls_handshake_timeout", o->tls_handshake_timeout, 1, MARIO_TLS_HANDSHAKE_MAX) &&
+           in_range("tls_handshakes", o->tls_handshakes, 1, MARIO_TLS_HANDSHAKES_MAX) &&
+           in_range("tls_offload", (unsigned) o->tls_offload, 0, MARIO_TLS_OFFLOAD_ALL);
+}
+
 bool options_check(const struct mario_options *o)
 {
     if (o->output_high > o->output_max)
@@ -138,5 +150,5 @@ bool options_check(const struct mario_options *o)
            in_range("slow_keep", o->slow_keep, 1, MARIO_SLOW_KEEP_MAX) &&
            in_range("offload_threads", o->offload_threads, 0, MARIO_OFFLOAD_THREADS_MAX) &&
            in_range("offload_queue", o->offload_queue, 1, MARIO_OFFLOAD_QUEUE_MAX) && push_check(o) &&
-           admit_check(o);
+           admit_check(o) && tls_check(o);
 }

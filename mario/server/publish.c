@@ -6,11 +6,14 @@
 
 #include <stdlib.h>
 
+#include "mario/tls/context.h"
+
 static void free_all(struct published *n)
 {
     while (n != NULL) {
         struct published *older = n->older;
         rules_free(&n->live.master.rules);
+        tls_contexts_free(&n->live.worker.tls);
         free(n);
         n = older;
     }
@@ -27,11 +30,44 @@ bool publish_offer(struct publisher *p, const struct live *live)
     return true;
 }
 
+bool publish_offer_tls(struct publisher *p, const struct tls_contexts **contexts)
+{
+    struct published *n = malloc(sizeof *n);
+    free_all(atomic_exchange_explicit(&p->retired, NULL, memory_order_acquire));
+    if (n == NULL)
+        return false;
+    const struct tls_contexts *tls = *contexts;
+    *contexts = NULL;
+    *n = (struct published){.is_tls = true, .live.worker.tls = tls};
+    struct published *waits = atomic_exchange_explicit(&p->offered, NULL, memory_order_acq_rel);
+    if (waits != NULL && !waits->is_tls) {
+        n->live.worker.tls = waits->live.worker.tls;
+        waits->live.worker.tls = tls;
+        struct published *needless = n;
+        n = waits;
+        waits = needless;
+    }
+    atomic_store_explicit(&p->offered, n, memory_order_release);
+    free_all(waits);
+    return true;
+}
+
+/* All but its contexts is as in the version before, which it takes the place of. */
+static void follow(struct published *n, struct published *before)
+{
+    const struct tls_contexts *tls = n->live.worker.tls;
+    n->live = before->live;
+    n->live.worker.tls = tls;
+    before->live.master.rules = NULL; /* the master goes on using them */
+}
+
 const struct live *publish_take(struct publisher *p)
 {
     struct published *n = atomic_exchange_explicit(&p->offered, NULL, memory_order_acquire);
     if (n == NULL)
         return NULL;
+    if (n->is_tls)
+        follow(n, p->newest); /* the first one never is */
     n->older = p->newest;
     n->live.worker.version = p->newest == NULL ? 1 : p->newest->live.worker.version + 1;
     p->newest = n;

@@ -15,6 +15,7 @@
 
 struct published {
     struct live live;
+    bool is_tls; /* offered: its contexts alone count, all else stays */
     struct published *older;
 };
 
@@ -29,10 +30,15 @@ struct publisher {
 /* Any thread: this is to be the next version. One that was offered before and not taken yet is forgotten. False without
  * memory. */
 __attribute__((warn_unused_result)) bool publish_offer(struct publisher *p, const struct live *live);
+/* The same settings as before, with these contexts, which are the publisher's from then on: NULL is left. If settings
+ * are offered that are not taken yet, they get them. Any thread, but not while another one offers something. */
+__attribute__((warn_unused_result)) bool publish_offer_tls(struct publisher *p,
+                                                           const struct tls_contexts **contexts);
 
 /* ---- The master, or before it runs the thread that makes the server ---- */
 
-/* Take what is offered, which then is the newest version. NULL if nothing is. */
+/* Take what is offered, which then is the newest version. NULL if nothing is. The one before it stays as it is until
+ * publish_settled(). */
 const struct live *publish_take(struct publisher *p);
 /* Have the workers take the newest one. */
 void publish_tell(struct publisher *p);

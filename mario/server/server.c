@@ -35,6 +35,7 @@
 #include "mario/process/supervise.h"
 #include "mario/push/push.h"
 #include "mario/push/route.h"
+#include "mario/server/certificates.h"
 #include "mario/server/commands.h"
 #include "mario/server/dump.h"
 #include "mario/server/listeners.h"
@@ -158,11 +159,13 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->service = (struct service){.funcs = registry_functions(),
                                   .max_pkglen = o->max_pkglen,
                                   .push_ring = o->push_ring,
-                                  .push_uring = o->push_uring};
+                                  .push_uring = o->push_uring,
+                                  .tls_offload = o->tls_offload};
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         s->service.framing[i] = &s->made[i].framing.pub;
         s->service.ends[i] = framing_ends(s->service.framing[i]);
         s->service.marks |= s->made[i].marks ? UINT64_C(1) << i : 0;
+        s->service.tls |= s->made[i].tls ? UINT64_C(1) << i : 0;
     }
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
@@ -191,6 +194,7 @@ static bool parse_listeners(SERVER *s, const struct mario_options *o)
         return complain("listen: %s", why);
     s->master.acceptor.listeners = s->listeners;
     s->master.acceptor.listener_count = (uint32_t) n;
+    certificates_setup(s->listeners, (uint32_t) n, &s->settings, &s->master);
     return true;
 }
 
@@ -333,6 +337,7 @@ static void take_down(SERVER *s)
     close_datagrams(s);
     free(s->workers);
     s->workers = NULL;
+    certificates_teardown();
     publish_teardown(&s->settings);
     run_here = NULL;
     timing_end();
@@ -370,20 +375,39 @@ static bool make_stats(SERVER *s)
     return s->activities != NULL;
 }
 
-/* These options, which are checked, are to be the next settings. Any thread; the files of admission are read as the
- * user who reads them again. */
-static bool offer(SERVER *s, const struct mario_options *o)
+/* What the options need besides themselves: the files of admission and of certificates, read as the user who reads them
+ * again. False after a line on standard error; then nothing is left of it. */
+static bool fill(SERVER *s, const struct mario_options *o, const struct tls_policy *policy, struct live *live)
 {
     char why[768];
-    struct live live;
-    live_of(&live, o);
-    live.master.rules = rules_make(o, s->workernum, s->connnum, why, sizeof why);
-    if (live.master.rules == NULL)
+    live->master.rules = rules_make(o, s->workernum, s->connnum, why, sizeof why);
+    if (live->master.rules == NULL)
         return complain("%s", why);
-    if (publish_offer(&s->settings, &live))
+    if (certificates_make(policy, &live->worker.tls, why, sizeof why))
         return true;
-    rules_free(&live.master.rules);
-    return complain("no memory for new settings");
+    rules_free(&live->master.rules);
+    return complain("%s", why);
+}
+
+/* These options, which are checked, are to be the next settings. Any thread. */
+static bool offer(SERVER *s, const struct mario_options *o)
+{
+    struct live live;
+    struct tls_policy policy = {.slim = o->tls_records == MARIO_TLS_SLIM};
+    live_of(&live, o);
+    certificates_begin();
+    bool ok = fill(s, o, &policy, &live);
+    const struct tls_contexts *contexts = live.worker.tls != NULL ? tls_contexts_hold(live.worker.tls) : NULL;
+    if (ok && publish_offer(&s->settings, &live)) {
+        certificates_offered(contexts, &policy);
+    } else if (ok) {
+        rules_free(&live.master.rules);
+        tls_contexts_free(&live.worker.tls);
+        ok = complain("no memory for new settings");
+    }
+    tls_contexts_free(&contexts);
+    certificates_end();
+    return ok;
 }
 
 static bool make(SERVER *s, const struct mario_options *o)
@@ -528,14 +552,16 @@ static void log_start(const SERVER *s)
     for (uint32_t i = 0; i < s->master.acceptor.listener_count; i++) {
         const struct listen_address *a = &s->listeners[i].address;
         const char *proto = listen_option(a, "proto");
-        slog_info_t(s->master.qlog, "listening on %s%s%s", a->name, proto != NULL ? ", " : "",
-                    proto != NULL ? proto : "");
+        const char *tls = listen_option(a, "tls");
+        slog_info_t(s->master.qlog, "listening on %s%s%s%s%s", a->name, proto != NULL ? ", " : "",
+                    proto != NULL ? proto : "", tls != NULL ? ", tls=" : "", tls != NULL ? tls : "");
         if (a->activated)
             slog_info_t(s->master.qlog, "%s was opened by the service manager", a->name);
         if (a->lacks_v4)
             slog_info_t(s->master.qlog, "%s takes IPv6 alone; for IPv4 add 0.0.0.0:%u to the list", a->name,
                         listen_port(a));
     }
+    certificates_say(s->master.qlog, NULL, s->settings.newest->live.worker.tls);
     slog_info_t(s->master.qlog, "%u workers, %u connections each", s->workernum, s->connnum);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mario/mario_tls.h"
 #include "mario/server/listeners.h"
 #include "unit.h"
 
@@ -130,11 +131,31 @@ START_TEST(what_datagrams_may_ask_for)
     datagrams_refused("udp:1.1.1.1:1 proto=ws",
                       "'udp:1.1.1.1:1': proto=ws is for connections: not with udp:");
     datagrams_refused("udp:1.1.1.1:1 proxy=on", "'udp:1.1.1.1:1': proxy= is for connections: not with udp:");
+    datagrams_refused("udp:1.1.1.1:1 tls=a", "'udp:1.1.1.1:1': tls= is for connections: not with udp:");
     datagrams_refused("udp:1.1.1.1:1 oob=mark", "'udp:1.1.1.1:1': oob= is for connections: not with udp:");
 }
 END_TEST
 
 /* ---- What they make ---- */
+
+/* Whatever else an entry asks for, but datagrams and a mark in the stream. */
+START_TEST(with_tls)
+{
+    static const struct mario_tls sections[] = {{.name = "a"}, {.name = "a23456789012345678901234567890_"}};
+    static const char list[] =
+        "1.1.1.1:1, 1.1.1.1:2 tls=a proto=ws, 1.1.1.1:3 proxy=on trust=10.0.0.0/8 oob=inline "
+        "tls=a23456789012345678901234567890_+a, unix:/a b tls=a proto=raw id=1";
+    ck_assert_int_eq(parse(list), 4);
+    ck_assert(!made[0].tls && made[1].tls && made[2].tls && made[3].tls);
+    has(0, "tls", NULL);
+    has(2, "tls", "a23456789012345678901234567890_+a");
+    ck_assert_int_eq(mario_tls_listen_check(list, sections, 2, why, sizeof why), 0);
+    ck_assert_int_eq(mario_tls_listen_check("1.1.1.1:1 tls=a+b", sections, 2, why, sizeof why), -1);
+    ck_assert_str_eq(why, "'1.1.1.1:1': tls=a+b: there is no section 'b'");
+    ck_assert_int_eq(mario_tls_listen_check("1.1.1.1:1 tls=a2", sections, 2, why, sizeof why), -1);
+    ck_assert_int_eq(mario_tls_listen_check("1.1.1.1:1", NULL, 0, why, sizeof why), 0);
+}
+END_TEST
 
 START_TEST(what_they_make)
 {
@@ -165,6 +186,16 @@ static const struct {
     const char *options, *why;
 } refused[] = {
     {"line", "'line': an option is name=value"},
+    {"tls=", "'tls=': an option is name=value"},
+    {"tls=a tls=b", "tls= stands there twice"},
+    {"tls=Default", "tls=Default: not NAME or NAME+NAME... (allowed: 1 .. 31 of a-z, 0-9, '-', '_')"},
+    {"tls=a+", "tls=a+: not NAME or NAME+NAME... (allowed: "},
+    {"tls=+a", "tls=+a: not NAME or NAME+NAME... (allowed: "},
+    {"tls=a++b", "tls=a++b: not NAME or NAME+NAME... (allowed: "},
+    {"tls=a:b", "tls=a:b: not NAME or NAME+NAME... (allowed: "},
+    {"tls=a23456789012345678901234567890_2",
+     "tls=a23456789012345678901234567890_2: not NAME or NAME+NAME... (allowed: 1 .. 31 of a-z, 0-9, '-', '_')"},
+    {"tls=a oob=mark", "oob=mark is not for tls="},
     {"proto=", "'proto=': an option is name=value"},
     {"=line", "'=line': an option is name=value"},
     {"proto=raw id=1 proto=line", "proto= stands there twice"},
@@ -387,6 +418,7 @@ Suite *listeners_suite(void)
     tcase_add_test(c, udp_beside_tcp);
     tcase_add_test(c, what_datagrams_may_ask_for);
     tcase_add_test(c, what_they_make);
+    tcase_add_test(c, with_tls);
     tcase_add_loop_test(c, what_cannot_be, 0, sizeof refused / sizeof refused[0]);
     tcase_add_test(c, names_that_are_none);
     tcase_add_test(c, too_many);

@@ -98,6 +98,20 @@ static enum mario_answer_when count_change(struct mario_answer *a, uint32 argc, 
     return MARIO_ANSWER_NOW;
 }
 
+/* Certificates are read again, on this thread. */
+static enum mario_answer_when renew(struct mario_answer *a, uint32 argc, const char *const argv[], void *arg)
+{
+    char why[256];
+    (void) argc;
+    (void) argv;
+    (void) arg;
+    if (mario_tls_reload(why, sizeof why) == 0)
+        mario_answer_flag(a, "renewed", 1);
+    else
+        mario_answer_refuse(a, "%s", why);
+    return MARIO_ANSWER_NOW;
+}
+
 bool register_commands(void)
 {
     return regist_command(MARIO_COMMAND_READS, "test echo", "[WORD...]", "the words", echo_words, NULL) ==
@@ -106,6 +120,7 @@ bool register_commands(void)
            regist_command(MARIO_COMMAND_READS, "test hang", "MS", "blocks", hang, NULL) == 0 &&
            regist_command(MARIO_COMMAND_READS, "test rows", "N", "rows", rows, NULL) == 0 &&
            regist_command(MARIO_COMMAND_CHANGES, "test change", "", "counts", count_change, NULL) == 0 &&
+           regist_command(MARIO_COMMAND_CHANGES, "test renew", "", "certificates", renew, NULL) == 0 &&
            regist_command(MARIO_COMMAND_CHANGES, "test change", "", "a second time", count_change, NULL) ==
                -1 &&
            (app.options.admin_listen == NULL ||
