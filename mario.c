@@ -86,6 +86,16 @@ static sint32 open_log(const struct maritcp_conf *conf, int is_restart)
     return -1;
 }
 
+/* The certificates that listeners with tls= name. */
+static sint32 register_certificates(const struct maritcp_conf *conf)
+{
+    for (uint32 i = 0; i < conf->certificate_count; i++) {
+        if (regist_tls(&conf->certificates[i]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* What the server needs before it runs. Says in one line what failed. */
 static sint32 prepare(SERVER *server, const struct maritcp_conf *conf)
 {
@@ -112,7 +122,7 @@ static void tell_functions(SERVER *server, const struct maritcp_conf *conf)
 /* Make the server, run it until it is stopped, take it down. */
 static sint32 serve(const struct maritcp_conf *conf)
 {
-    SERVER *server = mario_init_server(&conf->server);
+    SERVER *server = register_certificates(conf) == 0 ? mario_init_server(&conf->server) : NULL;
     if (server == NULL)
         return EXIT_NO_START;
     sint32 code = EXIT_NO_START;

@@ -17,8 +17,9 @@ bool change_is(const struct row *row, const struct maritcp_conf *a, const struct
 uint32 change_count(const struct maritcp_conf *a, const struct maritcp_conf *b, enum row_when when)
 {
     uint32 n = 0;
-    for (uint32 i = 0; i < conf_row_count; i++)
-        n += conf_rows[i].when == when && change_is(&conf_rows[i], a, b);
+    struct rows all = rows_of(a, b);
+    for (const struct row *row; (row = rows_next(&all)) != NULL;)
+        n += row->when == when && change_is(row, a, b);
     return n;
 }
 
@@ -37,13 +38,13 @@ void change_print(const struct row *row, const struct maritcp_conf *a, const str
     char from[SHOWN + 4], to[SHOWN + 4];
     print_cut(row, a, from);
     print_cut(row, b, to);
-    bool set = a->origin[row_index(row)] == CONF_SET;
+    bool set = origin_of(a, row) == CONF_SET;
     snprintf(out, CHANGE_SIZE, "%s.%s %s%s -> %s", row->section, row->key, from, set ? " (set)" : "", to);
 }
 
 void origin_print(const struct row *row, const struct maritcp_conf *conf, char *out, size_t size)
 {
-    sint32 origin = conf->origin[row_index(row)];
+    sint32 origin = origin_of(conf, row);
     if (origin > 0)
         snprintf(out, size, "line %d", origin);
     else
@@ -58,11 +59,12 @@ void conf_copy(struct maritcp_conf *to, const struct maritcp_conf *from)
 
 void conf_take_live(struct maritcp_conf *used, const struct maritcp_conf *next)
 {
-    for (uint32 i = 0; i < conf_row_count; i++) {
-        if (conf_rows[i].when != LIVE || conf_rows[i].type == ROW_PORT)
+    struct rows all = rows_of(used, next);
+    for (const struct row *row; (row = rows_next(&all)) != NULL;) {
+        if (row->when != LIVE || row->type == ROW_PORT)
             continue;
-        value_copy(&conf_rows[i], used, next);
-        used->origin[i] = next->origin[i];
+        value_copy(row, used, next);
+        origin_set(used, row, origin_of(next, row));
     }
     conf_settle(used);
 }
@@ -72,7 +74,7 @@ static sint32 begin_again(struct maritcp_conf *conf, struct conf_error *err)
 {
     const struct row *high = row_find("output", "high");
     struct place nowhere = {.file = "default"};
-    bool asked = conf->origin[row_index(high)] != 0;
+    bool asked = origin_of(conf, high) != 0;
     return asked ? 0 : row_set(high, conf, high->fallback, &nowhere, 0, err);
 }
 

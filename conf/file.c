@@ -91,6 +91,8 @@ static sint32 take_section(struct reader *r, const char *line)
         return conf_fail(r->err, &r->place, NULL, NULL, "[section] alone in its line",
                          "there is more behind the ']'");
     snprintf(r->section, sizeof r->section, "%.*s", (int) (end - line - 1), line + 1);
+    if (section_is_tls(r->section))
+        return section_begin(r->conf, r->section, &r->place, r->err);
     return section_exists(r->section) ? 0 : conf_fail_section(r->err, &r->place, r->section);
 }
 
@@ -119,14 +121,16 @@ static sint32 take_value(struct reader *r, const char *key, const char *value)
 {
     if (r->section[0] == '\0')
         return conf_fail(r->err, &r->place, NULL, NULL, "[section] first", "a key before any [section]");
-    const struct row *row = row_find(r->section, key);
+    struct row room;
+    const struct row *row = row_find_in(r->conf, r->section, key, &room);
     if (row == NULL)
         return conf_fail_key(r->err, &r->place, r->section, key);
-    sint32 *seen = &r->seen[row_index(row)];
-    if (*seen != 0)
+    sint32 seen = row_is_named(row) ? origin_of(r->conf, row) : r->seen[row_index(row)];
+    if (seen != 0)
         return conf_fail(r->err, &r->place, r->section, key, "once in a file", "is already set in line %d",
-                         *seen);
-    *seen = r->place.line;
+                         seen);
+    if (!row_is_named(row))
+        r->seen[row_index(row)] = r->place.line;
     if (!row_is_list(row))
         return row_set(row, r->conf, value, &r->place, r->place.line, r->err);
     r->list_row = row;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "change.h"
+#include "renewed.h"
 
 enum job_kind { JOB_RELOAD, JOB_SHOW, JOB_DIFF, JOB_CHECK, JOB_SET };
 
@@ -28,6 +29,8 @@ static struct {
     bool runs;
     bool hup; /* a HUP has come: any number of them is one */
 } jobs = {.lock = PTHREAD_MUTEX_INITIALIZER, .come = PTHREAD_COND_INITIALIZER, .last = &jobs.first};
+
+static struct certificates were, are; /* the thread's, for one job */
 
 /* ---- Answers ---- */
 
@@ -50,8 +53,8 @@ static void put_changes(struct mario_answer *a, const struct maritcp_conf *from,
 {
     char origin[32];
     mario_answer_list(a, "changes");
-    for (uint32 i = 0; i < conf_row_count; i++) {
-        const struct row *row = &conf_rows[i];
+    struct rows all = rows_of(from, to);
+    for (const struct row *row; (row = rows_next(&all)) != NULL;) {
         if (!change_is(row, from, to) || !(row->when == LIVE ? live : restart))
             continue;
         mario_answer_object(a, NULL);
@@ -66,6 +69,47 @@ static void put_changes(struct mario_answer *a, const struct maritcp_conf *from,
     mario_answer_end(a);
 }
 
+static void put_day(struct mario_answer *a, const char *key, sint64 seconds)
+{
+    char day[DAY_SIZE];
+    text_day(day, seconds);
+    mario_answer_text(a, key, day);
+}
+
+/* Certificates of `to` whose files have other contents than those of `from`, as objects. */
+static void put_renewed(struct mario_answer *a, const struct certificates *from,
+                        const struct certificates *to)
+{
+    mario_answer_list(a, "certificates");
+    for (uint32 i = 0; i < to->count; i++) {
+        const struct mario_tls_certificate *old = certificate_renews(&to->all[i], from);
+        if (old == NULL)
+            continue;
+        mario_answer_object(a, NULL);
+        mario_answer_text(a, "name", to->all[i].name);
+        mario_answer_text(a, "subject", to->all[i].subject);
+        put_day(a, "until", to->all[i].not_after);
+        put_day(a, "was_until", old->not_after);
+        mario_answer_end(a);
+    }
+    mario_answer_end(a);
+}
+
+static uint32 count_renewed(const struct certificates *from, const struct certificates *to)
+{
+    uint32 n = 0;
+    for (uint32 i = 0; i < to->count; i++)
+        n += certificate_renews(&to->all[i], from) != NULL;
+    return n;
+}
+
+/* Whether a row is of this section, "" for any; of tls are all [tls NAME] too. */
+static bool is_shown(const struct row *row, const char *section)
+{
+    return section[0] == '\0' || strcmp(row->section, section) == 0 ||
+           (row_is_named(row) && strcmp(section, "tls") == 0);
+}
+
 static void show(struct mario_answer *a, const char *section)
 {
     const struct maritcp_conf *conf = reload_used();
@@ -76,9 +120,9 @@ static void show(struct mario_answer *a, const char *section)
     }
     mario_answer_text(a, "file", conf->file[0] != '\0' ? conf->file : NULL);
     mario_answer_list(a, "options");
-    for (uint32 i = 0; i < conf_row_count; i++) {
-        const struct row *row = &conf_rows[i];
-        if (row->type == ROW_PORT || (section[0] != '\0' && strcmp(row->section, section) != 0))
+    struct rows all = rows_of(conf, NULL);
+    for (const struct row *row; (row = rows_next(&all)) != NULL;) {
+        if (row->type == ROW_PORT || !is_shown(row, section))
             continue;
         mario_answer_object(a, NULL);
         put_name(a, row);
@@ -100,17 +144,22 @@ static void compare(struct mario_answer *a, enum job_kind kind)
         return;
     }
     mario_answer_text(a, "file", next->file);
+    certificates_in_use(&were);
+    certificates_in_files(&are, next);
     if (kind == JOB_DIFF) {
         put_changes(a, reload_used(), next, true, true);
+        put_renewed(a, &were, &are);
         return;
     }
     mario_answer_number(a, "reload_changes", change_count(reload_used(), next, LIVE));
     mario_answer_number(a, "restart_changes", change_count(reload_used(), next, RESTART));
+    mario_answer_number(a, "certificate_changes", count_renewed(&were, &are));
 }
 
 static void reload(LOG_QUEUE *q, struct mario_answer *a)
 {
     static struct conf_error err;
+    certificates_in_use(&were);
     const struct maritcp_conf *before = reload_take(q, &err);
     if (a == NULL)
         return;
@@ -120,6 +169,8 @@ static void reload(LOG_QUEUE *q, struct mario_answer *a)
     }
     mario_answer_text(a, "file", reload_used()->file);
     put_changes(a, before, reload_wanted(), true, true);
+    certificates_in_use(&are);
+    put_renewed(a, &were, &are);
 }
 
 static void set(LOG_QUEUE *q, struct mario_answer *a, const char *text)
@@ -247,16 +298,16 @@ static const struct command {
     enum mario_command_kind changes;
     const char *name, *usage, *help;
     enum job_kind kind;
-    uint32 least, most; /* words */
+    uint32 least, most; /* words: two of one section, [tls NAME] */
 } commands[] = {
     {MARIO_COMMAND_READS, "config show", "[SECTION]", "the options in use, and where each is from", JOB_SHOW,
-     0, 1},
+     0, 2},
     {MARIO_COMMAND_READS, "config diff", "", "what the file says otherwise than what is in use", JOB_DIFF, 0,
      0},
     {MARIO_COMMAND_READS, "config check", "", "read the file and check it, change nothing", JOB_CHECK, 0, 0},
     {MARIO_COMMAND_CHANGES, "config reload", "", "read the file again and use it", JOB_RELOAD, 0, 0},
     {MARIO_COMMAND_CHANGES, "config set", "SECTION.KEY=VALUE", "use this value until the next reload",
-     JOB_SET, 1, 1},
+     JOB_SET, 1, 2},
 };
 
 static enum mario_answer_when run(struct mario_answer *a, uint32 argc, const char *const argv[], void *arg)
@@ -266,7 +317,15 @@ static enum mario_answer_when run(struct mario_answer *a, uint32 argc, const cha
         mario_answer_usage(a, "usage: %s %s", c->name, c->usage);
         return MARIO_ANSWER_NOW;
     }
-    return post(a, c->kind, argc > 0 ? argv[0] : "");
+    char text[CONF_LISTEN_SIZE] = "";
+    int n = argc > 0
+                ? snprintf(text, sizeof text, "%s%s%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "")
+                : 0;
+    if (n >= (int) sizeof text) {
+        mario_answer_usage(a, "up to %zu bytes", sizeof text - 1);
+        return MARIO_ANSWER_NOW;
+    }
+    return post(a, c->kind, text);
 }
 
 sint32 job_regist(void)

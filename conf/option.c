@@ -22,6 +22,8 @@ static const char *const bus_names[] = {"-", "redis", "nats", NULL};
 static const char *const timing_names[] = {"off", "sampled", "all", NULL};
 static const char *const limit_names[] = {"pause", "close", NULL};
 static const char *const uring_names[] = {"off", "auto", NULL};
+static const char *const records_names[] = {"openssl", "slim", NULL};
+static const char *const shakes_names[] = {"off", "rsa", "all", NULL};
 _Static_assert(MARIO_FULL_REFUSE == 0 && MARIO_FULL_WAIT == 1, "full_names is in the order of the enum");
 _Static_assert(MARIO_ASSIGN_ROUND_ROBIN == 0 && MARIO_ASSIGN_LEAST == 1,
                "assign_names is in the order of the enum");
@@ -32,6 +34,9 @@ _Static_assert(MARIO_TIMING_OFF == 0 && MARIO_TIMING_SAMPLED == 1 && MARIO_TIMIN
                "timing_names is in the order of the enum");
 _Static_assert(MARIO_LIMIT_PAUSE == 0 && MARIO_LIMIT_CLOSE == 1, "limit_names is in the order of the enum");
 _Static_assert(MARIO_URING_OFF == 0 && MARIO_URING_AUTO == 1, "uring_names is in the order of the enum");
+_Static_assert(MARIO_TLS_OPENSSL == 0 && MARIO_TLS_SLIM == 1, "records_names is in the order of the enum");
+_Static_assert(MARIO_TLS_OFFLOAD_OFF == 0 && MARIO_TLS_OFFLOAD_RSA == 1 && MARIO_TLS_OFFLOAD_ALL == 2,
+               "shakes_names is in the order of the enum");
 _Static_assert(MARIO_BIND_MANY == 0 && MARIO_BIND_KICK_OLD == 1 && MARIO_BIND_REFUSE_NEW == 2,
                "policy_names is in the order of the enum");
 _Static_assert(MARIO_LOG_TEXT == 0 && MARIO_LOG_JSON == 1, "format_names is in the order of the enum");
@@ -152,6 +157,19 @@ const struct row conf_rows[] = {
      "Bytes that it may send. 0 is any number."},
     {"limit", "action", ROW_ENUM, LIVE, "pause", 0, 1, limit_names, AT(server.limit_action),
      "What one gets that sends more. pause reads it later, so that it waits in its own kernel; close closes it."},
+    {"tls", "records", ROW_ENUM, LIVE, "openssl", 0, 1, records_names, AT(server.tls_records),
+     "Who seals and opens what goes over connections with tls=, once they are greeted. openssl is OpenSSL, some 14 KB "
+     "for each that is idle. slim is MarioTCP's own code around OpenSSL's ciphers, some hundred bytes, for those that "
+     "speak TLS 1.3: docs/tls.md."},
+    {"tls", "handshake_timeout", ROW_NUMBER, LIVE, "10", 1, MARIO_TLS_HANDSHAKE_MAX, NULL,
+     AT(server.tls_handshake_timeout),
+     "Seconds from accept until the handshake has to be done; else the connection is closed."},
+    {"tls", "handshakes", ROW_NUMBER, LIVE, "256", 1, MARIO_TLS_HANDSHAKES_MAX, NULL,
+     AT(server.tls_handshakes),
+     "Handshakes that a worker does at the same time, 14 to 50 KB each. More connections wait, the newest is next."},
+    {"tls", "offload", ROW_ENUM, RESTART, "off", 0, 2, shakes_names, AT(server.tls_offload),
+     "Which handshakes are done by the threads of offload.threads, so that many at a time do not hold up who is "
+     "connected. rsa are those of sections with an RSA key, which take a millisecond; all are all of them."},
     {"offload", "threads", ROW_NUMBER, RESTART, "16", 0, MARIO_OFFLOAD_THREADS_MAX, NULL,
      AT(server.offload_threads),
      "Threads for functions that may block. They are made only if there are such functions; 0 is refused "
@@ -283,6 +301,8 @@ const struct row *row_listen(void)
 
 bool section_exists(const char *section)
 {
+    if (section_is_tls(section))
+        return true;
     for (uint32 i = 0; i < conf_row_count; i++)
         if (strcmp(conf_rows[i].section, section) == 0)
             return true;
@@ -330,7 +350,8 @@ sint32 conf_fail_section(struct conf_error *err, const struct place *place, cons
             snprintf(hint, sizeof hint, ", did you mean [%s]?", name);
         }
         if (i == 0 || strcmp(name, conf_rows[i - 1].section) != 0)
-            snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", name);
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s%s", i ? ", " : "", name,
+                     strcmp(name, "tls") == 0 ? ", tls NAME" : "");
     }
     text_quote(quoted, section);
     return conf_fail(err, place, NULL, NULL, all, "unknown section %s%s", quoted, hint);
@@ -340,9 +361,10 @@ sint32 conf_fail_key(struct conf_error *err, const struct place *place, const ch
 {
     char shown[48], hint[96] = "", all[256] = "";
     uint32 best = UINT32_MAX;
-    for (uint32 i = 0; i < conf_row_count; i++) {
-        const struct row *row = &conf_rows[i];
-        bool here = strcmp(row->section, section) == 0;
+    bool named = section_is_tls(section);
+    for (uint32 i = 0; i < conf_row_count + CONF_TLS_KEYS; i++) {
+        const struct row *row = i < conf_row_count ? &conf_rows[i] : &section_rows[i - conf_row_count];
+        bool here = i < conf_row_count ? strcmp(row->section, section) == 0 : named;
         uint32 distance = text_distance(key, row->key);
         /* A key of another section is a hint only if it is spelled right. */
         if (distance < best && (here ? name_is_near(row->key, distance) : distance == 0)) {
@@ -366,9 +388,9 @@ sint32 row_set(const struct row *row, struct maritcp_conf *conf, const char *tex
         return conf_fail(err, place, row->section, row->key, strstr(why, "(allowed: ") ? NULL : range, "%s",
                          why);
     }
-    conf->origin[row_index(row)] = origin;
+    origin_set(conf, row, origin);
     if (row->type == ROW_PORT)
-        conf->origin[row_index(row_listen())] = origin;
+        origin_set(conf, row_listen(), origin);
     return 0;
 }
 
@@ -389,17 +411,22 @@ sint32 override_read(struct maritcp_conf *conf, const char *text, sint32 origin,
                      enum row_when when, struct conf_error *err)
 {
     char section[64], key[64], value[CONF_LISTEN_SIZE];
-    const char *equals = strchr(text, '='), *dot = strchr(text, '.');
-    if (equals == NULL || dot == NULL || dot > equals)
+    struct row room;
+    const char *equals = strchr(text, '=');
+    const char *dot = equals != NULL ? memrchr(text, '.', (size_t) (equals - text)) : NULL;
+    if (equals == NULL || dot == NULL)
         return conf_fail(err, place, NULL, NULL, "section.key=value", "missing '%s'",
                          equals != NULL ? "." : "=");
     if (!copy_trimmed(section, sizeof section, text, (size_t) (dot - text)))
         return conf_fail(err, place, NULL, NULL, "section.key=value", "the section is too long");
     if (!copy_trimmed(key, sizeof key, dot + 1, (size_t) (equals - dot - 1)))
         return conf_fail(err, place, NULL, NULL, "section.key=value", "the key is too long");
-    if (!section_exists(section))
+    if (!section_exists(section) ||
+        (when == LIVE && section_is_tls(section) && section_find(conf, section) < 0))
         return conf_fail_section(err, place, section);
-    const struct row *row = row_find(section, key);
+    if (section_is_tls(section) && section_begin(conf, section, place, err) != 0)
+        return -1;
+    const struct row *row = row_find_in(conf, section, key, &room);
     if (row == NULL)
         return conf_fail_key(err, place, section, key);
     if (when == LIVE && row->when != LIVE)
@@ -417,11 +444,12 @@ static sint32 load_defaults(struct maritcp_conf *conf, struct conf_error *err)
         if (row_set(&conf_rows[i], conf, conf_rows[i].fallback, &nowhere, 0, err) != 0)
             return -1;
     }
-    return 0;
+    return section_defaults(conf, err);
 }
 
 void conf_settle(struct maritcp_conf *conf)
 {
+    section_settle(conf);
     conf->server.listen = conf->listen;
     conf->server.user = conf->user;
     conf->server.unix_group = conf->unix_group;
@@ -439,7 +467,7 @@ void conf_settle(struct maritcp_conf *conf)
     conf->cluster.password_file = conf->cluster_password_file;
     conf->server.admit_allow_file = conf->admit_allow_file;
     conf->server.admit_deny_file = conf->admit_deny_file;
-    if (conf->origin[row_index(row_find("output", "high"))] == 0 &&
+    if (origin_of(conf, row_find("output", "high")) == 0 &&
         conf->server.output_high > conf->server.output_max)
         conf->server.output_high = conf->server.output_max; /* nobody asked for the default */
 }

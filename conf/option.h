@@ -14,6 +14,7 @@
 #include "mario/mario_log.h"
 #include "mario/mario_push.h"
 #include "mario/mario_server.h"
+#include "mario/mario_tls.h"
 #include "mario/mario_types.h"
 
 /* Read when there is no -c and this file exists. */
@@ -26,7 +27,22 @@
 #define CONF_LISTEN_SIZE  8192u /* bytes of a whole listen list, NUL included */
 #define CONF_HOSTS_SIZE   1024u /* bytes of admin.hosts, NUL included */
 #define CONF_USER_SIZE    65u
-#define CONF_SERVERS_SIZE 1024u /* bytes of a list of engines, NUL included */
+#define CONF_SERVERS_SIZE 1024u               /* bytes of a list of engines, NUL included */
+#define CONF_TLS_MAX      MARIO_TLS_NAMES_MAX /* sections [tls NAME] */
+#define CONF_TLS_KEYS     9u                  /* of each */
+#define CONF_TLS_NAME     32u                 /* bytes of NAME, NUL included */
+#define CONF_TLS_TEXT     512u                /* bytes of a text in it, NUL included */
+
+/* A section [tls NAME]. */
+struct conf_tls {
+    char section[sizeof "tls " + CONF_TLS_NAME]; /* "tls NAME" */
+    bool is_there; /* false: another configuration has it, and this one not: see conf_align() */
+    sint32 line;   /* where it begins in the file; 0: in an override */
+    char certificate[CONF_TLS_TEXT], key[CONF_TLS_TEXT], chain[CONF_TLS_TEXT], sni[CONF_TLS_TEXT];
+    char alpn[CONF_TLS_TEXT], client_ca[CONF_TLS_TEXT], ciphers[CONF_TLS_TEXT];
+    uint32 min_version, tickets;
+    sint32 origin[CONF_TLS_KEYS]; /* as in struct maritcp_conf */
+};
 
 /* All values, checked. The texts of `server`, `log` and `cluster` point into the struct itself, so hand it on by
  * pointer; a copy would go on pointing here. */
@@ -50,7 +66,12 @@ struct maritcp_conf {
     char cluster_prefix[MARIO_CLUSTER_PREFIX_MAX + 1], cluster_node[MARIO_CLUSTER_NODE_MAX + 1];
     char cluster_password_file[PATH_MAX];
     char admit_allow_file[PATH_MAX], admit_deny_file[PATH_MAX]; /* as in server */
-    int supervise;                                              /* 1: under mario_supervise() */
+    struct conf_tls tls[CONF_TLS_MAX];
+    uint32 tls_count;
+    struct mario_tls
+        certificates[CONF_TLS_MAX]; /* these, as the library takes them: [0 .. certificate_count-1] */
+    uint32 certificate_count;
+    int supervise;                /* 1: under mario_supervise() */
     char base[PATH_MAX];          /* relative paths were made absolute below it; "" if they were not */
     char file[PATH_MAX];          /* what was read; "" if there was none */
     bool once;                    /* that is a pipe or the like, which cannot be read a second time */
@@ -85,6 +106,15 @@ sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
  * conf_load(), but not of conf_load_again(): paths may have to be made absolute before. */
 sint32 conf_check_networks(const struct maritcp_conf *conf, const char *file, char *const overrides[],
                            struct conf_error *err) __attribute__((warn_unused_result, nonnull(1, 4)));
+
+/* Give the sections [tls NAME] of *conf the places that they have in *used, which has some of these: what is at a place
+ * is then the same one in both, and one that is gone has a place with defaults. */
+void conf_align(struct maritcp_conf *conf, const struct maritcp_conf *used);
+
+/* Look at the certificates of all sections, and whether each name in the listen list is one. Returns 0, or -1 with *err
+ * set. Part of conf_load(), but not of conf_load_again(): paths may have to be made absolute before. Files are read. */
+sint32 conf_check_tls(const struct maritcp_conf *conf, const char *file, char *const overrides[],
+                      struct conf_error *err) __attribute__((warn_unused_result, nonnull(1, 4)));
 
 /* Print every option with its value, as a configuration file that reads back to the same values (-t). */
 void conf_print(FILE *out, const struct maritcp_conf *conf);

@@ -67,6 +67,17 @@ static sint32 file_make_absolute(const char *base, char *file, size_t size, cons
     return 0;
 }
 
+static sint32 certificates_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
+{
+    struct rows all = rows_of(conf, NULL);
+    for (const struct row *row; (row = rows_next(&all)) != NULL;) {
+        if (row->type == ROW_FILE && file_make_absolute(conf->base, (char *) conf + row->at, row->max + 1,
+                                                        row->section, row->key, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
 {
     struct place place = {.file = "--daemon"};
@@ -84,7 +95,8 @@ sint32 conf_make_absolute(struct maritcp_conf *conf, struct conf_error *err)
         file_make_absolute(conf->base, conf->admit_allow_file, sizeof conf->admit_allow_file, "admit",
                            "allow_file", err) != 0 ||
         file_make_absolute(conf->base, conf->admit_deny_file, sizeof conf->admit_deny_file, "admit",
-                           "deny_file", err) != 0)
+                           "deny_file", err) != 0 ||
+        certificates_make_absolute(conf, err) != 0)
         return -1;
     if (strcmp(conf->admin_listen, "-") != 0 &&
         addresses_make_absolute(conf->base, conf->admin_listen, sizeof conf->admin_listen, "admin", err) != 0)

@@ -39,10 +39,11 @@ static void say_changes(LOG_QUEUE *q, enum mario_log_level level, const char *he
 {
     char line[LINE_TEXT + CHANGE_SIZE] = "", one[CHANGE_SIZE];
     size_t used = 0;
-    for (uint32 i = 0; i < conf_row_count; i++) {
-        if (conf_rows[i].when != when || !change_is(&conf_rows[i], from, to))
+    struct rows all = rows_of(from, to);
+    for (const struct row *row; (row = rows_next(&all)) != NULL;) {
+        if (row->when != when || !change_is(row, from, to))
             continue;
-        change_print(&conf_rows[i], from, to, one);
+        change_print(row, from, to, one);
         used += (size_t) snprintf(line + used, sizeof line - used, "%s%s", used > 0 ? ", " : "", one);
         if (used < LINE_TEXT - CHANGE_SIZE)
             continue;
@@ -65,11 +66,22 @@ static bool is_log_changed(const struct maritcp_conf *a, const struct maritcp_co
     return false;
 }
 
+/* Sections that were there before get these files and rules with the reload that follows. */
+static bool regist_certificates(const struct maritcp_conf *conf)
+{
+    for (uint32 i = 0; i < conf->certificate_count; i++) {
+        if (regist_tls(&conf->certificates[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* Have all count that `next` says. What may fail comes first, and is undone. Returns 0, or -1 with *err set. */
 static sint32 apply(const struct maritcp_conf *used, const struct maritcp_conf *next, struct conf_error *err)
 {
     struct place place = {.file = next->file[0] != '\0' ? next->file : "config set"};
-    if (conf_check_networks(next, next->file, reload.overrides, err) != 0) {
+    if (conf_check_networks(next, next->file, reload.overrides, err) != 0 ||
+        conf_check_tls(next, next->file, reload.overrides, err) != 0) {
         mario_reload_failed(reload.server);
         return -1;
     }
@@ -79,8 +91,9 @@ static sint32 apply(const struct maritcp_conf *used, const struct maritcp_conf *
         return conf_fail(err, &place, "log", "file", NULL, "%s cannot be opened: %s", next->log_file,
                          strerror(errno));
     }
-    if (mario_reload_server(reload.server, &next->server) != 0) {
+    if (!regist_certificates(next) || mario_reload_server(reload.server, &next->server) != 0) {
         struct mario_log_options back = used->log;
+        regist_certificates(used);
         back.may_be_gone = 1;
         if (log && mario_log_setup(&back) != 0)
             return conf_fail(err, &place, NULL, NULL, NULL,
@@ -135,10 +148,12 @@ const struct maritcp_conf *reload_read(struct conf_error *err)
     }
     if (conf_load_again(&reload.next, reload.used.file, reload.overrides, reload.override_count, err) != 0)
         return NULL;
+    conf_align(&reload.next, &reload.used);
     memcpy(reload.next.base, reload.used.base, sizeof reload.next.base);
     if (reload.next.base[0] != '\0' && conf_make_absolute(&reload.next, err) != 0)
         return NULL;
-    bool good = conf_check_networks(&reload.next, reload.used.file, reload.overrides, err) == 0;
+    bool good = conf_check_networks(&reload.next, reload.used.file, reload.overrides, err) == 0 &&
+                conf_check_tls(&reload.next, reload.used.file, reload.overrides, err) == 0;
     return good ? &reload.next : NULL;
 }
 

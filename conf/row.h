@@ -29,6 +29,7 @@ enum row_type {
     ROW_HOSTS,    /* char[max + 1], hosts that mario_admin_check() accepts */
     ROW_TOKEN,    /* char[PATH_MAX], a token file that it accepts */
     ROW_NETWORKS, /* char[PATH_MAX], a file of networks, see conf_check_networks() */
+    ROW_FILE,     /* char[max + 1], the path of a file, or - */
     ROW_PORT      /* no place of its own: sets the listen list to 0.0.0.0:port */
 };
 
@@ -62,9 +63,11 @@ struct place {
 #define WHY_SIZE   256u /* room for what is wrong with one value */
 #define RANGE_SIZE 128u /* room for a row's allowed range */
 #define QUOTE_SIZE 56u  /* room for a quoted, shortened text */
+#define DAY_SIZE   32u  /* room for a day */
 
 /* option.c */
 const struct row *row_find(const char *section, const char *key);
+/* Of a row of the table. */
 uint32 row_index(const struct row *row);
 /* Whether it is a list that may go on in the next line. */
 static inline bool row_is_list(const struct row *row)
@@ -87,6 +90,41 @@ sint32 conf_fail(struct conf_error *err, const struct place *place, const char *
 sint32 conf_fail_section(struct conf_error *err, const struct place *place, const char *section);
 sint32 conf_fail_key(struct conf_error *err, const struct place *place, const char *section, const char *key);
 bool section_exists(const char *section);
+
+/* ---- section.c: sections [tls NAME] ---- */
+
+/* Their keys; `at` is a place in struct conf_tls. */
+extern const struct row section_rows[];
+
+/* All rows of *conf, those of its sections behind the table; with another one, aligned with it, those of both: a
+ * section that one of them has alone needs a restart. A row stays until the next call. NULL at the end. */
+struct rows {
+    const struct maritcp_conf *conf, *other;
+    uint32 next;
+    struct row made;
+};
+struct rows rows_of(const struct maritcp_conf *conf, const struct maritcp_conf *other);
+const struct row *rows_next(struct rows *r);
+/* As row_find(), of such sections too: their rows are made in *room. */
+const struct row *row_find_in(const struct maritcp_conf *conf, const char *section, const char *key,
+                              struct row *room);
+/* Whether it is a row of such a section. */
+bool row_is_named(const struct row *row);
+
+/* Where a row's value comes from. */
+sint32 origin_of(const struct maritcp_conf *conf, const struct row *row);
+void origin_set(struct maritcp_conf *conf, const struct row *row, sint32 origin);
+
+/* Whether it is written like one; which one of *conf it is, or -1; have it, with defaults, if it is not there: 0, or -1
+ * with *err set. */
+bool section_is_tls(const char *section);
+sint32 section_find(const struct maritcp_conf *conf, const char *section);
+sint32 section_begin(struct maritcp_conf *conf, const char *section, const struct place *place,
+                     struct conf_error *err);
+/* Have none, and in each place what one begins with. 0, or -1 with *err set. */
+sint32 section_defaults(struct maritcp_conf *conf, struct conf_error *err);
+/* Have the library's form of them. */
+void section_settle(struct maritcp_conf *conf);
 
 /* file.c: read a file into *conf. 0, or -1 with *err set. */
 sint32 file_read(struct maritcp_conf *conf, const char *file, struct conf_error *err);
@@ -117,6 +155,8 @@ const char *text_bad(const char *text, size_t len);
 void text_quote(char out[QUOTE_SIZE], const char *text);
 /* Make text one printable line in place. */
 void text_make_printable(char *text);
+/* Seconds since 1970 as "2027-01-31". */
+void text_day(char out[DAY_SIZE], sint64 seconds);
 /* Edits that lead from a to b; a large number for long texts. */
 uint32 text_distance(const char *a, const char *b);
 

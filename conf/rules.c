@@ -12,7 +12,7 @@
 /* Whether a got its value after b: defaults come first, then the file's lines, then the overrides. */
 static bool row_is_later(const struct maritcp_conf *conf, const struct row *a, const struct row *b)
 {
-    sint64 when_a = conf->origin[row_index(a)], when_b = conf->origin[row_index(b)];
+    sint64 when_a = origin_of(conf, a), when_b = origin_of(conf, b);
     return (when_a < 0 ? INT32_MAX - when_a : when_a) > (when_b < 0 ? INT32_MAX - when_b : when_b);
 }
 
@@ -20,10 +20,12 @@ static bool row_is_later(const struct maritcp_conf *conf, const struct row *a, c
 static struct place place_of(const struct maritcp_conf *conf, const struct row *row, const char *file,
                              char *const overrides[])
 {
-    sint32 origin = conf->origin[row_index(row)];
+    sint32 origin = origin_of(conf, row);
     struct place place = {.file = file != NULL ? file : "default", .line = origin > 0 ? origin : 0};
     if (origin == CONF_SET)
         place = (struct place){.file = "config set"};
+    else if (origin < 0 && overrides == NULL) /* another one is set by hand, and all is checked again */
+        place = (struct place){.file = "-o"};
     else if (origin < 0)
         place.override = overrides[-origin - 1];
     return place;
@@ -174,11 +176,67 @@ sint32 conf_check_networks(const struct maritcp_conf *conf, const char *file, ch
     return check_networks(&(struct check){.conf = conf, .file = file, .overrides = overrides, .err = err});
 }
 
+/* A certificate that is needed, and names in the listen list. */
+static sint32 check_sections(const struct check *c)
+{
+    char why[WHY_SIZE];
+    for (uint32 i = 0; i < c->conf->tls_count; i++) {
+        const struct conf_tls *t = &c->conf->tls[i];
+        struct place place = {.file = c->file != NULL ? c->file : "default", .line = t->line};
+        if (t->is_there && strcmp(t->certificate, "-") == 0)
+            return conf_fail(c->err, &place, NULL, NULL, "[tls NAME] with a certificate",
+                             "[%s] has no certificate", t->section);
+    }
+    if (mario_tls_listen_check(c->conf->listen, c->conf->certificates, c->conf->certificate_count, why,
+                               sizeof why) == 0)
+        return 0;
+    return blame(c, "server", "listen", "a section [tls NAME]", "%s", why);
+}
+
+/* Say what is wrong with a section: of the key that stands in front of it, or else of its certificate, which is also
+ * where a key is missing that nobody has set. */
+static sint32 blame_section(const struct check *c, const char *section, const char *why)
+{
+    struct row of_key, of_certificate;
+    char key[32] = "";
+    size_t n = strcspn(why, ":");
+    if (n < sizeof key && why[n] != '\0')
+        snprintf(key, sizeof key, "%.*s", (int) n, why);
+    const struct row *certificate = row_find_in(c->conf, section, "certificate", &of_certificate);
+    const struct row *row = row_find_in(c->conf, section, key, &of_key);
+    if (row != NULL)
+        why += n + strspn(why + n, ": ");
+    else
+        row = certificate;
+    bool is_set = origin_of(c->conf, row) != 0;
+    struct place place = place_of(c->conf, is_set ? row : certificate, c->file, c->overrides);
+    return conf_fail(c->err, &place, section, row->key, NULL, "%s", why);
+}
+
+sint32 conf_check_tls(const struct maritcp_conf *conf, const char *file, char *const overrides[],
+                      struct conf_error *err)
+{
+    struct mario_tls_certificate certificate;
+    char why[PATH_MAX + WHY_SIZE];
+    for (uint32 i = 0; i < conf->certificate_count; i++) {
+        const struct mario_tls *t = &conf->certificates[i];
+        char section[sizeof conf->tls[0].section];
+        snprintf(section, sizeof section, "tls %s", t->name);
+        if (mario_tls_describe(t, &certificate, why, sizeof why) != 0)
+            return blame_section(
+                &(struct check){.conf = conf, .file = file, .overrides = overrides, .err = err}, section,
+                why);
+    }
+    return 0;
+}
+
 /* What belongs together. The line names the option that was set last. */
 static sint32 check_all(const struct check *c)
 {
     return check_output(c) != 0 || check_watch(c) != 0 || check_push(c) != 0 || check_cluster(c) != 0 ||
-                   check_places(c) != 0 || check_admit(c) != 0 || (!c->conf->again && check_networks(c) != 0)
+                   check_places(c) != 0 || check_admit(c) != 0 || check_sections(c) != 0 ||
+                   (!c->conf->again &&
+                    (check_networks(c) != 0 || conf_check_tls(c->conf, c->file, c->overrides, c->err) != 0))
                ? -1
                : 0;
 }

@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "mario/mario_util.h"
 
@@ -13,9 +14,10 @@
 #define HELP_COLUMNS   96u  /* the sample's comments are wrapped here */
 #define MDOC_COLUMNS   78u  /* and the manual's source here */
 
-static bool show_is_first_of_section(uint32 i)
+/* Whether what all sections [tls NAME] have is shown behind row i: it is the last one of [tls]. */
+static bool is_before_named(uint32 i)
 {
-    return i == 0 || strcmp(conf_rows[i].section, conf_rows[i - 1].section) != 0;
+    return strcmp(conf_rows[i].section, "tls") == 0 && strcmp(conf_rows[i + 1].section, "tls") != 0;
 }
 
 /* The length of the sentence that text begins with, its full stop included. */
@@ -56,21 +58,53 @@ static void show_value(FILE *out, const struct row *row, const char *value, sint
     fputc('\n', out);
 }
 
+/* What a certificate is, and until when. */
+static void show_certificate(FILE *out, const struct mario_tls *t)
+{
+    struct mario_tls_certificate c;
+    char why[WHY_SIZE], from[DAY_SIZE], until[DAY_SIZE];
+    if (mario_tls_describe(t, &c, why, sizeof why) != 0) {
+        text_make_printable(why);
+        fprintf(out, "# %s\n", why);
+        return;
+    }
+    text_make_printable(c.subject);
+    text_make_printable(c.names);
+    fprintf(out, "# %s, %s, for %s", c.subject, c.key, c.names[0] != '\0' ? c.names : "any name");
+    text_day(from, c.not_before);
+    text_day(until, c.not_after);
+    fprintf(out, "\n# from %s until %s, %lld days from now\n", from, until,
+            (long long) ((c.not_after - (sint64) time(NULL)) / 86400));
+    if (c.warning[0] != '\0')
+        fprintf(out, "# warning: %s\n", c.warning);
+}
+
+static void show_section(FILE *out, const struct maritcp_conf *conf, const struct row *row)
+{
+    fprintf(out, "\n[%s]\n", row->section);
+    for (uint32 i = 0; i < conf->certificate_count && row_is_named(row); i++) {
+        if (strcmp(conf->certificates[i].name, row->section + strlen("tls ")) == 0)
+            show_certificate(out, &conf->certificates[i]);
+    }
+}
+
 void conf_print(FILE *out, const struct maritcp_conf *conf)
 {
     char value[CONF_LISTEN_SIZE > PATH_MAX ? CONF_LISTEN_SIZE : PATH_MAX];
     fprintf(out, "# maritcp %s would use this\n", mario_version());
     show_machine(out);
-    for (uint32 i = 0; i < conf_row_count; i++) {
-        const struct row *row = &conf_rows[i];
-        if (show_is_first_of_section(i))
-            fprintf(out, "\n[%s]\n", row->section);
+    struct rows all = rows_of(conf, NULL);
+    char section[sizeof conf->tls[0].section] = "";
+    for (const struct row *row; (row = rows_next(&all)) != NULL;) {
+        if (strcmp(row->section, section) != 0)
+            show_section(out, conf, row);
+        snprintf(section, sizeof section, "%s", row->section);
         if (row->type == ROW_PORT) {
             fprintf(out, "# %s: see listen\n", row->key);
             continue;
         }
         value_print(row, conf, value, sizeof value);
-        show_value(out, row, value, conf->origin[i]);
+        show_value(out, row, value, origin_of(conf, row));
     }
 }
 
@@ -90,9 +124,22 @@ static void show_wrapped(FILE *out, const char *text, size_t len, const char *le
     fputc('\n', out);
 }
 
-void conf_print_sample(FILE *out)
+/* One row; `lead` makes a comment of it. */
+static void show_sample(FILE *out, const struct row *row, bool is_first, const char *lead)
 {
     char range[RANGE_SIZE];
+    if (is_first)
+        fprintf(out, "\n%s[%s]\n", lead, row->section);
+    else
+        fputc('\n', out);
+    show_wrapped(out, row->help, strlen(row->help), "# ", HELP_COLUMNS);
+    value_range(row, range);
+    fprintf(out, "# Allowed: %s. A %s changes it.\n", range, row->when == LIVE ? "reload" : "restart");
+    fprintf(out, "%s%s = %s\n", lead, row->key, row->fallback);
+}
+
+void conf_print_sample(FILE *out)
+{
     fputs(
         "# maritcp.conf: what maritcp can be told, each option with its default. See maritcp(8).\n"
         "# Sizes take k, m or g. A ';' after a blank starts a comment, '#' only at the beginning of a line.\n"
@@ -100,15 +147,13 @@ void conf_print_sample(FILE *out)
         out);
     for (uint32 i = 0; i < conf_row_count; i++) {
         const struct row *row = &conf_rows[i];
-        if (show_is_first_of_section(i))
-            fprintf(out, "\n[%s]\n", row->section);
-        else
-            fputc('\n', out);
-        show_wrapped(out, row->help, strlen(row->help), "# ", HELP_COLUMNS);
-        value_range(row, range);
-        fprintf(out, "# Allowed: %s. A %s changes it.\n", range, row->when == LIVE ? "reload" : "restart");
+        bool first = i == 0 || strcmp(row->section, conf_rows[i - 1].section) != 0;
         /* A port behind the list would replace it as soon as somebody edits the list. */
-        fprintf(out, "%s%s = %s\n", row->type == ROW_PORT ? ";" : "", row->key, row->fallback);
+        show_sample(out, row, first, row->type == ROW_PORT ? ";" : "");
+        if (!is_before_named(i))
+            continue;
+        for (uint32 k = 0; k < CONF_TLS_KEYS; k++) /* there is no certificate to begin with */
+            show_sample(out, &section_rows[k], k == 0, ";");
     }
 }
 
@@ -122,17 +167,23 @@ static void show_mdoc(FILE *out, const char *text)
     }
 }
 
-void conf_print_manual(FILE *out)
+static void show_manual(FILE *out, const struct row *row)
 {
     char range[RANGE_SIZE];
+    value_range(row, range);
+    fprintf(out, ".It Cm %s.%s\n", row->section, row->key);
+    show_mdoc(out, row->help);
+    fprintf(out, "Allowed:\n.Li \"%s\" ;\ndefault:\n.Li \"%s\" .\nA %s changes it.\n", range, row->fallback,
+            row->when == LIVE ? "reload" : "restart");
+}
+
+void conf_print_manual(FILE *out)
+{
     fputs(".Bl -tag -width Ds\n", out);
     for (uint32 i = 0; i < conf_row_count; i++) {
-        const struct row *row = &conf_rows[i];
-        value_range(row, range);
-        fprintf(out, ".It Cm %s.%s\n", row->section, row->key);
-        show_mdoc(out, row->help);
-        fprintf(out, "Allowed:\n.Li \"%s\" ;\ndefault:\n.Li \"%s\" .\nA %s changes it.\n", range,
-                row->fallback, row->when == LIVE ? "reload" : "restart");
+        show_manual(out, &conf_rows[i]);
+        for (uint32 k = 0; k < CONF_TLS_KEYS && is_before_named(i); k++)
+            show_manual(out, &section_rows[k]);
     }
     fputs(".El\n", out);
 }

@@ -4,6 +4,7 @@
 #include "row.h"
 
 #include <string.h>
+#include <time.h>
 
 #define DISTANCE_MAX 32u /* longer names are not compared */
 
@@ -65,6 +66,14 @@ void text_quote(char out[QUOTE_SIZE], const char *text)
         len--;
     snprintf(out, QUOTE_SIZE, "'%.*s%s'", (int) len, text, cut ? "..." : "");
     text_make_printable(out);
+}
+
+void text_day(char out[DAY_SIZE], sint64 seconds)
+{
+    struct tm tm;
+    time_t t = (time_t) seconds;
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, DAY_SIZE, "%Y-%m-%d", &tm) == 0)
+        snprintf(out, DAY_SIZE, "%lld", (long long) seconds);
 }
 
 uint32 text_distance(const char *a, const char *b)

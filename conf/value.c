@@ -9,7 +9,9 @@
 _Static_assert(sizeof(enum mario_when_full) == sizeof(uint32) && sizeof(enum mario_assign) == sizeof(uint32),
                "enums are stored as uint32");
 _Static_assert(sizeof(enum mario_slow) == sizeof(uint32) && sizeof(enum mario_limit) == sizeof(uint32) &&
-                   sizeof(enum mario_uring) == sizeof(uint32),
+                   sizeof(enum mario_uring) == sizeof(uint32) &&
+                   sizeof(enum mario_tls_records) == sizeof(uint32) &&
+                   sizeof(enum mario_tls_offload) == sizeof(uint32),
                "enums are stored as uint32");
 _Static_assert(sizeof(enum mario_log_format) == sizeof(uint32), "enums are stored as uint32");
 _Static_assert(sizeof(int) == sizeof(uint32), "a bool is an int and is stored as uint32");
@@ -122,7 +124,7 @@ static bool value_is_text(const struct row *row)
            row->type == ROW_TARGET || row->type == ROW_USER || row->type == ROW_GROUP ||
            row->type == ROW_SERVERS || row->type == ROW_NAME || row->type == ROW_SECRET ||
            row->type == ROW_DOORS || row->type == ROW_HOSTS || row->type == ROW_TOKEN ||
-           row->type == ROW_NETWORKS;
+           row->type == ROW_NETWORKS || row->type == ROW_FILE;
 }
 
 /* The same of the cluster's texts, each by itself. */
@@ -268,6 +270,7 @@ void value_print(const struct row *row, const struct maritcp_conf *conf, char *o
     case ROW_HOSTS:
     case ROW_TOKEN:
     case ROW_NETWORKS:
+    case ROW_FILE:
     case ROW_PORT:
         snprintf(out, size, "%s", (const char *) conf + row->at);
         break;
@@ -345,6 +348,7 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
         snprintf(out, RANGE_SIZE, "the path of a file that nobody else may read, or -");
         break;
     case ROW_NETWORKS:
+    case ROW_FILE:
         snprintf(out, RANGE_SIZE, "the path of a file, or -");
         break;
     case ROW_LEVELS:

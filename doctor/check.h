@@ -15,9 +15,14 @@ struct plan {
     uint64_t connections; /* in all */
     uint64_t descriptors; /* for them and all else */
     uint64_t threads;
-    uint64_t bytes;     /* of memory with all connections there and quiet, those of the kernel too */
-    uint64_t bytes_all; /* with messages that wait, and one connection in a thousand that does not read */
-    bool is_local;      /* it listens on unix sockets alone */
+    uint64_t bytes_each;  /* of a connection in the process */
+    uint64_t bytes;       /* of memory with all connections there and quiet, those of the kernel too */
+    uint64_t bytes_all;   /* with messages that wait, and one connection in a thousand that does not read */
+    bool is_local;        /* it listens on unix sockets alone */
+    bool has_tls;         /* some listener has tls= */
+    uint32 certificates;  /* sections [tls NAME] */
+    sint64 expiry_days;   /* until the first of them expires; negative: it has */
+    char expiry_name[32]; /* whose that is */
 };
 
 void plan_make(struct plan *plan, const struct maritcp_conf *conf, const struct machine *m);
@@ -69,6 +74,7 @@ void check_threads(const struct plan *plan, const struct machine *m, struct find
 void check_cores(const struct plan *plan, const struct machine *m, struct finding *f);
 void check_swap(const struct plan *plan, const struct machine *m, struct finding *f);
 void check_clock(const struct plan *plan, const struct machine *m, struct finding *f);
+void check_certificates(const struct plan *plan, const struct machine *m, struct finding *f);
 void check_overflows(const struct plan *plan, const struct machine *m, struct finding *f);
 
 #endif

@@ -44,6 +44,7 @@ const struct check checks[] = {
     {"cores", check_cores},
     {"clock", check_clock},
     {"overflows", check_overflows},
+    {"certificates", check_certificates},
 };
 const size_t check_count = sizeof checks / sizeof checks[0];
 

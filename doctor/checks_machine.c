@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POOL_BYTES = 256 }; /* of a connection: what is reserved at start */
+enum {
+    POOL_BYTES = 256, /* of a connection: what is reserved at start */
+    SOON_DAYS = 14    /* a certificate should be renewed by then */
+};
 
 #define WHY(f, ...) snprintf((f)->why, sizeof(f)->why, __VA_ARGS__)
 
@@ -19,9 +22,10 @@ static void want_memory(const struct plan *plan, struct finding *f)
     snprintf(f->wanted, sizeof f->wanted, "%s, and up to %s", check_bytes(plan->bytes).text,
              check_bytes(plan->bytes_all).text);
     WHY(f,
-        "%llu connections at 360 bytes here and 4.5 KB in the kernel; more while push.memory is full and one in a "
+        "%llu connections at %llu bytes here%s and 4.5 KB in the kernel; more while push.memory is full and one in a "
         "thousand does not read (output.max, tcp_wmem)",
-        (unsigned long long) plan->connections);
+        (unsigned long long) plan->connections, (unsigned long long) plan->bytes_each,
+        plan->has_tls ? " (tls.records)" : "");
 }
 
 void check_memory(const struct plan *plan, const struct machine *m, struct finding *f)
@@ -277,4 +281,25 @@ void check_overflows(const struct plan *plan, const struct machine *m, struct fi
     } else {
         snprintf(f->found, sizeof f->found, "none");
     }
+}
+
+/* ---- Certificates ---- */
+
+void check_certificates(const struct plan *plan, const struct machine *m, struct finding *f)
+{
+    (void) m;
+    WHY(f, "clients refuse a certificate that has expired; a reload takes a new one, connections stay");
+    snprintf(f->wanted, sizeof f->wanted, "%d days left of each", SOON_DAYS);
+    if (plan->certificates == 0) {
+        snprintf(f->found, sizeof f->found, "none");
+        return;
+    }
+    bool over = plan->expiry_days < 0;
+    snprintf(f->found, sizeof f->found, "%u; [tls %s] %s %lld days%s", plan->certificates, plan->expiry_name,
+             over ? "expired" : "expires first, in",
+             (long long) (over ? -plan->expiry_days : plan->expiry_days), over ? " ago" : "");
+    if (plan->expiry_days >= SOON_DAYS)
+        return;
+    f->verdict = over ? VERDICT_FAIL : VERDICT_WARN;
+    snprintf(f->todo, sizeof f->todo, "renew its files, then maritcp ctl config reload");
 }

@@ -103,7 +103,7 @@ static void check_bucket(const struct scrape *s, size_t i)
 static void check_labels(const struct sample *p)
 {
     const char *at = p->key + p->name_len;
-    if (strncmp(p->key, "mario_build_info", p->name_len) == 0 || strstr(at, "le=\"") != NULL)
+    if (strstr(at, "{version=\"") == at || strstr(at, "le=\"") != NULL)
         return;
     for (; *at != '\0'; at++)
         ITEST_ASSERT(!(isdigit((unsigned char) at[0]) && at[1] == '.' && isdigit((unsigned char) at[2])),

@@ -62,6 +62,7 @@
     ROW(admission_live)  \
     ROW(limits)          \
     ROW(config)          \
+    ROW(tls_conf)        \
     ROW(admin)           \
     ROW(metrics)         \
     ROW(drain)           \

@@ -54,6 +54,15 @@ static const struct {
     {"output.high", "256kb", "behind the number", "1k .. 1g"},
     {"output.high", "k", "not a number", "1k .. 1g"},
     {"output.high", "8m", "above output.max 4m", "1k .. 4m"},
+    {"tls.records", "fast", "not one of the words", "openssl, slim"},
+    {"tls.handshake_timeout", "0", "out of range", "1 .. 3600"},
+    {"tls.handshakes", "65537", "out of range", "1 .. 65536"},
+    {"tls.offload", "on", "not one of the words", "off, rsa, all"},
+    {"tls one.min_version", "1.1", "not one of the words", "1.2, 1.3"},
+    {"tls one.tickets", "9", "out of range", "0 .. 8"},
+    {"tls one.certificate", "", "no value", "the path of a file, or -"},
+    {"server.listen", "1.1.1.1:1 tls=A", "not NAME or NAME+NAME", "a-z"},
+    {"server.listen", "1.1.1.1:1 tls=none", "there is no section 'none'", "a section [tls NAME]"},
     {"push.queue", "1048577", "out of range", "0 .. 1048576"},
     {"push.bytes", "2g", "out of range", "0 .. 1g"},
     {"push.memory", "4g", "out of range", "0 .. 4095m"},
@@ -203,6 +212,18 @@ static const struct {
     {TEXT("[push]\nring = 4095\n"), 2,
      "push.ring: 4095 is no power of two (allowed: a power of two, 16 .. 65536)"},
     {TEXT("[nonsense]\n[server]\nport = x\n"), 1, "unknown section"},
+    {TEXT("\n[tls ]\n"), 2, "[tls NAME]: a bad name (allowed: 1 .. 31 of a-z, 0-9, '-', '_')"},
+    {TEXT("[tls A]\n"), 1, "[tls NAME]: a bad name"},
+    {TEXT("[tls  a]\n"), 1, "[tls NAME]: a bad name"},
+    {TEXT("[tls a.b]\n"), 1, "[tls NAME]: a bad name"},
+    {TEXT("[tls a2345678901234567890123456789012]\n"), 1, "[tls NAME]: a bad name"},
+    {TEXT("[tls a]\ncertificat = /a\n"), 2,
+     "tls a.certificat: unknown key, did you mean tls NAME.certificate? (allowed: "},
+    {TEXT("[tls]\ncertificate = /a\n"), 2,
+     "unknown key, did you mean tls NAME.certificate? (allowed: records, "},
+    {TEXT("[log]\nlevel = warn\n[tls a]\nsni = a\n"), 3, "[tls a] has no certificate"},
+    {TEXT("[tls a]\nsni = a\n[tls a]\nsni = b\n"), 4, "tls a.sni: is already set in line 2"},
+    {TEXT("[tls a]\ncertificate = /no/such\n"), 2, "tls a.certificate: "},
 };
 
 /* Overrides that are wrong in their form. */
@@ -225,6 +246,10 @@ static const char *const bad_overrides[] = {
     "server." FIFTY FIFTY "=1",
     FIFTY FIFTY ".port=1",
     "log.file=" FIFTY FIFTY FIFTY FIFTY,
+    "tls .certificate=/a",
+    "tls A.certificate=/a",
+    "tls a.b.certificate=/a",
+    "tls a.certificates=/a",
 };
 
 /* Good files, with one value that they give. */

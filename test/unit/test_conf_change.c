@@ -46,6 +46,10 @@ static const char *const others[][2] = {
     {"log.format", "json"},
     {"collect.interval", "12"},
     {"cluster.prefix", "p"},
+    {"tls.records", "slim"},
+    {"tls.handshake_timeout", "13"},
+    {"tls.handshakes", "14"},
+    {"tls.offload", "all"},
 };
 enum { OTHERS = sizeof others / sizeof others[0] };
 
@@ -98,7 +102,8 @@ START_TEST(test_each_row_says_it)
                       row->key);
         live -= row->when == LIVE ? 2 : 0;
     }
-    ck_assert_uint_eq(said, 2 * conf_row_count);
+    live -= 2 * CONF_TLS_KEYS;
+    ck_assert_uint_eq(said, 2 * (conf_row_count + CONF_TLS_KEYS));
     ck_assert_uint_eq(live, 0);
     free(text);
 }
@@ -118,7 +123,7 @@ START_TEST(test_takes_what_is_live)
     for (int i = 0; i < OTHERS; i++) {
         const struct row *row = row_of(others[i][0]);
         has_value(&used, row, row->when == LIVE ? others[i][1] : row->fallback);
-        ck_assert_int_eq(used.origin[row_index(row)], row->when == LIVE ? -1 - i : 0);
+        ck_assert_int_eq(origin_of(&used, row), row->when == LIVE ? -1 - i : 0);
     }
     ck_assert_ptr_eq(used.log.target, used.log_file); /* texts are its own */
     ck_assert_str_eq(used.server.death_log, "/tmp/x");
@@ -178,6 +183,21 @@ START_TEST(test_set)
 }
 END_TEST
 
+/* Goal: what was good on the command line, and is not any more, is said when another one is set by hand. */
+START_TEST(test_set_beside_what_is_gone)
+{
+    char path[] = "/tmp/test_conf_change.XXXXXX", text[64];
+    char *overrides[] = {text};
+    int fd = mkstemp(path);
+    ck_assert(fd >= 0 && close(fd) == 0);
+    snprintf(text, sizeof text, "admit.deny_file=%s", path);
+    ck_assert_msg(conf_load(&used, NULL, overrides, 1, &err) == 0, "%s", err.text);
+    ck_assert(unlink(path) == 0);
+    ck_assert_int_eq(conf_set(&used, "server.timeout=1", &err), -1);
+    ck_assert_msg(strncmp(err.text, "-o: admit.deny_file: ", 21) == 0, "%s", err.text);
+}
+END_TEST
+
 /* Goal: output.high, which nobody asked for, follows output.max down, and up again. */
 START_TEST(test_set_what_others_follow)
 {
@@ -214,6 +234,7 @@ Suite *conf_change_suite(void)
     tcase_add_test(c, test_takes_what_is_live);
     tcase_add_test(c, test_says_what_changes);
     tcase_add_test(c, test_set);
+    tcase_add_test(c, test_set_beside_what_is_gone);
     tcase_add_test(c, test_set_what_others_follow);
     tcase_add_test(c, test_base);
     suite_add_tcase(s, c);

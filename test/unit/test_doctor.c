@@ -359,11 +359,39 @@ START_TEST(each_check)
 }
 END_TEST
 
-/* Goal: there is no check that the table above has no OK and nothing else for. */
+/* Goal: a certificate that expires within two weeks is a warning, one that has expired fails. */
+START_TEST(certificates)
+{
+    static const struct {
+        sint64 days;
+        enum verdict verdict;
+        const char *says;
+    } left[] = {{14, OK_, "expires first, in 14 days"},
+                {13, WARN_, "expires first, in 13 days"},
+                {0, WARN_, "in 0 days"},
+                {-1, FAIL_, "expired 1 days ago"}};
+    struct finding f;
+    size_t at = 0;
+    while (strcmp(checks[at].name, "certificates") != 0)
+        at++;
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        struct plan plan = {.certificates = 2, .expiry_days = left[i].days, .expiry_name = "one"};
+        check_run(&checks[at], &plan, NULL, &f);
+        ck_assert_int_eq(f.verdict, left[i].verdict);
+        ck_assert_msg(strstr(f.found, left[i].says) != NULL && strstr(f.found, "[tls one]") != NULL, "%s",
+                      f.found);
+        ck_assert((f.verdict == VERDICT_OK) == (f.todo[0] == '\0'));
+    }
+    check_run(&checks[at], &(struct plan){.certificates = 0}, NULL, &f);
+    ck_assert(f.verdict == VERDICT_OK && f.todo[0] == '\0');
+}
+END_TEST
+
+/* Goal: there is no check that the table above has no OK and nothing else for; but of certificates. */
 START_TEST(all_are_tried)
 {
     for (size_t i = 0; i < check_count; i++) {
-        unsigned ok = 0, other = 0;
+        unsigned ok = strcmp(checks[i].name, "certificates") == 0, other = ok;
         for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
             if (strcmp(cases[k].check, checks[i].name) == 0)
                 *(cases[k].verdict == VERDICT_OK ? &ok : &other) += 1;
@@ -459,6 +487,7 @@ Suite *doctor_suite(void)
     Suite *s = suite_create("doctor");
     TCase *c = unit_case(s, "doctor", 10);
     tcase_add_loop_test(c, each_check, 0, sizeof cases / sizeof cases[0]);
+    tcase_add_test(c, certificates);
     tcase_add_test(c, all_are_tried);
     tcase_add_loop_test(c, files_that_are_not_what_they_should_be, 0, GOOD);
     tcase_add_test(c, nothing_at_all);

@@ -42,6 +42,7 @@
     ROW(log_disks)       \
     ROW(conf)            \
     ROW(conf_change)     \
+    ROW(tls_sections)    \
     ROW(asker)           \
     ROW(clients)         \
     ROW(privilege)       \
