@@ -170,7 +170,8 @@ const unsigned char *tls_gather(struct tls_thread *t, const struct iovec *vec, s
         return vec->iov_base;
     for (size_t i = 0; i < count && done < n; i++) {
         size_t some = vec[i].iov_len < n - done ? vec[i].iov_len : n - done;
-        memcpy(t->plain + done, vec[i].iov_base, some);
+        if (some > 0)
+            memcpy(t->plain + done, vec[i].iov_base, some);
         done += some;
     }
     return t->plain;
