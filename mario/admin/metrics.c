@@ -37,6 +37,8 @@ static const struct {
     {"watch_events_total", "What the watch over functions has seen."},
     {"deaths_total",
      "What forerunners of this process died of, since they were watched by mario_supervise()."},
+    {"tls_handshakes_total", "Handshakes of TLS that came to a good end, by version."},
+    {"tls_failed_total", "Handshakes of TLS that failed, and records that were none, by what was wrong."},
     {"connections_closed_total", "Connections that ended, by reason."},
 };
 

@@ -20,9 +20,13 @@
     ROW(bad_frame, g_akg_error_id, MARIO_LOG_WARN)        /* not the protocol of its listener */             \
     ROW(bad_upgrade, g_akg_error_id, MARIO_LOG_WARN)      /* an HTTP request that asks for no WebSocket */   \
     ROW(framing_error, g_akg_error_id, MARIO_LOG_ERR)     /* its framing answered what makes no sense */     \
-    ROW(unknown_akg, g_akg_error_id, MARIO_LOG_WARN)  /* no function for this akg_id, or a reserved one */   \
-    ROW(bad_proxy, g_akg_error_id, MARIO_LOG_WARN)    /* no PROXY header came, or a wrong one */             \
-    ROW(output_limit, g_akg_error_id, MARIO_LOG_WARN) /* more than output.max bytes pending */               \
+    ROW(unknown_akg, g_akg_error_id, MARIO_LOG_WARN)    /* no function for this akg_id, or a reserved one */ \
+    ROW(bad_proxy, g_akg_error_id, MARIO_LOG_WARN)      /* no PROXY header came, or a wrong one */           \
+    ROW(tls_failed, g_akg_error_id, MARIO_LOG_WARN)     /* no TLS came, or its handshake failed */           \
+    ROW(tls_timeout, g_akg_timeout_id, MARIO_LOG_DEBUG) /* its handshake was not over in time */             \
+    ROW(tls_crowded, g_akg_error_id, MARIO_LOG_WARN)    /* it held a place that others waited for */         \
+    ROW(tls_bad_record, g_akg_error_id, MARIO_LOG_WARN) /* after the handshake: a record that is none */     \
+    ROW(output_limit, g_akg_error_id, MARIO_LOG_WARN)   /* more than output.max bytes pending */             \
     ROW(function_closed, g_akg_closed_id, MARIO_LOG_DEBUG) /* close_conn() */                                \
     ROW(function_error, g_akg_error_id,                                                                      \
         MARIO_LOG_WARN) /* a function returned non-zero, or close_err_conn() */                              \

@@ -54,6 +54,28 @@
         "Times the listeners rested because accept failed or nobody had a place.")                           \
     ROW(opened, COUNTER, "connections_opened_total", "Connections that began on a worker.")                  \
     ROW(proxied, COUNTER, "connections_proxied_total", "Connections that began with a PROXY header.")        \
+    ROW(tls_handshakes_12, COUNTER, "tls_handshakes_total{version=\"1.2\"}",                                 \
+        "Handshakes of TLS that came to a good end.")                                                        \
+    ROW(tls_handshakes_13, COUNTER, "tls_handshakes_total{version=\"1.3\"}",                                 \
+        "Handshakes of TLS that came to a good end.")                                                        \
+    ROW(tls_resumed, COUNTER, "tls_resumed_total", "Of these, those that resumed a former session.")         \
+    ROW(tls_offloaded, COUNTER, "tls_offloaded_total", "Steps of handshakes that other threads took.")       \
+    ROW(tls_waited, COUNTER, "tls_waited_total", "Handshakes that waited for one of tls.handshakes places.") \
+    ROW(tls_shaking, GAUGE, "tls_shaking", "Handshakes that have such a place now.")                         \
+    ROW(tls_failed_protocol, COUNTER, "tls_failed_total{fault=\"protocol\"}", "What came was no TLS.")       \
+    ROW(tls_failed_version, COUNTER, "tls_failed_total{fault=\"version\"}", "No version in common.")         \
+    ROW(tls_failed_cipher, COUNTER, "tls_failed_total{fault=\"cipher\"}", "No cipher in common.")            \
+    ROW(tls_failed_alpn, COUNTER, "tls_failed_total{fault=\"alpn\"}", "No protocol (ALPN) in common.")       \
+    ROW(tls_failed_client_certificate, COUNTER, "tls_failed_total{fault=\"client_certificate\"}",            \
+        "No good certificate of the client.")                                                                \
+    ROW(tls_failed_alert, COUNTER, "tls_failed_total{fault=\"alert\"}", "The client refused us.")            \
+    ROW(tls_failed_record, COUNTER, "tls_failed_total{fault=\"record\"}",                                    \
+        "A record that was changed, too long or none.")                                                      \
+    ROW(tls_failed_storm, COUNTER, "tls_failed_total{fault=\"storm\"}", "Too many records without data.")    \
+    ROW(tls_failed_other, COUNTER, "tls_failed_total{fault=\"other\"}", "For another reason.")               \
+    ROW(tls_truncated, COUNTER, "tls_truncated_total",                                                       \
+        "Connections whose client closed without close_notify.")                                             \
+    ROW(tls_key_updates, COUNTER, "tls_key_updates_total", "New keys that clients announced.")               \
     ROW(ungreeted, COUNTER, "connections_ungreeted_total",                                                   \
         "Connections that ended before their connected hook was due.")                                       \
     ROW(urgent_marks, COUNTER, "urgent_marks_total", "Times the function for urgent data was called.")       \

@@ -19,6 +19,7 @@
 #include "mario/conn/output.h"
 #include "mario/conn/passes.h"
 #include "mario/conn/proxied.h"
+#include "mario/conn/secure.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
 #include "mario/frame/looks.h"
@@ -165,6 +166,8 @@ struct conn *conn_open(struct shard *s, const struct accepted_socket *a, event_c
     c->stop_bytes = 0;
     c->last_rx = c->last_tx = s->tick;
     proxied_begin(s, c, &a->peer);
+    if (s->secure != NULL)
+        secure_begin(c);
     meter_begin(c);
     hold_pass(s, c, a->pass);
     if (s->seen != NULL)
@@ -210,10 +213,17 @@ static uint32_t last_active(const struct conn *c)
     return c->outbox != NULL && (int32_t) (c->last_tx - c->last_rx) > 0 ? c->last_tx : c->last_rx;
 }
 
+/* Whether a packet or a record of it has begun and is not whole. */
+static bool owes_rest(const struct conn *c)
+{
+    return c->carry_len > 0 || secure_held(c) > 0;
+}
+
 /* Whether it is its own fault if no packet of it is whole. */
 static bool owes_packet(const struct conn *c)
 {
-    return conn_is_read(c) || (c->state == CONN_OPEN && c->wait == WAIT_LIMIT && !c->paused);
+    bool waits = c->wait == WAIT_LIMIT || c->wait == WAIT_TLS;
+    return conn_is_read(c) || (c->state == CONN_OPEN && waits && !c->paused);
 }
 
 void conn_arm(struct conn *c)
@@ -224,10 +234,12 @@ void conn_arm(struct conn *c)
     uint32_t at;
     if (owes_packet(c) && meter_due(c, &at))
         earlier(at, &due, &any);
-    if (conn_is_read(c)) {
+    if (c->state == CONN_OPEN && secure_is_shaking(c)) {
+        sooner(c->packet_since, s->set->tls_handshake_timeout, &due, &any);
+    } else if (conn_is_read(c)) {
         if (c->refs == 0) /* else it is not the peer who is slow */
             sooner(last_active(c), s->set->timeout, &due, &any);
-        if (c->carry_len > 0)
+        if (owes_rest(c))
             sooner(c->packet_since, s->set->packet_timeout, &due, &any);
     }
     if (c->outbox != NULL)
@@ -249,9 +261,11 @@ enum reason conn_overdue(const struct conn *c)
         return REASON_write_timeout;
     if (owes_packet(c) && meter_is_late(c))
         return REASON_first_packet;
+    if (c->state == CONN_OPEN && secure_is_shaking(c))
+        return s->tick - c->packet_since > set->tls_handshake_timeout ? REASON_tls_timeout : REASON_NONE;
     if (!conn_is_read(c))
         return REASON_NONE;
-    if (c->carry_len > 0 && set->packet_timeout != 0 && s->tick - c->packet_since > set->packet_timeout)
+    if (owes_rest(c) && set->packet_timeout != 0 && s->tick - c->packet_since > set->packet_timeout)
         return REASON_packet_timeout;
     if (c->refs == 0 && set->timeout != 0 && s->tick - last_active(c) > set->timeout)
         return REASON_idle_timeout;
@@ -364,6 +378,10 @@ bool conn_is_beyond_sending(enum reason r)
     case REASON_function_died:
     case REASON_slow_consumer:
     case REASON_push_memory:
+    case REASON_tls_failed:
+    case REASON_tls_timeout:
+    case REASON_tls_crowded:
+    case REASON_tls_bad_record:
         return true;
     default:
         return false;
@@ -402,6 +420,8 @@ void conn_end(struct conn *c, enum reason reason)
     event_del(&c->event); /* before close(): another thread may get this descriptor at once */
     leave(s, c);
     conn_carry_drop(c);
+    if (s->secure != NULL)
+        secure_end(c);
     delivery_drop(c);
     stats_add(s->stats, STAT_closed, 1);
     stats_add(s->stats, STAT_ungreeted, !c->greeted);
@@ -454,6 +474,8 @@ void conn_close(struct conn *c, enum reason reason)
         enum reason broken = delivery_try(c);
         reason = broken != REASON_NONE ? broken : reason;
     }
+    if (c->outbox == NULL && may_be_told(c, reason))
+        secure_say_end(c);
     if (c->outbox == NULL || conn_is_beyond_sending(reason)) {
         conn_end(c, reason);
         return;
@@ -465,6 +487,17 @@ void conn_close(struct conn *c, enum reason reason)
     conn_carry_drop(c);
     take_back(conn_shard(c), c);
     conn_poll(c);
+}
+
+void conn_drained(struct conn *c)
+{
+    if (c->state != CONN_DRAINING || c->outbox != NULL)
+        return;
+    secure_say_end(c);
+    if (c->outbox == NULL)
+        conn_end(c, (enum reason) c->reason);
+    else
+        conn_poll(c);
 }
 
 void conn_finish(struct conn *c)
@@ -503,9 +536,13 @@ static void tell_fault(const struct conn *c, enum reason r, char *text, size_t s
                  looks != NULL ? looks : "");
     else if (r == REASON_framing_error)
         snprintf(text, size, " (%s)", framing);
+    else if ((r == REASON_tls_failed || r == REASON_tls_bad_record) && looks == NULL)
+        snprintf(text, size, " (%s)", secure_fault(c));
     else if (r == REASON_bad_frame && c->fault >= MARIO_FAULT_OWN)
         snprintf(text, size, " (fault 0x%04x of %s)", c->fault, framing);
-    else if ((r == REASON_bad_frame || r == REASON_bad_stx || r == REASON_bad_length) && looks != NULL)
+    else if ((r == REASON_bad_frame || r == REASON_bad_stx || r == REASON_bad_length ||
+              r == REASON_tls_failed) &&
+             looks != NULL)
         snprintf(text, size, " (looks like %s)", looks);
 }
 
@@ -613,6 +650,8 @@ static void finish(struct conn *c)
     if (c->greeted)
         run_end_hook(conn_executor(c), c, r);
     log_end(c, r);
+    if (conn_shard(c)->secure != NULL)
+        secure_forget(c);
     if (linger_begin(c))
         return;
     conn_give_back(c, r == REASON_write_timeout || r == REASON_output_limit || r == REASON_slow_consumer ||

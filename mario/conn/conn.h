@@ -26,7 +26,8 @@ enum conn_wait {
     WAIT_JOB,      /* in the offload queue's line, until a job is free */
     WAIT_OWN,      /* REFS_MAX functions run with it: until one returns */
     WAIT_LINE,     /* in the shard's line: its packets had their share of this pass */
-    WAIT_LIMIT     /* it sent more than limit.packets or limit.bytes let it */
+    WAIT_LIMIT,    /* it sent more than limit.packets or limit.bytes let it */
+    WAIT_TLS       /* a place for its handshake is to be free */
 };
 
 #define REFS_MAX 254u /* and one for its place in a line: that of the offload queue, or of the shard */
@@ -55,7 +56,8 @@ struct conn {
     struct outbox *outbox; /* output the kernel did not take yet; NULL when there is none */
     uint32_t carry_len;
     union {
-        uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry */
+        uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry, or record of TLS's;
+                                * during its handshake of its beginning */
         uint32_t prev;         /* LINGER: 1 + slot before this one */
     };
     uint32_t last_rx;    /* tick of the last byte received */
@@ -149,6 +151,9 @@ void conn_close(struct conn *c, enum reason reason);
 
 /* End it now whatever is pending, with the reason noted before, else this one: CLOSING. */
 void conn_end(struct conn *c, enum reason reason);
+
+/* Something of what waited for c was sent: if it is DRAINING and nothing waits any more, it ends. */
+void conn_drained(struct conn *c);
 
 /* Nothing can be sent any more after this reason, or nobody is there to take it. */
 bool conn_is_beyond_sending(enum reason r);

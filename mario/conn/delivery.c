@@ -12,6 +12,7 @@
 #include "mario/conn/outbox.h"
 #include "mario/conn/output.h"
 #include "mario/conn/proxied.h"
+#include "mario/conn/secure.h"
 #include "mario/conn/uring.h"
 #include "mario/conn/variants.h"
 #include "mario/net/stream.h"
@@ -74,7 +75,7 @@ static void enlist(struct shard *s, const struct conn *c)
     struct outbox *o = c->outbox;
     o->listed = true;
     o->next = 0;
-    o->prev = d->last;
+    o->prev = d->last & 0x7fffffffu; /* a slot, and one */
     if (d->last == 0)
         d->first = c->pub.ind + 1;
     else
@@ -299,8 +300,8 @@ static void go_on(struct conn *c, enum reason r)
         conn_close(c, r);
     else if (c->outbox != NULL)
         conn_poll(c);
-    else if (c->state == CONN_DRAINING)
-        conn_end(c, (enum reason) c->reason);
+    else
+        conn_drained(c);
 }
 
 /* The next of those due for whom something waits; NULL: that was the last one. */
@@ -349,7 +350,7 @@ static void flush_batches(struct shard *s, uint32_t *i)
     while (d->uring != NULL && (c = next_due(s, i)) != NULL) {
         size_t room;
         struct iovec *vec = uring_next(d->uring, &room);
-        if (!conn_has_socket(c)) {
+        if (!conn_has_socket(c) || conn_is_tls(c)) {
             go_on(c, delivery_try(c));
             continue;
         }
@@ -396,11 +397,11 @@ static bool give_up_messages(struct shard *s, struct conn *c)
     stats_add(s->stats, STAT_push_victims, 1);
     if (c->outbox->messages == 0)
         strike(s, c->outbox); /* replies may wait still: they take nothing of what is short */
-    if (c->outbox->count > 0)
+    if (c->outbox->count > 0 || c->outbox->ahead > 0)
         return true;
     delivery_drop(c); /* nothing is left to be waited for */
     if (c->state == CONN_DRAINING)
-        conn_end(c, (enum reason) c->reason);
+        conn_drained(c);
     else
         conn_poll(c);
     return true;

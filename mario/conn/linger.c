@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "mario/conn/proxied.h"
+#include "mario/conn/secure.h"
 #include "mario/net/stream.h"
 
 #undef MARIO_LOG_SUBSYSTEM
@@ -198,11 +199,13 @@ bool linger_begin(struct conn *c)
     struct shard *s = conn_shard(c);
     if (!is_worth_it(c) || !conn_has_socket(c))
         return false;
-    bool fin = c->fin || c->reason == REASON_peer_closed;
+    bool fin = (c->fin || c->reason == REASON_peer_closed) && !secure_has_ended(c);
     enum input input = fin ? INPUT_FIN : discard(c);
     if (input == INPUT_GONE || s->set->linger == 0 || s->ends_at_once || !conn_is_tcp(c))
         return false;
     c->unacked = stream_unacked(c->pub.fd);
+    if (c->reason == REASON_peer_closed && c->unacked <= secure_notified(c))
+        c->unacked = 0; /* all but the answer to its goodbye is there */
     if (c->unacked == 0 ? input != INPUT_SOME : stream_is_over(c->pub.fd))
         return false;
     conn_finish(c);

@@ -122,6 +122,26 @@ static void destroy(struct outbox **op)
     *op = NULL;
 }
 
+/* ---- What goes ahead ---- */
+
+bool outbox_put_ahead(struct outbox **op, uint32_t n, struct outboxes *all)
+{
+    if (*op == NULL ? (*op = outbox_create(RING_LEAST)) == NULL : !outbox_unfold(op, all))
+        return false;
+    (*op)->ahead += n;
+    (*op)->bytes += n;
+    all->bytes += n;
+    return true;
+}
+
+void outbox_ahead_sent(struct outbox *o, uint32_t n, struct outboxes *all)
+{
+    CHECK(n <= o->ahead);
+    o->ahead -= n;
+    o->bytes -= n;
+    all->bytes -= n;
+}
+
 /* ---- Adding ---- */
 
 /* A new segment at the end, for n bytes or the first of them. As large as all that wait already, so that a trickle
@@ -285,7 +305,7 @@ bool outbox_sent(struct outbox **op, size_t n, struct outboxes *all)
         n -= part;
     }
     all->memory += weight(o) - before;
-    if (!outbox_is_single(o) && o->count == 0)
+    if (!outbox_is_single(o) && o->count == 0 && o->ahead == 0)
         destroy(op);
     return true;
 }
@@ -393,6 +413,7 @@ void outbox_drop(struct outbox **op, struct outboxes *all)
         return;
     }
     all->memory -= weight(o);
+    outbox_ahead_sent(o, o->ahead, all);
     while (o->count > 0)
         take_off(o, length_of(o->entry[o->first]) - o->sent, SETTLED_DROPPED, all);
     destroy(op);

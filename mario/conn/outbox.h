@@ -9,6 +9,9 @@
  * shared by many outboxes: 8 bytes here, and a reference; it can be dropped whole, unless it is to be kept or a part of
  * it is sent.
  *
+ * What was sealed for TLS and not taken whole goes out ahead of all entries: it stands elsewhere (secure.h), and is only
+ * counted here, as bytes of replies.
+ *
  * Who has nothing waiting has no outbox: NULL. Who has one message and nothing else has no block either: the pointer is
  * the message, with its lowest bit set. So what is pushed to those who keep up allocates nothing.
  */
@@ -30,17 +33,20 @@ struct segment {
 
 /* A block of mem.h, as each segment is. */
 struct outbox {
-    size_t bytes;         /* of replies that wait */
+    size_t bytes;         /* of replies that wait, those ahead among them */
     size_t message_bytes; /* of messages that wait */
     uint32_t messages;
     uint32_t sent;       /* bytes of the first entry that are gone */
     uint32_t first;      /* its place in the ring */
     uint32_t count;      /* entries */
     uint32_t size;       /* places in the ring */
-    uint32_t prev, next; /* for whoever lists outboxes */
-    bool listed;         /* likewise */
-    uintptr_t entry[];   /* [size] */
+    uint32_t ahead;      /* bytes that are to go out before the first entry, and stand elsewhere */
+    uint32_t prev : 31;  /* for whoever lists outboxes, */
+    uint32_t listed : 1; /* by numbers below 2^31 */
+    uint32_t next;
+    uintptr_t entry[]; /* [size] */
 };
+_Static_assert(sizeof(struct outbox) == 48, "the smallest block has room for two entries");
 
 /* What the outboxes of one owner have in common. All zero at first. */
 struct outboxes {
@@ -79,6 +85,18 @@ static inline size_t outbox_all_bytes(const struct outbox *o)
 /* Messages that wait, those of which nothing is sent yet; *bytes of them. */
 uint32_t outbox_waiting(const struct outbox *o, size_t *bytes);
 
+/* Bytes that go out before all that stands there. */
+static inline uint32_t outbox_ahead(const struct outbox *o)
+{
+    return o == NULL || outbox_is_single(o) ? 0 : o->ahead;
+}
+
+/* n bytes more do. False without memory. */
+__attribute__((warn_unused_result)) bool outbox_put_ahead(struct outbox **o, uint32_t n,
+                                                          struct outboxes *all);
+/* n of them are gone. It stays, even if it is empty then: outbox_sent(). */
+void outbox_ahead_sent(struct outbox *o, uint32_t n, struct outboxes *all);
+
 /* Append data[0 .. n-1], n > 0. False without memory: then a part of it may stand there, and *o is only good for
  * outbox_drop(). */
 __attribute__((warn_unused_result)) bool outbox_add(struct outbox **o, const void *data, size_t n,
@@ -91,11 +109,12 @@ __attribute__((warn_unused_result)) bool outbox_push(struct outbox **o, struct m
 /* Have a block, o != NULL: it can be listed then. False without memory. */
 __attribute__((warn_unused_result)) bool outbox_unfold(struct outbox **o, struct outboxes *all);
 
-/* The bytes that come next: at most n >= 1 pieces of them into vec. How many, at least 1. */
+/* The bytes that come next, if none is ahead: at most n >= 1 pieces of them into vec. How many, at least 1. */
 size_t outbox_peek(const struct outbox *o, struct iovec *vec, size_t n);
 
-/* The first n bytes are gone. Frees what is sent, and with the last one *o, which is NULL then; its messages are
- * settled. False without memory to note that a part of a message is sent: it is only good for outbox_drop(). */
+/* The first n bytes of its entries are gone. Frees what is sent, and with the last one *o, which is NULL then, if none
+ * is ahead; its messages are settled. False without memory to note that a part of a message is sent: it is only good for
+ * outbox_drop(). */
 __attribute__((warn_unused_result)) bool outbox_sent(struct outbox **o, size_t n, struct outboxes *all);
 
 /* Drop one message that may be: the one that waits for longest; the last one with this key, not 0, that waits. False if

@@ -9,6 +9,7 @@
 #include <event2/buffer.h>
 
 #include "mario/conn/delivery.h"
+#include "mario/conn/secure.h"
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 
@@ -20,16 +21,10 @@ enum {
 
 static struct log_limit outside_warnings;
 
-/* One system call for vec[0 .. n-1], but at most `len` bytes of it. How many were taken, 0 if none fit, -1 if the
- * socket failed, or a function closed it and its number is somebody else's. */
-static ssize_t send_once(const struct conn *c, struct iovec *vec, size_t n, size_t len)
+/* One system call for vec[0 .. n-1]. How many bytes were taken, 0 if none fit, -1 if the socket failed, or a function
+ * closed it and its number is somebody else's. */
+static ssize_t write_once(const struct conn *c, struct iovec *vec, size_t n)
 {
-    size_t offered = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (vec[i].iov_len > len - offered)
-            vec[i].iov_len = len - offered; /* of a reply's last piece not all may be wanted */
-        offered += vec[i].iov_len;
-    }
     if (!conn_has_socket(c)) {
         errno = EBADF;
         return -1;
@@ -44,10 +39,73 @@ static ssize_t send_once(const struct conn *c, struct iovec *vec, size_t n, size
     return sent;
 }
 
-/* Which failure errno is, right after send_once(). */
+/* Which failure errno is, right after send_once() or write_once(). */
 static enum output broken(void)
 {
-    return stream_is_gone(errno) ? OUTPUT_NOBODY : stream_is_silence(errno) ? OUTPUT_SILENCE : OUTPUT_BROKEN;
+    return stream_is_gone(errno)      ? OUTPUT_NOBODY
+           : stream_is_silence(errno) ? OUTPUT_SILENCE
+           : errno == ENOMEM          ? OUTPUT_NO_MEMORY
+                                      : OUTPUT_BROKEN;
+}
+
+/* ---- Over TLS ---- */
+
+/* What the kernel does not take goes ahead of what waits. With errno as it is if the socket failed. */
+enum output output_send_sealed(struct conn *c, const void *data, size_t n)
+{
+    struct iovec whole = {.iov_base = (void *) data, .iov_len = n};
+    ssize_t sent = 0;
+    if (n > 0 && outbox_ahead(c->outbox) == 0 && (sent = write_once(c, &whole, 1)) < 0)
+        return broken();
+    if ((size_t) sent < n && !secure_put_ahead(c, (const unsigned char *) data + sent, n - (size_t) sent)) {
+        errno = ENOMEM;
+        return OUTPUT_NO_MEMORY;
+    }
+    return c->outbox == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
+}
+
+/* The first of vec[0 .. n-1] as a record. As write_once(): once it is made all of it counts as taken. */
+static ssize_t seal_once(struct conn *c, const struct iovec *vec, size_t n)
+{
+    struct tls_thread *t = conn_shard(c)->secure->thread;
+    if (outbox_ahead(c->outbox) > 0)
+        return 0;
+    size_t taken = secure_seal(c, vec, n);
+    if (taken == 0)
+        return -1;
+    enum output o = output_send_sealed(c, t->out, t->out_len);
+    t->out_len = 0;
+    return o == OUTPUT_CLEAN || o == OUTPUT_PENDING ? (ssize_t) taken : -1;
+}
+
+/* What goes ahead, until the kernel takes no more. */
+static enum output flush_ahead(struct conn *c)
+{
+    while (outbox_ahead(c->outbox) > 0) {
+        struct iovec first = secure_ahead(c);
+        ssize_t sent = write_once(c, &first, 1);
+        if (sent < 0)
+            return broken();
+        if (sent == 0)
+            return OUTPUT_PENDING;
+        c->last_tx = conn_shard(c)->tick;
+        secure_ahead_sent(c, (size_t) sent);
+        if (!delivery_progress(c, 0))
+            return OUTPUT_NO_MEMORY;
+    }
+    return OUTPUT_CLEAN;
+}
+
+/* Send vec[0 .. n-1], but at most `len` bytes of it, over TLS no more than a record. As write_once(). */
+static ssize_t send_once(struct conn *c, struct iovec *vec, size_t n, size_t len)
+{
+    size_t offered = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (vec[i].iov_len > len - offered)
+            vec[i].iov_len = len - offered; /* of a reply's last piece not all may be wanted */
+        offered += vec[i].iov_len;
+    }
+    return conn_is_tls(c) ? seal_once(c, vec, n) : write_once(c, vec, n);
 }
 
 /* ---- What waits ---- */
@@ -82,11 +140,18 @@ enum output output_flush(struct conn *c)
 {
     struct iovec vec[IOV_MAX_FLUSH];
     while (c->outbox != NULL) {
+        enum output o = flush_ahead(c);
+        if (o != OUTPUT_CLEAN || c->outbox == NULL)
+            return o;
         size_t len = 0, n = outbox_peek(c->outbox, vec, IOV_MAX_FLUSH);
         for (size_t i = 0; i < n; i++)
             len += vec[i].iov_len;
+        if (len > TLS_RECORD_DATA && conn_is_tls(c))
+            len = TLS_RECORD_DATA;
         ssize_t sent = send_once(c, vec, n, len);
-        enum output o = sent < 0 ? broken() : taken(c, (size_t) sent, len);
+        o = sent < 0 ? broken() : taken(c, (size_t) sent, len);
+        if (o == OUTPUT_CLEAN && outbox_ahead(c->outbox) > 0)
+            o = OUTPUT_PENDING;
         if (o != OUTPUT_CLEAN)
             return o;
     }
@@ -137,7 +202,7 @@ static void rest_taken(struct rest *r, size_t n)
 }
 
 /* Send until the kernel takes no more. False with errno if the socket failed. */
-static bool rest_send(const struct conn *c, struct rest *r)
+static bool rest_send(struct conn *c, struct rest *r)
 {
     struct iovec vec[IOV_MAX_SEND];
     while (r->left > 0) {

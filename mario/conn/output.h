@@ -30,6 +30,9 @@ enum output output_send_bytes(struct conn *c, void *data, size_t n);
 /* Send from the outbox until the kernel takes no more. */
 enum output output_flush(struct conn *c);
 
+/* Send the n bytes at data, which TLS has made, before all else but those that wait for that already. */
+enum output output_send_sealed(struct conn *c, const void *data, size_t n);
+
 /* The same when the first of it has been done elsewhere: what send() would have returned, or -errno, for the first len
  * bytes; -EINTR: it was not tried. */
 enum output output_took(struct conn *c, ssize_t result, size_t len);

@@ -82,14 +82,21 @@ struct conn_seen;
 struct meter;
 struct passes;
 struct offload_queue;
+struct secure;
 struct uring;
 struct variants;
 struct push;
 struct shard;
+struct tls_session;
 
 /* A connection is not open any more: take back what is on its way to functions on other threads and has not begun. How
  * many of its references that were. */
 typedef uint32_t (*shard_take_back_fn)(struct shard *s, struct conn *c);
+
+/* A step of the handshake of c, which is open, with the n bytes that have come, for another thread to take. True: it is
+ * on its way. The session is not the connection's until secure_shaken() gives it back, which it does not if that ends
+ * meanwhile; c waits for it as for a function. False, and nothing has changed: it is to be taken here. */
+typedef bool (*shard_shake_fn)(struct conn *c, struct tls_session *session, const unsigned char *in, size_t n);
 
 /* A connection that has a record of what it is in is not open any more: it is in nothing. */
 typedef void (*shard_leave_fn)(struct shard *s, struct conn *c);
@@ -123,6 +130,7 @@ struct shard {
     uint32_t ext_size;  /* bytes of each */
     struct conn_seen *seen;       /* [count] what operators are told; NULL unless they can ask */
     struct conn_proxied *proxied; /* [count] what PROXY headers said; NULL without proxy=on */
+    struct secure *secure;        /* what it has for TLS, see secure.h; NULL if no listener has tls= */
     _Atomic(struct passes *)
         passes; /* master (w), once -> worker (r): see passes.h; NULL: nobody is counted */
     _Atomic(struct meter *) meters; /* likewise, [count]: see meter.h; NULL: nothing is metered */
@@ -139,6 +147,7 @@ struct shard {
     struct delivery delivery;
     struct offload_queue *offload; /* where packets go out to offloaded functions; NULL if there are none */
     shard_take_back_fn take_back;  /* likewise */
+    shard_shake_fn shake;          /* where handshakes go out; NULL if they are not offloaded */
     struct udp_socket *udp;        /* [udp_count] for datagrams */
     uint32_t udp_count;
     uint32_t udp_jobs;          /* packets of datagrams that are out to offloaded functions */

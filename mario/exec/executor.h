@@ -39,6 +39,7 @@ struct datagrams;
 struct shard;
 struct conn_proxied;
 struct reply_mark;
+struct tls_session;
 
 struct executor {
     WORKER pub;                    /* first, so that c->owner is the executor */
@@ -74,6 +75,7 @@ struct executor {
         *rx;          /* of a worker: the receive buffer, RX_FRONT bytes for what was carried over, RX_SIZE */
     struct pace pace; /* of a worker: the time that those with many packets share in a pass */
     const struct conn_proxied *proxied; /* of a thread of the pool: its job's PROXY header, or NULL */
+    const struct tls_session *tls;      /* likewise: what its connection has for TLS */
     struct event *bell_event;           /* of a worker */
     struct event *tick_event;           /* of a worker */
     struct event *alarm_event;          /* of a worker */

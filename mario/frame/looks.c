@@ -24,11 +24,16 @@ static const struct {
 
 enum { ENOUGH = 4 };
 
-/* A record of TLS with a handshake in it; or the hello that clients of SSL 2 began with, of which a version follows. */
+/* A record of TLS with a handshake in it. */
 static int is_tls(const unsigned char *data)
 {
-    return (data[0] == 22 && data[1] == 3 && data[2] <= 4) ||
-           ((data[0] & 0x80) != 0 && data[2] == 1 && (data[3] == 3 || data[3] == 0));
+    return data[0] == 22 && data[1] == 3 && data[2] <= 4;
+}
+
+/* The hello that clients of SSL 2 began with, of which a version follows. */
+static int is_ssl2(const unsigned char *data)
+{
+    return (data[0] & 0x80) != 0 && data[2] == 1 && (data[3] == 3 || data[3] == 0);
 }
 
 enum frame_looks frame_looks(const unsigned char *data, uint32_t n)
@@ -40,11 +45,12 @@ enum frame_looks frame_looks(const unsigned char *data, uint32_t n)
         if (memcmp(data, beginnings[i].bytes, len) == 0)
             return beginnings[i].looks;
     }
-    return is_tls(data) ? LOOKS_TLS : LOOKS_UNKNOWN;
+    return is_tls(data) ? LOOKS_TLS : is_ssl2(data) ? LOOKS_SSL2 : LOOKS_UNKNOWN;
 }
 
 const char *frame_looks_name(uint32_t looks)
 {
-    static const char *const names[] = {NULL, "HTTP", "TLS", "the PROXY protocol", "SSH"};
+    static const char *const names[] = {NULL,  "HTTP",  "TLS",      "the PROXY protocol",
+                                        "SSH", "SSL 2", "HEAD+Data"};
     return looks < sizeof names / sizeof *names ? names[looks] : NULL;
 }

@@ -7,9 +7,10 @@
 #include <stdint.h>
 
 /* Numbers that a framing can have for a fault of its own are not among these (MARIO_FAULT_OWN). */
-enum frame_looks { LOOKS_UNKNOWN, LOOKS_HTTP, LOOKS_TLS, LOOKS_PROXY, LOOKS_SSH };
+enum frame_looks { LOOKS_UNKNOWN, LOOKS_HTTP, LOOKS_TLS, LOOKS_PROXY, LOOKS_SSH, LOOKS_SSL2, LOOKS_HEAD };
 
-/* What data[0 .. n-1], with which a packet should begin, is instead. */
+/* What data[0 .. n-1], with which a packet should begin, is instead. Nothing is known here of what HEAD+Data begins
+ * with: LOOKS_HEAD is its user's to say. */
 enum frame_looks frame_looks(const unsigned char *data, uint32_t n);
 
 /* Its name; NULL for LOOKS_UNKNOWN and all else. */

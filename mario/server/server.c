@@ -285,6 +285,7 @@ static bool make_workers(SERVER *s, const struct mario_options *o, const struct 
                                .prefault = o->prefault != 0,
                                .has_ipv6 = has_ipv6(s) || has_proxy(s),
                                .has_proxy = has_proxy(s),
+                               .has_tls = s->service.tls != 0,
                                .has_admin = admin_is_on(),
                                .service = &s->service,
                                .set = set,

@@ -3,7 +3,8 @@
  * Runs on the thread whose executor it is; nothing here may be called from elsewhere.
  *
  * dispatch_receive -> received -> consume -> handout -> the function -> functions_finish -> output_send. What of it
- * is user code, and what holds where that is called, is in handout.c and functions.c.
+ * is user code, and what holds where that is called, is in handout.c and functions.c. Over TLS what has come is opened
+ * in the receive buffer first (conn/secure.c): dispatch_receive -> receive_sealed -> opened -> received.
  *
  * What is left of a packet is carried. A framing that is ours is asked there whether it is whole by now, as it touches
  * nothing but these bytes; then it is put into the receive buffer, in front of what has come. A guest is asked in one
@@ -20,6 +21,7 @@
 #include "mario/base/mem.h"
 #include "mario/conn/meter.h"
 #include "mario/conn/output.h"
+#include "mario/conn/secure.h"
 #include "mario/exec/registry.h"
 #include "mario/frame/framings.h"
 #include "mario/frame/ws.h"
@@ -321,17 +323,19 @@ static bool tell_of_mark(struct executor *t, struct conn *c, uint32_t n)
     return false;
 }
 
-/* n bytes have come into the receive buffer, behind its front; at_mark: the first one is urgent. */
-static void received(struct executor *t, struct conn *c, uint32_t n, bool at_mark)
+/* n bytes have been read. */
+static inline void note_bytes(struct shard *s, struct conn *c, uint32_t n)
 {
-    struct shard *s = t->shard;
-    uint32_t since = s->tick;
     c->last_rx = s->tick;
     stats_add(s->stats, STAT_bytes_in, n);
     if (c->stopping)
         c->stop_bytes = n < c->stop_bytes ? c->stop_bytes - n : 0;
-    if (at_mark && !tell_of_mark(t, c, n))
-        return;
+}
+
+/* n bytes for functions stand in the receive buffer, behind its front. */
+static inline void received(struct executor *t, struct conn *c, uint32_t n)
+{
+    uint32_t since = t->shard->tick;
     if (c->carry_len > 0) {
         since = c->packet_since;
         if (handout_is_guest(c) ? is_short_for_guest(t, c, &n) : is_still_short(t, c, &n))
@@ -349,12 +353,23 @@ static void end_if_answered(struct conn *c)
         conn_close(c, REASON_peer_closed);
 }
 
+/* Whether the peer's FIN may be somebody else's: of one that speaks TLS close_notify would have come before it. */
+static bool note_fin(const struct shard *s, const struct conn *c)
+{
+    if (s->secure == NULL || !conn_is_tls(c) || secure_of(c)->phase < SECURE_UP || secure_of(c)->ended)
+        return false;
+    stats_add(s->stats, STAT_tls_truncated, 1);
+    return true;
+}
+
 /* The peer has closed, and nothing is in the way of what it has sent: what is left is no whole packet. Its framing may
- * take that as the last one all the same: then its end stands behind it, as if it had been sent. */
+ * take that as the last one all the same: then its end stands behind it, as if it had been sent. Not if somebody else
+ * may have cut it there. */
 static void receive_fin(struct executor *t, struct conn *c)
 {
     unsigned char end[ENDS_BACK];
-    uint32_t n = c->carry_len > 0 ? framing_eof(framing_of(c), end) : 0;
+    bool cut = note_fin(t->shard, c);
+    uint32_t n = c->carry_len > 0 && !cut ? framing_eof(framing_of(c), end) : 0;
     c->fin = true;
     if (n > 0 && !conn_carry(c, end, n)) {
         conn_close(c, REASON_no_memory);
@@ -371,6 +386,89 @@ static void receive_fin(struct executor *t, struct conn *c)
         conn_poll(c);
 }
 
+/* Nothing was read: n is what reading has said. */
+static void receive_nothing(struct executor *t, struct conn *c, ssize_t n)
+{
+    if (n == 0)
+        receive_fin(t, c);
+    else if (errno != EAGAIN && errno != EINTR)
+        conn_close(c, stream_is_gone(errno)      ? REASON_fd_closed
+                      : stream_is_silence(errno) ? REASON_peer_dead
+                                                 : REASON_reset);
+}
+
+/* ---- Over TLS ---- */
+
+static bool begin(struct executor *t, struct conn *c);
+
+/* A record has come in part: the rest is owed. `news`: it is the first of that. */
+static void owe_record(struct conn *c, bool news)
+{
+    if (secure_held(c) == 0)
+        return;
+    if (news && c->carry_len == 0)
+        c->packet_since = conn_shard(c)->tick;
+    conn_arm(c);
+}
+
+/* n bytes of c, which is open, stand opened in the receive buffer, behind its front. `news`: nothing of the record that
+ * is not whole has come before. */
+static void opened(struct executor *t, struct conn *c, uint32_t n, bool news)
+{
+    if (secure_begins(c) && !begin(t, c))
+        return;
+    if (n > 0 && conn_is_read(c)) {
+        received(t, c, n);
+    } else if (n > 0) { /* its connected hook is in the way */
+        if (c->carry_len == 0)
+            c->packet_since = t->shard->tick;
+        if (!conn_carry(c, t->rx + RX_FRONT, n))
+            conn_close(c, REASON_no_memory);
+    }
+    if (secure_has_ended(c) && conn_is_read(c))
+        receive_fin(t, c);
+    if (c->state == CONN_OPEN)
+        owe_record(c, news || n > 0);
+}
+
+/* The same as dispatch_receive(). Who begins a handshake has its share of the pass in mind, for it is dear. */
+static bool receive_sealed(struct executor *t, struct conn *c, uint32_t most)
+{
+    unsigned char *data = t->rx + RX_FRONT;
+    size_t held = secure_held(c), plain;
+    bool shakes = secure_is_shaking(c);
+    most = most < RX_SIZE - TLS_HELD_MAX ? most : RX_SIZE - TLS_HELD_MAX;
+    ssize_t n = stream_read(c->pub.fd, data + held, secure_room(c, most));
+    if (n <= 0) {
+        receive_nothing(t, c, n);
+        return false;
+    }
+    if (!count_bytes(c, (uint32_t) n))
+        return true;
+    note_bytes(t->shard, c, (uint32_t) n);
+    bool open = secure_received(c, data, (size_t) n, t->pace.is_up, &plain);
+    if (shakes)
+        pace_is_over(&t->pace);
+    if (open)
+        opened(t, c, (uint32_t) plain, held == 0);
+    return true;
+}
+
+void dispatch_shake(struct executor *t)
+{
+    struct conn *c;
+    size_t plain;
+    pace_start(&t->pace);
+    while ((c = secure_next(t->shard)) != NULL) {
+        if (secure_go_on(c, t->rx + RX_FRONT, &plain))
+            opened(t, c, (uint32_t) plain, true);
+        if (pace_is_over(&t->pace))
+            return;
+    }
+}
+
+/* ---- Receiving ---- */
+
 bool dispatch_receive(struct executor *t, struct conn *c)
 {
     if (!conn_has_socket(c)) {
@@ -380,20 +478,20 @@ bool dispatch_receive(struct executor *t, struct conn *c)
     uint32_t most = may_receive(c, t->pace.is_up ? RX_LATE : RX_SIZE);
     if (most == 0)
         return false;
+    if (t->shard->secure != NULL && conn_is_tls(c))
+        return receive_sealed(t, c, most);
     bool at_mark = t->shard->service->marks != 0 && is_at_mark(c);
     ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, most);
-    if (n > 0) {
-        if (count_bytes(c, (uint32_t) n))
-            received(t, c, (uint32_t) n, at_mark);
-        return true;
+    if (n <= 0) {
+        receive_nothing(t, c, n);
+        return false;
     }
-    if (n == 0)
-        receive_fin(t, c);
-    else if (errno != EAGAIN && errno != EINTR)
-        conn_close(c, stream_is_gone(errno)      ? REASON_fd_closed
-                      : stream_is_silence(errno) ? REASON_peer_dead
-                                                 : REASON_reset);
-    return false;
+    if (!count_bytes(c, (uint32_t) n))
+        return true;
+    note_bytes(t->shard, c, (uint32_t) n);
+    if (!at_mark || tell_of_mark(t, c, (uint32_t) n))
+        received(t, c, (uint32_t) n);
+    return true;
 }
 
 /* What was in the way is gone: hand out what waited in the carry, then read again, unless something else is. */
@@ -404,6 +502,8 @@ static void resume_reading(struct executor *t, struct conn *c)
     c->last_rx = now; /* we did not listen: silence starts now */
     if (c->carry_len > 0 && c->wait == WAIT_NONE)
         consume_carried(t, c, 0, now);
+    if (t->shard->secure != NULL && secure_has_ended(c) && conn_is_read(c))
+        receive_fin(t, c);
 }
 
 void dispatch_send_more(struct executor *t, struct conn *c)
@@ -411,8 +511,7 @@ void dispatch_send_more(struct executor *t, struct conn *c)
     enum reason r = output_reason(output_flush(c));
     if (r != REASON_NONE)
         conn_close(c, r);
-    if (c->state == CONN_DRAINING && c->outbox == NULL)
-        conn_end(c, (enum reason) c->reason);
+    conn_drained(c);
     if (c->state == CONN_CLOSING)
         return;
     if (c->paused && output_pending(c) <= t->shard->set->output_high)
@@ -426,6 +525,8 @@ void dispatch_send_more(struct executor *t, struct conn *c)
 
 void dispatch_go_on(struct executor *t, struct conn *c, bool waited)
 {
+    if (t->shard->secure != NULL && secure_begins(c) && !begin(t, c))
+        return;
     if (!c->paused && output_pending(c) > t->shard->set->output_high)
         pause_reading(t->shard, c);
     if (waited && !c->paused)
@@ -477,10 +578,17 @@ static bool greet(struct executor *t, struct conn *c)
     return finish_call(t, c, rc);
 }
 
+/* What comes of c from here on is for its framing. True if it is still open. */
+static bool begin(struct executor *t, struct conn *c)
+{
+    return t->shard->service->ends[c->listener] == ws_ends /* there an upgrade comes first */
+           || greet(t, c);
+}
+
 void dispatch_begin(struct executor *t, struct conn *c)
 {
-    if (t->shard->service->ends[c->listener] != ws_ends) /* there an upgrade comes first */
-        greet(t, c);
+    if (!conn_is_tls(c)) /* there a handshake comes first */
+        begin(t, c);
 }
 
 bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)
@@ -511,7 +619,7 @@ void dispatch_stop(struct executor *t, struct conn *c)
         if (!dispatch_receive(t, c))
             c->stop_bytes = 0;
     }
-    if (!conn_is_read(c) || c->refs > 0)
+    if ((!conn_is_read(c) || c->refs > 0) && !secure_is_shaking(c)) /* there nothing was asked yet */
         return;
     if (worker_of(t->shard)->stopping)
         conn_close(c, REASON_stop);

@@ -18,6 +18,7 @@
 #include "mario/conn/output.h"
 #include "mario/conn/passes.h"
 #include "mario/conn/proxied.h"
+#include "mario/conn/secure.h"
 #include "mario/exec/reply.h"
 #include "mario/net/stream.h"
 #include "mario/offload/queue.h"
@@ -375,7 +376,8 @@ void worker_serve(struct worker *w, struct executor *t)
     do {
         bool busy = w->shard.line.first != 0 || w->arm_cursor < w->arm_end ||
                     (w->stopping && w->stop_cursor < w->shard.fresh) || leaving_is_due(&w->leaving) ||
-                    orders_are_left(w) || w->questions.any || datagrams_are_left(t, w->stopping);
+                    orders_are_left(w) || w->questions.any || datagrams_are_left(t, w->stopping) ||
+                    secure_is_due(&w->shard);
         dispatch_begin_pass(t);
         pulse_rest(&w->pulse);
         pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -384,6 +386,10 @@ void worker_serve(struct worker *w, struct executor *t)
         if (w->shard.line.first != 0) {
             pulse_wake(&w->pulse);
             dispatch_line(t);
+        }
+        if (w->shard.secure != NULL && w->shard.secure->waits.first != 0) {
+            pulse_wake(&w->pulse);
+            dispatch_shake(t);
         }
         if (datagrams_are_left(t, false)) {
             pulse_wake(&w->pulse);
@@ -479,7 +485,8 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
     s->stats = stats;
     uint32_t ext_size = o->has_ipv6 || o->has_guest ? conn_ext_size(o->state_size) : 0;
     return conn_pool_init(s, o->connnum, o->prefault, ext_size, o->has_admin) &&
-           (!o->has_proxy || proxied_setup(s, o->prefault)) && inbox_setup(w, o->has_ipv6) &&
+           (!o->has_proxy || proxied_setup(s, o->prefault)) &&
+           (!o->has_tls || secure_setup(s, o->prefault)) && inbox_setup(w, o->has_ipv6) &&
            doorbell_init(&w->bell) && timers_setup(w) && push_setup(s, &w->bell) && datagrams_setup(s, o) &&
            (w->executor = worker_executor_create(w, activity)) != NULL &&
            event_add(w->executor->bell_event, NULL) == 0 && event_add(w->executor->tick_event, NULL) == 0 &&
@@ -518,6 +525,7 @@ void worker_teardown(struct worker *w)
     free(w->addresses);
     conn_pool_fini(&w->shard);
     proxied_teardown(&w->shard);
+    secure_teardown(&w->shard);
 }
 
 void worker_offload(struct worker *w, struct offload_pool *pool)

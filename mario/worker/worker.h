@@ -61,6 +61,7 @@ struct worker_options {
     bool prefault;
     bool has_ipv6;       /* some listener is of that family, or peers of that family come by a balancer */
     bool has_proxy;      /* at some listener PROXY headers come */
+    bool has_tls;        /* some listener has tls= */
     bool has_guest;      /* some listener's framing is one, see struct service */
     uint16_t state_size; /* the largest that such a framing has */
     bool has_admin;      /* operators may ask about its connections */

@@ -24,7 +24,7 @@ static const struct {
     {BYTES("get / "), NULL},
     {BYTES("\x16\x03\x01\x02\x00\x01"), "TLS"},
     {BYTES("\x16\x03\x05\x02"), NULL},
-    {BYTES("\x80\x2e\x01\x03\x01"), "TLS"},
+    {BYTES("\x80\x2e\x01\x03\x01"), "SSL 2"},
     {BYTES("\x80\x2e\x02\x03\x01"), NULL},
     {BYTES("PROXY TCP4 "), "the PROXY protocol"},
     {BYTES("\r\n\r\n\0\r\nQUIT\n\x21"), "the PROXY protocol"},
@@ -51,7 +51,7 @@ END_TEST
 START_TEST(other_numbers_have_no_name)
 {
     ck_assert_ptr_null(frame_looks_name(LOOKS_UNKNOWN));
-    ck_assert_ptr_null(frame_looks_name(LOOKS_SSH + 1));
+    ck_assert_ptr_null(frame_looks_name(LOOKS_HEAD + 1));
     ck_assert_ptr_null(frame_looks_name(MARIO_FAULT_OWN));
 }
 END_TEST

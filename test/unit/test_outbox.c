@@ -301,6 +301,47 @@ START_TEST(a_message_costs_a_word)
 }
 END_TEST
 
+/* ---- What goes ahead ---- */
+
+/* Goal: what is only counted here is there as long as a byte of it is, whatever stands behind it: nothing, replies, one
+ * message, which then has a block, or several; and is gone with the rest. */
+START_TEST(what_goes_ahead_is_counted)
+{
+    struct outboxes mine = {.memory = 0};
+    struct outbox *o = NULL;
+    struct mario_msg *m = mario_msg("hello", 5);
+    for (int i = 1; i < _i; i++)
+        ck_assert(outbox_push(&o, m, &mine));
+    ck_assert_uint_eq(outbox_ahead(o), 0);
+    ck_assert(outbox_put_ahead(&o, 1000, &mine));
+    ck_assert(!outbox_is_single(o));
+    ck_assert(outbox_put_ahead(&o, 24, &mine));
+    if (_i == 1)
+        ck_assert(outbox_add(&o, noise, 100, &mine));
+    ck_assert_uint_eq(outbox_ahead(o), 1024);
+    ck_assert_uint_eq(outbox_bytes(o), 1024 + (_i == 1 ? 100 : 0));
+    ck_assert_uint_eq(outbox_all_bytes(o), mine.bytes);
+    outbox_ahead_sent(o, 1023, &mine);
+    ck_assert(outbox_sent(&o, 0, &mine));
+    ck_assert_uint_eq(outbox_ahead(o), 1);
+    for (int i = 1; i < _i; i++) /* may go, as nothing of them is sealed */
+        ck_assert(outbox_drop_oldest(&o, &mine));
+    ck_assert_uint_eq(outbox_ahead(o), 1);
+    if (_i % 2 == 0) {
+        outbox_ahead_sent(o, 1, &mine);
+        ck_assert(outbox_sent(&o, 0, &mine));
+    } else {
+        outbox_drop(&o, &mine);
+    }
+    ck_assert_ptr_null(o);
+    ck_assert_uint_eq(mine.bytes, 0);
+    ck_assert_uint_eq(mine.memory, 0);
+    purse_empty(&mine.purse);
+    ck_assert_uint_eq(m->refs, 1);
+    mario_msg_free(&m);
+}
+END_TEST
+
 static void fill(void)
 {
     uint64_t random = 7;
@@ -318,5 +359,6 @@ Suite *outbox_suite(void)
     tcase_add_test(c, a_little_costs_little);
     tcase_add_loop_test(c, messages_as_a_plain_list, 0, 6);
     tcase_add_test(c, a_message_costs_a_word);
+    tcase_add_loop_test(c, what_goes_ahead_is_counted, 0, 5);
     return s;
 }

@@ -35,6 +35,7 @@ static uint16 hook_of(int reason)
     case REASON_packet_timeout:
     case REASON_first_packet:
     case REASON_write_timeout:
+    case REASON_tls_timeout:
         return g_akg_timeout_id;
     default:
         return g_akg_error_id;

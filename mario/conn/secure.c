@@ -1,0 +1,599 @@
+/*
+ * secure.c: connections over TLS. Runs on the worker that owns the shard; the public function, for the connection's own
+ * functions and hooks, wherever they run.
+ *
+ * What TLS has to send by itself (its part of a handshake, an alert, an answer to new keys) is sent before anything else
+ * of the connection is: its number among the records is given when it is made.
+ */
+#include "mario/conn/secure.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "mario/base/mem.h"
+#include "mario/conn/output.h"
+#include "mario/exec/registry.h"
+#include "mario/frame/looks.h"
+
+enum {
+    HELLO_ROOM = 2048, /* received at once before a ClientHello is whole: what follows it has to be kept */
+    RECORD_HEAD = 5,
+    PATIENCE = 1000 / TICK_MS, /* ticks without a step, then a place is given up if others wait */
+    BYTES_LEAST = 512          /* of a ClientHello in pieces */
+};
+
+_Static_assert(STAT_tls_failed_other - STAT_tls_failed_protocol == TLS_FAULT_other - TLS_FAULT_protocol &&
+                   TLS_FAULT_protocol == 1 && TLS_FAULT_other == TLS_FAULT_COUNT - 1,
+               "each fault has its counter, in the same order");
+
+/* ---- Setup ---- */
+
+bool secure_setup(struct shard *s, bool prefault)
+{
+    struct secure *x = mem_alloc(sizeof *x);
+    s->secure = x;
+    if (x == NULL)
+        return false;
+    *x = (struct secure){.thread = tls_thread_make()};
+    void *p = mmap(NULL, (size_t) s->count * sizeof *x->conns, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? MAP_POPULATE : 0), -1, 0);
+    x->conns = p == MAP_FAILED ? NULL : p;
+    return x->thread != NULL && x->conns != NULL;
+}
+
+void secure_teardown(struct shard *s)
+{
+    struct secure *x = s->secure;
+    if (x == NULL)
+        return;
+    tls_thread_free(&x->thread);
+    if (x->conns != NULL)
+        munmap(x->conns, (size_t) s->count * sizeof *x->conns);
+    mem_free(x);
+    s->secure = NULL;
+}
+
+/* ---- Places ---- */
+
+static void push_front(struct secure *x, struct secure_list *list, uint32_t link)
+{
+    struct conn_secure *e = &x->conns[link - 1];
+    e->prev = 0;
+    e->next = list->first;
+    if (list->first == 0)
+        list->last = link;
+    else
+        x->conns[list->first - 1].prev = link;
+    list->first = link;
+}
+
+static void append(struct secure *x, struct secure_list *list, uint32_t link)
+{
+    struct conn_secure *e = &x->conns[link - 1];
+    e->next = 0;
+    e->prev = list->last;
+    if (list->last == 0)
+        list->first = link;
+    else
+        x->conns[list->last - 1].next = link;
+    list->last = link;
+}
+
+static void take_out(struct secure *x, struct secure_list *list, const struct conn_secure *e)
+{
+    if (e->prev == 0)
+        list->first = e->next;
+    else
+        x->conns[e->prev - 1].next = e->next;
+    if (e->next == 0)
+        list->last = e->prev;
+    else
+        x->conns[e->next - 1].prev = e->prev;
+}
+
+/* c stands in no list any more. */
+static void leave(const struct conn *c)
+{
+    const struct shard *s = conn_shard(c);
+    struct conn_secure *e = secure_of(c);
+    if (e->phase == SECURE_WAITS) {
+        take_out(s->secure, &s->secure->waits, e);
+    } else if (e->phase == SECURE_SHAKES) {
+        take_out(s->secure, &s->secure->shakes, e);
+        s->secure->places--;
+        stats_add(s->stats, STAT_tls_shaking, UINT64_MAX); /* one less */
+    }
+}
+
+static void take_place(const struct conn *c)
+{
+    const struct shard *s = conn_shard(c);
+    struct conn_secure *e = secure_of(c);
+    e->phase = SECURE_SHAKES;
+    e->since = s->tick;
+    append(s->secure, &s->secure->shakes, c->pub.ind + 1);
+    s->secure->places++;
+    stats_add(s->stats, STAT_tls_shaking, 1);
+}
+
+/* Its handshake has come a step on. */
+static void note_step(const struct conn *c)
+{
+    const struct shard *s = conn_shard(c);
+    struct conn_secure *e = secure_of(c);
+    take_out(s->secure, &s->secure->shakes, e);
+    e->since = s->tick;
+    append(s->secure, &s->secure->shakes, c->pub.ind + 1);
+}
+
+static void wait_for_place(struct conn *c)
+{
+    const struct shard *s = conn_shard(c);
+    secure_of(c)->phase = SECURE_WAITS;
+    push_front(s->secure, &s->secure->waits, c->pub.ind + 1);
+    c->wait = WAIT_TLS;
+    stats_add(s->stats, STAT_tls_waited, 1);
+    conn_poll(c);
+}
+
+/* Others wait: who did nothing with his place for too long gives it up, unless it is another thread that is late. */
+static void make_place(struct shard *s)
+{
+    struct conn *c = &s->conns[s->secure->shakes.first - 1];
+    if (s->tick - secure_of(c)->since <= PATIENCE)
+        return;
+    if (secure_of(c)->session == NULL)
+        note_step(c);
+    else
+        conn_close(c, REASON_tls_crowded);
+}
+
+struct conn *secure_next(struct shard *s)
+{
+    struct secure *x = s->secure;
+    if (x == NULL || x->waits.first == 0)
+        return NULL;
+    if (x->places > 0 && x->places >= s->set->tls_handshakes)
+        make_place(s);
+    if (x->places > 0 && x->places >= s->set->tls_handshakes)
+        return NULL;
+    struct conn *c = &s->conns[x->waits.first - 1];
+    leave(c);
+    secure_of(c)->phase = SECURE_HELLO;
+    c->wait = WAIT_NONE;
+    c->last_rx = s->tick; /* we did not listen: silence starts now */
+    return c;
+}
+
+/* ---- Bytes that stand apart ---- */
+
+/* False without memory. */
+static bool keep(struct conn_secure *e, const unsigned char *data, size_t n)
+{
+    struct sealed *b = e->bytes;
+    if (b != NULL && b->sent > 0) {
+        b->len -= b->sent;
+        memmove(b->data, b->data + b->sent, b->len);
+        b->sent = 0;
+    }
+    size_t len = b != NULL ? b->len : 0, need = sizeof *b + len + n;
+    if (b == NULL || need > mem_room(b)) {
+        size_t room = need > 2 * len ? need : 2 * len; /* a trickle stays linear */
+        b = mem_realloc(b, room < BYTES_LEAST ? BYTES_LEAST : room);
+        if (b == NULL)
+            return false;
+        if (e->bytes == NULL)
+            *b = (struct sealed){.len = 0};
+        e->bytes = b;
+    }
+    memcpy(b->data + b->len, data, n);
+    b->len += (uint32_t) n;
+    return true;
+}
+
+static void drop(struct conn_secure *e)
+{
+    mem_free(e->bytes);
+    e->bytes = NULL;
+}
+
+bool secure_put_ahead(struct conn *c, const unsigned char *data, size_t n)
+{
+    if (c->outbox == NULL)
+        c->last_tx = conn_shard(c)->tick;
+    return keep(secure_of(c), data, n) &&
+           outbox_put_ahead(&c->outbox, (uint32_t) n, &conn_shard(c)->delivery.all);
+}
+
+struct iovec secure_ahead(const struct conn *c)
+{
+    struct sealed *b = secure_of(c)->bytes;
+    return (struct iovec){.iov_base = b->data + b->sent, .iov_len = b->len - b->sent};
+}
+
+void secure_ahead_sent(struct conn *c, size_t n)
+{
+    struct conn_secure *e = secure_of(c);
+    e->bytes->sent += (uint32_t) n;
+    outbox_ahead_sent(c->outbox, (uint32_t) n, &conn_shard(c)->delivery.all);
+    if (e->bytes->sent == e->bytes->len)
+        drop(e);
+}
+
+/* ---- Out ---- */
+
+/* What TLS has for c's peer goes out. */
+static enum output put_out(struct conn *c)
+{
+    struct tls_thread *t = conn_shard(c)->secure->thread;
+    enum output o = output_send_sealed(c, t->out, t->out_len);
+    t->out_len = 0;
+    return o;
+}
+
+/* The same, and the end if that cannot be. */
+static bool say(struct conn *c)
+{
+    enum reason r = output_reason(put_out(c));
+    if (r == REASON_NONE && output_pending(c) > conn_shard(c)->set->output_max)
+        r = REASON_output_limit;
+    if (r != REASON_NONE)
+        conn_close(c, r);
+    else if (c->outbox != NULL)
+        conn_poll(c);
+    return c->state == CONN_OPEN;
+}
+
+size_t secure_seal(const struct conn *c, const struct iovec *vec, size_t n)
+{
+    struct conn_secure *e = secure_of(c);
+    if (e->phase != SECURE_UP) {
+        errno = EPIPE;
+        return 0;
+    }
+    size_t taken = tls_seal(e->session, conn_shard(c)->secure->thread, vec, n);
+    if (taken > 0)
+        return taken;
+    e->phase = SECURE_OVER;
+    errno = ENOMEM;
+    return 0;
+}
+
+void secure_say_end(struct conn *c)
+{
+    if (!conn_is_tls(c) || secure_of(c)->phase != SECURE_UP)
+        return;
+    struct tls_thread *t = conn_shard(c)->secure->thread;
+    secure_of(c)->phase = SECURE_OVER;
+    tls_close_notify(secure_of(c)->session, t);
+    secure_of(c)->notified = t->out_len < UINT8_MAX ? (uint8_t) t->out_len : 0;
+    put_out(c); /* if that fails, it ends without */
+}
+
+/* ---- What is wrong ---- */
+
+const char *secure_fault(const struct conn *c)
+{
+    static const char *const words[] = {
+#define ROW(name, words) words,
+        TLS_FAULTS(ROW)
+#undef ROW
+    };
+    uint32_t fault = c->fault < MARIO_FAULT_OWN ? TLS_FAULT_other : c->fault - MARIO_FAULT_OWN;
+    return words[fault < TLS_FAULT_COUNT ? fault : TLS_FAULT_other];
+}
+
+/* c's client is told, if what was said to it before lets that be, and c ends. */
+static bool fail(struct conn *c, enum reason reason, enum tls_fault fault)
+{
+    fault = fault == TLS_FAULT_none ? TLS_FAULT_other : fault;
+    stats_add(conn_shard(c)->stats, (enum counter)(STAT_tls_failed_protocol + fault - TLS_FAULT_protocol), 1);
+    leave(c);
+    secure_of(c)->phase = SECURE_OVER;
+    c->fault = (uint16_t) (MARIO_FAULT_OWN + fault);
+    put_out(c);
+    conn_close(c, reason);
+    return false;
+}
+
+/* What came is no ClientHello. */
+static bool refuse(struct conn *c, const unsigned char *data, size_t n)
+{
+    uint32_t stx = registry_stx();
+    enum frame_looks looks = frame_looks(data, (uint32_t) n);
+    if (n >= sizeof stx && memcmp(data, &stx, sizeof stx) == 0)
+        looks = LOOKS_HEAD;
+    fail(c, REASON_tls_failed, TLS_FAULT_protocol);
+    if (looks != LOOKS_UNKNOWN && looks != LOOKS_TLS)
+        c->fault = looks;
+    return false;
+}
+
+static bool no_memory(struct conn *c)
+{
+    conn_shard(c)->secure->thread->out_len = 0;
+    conn_close(c, REASON_no_memory);
+    return false;
+}
+
+/* ---- Records ---- */
+
+/* n bytes stand where tls_open() wants them. */
+static bool open_records(struct conn *c, unsigned char *data, size_t n, size_t *plain)
+{
+    struct conn_secure *e = secure_of(c);
+    struct tls_thread *t = conn_shard(c)->secure->thread;
+    enum tls_answer answer = tls_open(e->session, t, data, n, plain);
+    stats_add(conn_shard(c)->stats, STAT_tls_key_updates, t->key_updates);
+    t->key_updates = 0;
+    if (answer == TLS_BAD)
+        return fail(c, REASON_tls_bad_record, t->fault);
+    if (answer == TLS_NO_MEMORY)
+        return no_memory(c);
+    e->ended = answer == TLS_CLOSED;
+    return t->out_len == 0 || say(c);
+}
+
+/* ---- The handshake ---- */
+
+/* It is over, and well. Tickets that nobody takes are nobody's failure: what came before its client left is to be
+ * answered still. */
+static bool rise(struct conn *c)
+{
+    const struct shard *s = conn_shard(c);
+    struct conn_secure *e = secure_of(c);
+    struct mario_tls_info facts;
+    leave(c);
+    e->phase = SECURE_UP;
+    e->begins = true;
+    if (tls_facts(e->session, &facts)) {
+        bool is_13 = strcmp(facts.version, "TLSv1.3") == 0;
+        stats_add(s->stats, is_13 ? STAT_tls_handshakes_13 : STAT_tls_handshakes_12, 1);
+        stats_add(s->stats, STAT_tls_resumed, facts.is_resumed != 0);
+    }
+    if (put_out(c) == OUTPUT_NO_MEMORY)
+        return no_memory(c);
+    conn_poll(c);
+    return c->state == CONN_OPEN;
+}
+
+/* A step of it was taken, and what it has to say is in the thread's `out`. */
+static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault)
+{
+    switch (answer) {
+    case TLS_OK:
+        return rise(c);
+    case TLS_MORE:
+        if (conn_shard(c)->secure->thread->out_len > 0)
+            note_step(c);
+        return say(c);
+    case TLS_BAD:
+        return fail(c, REASON_tls_failed, fault);
+    case TLS_CLOSED:
+        put_out(c);
+        conn_close(c, REASON_peer_closed);
+        return false;
+    case TLS_NO_MEMORY:
+        break;
+    }
+    return no_memory(c);
+}
+
+/* Whether another thread is to take it: then it does. */
+static bool goes_away(struct conn *c, const unsigned char *data, size_t n)
+{
+    const struct shard *s = conn_shard(c);
+    struct conn_secure *e = secure_of(c);
+    bool wanted = s->shake != NULL && (s->service->tls_offload == MARIO_TLS_OFFLOAD_ALL ||
+                                       tls_set_is_slow(s->set->tls, c->listener));
+    if (!wanted || !s->shake(c, e->session, data, n))
+        return false;
+    e->session = NULL;
+    stats_add(s->stats, STAT_tls_offloaded, 1);
+    return true;
+}
+
+static bool shake(struct conn *c, unsigned char *data, size_t n, size_t *plain)
+{
+    struct conn_secure *e = secure_of(c);
+    struct tls_thread *t = conn_shard(c)->secure->thread;
+    size_t used = n;
+    if (goes_away(c, data, n)) {
+        conn_poll(c);
+        return c->state == CONN_OPEN;
+    }
+    enum tls_answer answer = tls_shake(e->session, t, data, n, &used);
+    if (!stepped(c, answer, t->fault))
+        return false;
+    if (answer != TLS_OK || used == n)
+        return true;
+    memmove(data + tls_held(e->session), data + used, n - used);
+    return open_records(c, data, n - used, plain);
+}
+
+/* c has a place: data[0 .. n-1] is what has come. */
+static bool start(struct conn *c, unsigned char *data, size_t n, size_t *plain)
+{
+    struct conn_secure *e = secure_of(c);
+    take_place(c);
+    e->session = tls_session_make(conn_shard(c)->set->tls, c->listener);
+    return e->session != NULL ? shake(c, data, n, plain) : no_memory(c);
+}
+
+/* ---- Its beginning ---- */
+
+enum hello { HELLO_MORE, HELLO_WHOLE, HELLO_NONE };
+
+/* A record with a handshake's message in it, which is a ClientHello. That may go on in further ones. */
+static enum hello look(const unsigned char *data, size_t n)
+{
+    if (data[0] != 22 || (n > 1 && data[1] != 3) || (n > RECORD_HEAD && data[RECORD_HEAD] != 1))
+        return HELLO_NONE;
+    if (n < RECORD_HEAD)
+        return HELLO_MORE;
+    size_t len = (size_t) data[3] << 8 | data[4];
+    return len == 0 || len > TLS_RECORD_DATA ? HELLO_NONE : n < RECORD_HEAD + len ? HELLO_MORE : HELLO_WHOLE;
+}
+
+static bool has_place(const struct shard *s)
+{
+    return s->secure->places < s->set->tls_handshakes;
+}
+
+static bool hello_came(struct conn *c, unsigned char *data, size_t n, bool late, size_t *plain)
+{
+    struct conn_secure *e = secure_of(c);
+    bool kept = e->bytes != NULL;
+    if (kept && !keep(e, data, n))
+        return no_memory(c);
+    const unsigned char *all = kept ? e->bytes->data : data;
+    size_t len = kept ? e->bytes->len : n;
+    enum hello what = look(all, len);
+    if (what == HELLO_NONE)
+        return refuse(c, all, len);
+    bool starts = what == HELLO_WHOLE && !late && has_place(conn_shard(c));
+    if (starts && kept)
+        return secure_go_on(c, data, plain);
+    if (starts)
+        return start(c, data, n, plain);
+    if (!kept && !keep(e, data, n))
+        return no_memory(c);
+    if (what == HELLO_WHOLE)
+        wait_for_place(c);
+    return c->state == CONN_OPEN;
+}
+
+bool secure_go_on(struct conn *c, unsigned char *data, size_t *plain)
+{
+    struct conn_secure *e = secure_of(c);
+    size_t n = e->bytes->len;
+    *plain = 0;
+    memcpy(data, e->bytes->data, n);
+    drop(e);
+    if (start(c, data, n, plain))
+        conn_poll(c);
+    return c->state == CONN_OPEN;
+}
+
+size_t secure_room(const struct conn *c, size_t most)
+{
+    return secure_of(c)->phase == SECURE_HELLO && most > HELLO_ROOM ? HELLO_ROOM : most;
+}
+
+bool secure_received(struct conn *c, unsigned char *data, size_t n, bool late, size_t *plain)
+{
+    *plain = 0;
+    switch ((enum secure_phase) secure_of(c)->phase) {
+    case SECURE_HELLO:
+        return hello_came(c, data, n, late, plain);
+    case SECURE_SHAKES:
+        return shake(c, data, n, plain);
+    case SECURE_UP:
+        return open_records(c, data, n, plain);
+    case SECURE_WAITS:
+    case SECURE_OVER:
+        break;
+    }
+    return false;
+}
+
+bool secure_begins(struct conn *c)
+{
+    if (!conn_is_tls(c) || !secure_of(c)->begins)
+        return false;
+    secure_of(c)->begins = false;
+    return true;
+}
+
+/* What another thread has said is sent as what this one says is. */
+static enum tls_answer take_step(struct conn *c, const struct secure_step *step)
+{
+    enum output o = output_send_sealed(c, step->out, step->out_len);
+    if (step->out_len > 0 && step->answer == TLS_MORE)
+        note_step(c);
+    if (o == OUTPUT_NO_MEMORY)
+        return TLS_NO_MEMORY;
+    if (step->answer == TLS_MORE && output_reason(o) != REASON_NONE)
+        conn_close(c, output_reason(o));
+    return step->answer;
+}
+
+void secure_shaken(struct executor *t, struct conn *c, const struct secure_step *step)
+{
+    size_t plain = 0;
+    secure_of(c)->session = step->session;
+    enum tls_answer answer = take_step(c, step);
+    if (c->state != CONN_OPEN || !stepped(c, answer, step->fault) || answer != TLS_OK)
+        return;
+    if (step->used < step->n && !open_records(c, step->data + step->used, step->n - step->used, &plain))
+        return;
+    if (c->carry_len == 0)
+        c->packet_since = t->shard->tick;
+    if (plain > 0 && !conn_carry(c, step->data + step->used, plain))
+        conn_close(c, REASON_no_memory);
+}
+
+/* ---- Beginning and end ---- */
+
+void secure_begin(struct conn *c)
+{
+    if (!conn_is_tls(c))
+        return;
+    *secure_of(c) = (struct conn_secure){.phase = SECURE_HELLO};
+    c->packet_since = conn_shard(c)->tick;
+}
+
+/* What its peer will not get of what it was pushed, as it was sealed already. */
+static void count_cut(const struct conn *c)
+{
+    if (c->lowat)
+        stats_add(conn_shard(c)->stats, STAT_unacked, outbox_ahead(c->outbox));
+}
+
+void secure_end(struct conn *c)
+{
+    if (!conn_is_tls(c))
+        return;
+    struct conn_secure *e = secure_of(c);
+    leave(c);
+    e->phase = SECURE_OVER;
+    e->begins = false;
+    count_cut(c);
+    drop(e);
+    if (e->session != NULL)
+        tls_session_end(e->session);
+}
+
+void secure_forget(struct conn *c)
+{
+    if (conn_is_tls(c))
+        tls_session_free(&secure_of(c)->session);
+}
+
+/* ---- Public ---- */
+
+/* The session of a connection whose function or hook runs here; NULL if it has none. */
+static const struct tls_session *session_of(const struct executor *t, const CONN *c)
+{
+    if (t->shard == NULL) /* an offloaded function: its CONN is the job's */
+        return t->tls;
+    if (t->shard->secure == NULL || c->ind >= t->shard->count || c != &t->shard->conns[c->ind].pub)
+        return NULL;
+    const struct conn *conn = (const struct conn *) (const void *) c;
+    return conn_is_tls(conn) ? secure_of(conn)->session : NULL;
+}
+
+int32_t mario_tls_info(CONN *c, struct mario_tls_info *info)
+{
+    const struct executor *t = executor_here;
+    if (t == NULL || t->conn != c) {
+        errno = EINVAL;
+        return -1;
+    }
+    const struct tls_session *session = session_of(t, c);
+    if (session != NULL && tls_facts(session, info))
+        return 0;
+    errno = ENOENT;
+    return -1;
+}
