@@ -5,6 +5,7 @@
 #include "mario/admin/conns.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "mario/admin/admin.h"
@@ -13,6 +14,7 @@
 #include "mario/admin/survey.h"
 #include "mario/base/id.h"
 #include "mario/conn/proxied.h"
+#include "mario/conn/secure.h"
 #include "mario/net/stream.h"
 #include "mario/net/tcp_facts.h"
 #include "mario/push/push.h"
@@ -37,6 +39,8 @@ struct detail {
     uint32_t kernel_input; /* bytes that have come and were not read */
     bool has_facts;
     struct tcp_facts facts;
+    bool is_tls, is_up, is_resumed;
+    char tls_version[16], tls_cipher[64], tls_name[32], tls_sni[128], tls_alpn[32], tls_client[128];
     uint32_t groups; /* that it is in */
     uint32_t shown;
     uint64_t group[GROUPS_SHOWN];
@@ -71,6 +75,23 @@ static void look_at_socket(const struct conn *c, struct detail *d)
     d->has_facts = conn_is_tcp(c) && tcp_facts(c->pub.fd, &d->facts);
 }
 
+/* Its session may be away, with a thread that takes a step of its handshake. */
+static void look_at_tls(const struct conn *c, struct detail *d)
+{
+    struct mario_tls_info info;
+    d->is_tls = conn_is_tls(c);
+    d->is_up = d->is_tls && secure_of(c)->session != NULL && tls_facts(secure_of(c)->session, &info);
+    if (!d->is_up)
+        return;
+    d->is_resumed = info.is_resumed != 0;
+    snprintf(d->tls_version, sizeof d->tls_version, "%s", info.version);
+    snprintf(d->tls_cipher, sizeof d->tls_cipher, "%s", info.cipher);
+    snprintf(d->tls_name, sizeof d->tls_name, "%s", info.name);
+    snprintf(d->tls_sni, sizeof d->tls_sni, "%s", info.sni);
+    snprintf(d->tls_alpn, sizeof d->tls_alpn, "%s", info.alpn);
+    snprintf(d->tls_client, sizeof d->tls_client, "%s", info.client_subject);
+}
+
 static void look_at_groups(const struct shard *s, const struct conn *c, struct detail *d)
 {
     const struct member *m = push_member(s, c);
@@ -103,6 +124,7 @@ static bool look(void *who, void *part, const void *about)
     d->message_bytes = all - d->output_waits;
     d->messages = outbox_waiting(c->outbox, &waiting);
     look_at_socket(c, d);
+    look_at_tls(c, d);
     look_at_groups(s, c, d);
     return false;
 }
@@ -124,6 +146,8 @@ static const char *wait_name(const struct detail *d)
         return "its turn";
     case WAIT_LIMIT:
         return "its limits";
+    case WAIT_TLS:
+        return "a place for its handshake";
     }
     return NULL;
 }
@@ -178,6 +202,29 @@ static void put_tcp(struct mario_answer *a, const struct detail *d)
     mario_answer_end(a);
 }
 
+static void put_text_or_null(struct mario_answer *a, const char *key, bool known, const char *text)
+{
+    if (known && text[0] != '\0')
+        mario_answer_text(a, key, text);
+    else
+        mario_answer_null(a, key);
+}
+
+static void put_tls(struct mario_answer *a, const struct detail *d)
+{
+    mario_answer_object(a, "tls");
+    mario_answer_flag(a, "on", d->is_tls);
+    mario_answer_flag(a, "up", d->is_up);
+    put_text_or_null(a, "version", d->is_up, d->tls_version);
+    put_text_or_null(a, "cipher", d->is_up, d->tls_cipher);
+    put_text_or_null(a, "name", d->is_up, d->tls_name);
+    put_text_or_null(a, "sni", d->is_up, d->tls_sni);
+    put_text_or_null(a, "alpn", d->is_up, d->tls_alpn);
+    put_text_or_null(a, "client", d->is_up, d->tls_client);
+    mario_answer_flag(a, "resumed", d->is_resumed);
+    mario_answer_end(a);
+}
+
 static void put_groups(struct mario_answer *a, const struct detail *d)
 {
     mario_answer_number(a, "group_count", d->groups);
@@ -200,6 +247,7 @@ static void put(struct mario_answer *a, const struct detail *d)
     put_input(a, d);
     put_output(a, d);
     put_tcp(a, d);
+    put_tls(a, d);
     put_groups(a, d);
 }
 
