@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "covered.h"
+
 enum { ARGS_MAX = 64, ENV_MAX = 256, HANDED_MAX = 16, RUN_MS = 40000 };
 
 /* ---- Where they are ---- */
@@ -128,7 +130,7 @@ static int code_of(int status)
 struct command {
     const char *argv[ARGS_MAX], *env[ENV_MAX];
     size_t count;
-    char path[640], preload[660], listen[1024], log[256], asan[512];
+    char path[640], preload[660], covered[1000], listen[1024], log[256], asan[512];
     char handed[32], handed_to[32]; /* the latter is filled in by the child */
     unsigned handed_count;
 };
@@ -190,8 +192,13 @@ static void make_command(struct command *c, const struct launch *l, const char *
     snprintf(c->path, sizeof c->path, "%s", itest_program(l->program));
     add(c, c->path);
     if (!l->bare) {
-        snprintf(c->listen, sizeof c->listen, "server.listen=%s",
-                 l->listen != NULL ? l->listen : "127.0.0.1:0");
+        const char *list = l->listen != NULL ? l->listen : "127.0.0.1:0";
+        if (covered_is_on(l)) {
+            covered_listen(c->covered, sizeof c->covered, list);
+            add_args(c, covered_args());
+            list = c->covered;
+        }
+        snprintf(c->listen, sizeof c->listen, "server.listen=%s", list);
         snprintf(c->log, sizeof c->log, "log.file=%s", log);
         const char *const first[] = {c->listen, c->log, NULL};
         add_args(c, first);

@@ -48,6 +48,8 @@
     ROW(peer)            \
     ROW(proxied)         \
     ROW(balancers)       \
+    ROW(tls)             \
+    ROW(tls_hostile)     \
     ROW(urgent)          \
     ROW(udp)             \
     ROW(udp_ends)        \

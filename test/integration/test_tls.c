@@ -1,0 +1,509 @@
+/*
+ * test_tls.c: listeners with tls=: packets of every framing and length both ways, in whatever pieces the records come;
+ * readers that do not read; both ends closing, in whatever way; pushes, balancers, unix sockets, stops, functions that
+ * never return.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "sealed.h"
+#include "stuck.h"
+#include "test/lib/payload.h"
+
+enum { SOON_MS = 8000, TLS_12 = 0x0303, TLS_13 = 0x0304 };
+
+static const int versions[] = {TLS_12, TLS_13};
+static const char *const one_worker[] = {"server.workernum=1", "test.offload=on", NULL};
+
+/* ---- There and back ---- */
+
+/* Goal: packets of all lengths come back, by either version; the end is said with close_notify; counters know which
+ * version, and nothing failed. */
+START_TEST(packets_come_back)
+{
+    static const size_t lengths[] = {0, 1, 7, 100, 1459, 4096, 8000, 8184};
+    struct secure_facts facts;
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = sealed_open_as(
+        &s, &(struct secure_ask){.host = "localhost", .min = versions[_i], .max = versions[_i]});
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        client_echo(fd, lengths[i]);
+    secure_facts(fd, &facts);
+    ck_assert_str_eq(facts.version, versions[_i] == TLS_12 ? "TLSv1.2" : "TLSv1.3");
+    ck_assert_int_eq(net_shut(fd), 0);
+    sealed_expect_end(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "tls_handshakes_12"), versions[_i] == TLS_12);
+    ck_assert_uint_eq(server_counter(&s, "tls_handshakes_13"), versions[_i] == TLS_13);
+    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), 0);
+    ck_assert_uint_eq(server_counter(&s, "tls_shaking"), 0);
+}
+END_TEST
+
+/* A relay that hands on what clients send in pieces of so many bytes, and what the server sends as it comes. */
+struct relay {
+    int here, there;
+    size_t piece;
+    pthread_t thread;
+};
+
+static void hand_on(int to, const unsigned char *data, size_t n, size_t piece)
+{
+    for (size_t at = 0; at < n; at += piece) {
+        size_t part = n - at < piece ? n - at : piece;
+        if (send(to, data + at, part, MSG_NOSIGNAL) < 0)
+            return;
+        if (piece < 64)
+            usleep(100); /* so that they come one by one, mostly */
+    }
+}
+
+static void *relay_main(void *arg)
+{
+    struct relay *r = arg;
+    static _Thread_local unsigned char data[65536];
+    struct pollfd p[2] = {{.fd = r->here, .events = POLLIN}, {.fd = r->there, .events = POLLIN}};
+    while (poll(p, 2, -1) > 0) {
+        for (int i = 0; i < 2; i++) {
+            if (p[i].revents == 0)
+                continue;
+            ssize_t n = recv(p[i].fd, data, sizeof data, MSG_DONTWAIT);
+            if (n == 0 && i == 0) {
+                shutdown(r->there, SHUT_WR);
+                p[0].fd = -1;
+            } else if (n <= 0) {
+                shutdown(r->here, SHUT_RDWR);
+                return NULL;
+            } else {
+                hand_on(i == 0 ? r->there : r->here, data, (size_t) n, i == 0 ? r->piece : sizeof data);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A client's end of a connection to the second address that goes through it. */
+static int relay_start(struct relay *r, const struct server *s, size_t piece)
+{
+    int pair[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    *r = (struct relay){.here = pair[1], .there = client_open_at(&s->addresses[1]), .piece = piece};
+    ck_assert_int_eq(pthread_create(&r->thread, NULL, relay_main, r), 0);
+    ck_assert_int_eq(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
+    return pair[0];
+}
+
+static void relay_end(struct relay *r)
+{
+    pthread_join(r->thread, NULL);
+    close(r->here);
+    close(r->there);
+}
+
+/* Goal: whatever pieces the bytes of handshake and records come in, the answers are the same. */
+START_TEST(records_in_pieces)
+{
+    static const size_t pieces[] = {1, 5, 17, 1000, 16401};
+    struct server s;
+    struct relay r;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = relay_start(&r, &s, pieces[_i / 2]);
+    sealed_lay(fd,
+               &(struct secure_ask){.host = "localhost", .min = versions[_i % 2], .max = versions[_i % 2]});
+    for (size_t n = 0; n < 200; n += 41)
+        client_echo(fd, n);
+    if (pieces[_i / 2] > 16)
+        client_echo(fd, 8184);
+    ck_assert_int_eq(net_shut(fd), 0);
+    sealed_expect_end(fd);
+    relay_end(&r);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: many packets in few records, and records with many packets, are answered, each once and in order. */
+START_TEST(many_packets_in_a_record)
+{
+    enum { PACKETS = 6000, LEN = 8 + 4 };
+    unsigned char *all = malloc(PACKETS * LEN), *back = malloc(PACKETS * LEN);
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = sealed_open(&s);
+    for (uint32_t i = 0; i < PACKETS; i++)
+        client_packet(all + i * LEN, TEST_ECHO, &i, sizeof i);
+    client_send(fd, all, PACKETS * LEN);
+    client_recv(fd, back, PACKETS * LEN);
+    ck_assert(memcmp(all, back, PACKETS * LEN) == 0);
+    net_close(fd);
+    server_finish(&s);
+    free(all);
+    free(back);
+}
+END_TEST
+
+static const struct {
+    const char *options, *sent;
+    size_t sent_len;
+    const char *back;
+    size_t back_len;
+} framings[] = {
+#define TEXT(t) t, sizeof(t) - 1
+    {"proto=line id=0x7090", TEXT("one\ntwo\r\n\n"), TEXT("one\ntwo\n\n")},
+    {"proto=raw id=0x7090", TEXT("as it is"), TEXT("as it is")},
+    {"proto=fixed=4 id=0x7090", TEXT("12345678"), TEXT("12345678")},
+    {"proto=delim=0x03 id=0x7090", TEXT("a\3bc\3"), TEXT("a\3bc\3")},
+    {"proto=length size=2 endian=big id=0x7090", TEXT("\0\3abc\0\1d"), TEXT("\0\3abc\0\1d")},
+    {"proto=own id=0x7090", TEXT("P\3abc\0"), TEXT("P\3abc")},
+};
+
+/* Goal: a listener with tls= may have any framing. */
+START_TEST(any_framing)
+{
+    char back[64];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, framings[_i].options, one_worker);
+    int fd = sealed_open(&s);
+    client_send(fd, framings[_i].sent, framings[_i].sent_len);
+    client_recv(fd, back, framings[_i].back_len);
+    ck_assert(memcmp(back, framings[_i].back, framings[_i].back_len) == 0);
+    net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: so may one for browsers: the upgrade, then messages, comes as records. */
+START_TEST(websocket)
+{
+    static const char upgrade[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    static const unsigned char message[] = {0x82, 0x83, 0, 0, 0, 0, 'h', 'e', 'y'};
+    char head[512];
+    size_t n = 0;
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "proto=ws id=0x7090", one_worker);
+    int fd = sealed_open(&s);
+    client_send(fd, upgrade, sizeof upgrade - 1);
+    while (n < 4 || memcmp(head + n - 4, "\r\n\r\n", 4) != 0)
+        client_recv(fd, head + n++, 1);
+    ck_assert(strncmp(head, "HTTP/1.1 101", 12) == 0);
+    client_send(fd, message, sizeof message);
+    client_recv(fd, head, 5);
+    ck_assert(memcmp(head, "\x82\x03hey", 5) == 0);
+    net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: what the connected hook writes is the first that the client hears. */
+START_TEST(greeted_behind_the_handshake)
+{
+    char data[16];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", (const char *[]){"test.connected=greet", NULL});
+    int fd = sealed_open(&s);
+    ck_assert_uint_eq(client_recv_packet(fd, TEST_ECHO, data, sizeof data), 5);
+    net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: new keys, ours and theirs, in between: nobody notices. */
+START_TEST(new_keys)
+{
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13});
+    for (int i = 0; i < 6; i++) {
+        ck_assert_int_eq(secure_key_update(fd, i % 2 == 0), 0);
+        client_echo(fd, 100);
+    }
+    net_close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "tls_key_updates"), 6);
+}
+END_TEST
+
+/* Goal: unix sockets, and who is passed on by a balancer, whose header comes in the clear. */
+START_TEST(other_ways_in)
+{
+    static const char header[] = "PROXY TCP4 10.1.2.3 10.0.0.1 56324 443\r\n";
+    char listen[200], path[64], peer[64];
+    struct server s;
+    NEEDS_TLS();
+    snprintf(path, sizeof path, "/tmp/mario-itest-tls-%d", (int) getpid());
+    snprintf(listen, sizeof listen,
+             "127.0.0.1:0, 127.0.0.1:0 tls=default proxy=on trust=127.0.0.0/8, unix:%s tls=default", path);
+    sealed_start_at(&s, listen, one_worker);
+    int proxied = client_open_at(&s.addresses[1]), local = client_open_at(&s.addresses[2]);
+    client_send(proxied, header, sizeof header - 1);
+    sealed_lay(proxied, NULL);
+    size_t n = client_ask(proxied, TEST_PEER, NULL, 0, peer, sizeof peer - 1);
+    peer[n] = '\0';
+    ck_assert_str_eq(peer, "10.1.2.3:56324");
+    sealed_lay(local, NULL);
+    client_echo(local, 5000);
+    net_close(proxied);
+    net_close(local);
+    server_finish(&s);
+}
+END_TEST
+
+/* ---- Readers that do not read ---- */
+
+/* Goal: megabytes for one who reads late are complete and in order; meanwhile he is not read, and the server holds no
+ * more than the limits say. */
+START_TEST(who_reads_late_loses_nothing)
+{
+    enum { ROUNDS = 12, MEGABYTE = 1 << 20, PACKET = 8192 };
+    unsigned char *data = malloc(PACKET);
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "",
+                 (const char *[]){"server.workernum=1", "output.high=65536", "output.max=4194304", NULL});
+    int fd = sealed_open(&s);
+    for (int i = 0; i < ROUNDS; i++)
+        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
+    server_wait_counter(&s, "output_paused", 1, SOON_MS);
+    ck_assert_uint_ge(server_counter(&s, "output_pending"), 65536);
+    for (int i = 0; i < ROUNDS * (MEGABYTE / PACKET); i++) {
+        client_recv(fd, data, PACKET);
+        ITEST_ASSERT(data[8] == 'r' && data[PACKET - 1] == 'r', "packet %d is not as it was sent", i);
+    }
+    client_echo(fd, 100);
+    ck_assert_uint_eq(server_counter(&s, "output_pending"), 0);
+    net_close(fd);
+    server_finish(&s);
+    free(data);
+}
+END_TEST
+
+/* Goal: who never reads is closed by the same limits as others are: too much, too long. */
+START_TEST(who_never_reads_is_closed)
+{
+    static const char *const limit[] = {"output.high=300000", "output.max=300000", NULL},
+                             *const time[] = {"server.write_timeout=1", NULL};
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", _i == 0 ? limit : time);
+    int fd = sealed_open(&s);
+    for (int i = 0; i < 20; i++)
+        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
+    server_wait_counter(&s, _i == 0 ? "closed_output_limit" : "closed_write_timeout", 1, SOON_MS);
+    net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* ---- Ends ---- */
+
+/* Goal: close_notify is the end of what a client says, and not of what it hears: packets before it are answered, those
+ * of offloaded functions too, then the server says close_notify and closes. */
+START_TEST(a_half_close_is_answered)
+{
+    char data[8];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = sealed_open(&s);
+    for (int i = 0; i < 20; i++)
+        client_send_packet(fd, (uint16_t) (i % 2 == 0 ? TEST_NAP + TEST_OFFLOADED : TEST_ECHO), "x", 1);
+    if (_i == 0)
+        net_shut(fd);
+    else
+        secure_notify(fd);
+    for (int i = 0; i < 20; i++)
+        ck_assert_uint_eq(client_recv_packet(fd,
+                                             (uint16_t) (i % 2 == 0 ? TEST_NAP + TEST_OFFLOADED : TEST_ECHO),
+                                             data, sizeof data),
+                          1);
+    sealed_expect_end(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_peer_closed"), 1);
+    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), 0);
+}
+END_TEST
+
+/* Goal: a FIN without close_notify may be somebody else's. Whole packets are answered, it is counted, and a last line
+ * that only the end of the stream completes is not handed out; with close_notify it is. */
+START_TEST(a_bare_fin_completes_nothing)
+{
+    char back[8];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "proto=line eof=packet id=0x7090", one_worker);
+    int fd = sealed_open(&s);
+    client_send(fd, "one\ntwo", 7);
+    client_recv(fd, back, 4);
+    ck_assert_int_eq(_i == 0 ? shutdown(fd, SHUT_WR) : net_shut(fd), 0);
+    if (_i == 1)
+        client_recv(fd, back, 4);
+    sealed_expect_end(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), _i == 0);
+    ck_assert_uint_eq(server_counter(&s, "truncated"), _i == 0);
+    ck_assert_uint_eq(server_counter(&s, "packets_in"), _i == 0 ? 1 : 2);
+}
+END_TEST
+
+/* Goal: who asks and closes at once, before our tickets are out, has asked. */
+START_TEST(who_asks_and_leaves_has_asked)
+{
+    enum { ROUNDS = 20 };
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    for (int i = 0; i < ROUNDS; i++) {
+        int fd = sealed_open(&s);
+        client_send_packet(fd, TEST_SILENT, "x", 1);
+        if (_i == 0)
+            net_close(fd);
+        else
+            close(fd); /* bare; what lies over it is forgotten with the next one of that number */
+    }
+    server_wait_counter(&s, "tls_handshakes_13", ROUNDS, SOON_MS);
+    server_finish(&s);
+    ck_assert_uint_ge(server_counter(&s, "packets_in"), ROUNDS);
+    ck_assert_uint_eq(server_counter(&s, "tls_truncated") +
+                          (_i == 0 ? 0 : server_counter(&s, "closed_reset")),
+                      _i == 0 ? 0 : ROUNDS);
+}
+END_TEST
+
+/* Goal: when the server stops, or a function closes, or silence lasts too long, close_notify comes before the FIN. */
+START_TEST(the_server_says_that_it_ends)
+{
+    struct test_end e = {0};
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", (const char *[]){"server.timeout=2", NULL});
+    int closed = sealed_open(&s), silent = sealed_open(&s);
+    client_send_packet(closed, TEST_CLOSE, &e, sizeof e);
+    sealed_expect_end(closed);
+    sealed_expect_end(silent);
+    int stopped = sealed_open(&s);
+    client_echo(stopped, 10);
+    server_signal(&s, SIGTERM);
+    sealed_expect_end(stopped);
+    ck_assert_int_eq(server_wait_exit(&s, 12000), 0);
+    ck_assert_uint_eq(server_counter(&s, "closed_stop"), 1);
+    ck_assert_uint_eq(server_counter(&s, "closed_idle_timeout"), 1);
+    server_check(&s);
+}
+END_TEST
+
+/* Goal: the last word of a full pipe: who reads slowly gets all that was written before a close, then close_notify. */
+START_TEST(a_close_behind_much)
+{
+    enum { MEGABYTE = 1 << 20, PACKET = 8192 };
+    struct test_end e = {0};
+    unsigned char *data = malloc(PACKET);
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = sealed_open(&s);
+    for (int i = 0; i < 8; i++)
+        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
+    client_send_packet(fd, TEST_CLOSE, &e, sizeof e);
+    for (int i = 0; i < 8 * (MEGABYTE / PACKET); i++)
+        client_recv(fd, data, PACKET);
+    sealed_expect_end(fd);
+    server_finish(&s);
+    free(data);
+}
+END_TEST
+
+/* Goal: a stop ends who shakes hands, or has not begun to, at once. */
+START_TEST(a_stop_amid_handshakes)
+{
+    unsigned char hello[4096];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", NULL);
+    size_t n = sealed_hello(hello, sizeof hello);
+    int silent = client_open_at(&s.addresses[1]), begun = client_open_at(&s.addresses[1]),
+        shaking = client_open_at(&s.addresses[1]);
+    client_send(begun, hello, n / 2);
+    client_send(shaking, hello, n);
+    server_wait_counter(&s, "tls_shaking", 1, SOON_MS);
+    server_signal(&s, SIGTERM);
+    ck_assert_int_eq(server_wait_exit(&s, 12000), 0);
+    ck_assert_uint_eq(server_counter(&s, "closed_stop"), 3);
+    ck_assert_uint_eq(server_counter(&s, "ungreeted"), 3);
+    server_check(&s);
+    close(silent);
+    close(begun);
+    close(shaking);
+}
+END_TEST
+
+/* ---- Functions that never return ---- */
+
+/* Goal: a worker whose function over TLS is stuck is taken over: that connection ends, the others of the worker go on
+ * over TLS on another thread. */
+START_TEST(a_takeover)
+{
+    struct server s;
+    NEEDS_TLS();
+    char warn[40], replace[40];
+    snprintf(warn, sizeof warn, "watch.warn_ms=%u", WARN_MS);
+    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
+    sealed_start(&s, "", (const char *[]){"server.workernum=1", warn, replace, NULL});
+    s.log_lines_max = 1000;
+    int victim = sealed_open(&s), bystander = sealed_open(&s);
+    client_echo(bystander, 100);
+    stick(victim);
+    server_wait_log(&s, "another thread has taken its place", BACK_MS);
+    client_echo(bystander, 5000);
+    int newcomer = sealed_open(&s);
+    client_echo(newcomer, 100);
+    unstick(newcomer);
+    ck_assert_int_ne(client_ending(victim, NULL, BACK_MS), END_TIMEOUT);
+    net_close(victim);
+    net_close(bystander);
+    net_close(newcomer);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
+}
+END_TEST
+
+Suite *tls_suite(void)
+{
+    Suite *s = suite_create("tls");
+    TCase *c = itest_case(s, "there and back", 30);
+    tcase_add_loop_test(c, packets_come_back, 0, 2);
+    tcase_add_loop_test(c, records_in_pieces, 0, 10);
+    tcase_add_test(c, many_packets_in_a_record);
+    tcase_add_loop_test(c, any_framing, 0, (int) (sizeof framings / sizeof framings[0]));
+    tcase_add_test(c, websocket);
+    tcase_add_test(c, greeted_behind_the_handshake);
+    tcase_add_test(c, new_keys);
+    tcase_add_test(c, other_ways_in);
+    c = itest_case(s, "slow readers", 30);
+    tcase_add_test(c, who_reads_late_loses_nothing);
+    tcase_add_loop_test(c, who_never_reads_is_closed, 0, 2);
+    c = itest_case(s, "ends", 30);
+    tcase_add_loop_test(c, a_half_close_is_answered, 0, 2);
+    tcase_add_loop_test(c, a_bare_fin_completes_nothing, 0, 2);
+    tcase_add_loop_test(c, who_asks_and_leaves_has_asked, 0, 2);
+    tcase_add_test(c, the_server_says_that_it_ends);
+    tcase_add_test(c, a_close_behind_much);
+    tcase_add_test(c, a_stop_amid_handshakes);
+    tcase_add_test(c, a_takeover);
+    return s;
+}
