@@ -202,6 +202,8 @@ extern CONN *alive[MARIO_WORKERNUM_MAX][SLOTS]; /* hooks.c */
     ROW(TEST_RELOAD, do_reload)           \
     /* beside.c */                        \
     ROW(TEST_PROXY, do_proxy)             \
+    /* secure.c */                        \
+    ROW(TEST_TLS, do_tls)                 \
     /* push.c, called.c */                \
     ROW(TEST_PUSH, do_push)               \
     ROW(TEST_RECEIPTS, do_receipts)       \
@@ -287,6 +289,12 @@ void on_receipt(const struct mario_receipt *r);
 void do_master_orders(void);
 /* called.c: until the threads of ORDER_THREAD have ended. Main, when the server has stopped. */
 void await_threads(void);
+
+/* secure.c: a key of tls.* or of a section "tls NAME", which is written to, and its value, which is kept; false if it is
+ * none. Main. */
+bool set_tls(struct mario_options *o, char *key, const char *value);
+/* secure.c: before the server is made. */
+bool register_tls(void);
 
 /* cluster.c: a key of cluster.* and its value; false if it is none. Main. */
 bool set_cluster(const char *key, const char *value);

@@ -48,6 +48,7 @@ enum testapp_cmd {
     TEST_PROXY = 0x7034,      /* -> text: what mario_proxy_peer() and its like say; checks the rest of them */
     TEST_URGENT = 0x7035,     /* only sent, without data: the function for urgent data */
     TEST_DATAGRAM = 0x7036,   /* -> test_datagram, if it came as one; then leaves something in c->user */
+    TEST_TLS = 0x7037,        /* -> text: what mario_tls_info() says, "none" without TLS */
     TEST_REFERENCE = 0x7060,  /* test_reference; answers with memory that has a cleanup */
     TEST_WRITE_OTHER =
         0x7061, /* uint16 port; writes to the worker's connection with that cport, and what it writes

@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     o.workernum = 2;
     o.connnum = 1000;
     read_options(&o, argc, argv);
-    if (!register_framings())
+    if (!register_framings() || !register_tls())
         return 2;
     if (strcmp(app.early, "daemon") == 0)
         run_daemon();

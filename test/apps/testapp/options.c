@@ -17,6 +17,7 @@
  *         test.early = daemon       run_daemon() before that
  *         test.early = usr1 | sigwait   a handler of its own for USR1; a thread that waits for it
  *         cluster.bus = - | redis | nats and all other keys of cluster.*
+ *         tls.* and sections of TLS: see secure.c
  *         test.listen2 = ADDRESS    init gets server.listen and this; mario_supervise() only the first
  */
 #include "app.h"
@@ -225,7 +226,8 @@ void set_option(struct mario_options *o, char *text)
     if (equals == NULL)
         bad_option(text);
     *equals = '\0';
-    if (!set_number(o, text, equals + 1) && !set_word(o, text, equals + 1) && !set_cluster(text, equals + 1))
+    if (!set_number(o, text, equals + 1) && !set_word(o, text, equals + 1) &&
+        !set_cluster(text, equals + 1) && !set_tls(o, text, equals + 1))
         bad_option(text);
 }
 
