@@ -31,6 +31,7 @@ enum { AGAIN_NS = 10 * 1000 * 1000 }; /* between two attempts to start a success
 struct thread {
     struct offload_pool *pool;
     struct executor *executor;
+    struct tls_thread *tls; /* for handshakes; NULL if none is offloaded */
     struct job *job; /* in hand; a successor finds that of the thread that died */
 };
 
@@ -157,6 +158,34 @@ static void run(struct thread *p, struct job *j)
     give_back(j);
 }
 
+/* What a step of a handshake has to say is copied into the job. False without memory. */
+static bool pack_flight(struct tls_thread *tls, struct job *j)
+{
+    unsigned char *to = tls->out_len <= JOB_SMALL ? j->small : (j->large = mem_try(tls->out_len));
+    if (to == NULL)
+        return false;
+    if (tls->out_len > 0)
+        memcpy(to, tls->out, tls->out_len);
+    j->len = tls->out_len;
+    return true;
+}
+
+/* A step of a handshake. Nothing of it is user code, so the executor has no part in it. */
+static void shake(struct thread *p, struct job *j)
+{
+    struct shake_job *k = j->shake;
+    p->tls->out_len = 0;
+    k->answer = tls_shake(k->session, p->tls, (unsigned char *) j->pub.in_buf, k->n, &k->used);
+    if (k->answer == TLS_BAD) {
+        k->fault = p->tls->fault;
+        snprintf(k->why, sizeof k->why, "%s", p->tls->why);
+    }
+    if (!pack_flight(p->tls, j))
+        k->answer = TLS_NO_MEMORY;
+    p->tls->out_len = 0;
+    give_back(j);
+}
+
 static void *thread_main(void *arg);
 
 /* This thread ends in its function, or in a cleanup of what that wrote. Its last act is to start its successor, to
@@ -197,10 +226,12 @@ static void serve(struct thread *p)
         /* Nobody can take the answer any more. The worker does not look: it does not read who waits for a function. Who
          * has only closed its sending side is answered. */
         j->skipped = ours && stream_has_failed(j->pub.fd);
-        if (ours && !j->skipped)
-            run(p, j);
-        else
+        if (!ours || j->skipped)
             give_back(j);
+        else if (j->shake != NULL)
+            shake(p, j);
+        else
+            run(p, j);
     }
 }
 
@@ -256,9 +287,27 @@ static uint32_t ring_of(uint32_t jobs)
     return capacity;
 }
 
+static bool shakes_setup(struct offload_pool *o, struct offload_queue *d)
+{
+    uint32_t count = o->set.shakes;
+    if (count == 0)
+        return true;
+    if ((d->all_shakes = calloc(count, sizeof *d->all_shakes)) == NULL ||
+        (d->shakes = calloc(count, sizeof *d->shakes)) == NULL)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct job *j = &d->all_shakes[i];
+        j->queue = d;
+        j->shake = &d->shakes[i];
+        j->next = d->idle_shakes;
+        d->idle_shakes = j;
+    }
+    return true;
+}
+
 static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_t worker)
 {
-    uint32_t capacity = ring_of(o->set.queue);
+    uint32_t capacity = ring_of(o->set.queue + o->set.shakes);
     d->pool = o;
     d->worker = worker;
     pthread_mutex_init(&d->giving, NULL);
@@ -274,7 +323,7 @@ static bool queue_setup(struct offload_pool *o, struct offload_queue *d, uint32_
         j->next = d->idle;
         d->idle = j;
     }
-    return true;
+    return shakes_setup(o, d);
 }
 
 static void queue_teardown(struct offload_queue *d)
@@ -282,6 +331,8 @@ static void queue_teardown(struct offload_queue *d)
     free(d->all);
     free(d->slots);
     free(d->datagrams);
+    free(d->all_shakes);
+    free(d->shakes);
     spsc_fini(&d->jobs);
     spsc_fini(&d->done);
     pthread_mutex_destroy(&d->giving);
@@ -307,7 +358,8 @@ struct offload_pool *offload_create(const struct offload_options *set)
     for (uint32_t i = 0; ok && i < set->threads; i++) {
         o->threads[i].pool = o;
         o->threads[i].executor = make_executor(o, &set->activities[i]);
-        ok = o->threads[i].executor != NULL;
+        ok = o->threads[i].executor != NULL &&
+             (set->shakes == 0 || (o->threads[i].tls = tls_thread_make()) != NULL);
     }
     if (!ok)
         offload_destroy(&o);
@@ -373,6 +425,8 @@ void offload_destroy(struct offload_pool **op)
     for (uint32_t i = 0; o->threads != NULL && i < o->set.threads; i++) {
         if (o->threads[i].executor != NULL)
             executor_destroy(&o->threads[i].executor);
+        if (o->threads[i].tls != NULL)
+            tls_thread_free(o->threads[i].tls);
     }
     for (uint32_t i = 0; o->queues != NULL && i < o->set.workers; i++)
         queue_teardown(&o->queues[i]);

@@ -1,5 +1,6 @@
 /*
- * pool.h: the threads that run functions which may block. One pool in a server, shared by its workers.
+ * pool.h: the threads that run functions which may block, and handshakes of TLS that would hold a worker up. One pool
+ * in a server, shared by its workers.
  *
  * A packet for such a function is a job. Each worker has a queue: a fixed number of jobs, a ring by which they go
  * out and a ring by which they come back. A job belongs to the worker while it is idle; from its push on `jobs`
@@ -22,6 +23,10 @@
  * it there passes it back. A thread that has taken it asks the socket, too, whether the peer is gone.
  * test/model/job.pml checks this by exhaustion.
  *
+ * A step of a handshake is a job like that, of a kind of its own: as many of them as handshakes may be under way, so
+ * that these never wait for functions in a line, nor functions for them. While it is out the connection's session is
+ * the job's: of one that is cancelled the worker frees it, of one that was taken whoever takes it back.
+ *
  * A thread that ends in a function leaves its job and its executor to a successor, which it starts last of all and
  * which gives the job back with REASON_function_died. It is detached by then and touches nothing any more.
  */
@@ -38,10 +43,13 @@
 #include "mario/exec/executor.h"
 #include "mario/mario_akg.h"
 #include "mario/net/udp.h"
+#include "mario/tls/session.h"
 
 /* Replies up to this length are copied into the job, which costs no allocation anywhere; longer ones into a block of
  * their own. */
 #define JOB_SMALL 1024u
+
+#define SHAKE_WHY 160 /* bytes of what is said of a handshake that failed */
 
 struct offload_queue;
 
@@ -62,6 +70,7 @@ struct job {
         *address6; /* conn_address6(): it stays while the job is out, as the connection does */
     const struct conn_proxied *proxied; /* proxied_of(): likewise */
     struct datagram_job *datagram;      /* it is for a datagram, and this its own; NULL: for a connection */
+    struct shake_job *shake; /* constant: it is for steps of handshakes, and this its own; NULL: for packets */
     uint16_t akg_id;                    /* for those who ask what runs */
     bool concurrent;                    /* nothing of the connection waits for it */
     bool skipped;           /* coming back: it was taken and did not run, since its peer is gone */
@@ -77,6 +86,17 @@ struct datagram_job {
     struct udp_from from;
     uint32_t socket; /* of shard.udp */
     uint32_t most;   /* bytes of a reply */
+};
+
+/* What a job has beside, if it is for a step of a handshake. What has come is in pub.in_buf, what is to be sent comes
+ * back as a reply does. */
+struct shake_job {
+    struct tls_session *session; /* the job's own while it is out, else NULL */
+    size_t n;                    /* bytes that have come */
+    size_t used;                 /* coming back: bytes of them that were taken, and so on */
+    enum tls_answer answer;
+    enum tls_fault fault;
+    char why[SHAKE_WHY];
 };
 
 /* What the queue knows of a connection, by its slot. */
@@ -98,6 +118,9 @@ struct offload_queue {
     struct job *all;           /* [count] */
     struct datagram_job *datagrams; /* [count]; NULL if no listener takes datagrams */
     struct job *idle;               /* worker only: jobs that may go out */
+    struct job *all_shakes;         /* [shakes]; NULL if no handshake is offloaded */
+    struct shake_job *shakes;       /* likewise */
+    struct job *idle_shakes;        /* worker only: those that may go out */
     struct queue_slot *slots;       /* [connections] worker only */
     uint32_t waiting;      /* worker only: 1 + slot of the first connection in line for one, 0 = none */
     uint32_t waiting_last; /* worker only: 1 + slot of the last one */
@@ -109,6 +132,7 @@ struct offload_options {
     uint32_t queue;              /* jobs of each queue, 1 .. MARIO_OFFLOAD_QUEUE_MAX */
     uint32_t workers;            /* queues */
     uint32_t connnum;            /* connections of each worker */
+    uint32_t shakes;             /* steps of handshakes of each queue, 0 = none is offloaded */
     bool datagrams;              /* some listener takes them */
     uint32_t max_pkglen;         /* out_buf_len */
     struct activity *activities; /* [threads]: what each runs; they outlive the pool */

@@ -5,6 +5,8 @@
  * There are as many jobs as offload.queue says. A connection whose packet finds none stands in line, linked by
  * c->next and slots[].before, and is not read. When a connection ends it leaves the line, and of its packets those
  * that no thread has taken are cancelled: see pool.h.
+ *
+ * Steps of handshakes have jobs of their own, and no line: who finds none makes the step where it is.
  */
 #include "mario/offload/queue.h"
 
@@ -14,6 +16,7 @@
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
 #include "mario/conn/proxied.h"
+#include "mario/conn/secure.h"
 #include "mario/exec/registry.h"
 
 enum {
@@ -77,6 +80,15 @@ static void forget_job(struct offload_queue *d, struct job *j)
         j->next->before = j->before;
 }
 
+/* Of a step of a handshake: nobody wants it. */
+static void drop_session(struct job *j)
+{
+    if (j->shake == NULL || j->shake->session == NULL)
+        return;
+    tls_session_free(j->shake->session);
+    j->shake->session = NULL;
+}
+
 /* Its connection has ended: true if no thread has taken it. Then nobody will, and its packet is freed at once. */
 static bool is_cancelled(struct job *j)
 {
@@ -86,6 +98,7 @@ static bool is_cancelled(struct job *j)
         return false;
     mem_free(j->pub.in_buf);
     j->pub.in_buf = NULL;
+    drop_session(j);
     return true;
 }
 
@@ -115,12 +128,13 @@ uint32_t queue_take_back(struct shard *s, struct conn *c)
 
 static void recycle(struct offload_queue *d, struct job *j)
 {
+    struct job **idle = j->shake != NULL ? &d->idle_shakes : &d->idle;
     job_drop_reply(j);
     mem_free(j->pub.in_buf);
     j->pub.in_buf = NULL;
     atomic_store_explicit(&j->state, JOB_IDLE, memory_order_relaxed);
-    j->next = d->idle;
-    d->idle = j;
+    j->next = *idle;
+    *idle = j;
 }
 
 /* ---- Going out ---- */
@@ -147,7 +161,7 @@ static void fill(struct job *j, const struct shard *s, uint32_t listener, const 
 }
 
 /* A packet in a block of its own. NULL without memory. */
-static unsigned char *copy(const unsigned char *data, uint32_t len)
+static unsigned char *copy(const unsigned char *data, size_t len)
 {
     unsigned char *packet = mem_alloc(len < PACKET_LEAST ? PACKET_LEAST : len + 1);
     if (packet == NULL)
@@ -258,6 +272,61 @@ static void settle_datagram(struct executor *t, struct job *j)
     recycle(s->offload, j);
 }
 
+/* ---- Handshakes ---- */
+
+bool queue_shake(struct conn *c, struct tls_session *session, const unsigned char *in, size_t n)
+{
+    struct shard *s = conn_shard(c);
+    struct offload_queue *d = s->offload;
+    struct job *j = d->idle_shakes;
+    CHECK_ON_WORKER(s);
+    unsigned char *data = j != NULL && c->refs < REFS_MAX ? copy(in, n) : NULL;
+    if (data == NULL)
+        return false;
+    d->idle_shakes = j->next;
+    j->pub = c->pub;
+    j->pub.in_buf = (char *) data;
+    j->conn = conn_id(c);
+    j->end_reason = REASON_NONE;
+    j->skipped = false;
+    j->len = 0;
+    *j->shake = (struct shake_job){.session = session, .n = n, .answer = TLS_MORE};
+    atomic_store_explicit(&j->state, JOB_SENT, memory_order_relaxed); /* the ring publishes it */
+    note_job(d, j);
+    c->refs++;
+    c->wait = WAIT_FUNCTION;
+    stats_add(s->stats, STAT_tls_offloaded, 1);
+    offload_send(d, j);
+    return true;
+}
+
+/* A step of c's handshake is back. One that was skipped, since the peer is gone, has done nothing: the socket says so
+ * once it is read again. */
+static void settle_shake(struct executor *t, struct conn *c, struct job *j, queue_go_on_fn go_on)
+{
+    struct shake_job *k = j->shake;
+    struct secure_step step = {.session = k->session,
+                               .answer = k->answer,
+                               .fault = k->fault,
+                               .why = k->why,
+                               .data = (unsigned char *) j->pub.in_buf,
+                               .n = k->n,
+                               .used = j->skipped ? k->n : k->used,
+                               .out = j->large != NULL ? j->large : j->small,
+                               .out_len = j->len};
+    stats_add(t->shard->stats, STAT_offload_cancelled, j->skipped);
+    conn_release(c);
+    if (c->state == CONN_OPEN) {
+        k->session = NULL;
+        c->last_rx = t->shard->tick;
+        secure_shaken(t, c, &step);
+    }
+    drop_session(j);
+    recycle(t->shard->offload, j);
+    if (c->state == CONN_OPEN)
+        go_on(t, c, true);
+}
+
 /* ---- Coming back ---- */
 
 /* Send the reply. Why the connection has to end, or REASON_NONE. */
@@ -316,7 +385,9 @@ static void come_back(struct executor *t, struct job *j, queue_go_on_fn go_on)
     bool waited = j->concurrent ? c->wait == WAIT_OWN : c->wait == WAIT_FUNCTION;
     if (waited)
         c->wait = WAIT_NONE;
-    if (settle(t, c, j))
+    if (j->shake != NULL)
+        settle_shake(t, c, j, go_on);
+    else if (settle(t, c, j))
         go_on(t, c, waited);
 }
 

@@ -30,6 +30,9 @@ bool queue_send_datagram(struct shard *s, const CONN *pub, const struct udp_from
 /* Those that no thread has taken do not run any more. */
 void queue_cancel_datagrams(struct shard *s);
 
+/* What shard.shake is to be where handshakes are offloaded. */
+bool queue_shake(struct conn *c, struct tls_session *session, const unsigned char *in, size_t n);
+
 /* The bell rang: take what has come back, send the replies, and go on with these connections and with those in
  * line. A bounded number; true if there may be more. */
 bool queue_collect(struct executor *t, queue_go_on_fn go_on);

@@ -77,8 +77,9 @@ struct mario_server {
     uint32_t workers_made;
     struct stats *stats; /* [workernum + 1], the last is the master's; they live as long as the server */
     struct activity *activities; /* [ACTIVITIES], see activity.h */
-    struct offload_pool *pool;   /* NULL unless a function is offloaded and the server runs */
+    struct offload_pool *pool;   /* NULL unless a function or handshakes are offloaded and the server runs */
     uint32_t offload_threads, offload_queue;
+    uint32_t shakes; /* offloaded handshakes of a worker that may be under way, 0 = none is offloaded */
     _Atomic int state;          /* enum server_state */
     _Atomic bool reload_failed; /* any thread: the last reload was refused */
     int exit_code;              /* see mario_server_exit_code() */
@@ -170,6 +171,7 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
+    s->shakes = s->service.tls != 0 && o->tls_offload != MARIO_TLS_OFFLOAD_OFF ? o->tls_handshakes : 0;
     s->master.workernum = s->workernum;
     s->master.acceptor.backlog = o->backlog; /* as the listeners are opened */
     s->master.acceptor.keepalive = o->keepalive;
@@ -495,18 +497,23 @@ SERVER *init_server(int port, uint16_t workernum, uint32_t connnum, int read_tim
 
 /* ---- Start, stop ---- */
 
-/* The threads for offloaded functions, if there are such. */
+/* The threads for offloaded functions and handshakes, if there are such. */
 static bool start_pool(SERVER *s)
 {
     struct offload_options set = {.threads = s->offload_threads,
                                   .queue = s->offload_queue,
                                   .workers = s->workernum,
                                   .connnum = s->connnum,
+                                  .shakes = s->shakes,
                                   .datagrams = s->udp_count > 0,
                                   .max_pkglen = s->service.max_pkglen,
                                   .activities = &s->activities[ACTIVITIES_OF_POOL]};
-    if (registry_offload_count() == 0)
+    if (registry_offload_count() == 0 && set.shakes == 0)
         return true;
+    if (set.threads == 0 && registry_offload_count() == 0) {
+        slog_warn_t(s->master.qlog, "handshakes of TLS run on the workers: offload.threads is 0");
+        return true;
+    }
     if (set.threads == 0)
         return complain("function 0x%04x is offloaded, to a pool of 0 threads: raise offload.threads",
                         registry_offload_first());

@@ -532,6 +532,7 @@ void worker_offload(struct worker *w, struct offload_pool *pool)
 {
     w->shard.offload = offload_queue_of(pool, w->shard.ind, &w->bell, BELL_DONE);
     w->shard.take_back = queue_take_back;
+    w->shard.shake = w->shard.offload->all_shakes != NULL ? queue_shake : NULL;
 }
 
 bool worker_let_ask(struct worker *w, struct doorbell *back, unsigned bit)
