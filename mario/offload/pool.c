@@ -425,8 +425,7 @@ void offload_destroy(struct offload_pool **op)
     for (uint32_t i = 0; o->threads != NULL && i < o->set.threads; i++) {
         if (o->threads[i].executor != NULL)
             executor_destroy(&o->threads[i].executor);
-        if (o->threads[i].tls != NULL)
-            tls_thread_free(o->threads[i].tls);
+        tls_thread_free(&o->threads[i].tls);
     }
     for (uint32_t i = 0; o->queues != NULL && i < o->set.workers; i++)
         queue_teardown(&o->queues[i]);

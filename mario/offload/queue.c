@@ -83,10 +83,8 @@ static void forget_job(struct offload_queue *d, struct job *j)
 /* Of a step of a handshake: nobody wants it. */
 static void drop_session(struct job *j)
 {
-    if (j->shake == NULL || j->shake->session == NULL)
-        return;
-    tls_session_free(j->shake->session);
-    j->shake->session = NULL;
+    if (j->shake != NULL)
+        tls_session_free(&j->shake->session);
 }
 
 /* Its connection has ended: true if no thread has taken it. Then nobody will, and its packet is freed at once. */

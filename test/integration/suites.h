@@ -43,6 +43,7 @@
     ROW(alloc)           \
     ROW(offload)         \
     ROW(offload_ends)    \
+    ROW(tls_offload)     \
     ROW(web)             \
     ROW(web_scripts)     \
     ROW(peer)            \
