@@ -208,6 +208,11 @@ test-page: deps-page ## the live page in a headless Chromium, clicked by a scrip
 	@$(MAKE) --no-print-directory $(B)/apps/testapp
 	@B=$(B) P=$(P) scripts/test page
 
+test-peers: deps-scanners ## other people's TLS clients, and testssl.sh, which takes some minutes
+	@$(MAKE) --no-print-directory $(B)/apps/testapp $(B)/apps/web
+	@B=$(B) P=$(P) scripts/test peers
+	@APPS=$(CURDIR)/$(B)/apps python3 test/peers/test_peers.py testssl
+
 pictures: deps-page ## of the live page, for docs/operations.md
 	@$(MAKE) --no-print-directory $(B)/apps/testapp
 	@APPS=$(CURDIR)/$(B)/apps python3 test/page/test_page.py -p docs/img
@@ -290,7 +295,7 @@ demo-cluster: deps-build ## two chat servers as one: people on both, robots, and
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps test
-DEPS = $(addprefix deps-,build deb test page bench tls million fuzz coverage afl model check)
+DEPS = $(addprefix deps-,build deb test page scanners bench tls million fuzz coverage afl model check)
 $(DEPS): deps-%:
 	@scripts/deps $*
 
@@ -348,6 +353,6 @@ help: ## this list
 
 FORCE:
 
-.PHONY: FORCE all lib clients test test-page pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-tls-records bench-udp bench-models bench-push bench-cluster bench-operator bench-tls million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
+.PHONY: FORCE all lib clients test test-page test-peers pictures test-build soak fuzz fuzz-coverage fuzz-afl model mutants check-style bench bench-log bench-gate bench-tls-records bench-udp bench-models bench-push bench-cluster bench-operator bench-tls million demo demo-chat demo-cluster deb test-deb deps $(DEPS) \
 	install \
 	clean help

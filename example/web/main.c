@@ -10,7 +10,7 @@
 enum { EXIT_USAGE = 1, EXIT_NO_START = 2, WAITING = 8 /* requests for each process */ };
 
 struct choice {
-    const char *listen, *root, *programs;
+    const char *listen, *root, *programs, *certificate;
     uint32 processes, seconds;
     bool talks;
 };
@@ -19,8 +19,9 @@ static int usage(void)
 {
     fprintf(
         stderr,
-        "usage: web [-l LISTEN] [-d DIRECTORY] [-c PROGRAMS] [-n PROCESSES] [-t SECONDS] [-v]\n"
-        "  LISTEN as in maritcp's server.listen, each address with proto=http\n"
+        "usage: web [-l LISTEN] [-d DIRECTORY] [-c PROGRAMS] [-n PROCESSES] [-t SECONDS] [-s CERTIFICATE] [-v]\n"
+        "  LISTEN as in maritcp's server.listen, each address with proto=http, for https with tls=web too\n"
+        "  CERTIFICATE: a PEM file with what is above it, and its key\n"
         "  PROGRAMS: a directory, not below DIRECTORY; 1 .. 64 processes run them, for SECONDS at most\n");
     return EXIT_USAGE;
 }
@@ -36,8 +37,8 @@ static uint32 number(const char *text, uint32 most)
 static bool choose(int argc, char **argv, struct choice *o)
 {
     int letter;
-    *o = (struct choice){"127.0.0.1:8080 proto=http", "htdocs", NULL, 4, 10, false};
-    while ((letter = getopt(argc, argv, "l:d:c:n:t:v")) != -1) {
+    *o = (struct choice){"127.0.0.1:8080 proto=http", "htdocs", NULL, NULL, 4, 10, false};
+    while ((letter = getopt(argc, argv, "l:d:c:n:t:s:v")) != -1) {
         switch (letter) {
         case 'l':
             o->listen = optarg;
@@ -53,6 +54,9 @@ static bool choose(int argc, char **argv, struct choice *o)
             break;
         case 't':
             o->seconds = number(optarg, 3600);
+            break;
+        case 's':
+            o->certificate = optarg;
             break;
         case 'v':
             o->talks = true;
@@ -79,6 +83,9 @@ static int prepare(const struct choice *o)
 {
     /* Without scripts their paths are those of files, which there are none of. */
     if (o->programs == NULL && regist_akg_func(WEB_CGI, files_answer) != 0)
+        return -1;
+    struct mario_tls tls = {.name = "web", .certificate = o->certificate, .alpn = "http/1.1"};
+    if (o->certificate != NULL && regist_tls(&tls) != 0)
         return -1;
     if (http_regist() != 0 || body_prepare() != 0 || regist_akg_func(WEB_FILE, files_answer) != 0)
         return -1;

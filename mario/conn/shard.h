@@ -96,7 +96,8 @@ typedef uint32_t (*shard_take_back_fn)(struct shard *s, struct conn *c);
 /* A step of the handshake of c, which is open, with the n bytes that have come, for another thread to take. True: it is
  * on its way. The session is not the connection's until secure_shaken() gives it back, which it does not if that ends
  * meanwhile; c waits for it as for a function. False, and nothing has changed: it is to be taken here. */
-typedef bool (*shard_shake_fn)(struct conn *c, struct tls_session *session, const unsigned char *in, size_t n);
+typedef bool (*shard_shake_fn)(struct conn *c, struct tls_session *session, const unsigned char *in,
+                               size_t n);
 
 /* A connection that has a record of what it is in is not open any more: it is in nothing. */
 typedef void (*shard_leave_fn)(struct shard *s, struct conn *c);

@@ -32,7 +32,7 @@ struct thread {
     struct offload_pool *pool;
     struct executor *executor;
     struct tls_thread *tls; /* for handshakes; NULL if none is offloaded */
-    struct job *job; /* in hand; a successor finds that of the thread that died */
+    struct job *job;        /* in hand; a successor finds that of the thread that died */
 };
 
 struct offload_pool {

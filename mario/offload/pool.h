@@ -70,9 +70,10 @@ struct job {
         *address6; /* conn_address6(): it stays while the job is out, as the connection does */
     const struct conn_proxied *proxied; /* proxied_of(): likewise */
     struct datagram_job *datagram;      /* it is for a datagram, and this its own; NULL: for a connection */
-    struct shake_job *shake; /* constant: it is for steps of handshakes, and this its own; NULL: for packets */
-    uint16_t akg_id;                    /* for those who ask what runs */
-    bool concurrent;                    /* nothing of the connection waits for it */
+    struct shake_job
+        *shake;             /* constant: it is for steps of handshakes, and this its own; NULL: for packets */
+    uint16_t akg_id;        /* for those who ask what runs */
+    bool concurrent;        /* nothing of the connection waits for it */
     bool skipped;           /* coming back: it was taken and did not run, since its peer is gone */
     enum reason end_reason; /* coming back: the connection is to end, or REASON_NONE */
     uint32_t outside;       /* coming back: writes that were dropped, see executor.h */

@@ -79,8 +79,8 @@ struct mario_server {
     struct activity *activities; /* [ACTIVITIES], see activity.h */
     struct offload_pool *pool;   /* NULL unless a function or handshakes are offloaded and the server runs */
     uint32_t offload_threads, offload_queue;
-    uint32_t shakes; /* offloaded handshakes of a worker that may be under way, 0 = none is offloaded */
-    _Atomic int state;          /* enum server_state */
+    uint32_t shakes;   /* offloaded handshakes of a worker that may be under way, 0 = none is offloaded */
+    _Atomic int state; /* enum server_state */
     _Atomic bool reload_failed; /* any thread: the last reload was refused */
     int exit_code;              /* see mario_server_exit_code() */
 };

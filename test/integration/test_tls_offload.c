@@ -44,10 +44,10 @@ static bool start(struct server *s, enum cert_kind kind, const char *const *more
     return true;
 }
 
-#define START_TLS(s, kind, ...)                                    \
-    do {                                                           \
+#define START_TLS(s, kind, ...)                                       \
+    do {                                                              \
         if (!start((s), (kind), (const char *[]){__VA_ARGS__, NULL})) \
-            TEST_SKIP("built without TLS");                        \
+            TEST_SKIP("built without TLS");                           \
     } while (0)
 
 /* A client of the TLS listener, whose handshake has not begun. */
@@ -90,8 +90,10 @@ static const struct {
     enum cert_kind kind;
     bool away;
 } rules[] = {
-    {"tls.offload=off", CERT_RSA, false}, {"tls.offload=rsa", CERT_RSA, true},
-    {"tls.offload=rsa", CERT_EC, false},  {"tls.offload=all", CERT_EC, true},
+    {"tls.offload=off", CERT_RSA, false},
+    {"tls.offload=rsa", CERT_RSA, true},
+    {"tls.offload=rsa", CERT_EC, false},
+    {"tls.offload=all", CERT_EC, true},
 };
 
 /* Goal: those handshakes are made away that the rule says, each of both versions, and what they lead to is the same. */
@@ -199,7 +201,8 @@ END_TEST
 START_TEST(no_room_is_no_wait)
 {
     struct server s;
-    START_TLS(&s, CERT_EC, "tls.offload=all", "offload.threads=1", "tls.handshakes=1", "tls.handshake_timeout=1");
+    START_TLS(&s, CERT_EC, "tls.offload=all", "offload.threads=1", "tls.handshakes=1",
+              "tls.handshake_timeout=1");
     int busy = keep_pool_busy(&s), late = come(&s), next = come(&s);
     knock(late);
     server_wait_counter(&s, "closed_tls_timeout", 1, WAIT_MS);

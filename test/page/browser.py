@@ -26,7 +26,8 @@ def find():
 
 
 class Browser:
-    def __init__(self, seconds=20):
+    def __init__(self, seconds=20, more=()):
+        """more: options of its command line."""
         self.seconds = seconds
         self.home = tempfile.mkdtemp(prefix="mario-page-")
         self.sent = 0
@@ -43,7 +44,7 @@ class Browser:
         self.process = subprocess.Popen(
             [find(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir=" + self.home, "about:blank"],
+             "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir=" + self.home, *more, "about:blank"],
             preexec_fn=as_three_and_four, close_fds=False, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)
