@@ -135,6 +135,7 @@ static void run(struct thread *p, struct job *j)
     reply_begin(t);
     mem_take_failure();
     t->proxied = j->proxied;
+    t->tls = j->tls;
     t->datagram = j->datagram != NULL;
     executor_begin(t, &j->pub, j->conn, j->address6);
     executor_note(t, ACTIVITY_PACKET, j->akg_id);

@@ -69,6 +69,7 @@ struct job {
     const unsigned char
         *address6; /* conn_address6(): it stays while the job is out, as the connection does */
     const struct conn_proxied *proxied; /* proxied_of(): likewise */
+    const struct tls_session *tls;      /* likewise; NULL: it has none */
     struct datagram_job *datagram;      /* it is for a datagram, and this its own; NULL: for a connection */
     struct shake_job
         *shake;             /* constant: it is for steps of handshakes, and this its own; NULL: for packets */

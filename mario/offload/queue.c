@@ -151,6 +151,7 @@ static void fill(struct job *j, const struct shard *s, uint32_t listener, const 
     j->conn = 0;
     j->address6 = NULL;
     j->proxied = NULL;
+    j->tls = NULL;
     j->datagram = NULL;
     j->akg_id = akg_id;
     j->concurrent = registry_offload_is_concurrent(akg_id);
@@ -193,6 +194,7 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
     j->conn = conn_id(c);
     j->address6 = conn_address6(c);
     j->proxied = proxied_of(c);
+    j->tls = conn_is_tls(c) ? secure_of(c)->session : NULL;
     atomic_store_explicit(&j->state, JOB_SENT, memory_order_relaxed); /* the ring publishes it */
     note_job(d, j);
     c->refs++;
@@ -293,7 +295,6 @@ bool queue_shake(struct conn *c, struct tls_session *session, const unsigned cha
     note_job(d, j);
     c->refs++;
     c->wait = WAIT_FUNCTION;
-    stats_add(s->stats, STAT_tls_offloaded, 1);
     offload_send(d, j);
     return true;
 }
