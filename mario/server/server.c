@@ -171,7 +171,8 @@ static void settle(SERVER *s, const struct mario_options *o)
     s->workernum = o->workernum != 0 ? o->workernum : limit_cores("");
     s->offload_threads = o->offload_threads;
     s->offload_queue = o->offload_queue;
-    s->shakes = s->service.tls != 0 && o->tls_offload != MARIO_TLS_OFFLOAD_OFF ? o->tls_handshakes : 0;
+    if (s->service.tls != 0 && o->tls_offload != MARIO_TLS_OFFLOAD_OFF)
+        s->shakes = o->tls_handshakes < o->offload_queue ? o->tls_handshakes : o->offload_queue;
     s->master.workernum = s->workernum;
     s->master.acceptor.backlog = o->backlog; /* as the listeners are opened */
     s->master.acceptor.keepalive = o->keepalive;
