@@ -44,9 +44,9 @@ def need(program, package):
         raise Skipped(f"no {program} here (apt-get install {package})")
 
 
-def run(*args, text=""):
+def run(*args, text="", seconds=120):
     """Its exit code, and what it said on both."""
-    done = subprocess.run(args, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+    done = subprocess.run(args, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
                           check=False)
     return done.returncode, done.stdout.decode(errors="replace")
 
@@ -475,7 +475,7 @@ def testssl(s):
     for name, port in (("ec", s.line), ("rsa", s.rsa)):
         out = s.c.path(f"testssl-{name}-{s.records}.json")
         code, said = run("testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--add-ca",
-                         s.c.path("ca.pem"), "--jsonfile", out, "--severity", "LOW", f"localhost:{port}")
+                         s.c.path("ca.pem"), "--jsonfile", out, "--severity", "LOW", f"localhost:{port}", seconds=900)
         check(os.path.exists(out), code, said[-1500:])
         with open(out, encoding="utf-8") as f:
             found = json.load(f)
