@@ -252,7 +252,8 @@ static bool slim_seal(struct tls_session *s, struct tls_thread *t, const struct 
     unsigned char *to = record + TLS_RECORD_HEAD;
     for (size_t i = 0, left = n; i < count && left > 0; i++) {
         size_t piece = vec[i].iov_len < left ? vec[i].iov_len : left;
-        memcpy(to, vec[i].iov_base, piece);
+        if (piece > 0)
+            memcpy(to, vec[i].iov_base, piece);
         to += piece;
         left -= piece;
     }
