@@ -43,6 +43,7 @@
     ROW(conf)            \
     ROW(conf_change)     \
     ROW(tls_sections)    \
+    ROW(tls_publish)     \
     ROW(asker)           \
     ROW(clients)         \
     ROW(privilege)       \
