@@ -66,6 +66,7 @@
     ROW(limits)          \
     ROW(config)          \
     ROW(tls_conf)        \
+    ROW(tls_reload)      \
     ROW(admin)           \
     ROW(metrics)         \
     ROW(drain)           \

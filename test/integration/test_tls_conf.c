@@ -87,6 +87,7 @@ static const struct {
      1,
      "oob=mark is not for tls="},
     {"testapp", {"server.listen=127.0.0.1:0 tls=default"}, 2, "tls=default: there is no such section"},
+    {"testapp", {"$1", "server.listen=127.0.0.1:0 tls=default"}, 2, "tls default: "},
 };
 
 /* Goal: what cannot be is one line that says what, and no server. */
