@@ -17,6 +17,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HOUR_S 3600
@@ -149,6 +150,7 @@ void cert_write(const struct cert *c, const char *path)
 void cert_write_key(const struct cert *c, const char *password, const char *path)
 {
     FILE *f = open_file(path, "we");
+    must(fchmod(fileno(f), 0600) == 0, path);
     const EVP_CIPHER *cipher = password != NULL ? EVP_aes_128_cbc() : NULL;
     int n = password != NULL ? (int) strlen(password) : 0;
     bool good = PEM_write_PrivateKey(f, c->key, cipher, (const unsigned char *) password, n, NULL, NULL) == 1;

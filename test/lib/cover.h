@@ -11,13 +11,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define SECURE_SESSIONS 256
+
 /* Settings. Constant, but for what stands under the lock. */
 struct secure {
     SSL_CTX *ctx;
     char *host, *sni; /* NULL: none */
     bool host_is_address, resume;
     pthread_mutex_t lock;
-    SSL_SESSION *session; /* of the last ticket; NULL: none */
+    SSL_SESSION *sessions[SECURE_SESSIONS]; /* of tickets; the last that came is used first */
+    unsigned session_count;
 };
 
 /* A session with these settings, for one connection. NULL without memory. */

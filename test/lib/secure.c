@@ -94,7 +94,7 @@ static int set_protocol(SSL_CTX *ctx, const struct secure_ask *a, char *why, siz
     return 0;
 }
 
-/* A ticket has come on one of the connections: the next to be made use it. */
+/* A ticket has come on one of the connections: one of the next to be made uses it. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     struct secure *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
@@ -102,11 +102,29 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     if (!s->resume)
         return 0;
     pthread_mutex_lock(&s->lock);
-    SSL_SESSION *former = s->session;
-    s->session = session;
+    bool kept = s->session_count < SECURE_SESSIONS;
+    if (kept)
+        s->sessions[s->session_count++] = session;
     pthread_mutex_unlock(&s->lock);
-    SSL_SESSION_free(former);
-    return 1;
+    return kept;
+}
+
+/* Have a connection use a ticket that has come, if there is one: of TLS 1.3 one of its own, which OpenSSL uses but
+ * once. False without memory. */
+static bool resume_some(struct secure *s, SSL *ssl)
+{
+    SSL_SESSION *session = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (s->session_count > 0)
+        session = s->sessions[s->session_count - 1];
+    if (session != NULL && SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION)
+        s->session_count--;
+    else if (session != NULL)
+        SSL_SESSION_up_ref(session);
+    pthread_mutex_unlock(&s->lock);
+    bool good = session == NULL || SSL_set_session(ssl, session) == 1;
+    SSL_SESSION_free(session);
+    return good;
 }
 
 static bool is_address(const char *name)
@@ -155,7 +173,8 @@ void secure_free(struct secure **s)
     struct secure *d = *s;
     if (d == NULL)
         return;
-    SSL_SESSION_free(d->session);
+    while (d->session_count > 0)
+        SSL_SESSION_free(d->sessions[--d->session_count]);
     SSL_CTX_free(d->ctx);
     free(d->host);
     free(d->sni);
@@ -174,10 +193,7 @@ SSL *secure_ssl(struct secure *s)
         good = good && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), s->host) == 1;
     else if (s->host != NULL)
         good = good && SSL_set1_host(ssl, s->host) == 1;
-    pthread_mutex_lock(&s->lock);
-    if (s->session != NULL)
-        good = good && SSL_set_session(ssl, s->session) == 1;
-    pthread_mutex_unlock(&s->lock);
+    good = good && resume_some(s, ssl);
     SSL_set_connect_state(ssl);
     if (good)
         return ssl;

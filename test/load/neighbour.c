@@ -21,7 +21,7 @@
 
 struct neighbour {
     int fd; /* -1 = not opened yet, or over */
-    bool tried, opened;
+    bool tried, opened, shaking;
     uint64_t sent, got; /* bytes of the two streams, which are the same */
 };
 
@@ -29,6 +29,7 @@ struct neighbours {
     const struct load_options *o;
     struct exchange exchange;
     uint32_t slow, count; /* the slow ones first */
+    uint32_t shaking;     /* what lies over their sockets is not up yet */
     struct pace visits;
     struct neighbour_ledger ledger;
     unsigned char packet[PACKET];
@@ -71,6 +72,8 @@ static void leave(struct neighbours *n, struct neighbour *b, enum fault fault)
     if (b->fd >= 0)
         net_close(b->fd);
     b->fd = -1;
+    n->shaking -= b->shaking;
+    b->shaking = false;
 }
 
 static uint32_t number_of(const struct neighbours *n, const struct neighbour *b)
@@ -86,8 +89,12 @@ static void start(struct neighbours *n, struct neighbour *b)
         return;
     b->tried = true;
     n->ledger.tried++;
-    if (b->fd < 0 || setsockopt(b->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) != 0)
+    if (b->fd < 0 || setsockopt(b->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) != 0) {
         leave(n, b, fault_of_errno(errno));
+        return;
+    }
+    b->shaking = net_is_covered(b->fd);
+    n->shaking += b->shaking;
 }
 
 /* Put the packet that byte `at` of the stream belongs to into n->packet. Returns the byte's offset in it. */
@@ -112,6 +119,23 @@ static void send_burst(struct neighbours *n, struct neighbour *b)
         b->opened = true;
         b->sent += (uint64_t) k;
         n->ledger.bytes_sent += (uint64_t) k;
+    }
+}
+
+/* Go on with handshakes, which do not wait for the next visit. */
+static void shake_some(struct neighbours *n)
+{
+    for (uint32_t i = 0; i < n->count && n->shaking > 0; i++) {
+        struct neighbour *b = &n->each[i];
+        int err = b->shaking ? net_connect_result(b->fd) : EINPROGRESS;
+        if (err == EINPROGRESS)
+            continue;
+        n->shaking--;
+        b->shaking = false;
+        if (err != 0)
+            leave(n, b, fault_of_errno(err));
+        else
+            send_burst(n, b);
     }
 }
 
@@ -140,9 +164,9 @@ static void visit(struct neighbours *n, struct neighbour *b)
 {
     if (!b->tried)
         start(n, b);
-    if (b->fd >= 0)
+    if (b->fd >= 0 && !b->shaking)
         send_burst(n, b);
-    if (b->fd >= 0 && b < n->each + n->slow)
+    if (b->fd >= 0 && !b->shaking && b < n->each + n->slow)
         read_few(n, b);
 }
 
@@ -150,7 +174,10 @@ uint64_t neighbours_turn(struct neighbours *n, uint64_t now)
 {
     for (uint32_t i = 0; i < VISITS_MAX && pace_due(&n->visits) <= now; i++)
         visit(n, &n->each[n->visits.done++ % n->count]);
-    return pace_due(&n->visits);
+    if (n->shaking == 0)
+        return pace_due(&n->visits);
+    shake_some(n);
+    return now + NS_PER_MS;
 }
 
 void neighbours_end(struct neighbours *n)
