@@ -74,6 +74,7 @@
     ROW(framings)        \
     ROW(mqtt)            \
     ROW(websocket)       \
+    ROW(tls_load)        \
     ROW(push)            \
     ROW(push_groups)     \
     ROW(push_calls)      \
