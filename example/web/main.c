@@ -12,16 +12,16 @@ enum { EXIT_USAGE = 1, EXIT_NO_START = 2, WAITING = 8 /* requests for each proce
 struct choice {
     const char *listen, *root, *programs, *certificate;
     uint32 processes, seconds;
-    bool talks;
+    bool talks, slim;
 };
 
 static int usage(void)
 {
     fprintf(
         stderr,
-        "usage: web [-l LISTEN] [-d DIRECTORY] [-c PROGRAMS] [-n PROCESSES] [-t SECONDS] [-s CERTIFICATE] [-v]\n"
+        "usage: web [-l LISTEN] [-d DIRECTORY] [-c PROGRAMS] [-n PROCESSES] [-t SECONDS] [-s|-S CERTIFICATE] [-v]\n"
         "  LISTEN as in maritcp's server.listen, each address with proto=http, for https with tls=web too\n"
-        "  CERTIFICATE: a PEM file with what is above it, and its key\n"
+        "  CERTIFICATE: a PEM file with what is above it, and its key; -S: as tls.records = slim\n"
         "  PROGRAMS: a directory, not below DIRECTORY; 1 .. 64 processes run them, for SECONDS at most\n");
     return EXIT_USAGE;
 }
@@ -37,8 +37,8 @@ static uint32 number(const char *text, uint32 most)
 static bool choose(int argc, char **argv, struct choice *o)
 {
     int letter;
-    *o = (struct choice){"127.0.0.1:8080 proto=http", "htdocs", NULL, NULL, 4, 10, false};
-    while ((letter = getopt(argc, argv, "l:d:c:n:t:s:v")) != -1) {
+    *o = (struct choice){"127.0.0.1:8080 proto=http", "htdocs", NULL, NULL, 4, 10, false, false};
+    while ((letter = getopt(argc, argv, "l:d:c:n:t:s:S:v")) != -1) {
         switch (letter) {
         case 'l':
             o->listen = optarg;
@@ -56,7 +56,9 @@ static bool choose(int argc, char **argv, struct choice *o)
             o->seconds = number(optarg, 3600);
             break;
         case 's':
+        case 'S':
             o->certificate = optarg;
+            o->slim = letter == 'S';
             break;
         case 'v':
             o->talks = true;
@@ -99,6 +101,7 @@ static int serve(const struct choice *o)
     struct mario_options options;
     mario_options_init(&options);
     options.listen = o->listen;
+    options.tls_records = o->slim ? MARIO_TLS_SLIM : MARIO_TLS_OPENSSL;
     options.max_pkglen = MARIO_PKGLEN_MAX; /* a request, its body too; and c->out_buf is as large */
     options.timeout = 60;                  /* between two requests */
     options.offload_threads =

@@ -423,7 +423,8 @@ def curl(s):
     for name, data in (("short", b"short\n"), ("long", body)):
         with open(os.path.join(root, name), "wb") as f:
             f.write(data)
-    server = subprocess.Popen([web, "-l", f"127.0.0.1:{port} proto=http tls=web", "-d", root, "-s", s.c.path("default.both")],
+    server = subprocess.Popen([web, "-l", f"127.0.0.1:{port} proto=http tls=web", "-d", root,
+                               "-S" if s.records == "slim" else "-s", s.c.path("default.both")],
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     url, trust = f"https://localhost:{port}/", ("--cacert", s.c.path("ca.pem"))
 
