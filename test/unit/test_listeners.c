@@ -159,7 +159,9 @@ START_TEST(what_they_make)
 }
 END_TEST
 
-#define ALL_NAMES "head, raw, line, delim, fixed, length"
+#define SUBPROTOCOLS " of subprotocols (allowed: of 1 .. 64 characters, with + between them)"
+#define LETTERS      "sixty-four-letters-and-one-are-more-than-a-subprotocol-can-have-"
+#define ALL_NAMES    "head, raw, line, delim, fixed, length"
 
 static const struct {
     const char *options, *why;
@@ -212,6 +214,11 @@ static const struct {
     {"proto=length id=field off=40 size=1",
      "id=field ends behind what can be stripped: strip= is needed (allowed: 0 .. 40)"},
     {"proto=length size=4 max=4 id=1", "max=4 has no room for more than the length"},
+    {"proto=line subprotocol=a id=1", "subprotocol= is no option of proto=line, which has eol eof "},
+    {"proto=ws subprotocol=a(b", "subprotocol=a(b: no names" SUBPROTOCOLS},
+    {"proto=ws subprotocol=a++b", "subprotocol=a++b: no names" SUBPROTOCOLS},
+    {"proto=ws subprotocol=a+", "subprotocol=a+: no names" SUBPROTOCOLS},
+    {"proto=ws subprotocol=" LETTERS "l", "subprotocol=" LETTERS ": no names" SUBPROTOCOLS},
     {"proto=length counts=most id=1", "counts=most: no such value (allowed: rest, all)"},
     {"proto=Line id=1", "proto=Line: no such framing (allowed: "},
 };
