@@ -227,13 +227,15 @@ frame_ends_fn framing_ends(const struct mario_framing *framing)
     return NULL;
 }
 
-uint32_t framing_eof(const struct mario_framing *framing, unsigned char end[ENDS_BACK])
+uint32_t framing_eof(const struct mario_framing *framing, const unsigned char *data, uint32_t n,
+                     unsigned char end[ENDS_BACK])
 {
     const struct framing_rules *rules = framing->arg;
     if ((framing->next != line_next && framing->next != delim_next) || !rules->delim.eof_is_end)
         return 0;
-    memcpy(end, rules->delim.end, ENDS_BACK);
-    return rules->delim.len;
+    uint32_t here = delim_begun(&rules->delim, data, n), missing = rules->delim.len - here;
+    memcpy(end, rules->delim.end + here, missing);
+    return missing;
 }
 
 /* ---- Applications' ---- */

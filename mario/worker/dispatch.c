@@ -354,7 +354,7 @@ static void end_if_answered(struct conn *c)
 static void receive_fin(struct executor *t, struct conn *c)
 {
     unsigned char end[ENDS_BACK];
-    uint32_t n = c->carry_len > 0 ? framing_eof(framing_of(c), end) : 0;
+    uint32_t n = c->carry_len > 0 ? framing_eof(framing_of(c), c->carry, c->carry_len, end) : 0;
     c->fin = true;
     if (n > 0 && !conn_carry(c, end, n)) {
         conn_close(c, REASON_no_memory);
