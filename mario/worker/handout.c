@@ -241,6 +241,8 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         if (how == ASKED_GUEST && is_limited && may_not_ask(b, packets + skipped))
             break;
         enum mario_frame_answer answer = ask(t, framing, b, at, n, how);
+        if (how == ASKED_GUEST && (t->end_reason != REASON_NONE || fence_is_lost(&t->fence)))
+            break; /* it has closed the connection itself, or has not returned for too long */
         bool skips = how == ASKED_GUEST && answer == MARIO_FRAME_SKIP;
         FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
         away = f == registry_offloaded;

@@ -363,6 +363,23 @@ START_TEST(nonsense)
 }
 END_TEST
 
+/* Goal: a framing may close its connection: the packet that it has found then is for nobody, nor are those behind. */
+START_TEST(a_framing_closes)
+{
+    struct server s;
+    start(&s, &mad, 0, "");
+    int other = client_open(&s), fd = row_open(&s);
+    uint64_t before = server_counter(&s, "functions");
+    client_send(fd, (char[]){'a', MAD_CLOSES, 'a'}, 3);
+    client_expect_fin(fd);
+    client_echo(other, 0);
+    ck_assert_uint_eq(server_counter(&s, "functions") - before, 2); /* 'a', and the echo */
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_closed"), 1);
+}
+END_TEST
+
 /* Goal: a framing that does not return is a function that does not: its connection ends, and its worker goes on with
  * another thread. */
 START_TEST(a_framing_sticks)
@@ -446,6 +463,7 @@ Suite *edges_suite(void)
     tcase_add_loop_test(c, a_part_of_an_end, 0, 3);
     c = itest_case(s, "wrong", 20);
     tcase_add_test(c, nonsense);
+    tcase_add_test(c, a_framing_closes);
     tcase_add_test(c, a_framing_sticks);
     tcase_add_test(c, what_it_looks_like);
     tcase_add_test(c, unknown_ids);
