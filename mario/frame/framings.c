@@ -289,7 +289,7 @@ static enum mario_frame_answer other_id_next(const struct mario_framing *framing
                                              struct mario_frame *frame)
 {
     const struct framing *f = framing->arg;
-    enum mario_frame_answer answer = f->theirs->next(f->theirs, state, data, n, seen, frame);
+    enum mario_frame_answer answer = f->theirs.next(&f->theirs, state, data, n, seen, frame);
     if (answer != MARIO_FRAME_OK || frame->need > n || frame->at > frame->need ||
         frame->len > frame->need - frame->at)
         return answer;
@@ -381,12 +381,13 @@ bool framing_make(const struct listen_address *a, const struct framing_world *wo
         return false;
     if (k != NULL)
         return make_built_in(a, k, world->max, out, why, size);
-    out->theirs = find_added(name);
-    if (out->theirs == NULL)
+    const struct mario_framing *theirs = find_added(name);
+    if (theirs == NULL)
         return refuse_name(a, name, why, size);
-    if (!make_theirs(a, out->theirs, out, why, size))
+    if (!make_theirs(a, theirs, out, why, size))
         return false;
     if (out->rules.id.kind != ID_OF_FRAMING) {
+        out->theirs = out->pub;
         out->pub.next = other_id_next;
         out->pub.arg = out;
     }

@@ -19,7 +19,7 @@ struct framing {
     struct mario_framing
         pub; /* what is asked; its arg is rules, but of HEAD+Data and of an application's own */
     struct framing_rules rules;
-    const struct mario_framing *theirs; /* an application's, whose packets get other ids */
+    struct mario_framing theirs; /* an application's, whose packets get other ids: as it is asked here */
 };
 
 /* What all listeners of a server share. */

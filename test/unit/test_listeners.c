@@ -266,6 +266,8 @@ END_TEST
 
 /* ---- Framings of one's own ---- */
 
+static uint32 asked_max; /* what it was told of its largest packet */
+
 static enum mario_frame_answer theirs(const struct mario_framing *f, void *state, ubyte *data, uint32 n,
                                       uint32 seen, struct mario_frame *frame)
 {
@@ -273,6 +275,7 @@ static enum mario_frame_answer theirs(const struct mario_framing *f, void *state
     (void) seen;
     ck_assert_str_eq(f->name, "own");
     ck_assert_ptr_eq(f->arg, why);
+    asked_max = f->max;
     frame->need = data[0] == '?' ? n + 1 : n;
     frame->at = data[0] == '@';
     frame->len = n - frame->at;
@@ -315,6 +318,7 @@ START_TEST(ones_own)
     const struct mario_framing *words = &made[1].framing.pub;
     ck_assert_int_eq(ask(words, "get", &f), MARIO_FRAME_OK);
     ck_assert_uint_eq(f.id, 0x10);
+    ck_assert_uint_eq(asked_max, 50);
     ck_assert_int_eq(ask(words, "@get", &f), MARIO_FRAME_OK); /* of what in_buf shows */
     ck_assert_uint_eq(f.id, 0x10);
     ck_assert_int_eq(ask(words, "put", &f), MARIO_FRAME_BAD);
