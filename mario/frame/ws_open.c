@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "mario/frame/http_head.h"
+#include "mario/frame/looks.h"
 #include "mario/frame/plain.h"
 #include "mario/frame/sha1.h"
 
@@ -153,9 +154,8 @@ static const char *words_of(int status)
 
 static enum mario_frame_answer refuse(int status, const ubyte *data, uint32 n, struct mario_frame *frame)
 {
-    static const char get[] = "GET ";
     char text[192];
-    bool is_http = n >= sizeof get - 1 && memcmp(data, get, sizeof get - 1) == 0;
+    bool is_http = frame_looks(data, n) == LOOKS_HTTP;
     int len =
         snprintf(text, sizeof text, "HTTP/1.1 %d %s\r\nConnection: %sclose\r\nContent-Length: 0\r\n\r\n",
                  status, words_of(status), status == 426 ? "Upgrade, " : "");

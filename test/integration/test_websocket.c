@@ -260,7 +260,7 @@ static const struct {
 } strangers[] = {
     {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 ", "closed_bad_upgrade"},
     {"GET /no HTTP/1.1\r\nHost: a\r\n", "", NULL},
-    {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ", "closed_bad_frame"},
+    {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ", "closed_bad_upgrade"},
     {"\x16\x03\x01\x02\x01\x01\xfc\x03\x03", "HTTP/1.1 400 ", "closed_bad_frame"},
     {"\xf7\x9a\xb6\x8e\x08", "HTTP/1.1 400 ", "closed_bad_frame"},
 };

@@ -71,7 +71,7 @@ static const struct {
     {GOOD "Origin: null\r\n\r\n", 403, REASON_bad_upgrade},
     {GOOD "Origin: http://a.exampl\r\n\r\n", 403, REASON_bad_upgrade},
     {GOOD "Origin: HTTPS://B.example:8443\r\n\r\n", 101, REASON_NONE},
-    {"POST /chat HTTP/1.1\r\nHost: a\r\n" ASKS KEY VERSION "\r\n", 405, REASON_bad_frame},
+    {"POST /chat HTTP/1.1\r\nHost: a\r\n" ASKS KEY VERSION "\r\n", 405, REASON_bad_upgrade},
     {"\x16\x03\x01\x02", 400, REASON_bad_frame},
     {"\x78\x56\x34\x12\x08", 400, REASON_bad_frame},
     {"SSH-2.0-x\r\n", 400, REASON_bad_frame},
