@@ -68,6 +68,13 @@ static inline bool ws_is_open(const void *state)
     return s->phase == WS_OPEN;
 }
 
+/* Whether a part of a message stands in front, whatever was skipped behind that. */
+static inline bool ws_is_amid(const void *state)
+{
+    const struct ws_state *s = state;
+    return s->kind != 0 && s->have > 0;
+}
+
 /* MARIO_FRAME_FUNC of this framing. It goes on where it was, whatever `seen` says; it is not asked again for a packet
  * that it said OK for. */
 enum mario_frame_answer ws_next(const struct mario_framing *framing, void *state, ubyte *data, uint32 n,

@@ -168,6 +168,15 @@ static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
     return open;
 }
 
+/* Whether what is left of a batch is what stood in front when it began: skipping what stands between the parts of a
+ * message gives that no more time. */
+static bool is_same_packet(const struct conn *c, const struct batch *b, const unsigned char *start)
+{
+    const struct shard *s = conn_shard(c);
+    return b->data == start || (b->n > 0 && !b->handed && s->service->ends[c->listener] == ws_ends &&
+                                ws_is_amid(conn_ext(s, c)->state));
+}
+
 /* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
 static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_t since)
 {
@@ -187,7 +196,7 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
         conn_close(c, REASON_no_memory);
         return;
     }
-    c->packet_since = b->data == start ? since : s->tick;
+    c->packet_since = is_same_packet(c, b, start) ? since : s->tick;
     if (b->limited && c->wait == WAIT_NONE)
         wait_for_limit(c);
     if (output_pending(c) > s->set->output_high)

@@ -218,6 +218,30 @@ START_TEST(payloads)
 }
 END_TEST
 
+/* Goal: a message has packet_timeout to come whole, however often something else comes between its parts. */
+START_TEST(a_message_without_end)
+{
+    struct server s;
+    char ping[125] = {0};
+    start(&s, "127.0.0.1:0,127.0.0.1:0 proto=ws id=0x7090", ARGS("server.packet_timeout=1"));
+    int fd = open_upgraded(&s);
+    uint64_t deadline = itest_deadline(SOON_MS);
+    send_frame(fd, WEBSOCKET_BINARY & 0x0f, "part", 4);
+    while (server_counter(&s, "closed_packet_timeout") == 0 && mono_ns() < deadline) {
+        for (int i = 0; i < 4; i++) {
+            size_t n = websocket_frame(bytes, WEBSOCKET_PING, ping, sizeof ping, mask);
+            send(fd, bytes, n, MSG_NOSIGNAL);
+        }
+        while (recv(fd, bytes, ROOM, MSG_DONTWAIT) > 0) {
+        }
+        itest_sleep(50);
+    }
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_packet_timeout"), 1);
+}
+END_TEST
+
 /* ---- Beginning ---- */
 
 /* Goal: who is not there yet hears nothing that goes to all, and is greeted behind the upgrade's answer. */
