@@ -271,6 +271,34 @@ START_TEST(anything_in_any_pieces)
 }
 END_TEST
 
+/* Goal: between two parts of a message there may be as many bytes of pings and empty parts as come at once, and more than
+ * a packet can have: they go in time. */
+START_TEST(a_lot_between_two_parts)
+{
+    static const size_t parts[] = {1, 2000, 40000};
+    static unsigned char payload[40000];
+    const size_t len = parts[_i % 3], most = 2 * WS_CARRY;
+    size_t n = 0, m = 0;
+    struct ws_rig r;
+    memset(payload, 'x', sizeof payload);
+    n += websocket_frame(bytes, WS_BINARY, payload, len, masks[1]);
+    while (n < most) {
+        if (_i < 3) {
+            n += websocket_frame(bytes + n, PING, payload, 1, masks[1]);
+            m += websocket_frame(wanted + m, PONG, payload, 1, NULL);
+        } else {
+            n += websocket_frame(bytes + n, WS_MORE, payload, 0, masks[1]);
+        }
+    }
+    n += websocket_frame(bytes + n, CONT, payload, 0, masks[1]);
+    m += websocket_frame(wanted + m, BIN, payload, len, NULL);
+    ws_rig_begin(&r, &ws_rig_payload, true);
+    ws_rig_feed(&r, bytes, n);
+    ck_assert(!r.over && r.n == 0 && r.packets == 1);
+    ck_assert(r.out_len == m && memcmp(r.out, wanted, m) == 0);
+}
+END_TEST
+
 /* Goal: the longest message in the smallest frames, empty ones and pings among them, byte by byte: what is kept of it
  * never grows beyond a carry, and it is moved as seldom as that allows. */
 START_TEST(the_smallest_frames)
@@ -469,6 +497,7 @@ Suite *ws_suite(void)
     tcase_add_loop_test(t, anything_in_any_pieces, 0, 4);
     tcase_add_loop_test(t, anything_broken, 0, 2);
     tcase_add_test(t, the_smallest_frames);
+    tcase_add_loop_test(t, a_lot_between_two_parts, 0, 6);
     tcase_add_loop_test(t, packets_in_messages, 0, 2);
     tcase_add_loop_test(t, no_packets_in_messages, 0, sizeof no_packets / sizeof no_packets[0]);
     tcase_add_test(t, what_goes_out);
