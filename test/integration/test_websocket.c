@@ -445,6 +445,7 @@ Suite *websocket_suite(void)
     tcase_add_test(t, a_message_a_call);
     tcase_add_test(t, slow_readers);
     tcase_add_test(t, payloads);
+    tcase_add_test(t, a_message_without_end);
     t = itest_case(s, "beginning and end", 20);
     tcase_add_test(t, nothing_before_the_upgrade);
     tcase_add_loop_test(t, who_wants_something_else, 0, sizeof strangers / sizeof strangers[0]);
