@@ -111,7 +111,7 @@ static sint32 what_time(CONN *c) /* as RFC 868 says it; whoever asks with four b
 static sint32 who(CONN *c)
 {
     char balancer[56], host[256];
-    struct mario_proxy_ssl tls;
+    struct mario_proxy_ssl_info tls;
     if (mario_proxy_peer(c, balancer, sizeof balancer) != 0) /* it came without a header */
         return -1;
     if (mario_proxy_authority(c, host, sizeof host) == 0 && mario_proxy_ssl(c, &tls) == 0 && (tls.client & 1))
