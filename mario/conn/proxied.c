@@ -195,9 +195,9 @@ int32_t mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl_info *out)
     if (v == NULL || !v->has_ssl)
         return -1;
     *out = (struct mario_proxy_ssl_info){.client = v->client,
-                                    .verify = v->verify,
-                                    .version = v->at[VERSION],
-                                    .name = v->at[NAME],
-                                    .cipher = v->at[CIPHER]};
+                                         .verify = v->verify,
+                                         .version = v->at[VERSION],
+                                         .name = v->at[NAME],
+                                         .cipher = v->at[CIPHER]};
     return 0;
 }
