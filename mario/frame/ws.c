@@ -112,6 +112,7 @@ static enum mario_frame_answer wrong(const struct look *l)
 static enum ws_code code_of(enum reason r)
 {
     switch (r) {
+    case REASON_peer_closed: /* by a FIN alone */
     case REASON_function_closed:
     case REASON_kicked:
     case REASON_replaced:

@@ -313,6 +313,21 @@ END_TEST
 
 /* ---- Ends ---- */
 
+/* Goal: who only closes his sending side gets his answers, and is told of no fault. */
+START_TEST(half_closed)
+{
+    struct server s;
+    start(&s, WS, ARGS("output.max=16m"));
+    int fd = open_upgraded(&s);
+    send_packet(fd, TEST_ECHO, "abc", 3);
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    expect_packet(fd, TEST_ECHO, "abc", 3);
+    expect_close(fd, 1000);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_peer_closed"), 1);
+}
+END_TEST
+
 static void ask_to_end(int fd, const struct server *s, int how)
 {
     uint32_t one = 1;
@@ -449,6 +464,7 @@ Suite *websocket_suite(void)
     t = itest_case(s, "beginning and end", 20);
     tcase_add_test(t, nothing_before_the_upgrade);
     tcase_add_loop_test(t, who_wants_something_else, 0, sizeof strangers / sizeof strangers[0]);
+    tcase_add_test(t, half_closed);
     tcase_add_loop_test(t, ends, 0, 6);
     tcase_add_test(t, a_flood_of_pings);
     tcase_add_test(t, taken_over);

@@ -470,7 +470,7 @@ START_TEST(goodbyes)
         unsigned code;
     } codes[] = {{REASON_kicked, 1000},          {REASON_stop, 1001},           {REASON_idle_timeout, 1001},
                  {REASON_limit, 1008},           {REASON_function_error, 1011}, {REASON_no_memory, 1011},
-                 {REASON_function_closed, 1000}, {REASON_unknown_akg, 1008}};
+                 {REASON_function_closed, 1000}, {REASON_unknown_akg, 1008},    {REASON_peer_closed, 1000}};
     unsigned char out[WS_GOODBYE];
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         struct ws_state s = {.phase = WS_HEAD};
