@@ -107,7 +107,7 @@ static int judge(const struct ws_rules *rules, const struct http_head *h, char p
 /* ---- The answer ---- */
 
 /* The subprotocol of those it asks for that it gets, with len 0 if there is none. A client closes when it gets one that
- * it has not asked for, browsers also when they asked and get none. */
+ * it has not asked for, some browsers also when they asked and get none. */
 static struct http_text choose(const char *ours, const struct http_head *h)
 {
     for (uint32_t i = 0; ours != NULL && i < h->count; i++) {
