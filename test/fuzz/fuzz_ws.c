@@ -113,6 +113,20 @@ static void ask(const uint8_t *bytes, size_t n, uint8_t cut)
     judge_choice(&r, bytes, n);
 }
 
+/* Whoever ends it: a Close frame is said once, with a code that a server may say, and not by who has been told one. */
+static void say_goodbye(struct ws_rig *r, uint8_t why)
+{
+    unsigned char frame[WS_GOODBYE];
+    bool open = ws_is_open(&r->state);
+    size_t n = ws_goodbye(&r->state, (enum reason)(1 + why % (REASON_COUNT - 1)), frame);
+    unsigned said = n == WS_GOODBYE ? (unsigned) frame[2] << 8 | frame[3] : 0;
+    MUST(n == (open ? (size_t) WS_GOODBYE : 0));
+    MUST(!open || (frame[0] == (0x80 | WS_CLOSE) && frame[1] == 2 &&
+                   (said == WS_CODE_NORMAL || said == WS_CODE_AWAY || said == WS_CODE_POLICY ||
+                    said == WS_CODE_ERROR)));
+    MUST(ws_goodbye(&r->state, REASON_stop, frame) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     int code;
@@ -138,5 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         MUST(r.over || r.n < WS_CARRY);
     }
     judge(&r, m, code);
+    MUST(!r.over || !ws_is_open(&r.state));
+    say_goodbye(&r, input[1]);
     return 0;
 }
