@@ -151,6 +151,25 @@ START_TEST(how_long_it_is)
 }
 END_TEST
 
+/* Goal: with id=field a payload says whom it is for; one that is too short to say it, or is for nobody, ends it. */
+START_TEST(an_id_in_the_payload)
+{
+    static const struct framing_rules rules = {.id = {.kind = ID_FIELD, .size = 2}, .ws = {.max = 100}};
+    struct mario_framing framing = ws_rig_payload;
+    framing.arg = &rules;
+    for (int i = 0; i < 3; i++) {
+        const char *payload = i == 2 ? "\xff\xfc more" : "\x01\x23 more"; /* WS_RIG_ID, a reserved one */
+        struct ws_rig r;
+        ws_rig_begin(&r, &framing, true);
+        ws_rig_feed(&r, bytes, websocket_frame(bytes, BIN, payload, i == 1 ? 1 : 7, masks[1]));
+        size_t n = i == 0 ? websocket_frame(wanted, BIN, payload, 7, NULL)
+                          : websocket_frame(wanted, CLOSE, "\x03\xf0", 2, NULL);
+        ck_assert_msg(r.out_len == n && memcmp(r.out, wanted, n) == 0, "%d", i);
+        ck_assert_int_eq(r.fault, i == 0 ? REASON_NONE : i == 1 ? REASON_bad_length : REASON_unknown_akg);
+    }
+}
+END_TEST
+
 /* ---- UTF-8 ---- */
 
 /* What a text is, by what each number has for bytes. */
@@ -491,6 +510,7 @@ Suite *ws_suite(void)
     tcase_add_loop_test(t, each_case_cut_at_every_byte, 0, sizeof cases / sizeof cases[0]);
     tcase_add_loop_test(t, at_the_first_byte, 0, sizeof heads / sizeof heads[0]);
     tcase_add_test(t, codes_of_the_end);
+    tcase_add_test(t, an_id_in_the_payload);
     tcase_add_test(t, how_long_it_is);
     tcase_add_test(t, texts);
     tcase_add_test(t, a_text_fails_at_once);
