@@ -148,7 +148,7 @@ static void no_browser(struct soak *s, struct trouble *t)
     } kinds[] = {
         {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 ", REASON_bad_upgrade},
         {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "HTTP/1.1 400 ", REASON_bad_upgrade},
-        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ", REASON_bad_frame},
+        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ", REASON_bad_upgrade},
         {"\xf7\x9a\xb6\x8e\x08\x00", "HTTP/1.1 400 ", REASON_bad_frame},
         {"GET / HTTP/1.1\r\nHost: a\r\nUpgra", NULL, REASON_peer_closed},
     };
