@@ -105,7 +105,7 @@ static void ask_theirs(const uint8_t *text, size_t n)
 {
     struct mario_frame f = {0};
     uint8_t block[4] = {'P', 2, n > 0 ? text[0] : 0, 1};
-    if (made.theirs == NULL)
+    if (framing_ends(&made.pub) != NULL)
         return;
     enum mario_frame_answer answer = made.pub.next(&made.pub, NULL, block, sizeof block, 0, &f);
     MUST(answer == MARIO_FRAME_OK || (answer == MARIO_FRAME_BAD && made.rules.id.kind != ID_OF_FRAMING));
@@ -202,17 +202,36 @@ static void check_same(const struct reading *a, const struct reading *b)
     MUST(memcmp(a->packets, b->packets, a->count * sizeof a->packets[0]) == 0);
 }
 
+/* A FIN behind data[0 .. n-1], which are no whole packet: what is said to end it makes one of it. */
+static void end_stream(const uint8_t *data, size_t n)
+{
+    unsigned char end[ENDS_BACK];
+    struct mario_frame f;
+    uint32_t more = framing_eof(&made.pub, data, (uint32_t) n, end);
+    MUST(more <= ENDS_BACK);
+    if (more == 0 || n + more > made.pub.max)
+        return;
+    uint8_t *block = malloc(n + more);
+    MUST(block != NULL);
+    memcpy(block, data, n);
+    memcpy(block + n, end, more);
+    enum mario_frame_answer answer = ask(block, n + more, 0, &f);
+    free(block);
+    MUST((answer == MARIO_FRAME_OK && f.need == n + more) ||
+         (answer == MARIO_FRAME_BAD && made.rules.id.kind != ID_ALWAYS));
+}
+
 static void read_stream(uint8_t how, const uint8_t *stream, size_t n)
 {
     static struct reading whole, plain, chunked;
     size_t seen = 0;
     whole.count = whole.begun = plain.count = plain.begun = chunked.count = chunked.begun = 0;
     whole.bad = plain.bad = chunked.bad = false;
-    unsigned char end[ENDS_BACK];
-    MUST(framing_eof(&made.pub, end) <= ENDS_BACK);
     walk(&whole, stream, n, &seen);
     read_plainly(&plain, stream, n);
     check_same(&whole, &plain);
+    if (!whole.bad && whole.count < PACKETS && whole.begun < n)
+        end_stream(stream + whole.begun, n - whole.begun);
     if (made.pub.next == raw_next) /* its packets are what came */
         return;
     seen = 0;
