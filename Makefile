@@ -53,7 +53,7 @@ $(P)maritcp: $(call obj,$(MARITCP_SRC)) $(CLUSTER) $(LIB)
 	@$(CC) -rdynamic -o $@ $(filter %.o,$^) $(CLUSTER) $(LIB) $(LDFLAGS_ALL) $(CLUSTER_LIBS) $(LIBS)
 	@echo "  LD   $@"
 
-$(P)test/mario_test: $(call obj,test/mario_test.c test/talk.c $(CLIENT_LIB_SRC))
+$(P)test/mario_test: $(call obj,test/mario_test.c test/login_options.c test/talk.c $(CLIENT_LIB_SRC))
 	@mkdir -p $(@D)
 	@$(CC) -o $@ $^ $(LDFLAGS_ALL) $(TLS_LIBS) -lm
 	@echo "  LD   $@"

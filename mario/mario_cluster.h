@@ -78,7 +78,7 @@ enum mario_cluster_what {
     MARIO_CLUSTER_GAP, /* messages for this node may have been missed, from_ms .. to_ms; it is closed now */
     MARIO_CLUSTER_NODE_JOINED, /* node */
     MARIO_CLUSTER_NODE_LEFT,   /* node; it said so, or was not heard of for cluster.ttl */
-    MARIO_CLUSTER_REFUSED, /* the engine refuses what it is asked (no memory, no right), or another node has our name */
+    MARIO_CLUSTER_REFUSED, /* the engine refuses what it is asked; another node has our name, or another version */
     MARIO_CLUSTER_NOBODY /* a message with a receipt (tag) for uid: nobody is online, on any node */
 };
 struct mario_cluster_event {

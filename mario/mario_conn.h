@@ -73,7 +73,7 @@ sint32 mario_proxy_unique_id(const CONN *c, void *buf, uint32 size);
 
 /* What was between client and balancer (SSL). Texts are the library's and stay until the function returns; NULL: it
  * does not say. */
-struct mario_proxy_ssl {
+struct mario_proxy_ssl_info {
     uint32 client; /* bits: 1 TLS; 2 a certificate of the client came by this connection, 4 by this session */
     uint32 verify; /* 0: that certificate was verified, or there was none */
     const char *version; /* "TLSv1.3" */
@@ -81,7 +81,7 @@ struct mario_proxy_ssl {
     const char *cipher;
 };
 /* 0 or -1. */
-sint32 mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl *out);
+sint32 mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl_info *out);
 /* Whether c, in its own function, stands for a datagram (udp: in the listen list): a packet that came by itself, from
  * whoever says that he sent it. No connection is behind it: fd is -1, ind is connnum, user NULL each time, there are no
  * hooks, and mario_conn_id() is 0. What the function writes goes back as one datagram, unless it closes or returns

@@ -50,7 +50,7 @@ struct mario_framing;
  * about this very packet before; so a packet that comes byte by byte is looked at once, not again and again. It is
  * asked again when more of the packet has come, but not before there are as many bytes as MORE has said. Bytes may
  * be changed, and stay so; never beyond n. Neither allocates nor blocks. What is longer than framing->max ends with
- * bad_length, whether the framing says so or not.
+ * bad_length, whether the framing says so or not; a SKIP too: who throws away all that comes takes max at a time.
  *
  * `state` is the connection's, state_size bytes that were zero when it began; NULL if that is 0. OK and SKIP are
  * said once for a packet: one that has to wait for its function is not asked about again. It may write to the

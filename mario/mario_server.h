@@ -104,10 +104,12 @@ enum mario_tls_offload {
  * said, seconds go up to MARIO_TIMEOUT_MAX, exact to about 0.1, milliseconds up to MARIO_WATCH_MAX, bytes of output are
  * MARIO_OUTPUT_MIN .. MARIO_OUTPUT_MAX. An int is a switch: 0 is off, anything else on. */
 struct mario_options {
-    const char *listen; /* comma list of addr:port, [v6]:port, unix:/path; port 0 = any free one */
-    uint32 workernum;   /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = mario_cores() */
-    uint32 connnum;     /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
-    uint32 unix_mode;   /* permissions of unix sockets, .. 0777: who may write to one may connect */
+    /* Comma list of addr:port, [v6]:port, unix:/path, udp:addr:port, with options behind each by blanks: which framing is
+     * spoken there, for which function, behind a proxy (docs/protocols.md). Port 0 = any free one. */
+    const char *listen;
+    uint32 workernum; /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = mario_cores() */
+    uint32 connnum;   /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
+    uint32 unix_mode; /* permissions of unix sockets, .. 0777: who may write to one may connect */
     const char *unix_group; /* their group, a name or number; NULL or "-" = as it comes. Root may give any */
     int strict_limits; /* on: a connnum that the limits cannot carry is refused; off: clamped with a warning */
     enum mario_when_full when_full; /* what a connection gets that finds no place */

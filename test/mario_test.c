@@ -1,10 +1,9 @@
 /*
  * mario_test.c: the LOGIN client. One thread: it opens connections, on each asks a script (LOGINs, say_hello,
  * echo) one request at a time, holds all of them open, and says what came back. Joining, pushing and listening is
- * talk.c's. Nothing here may be called from elsewhere.
+ * talk.c's, the command line login_options.c's. Nothing here may be called from elsewhere.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -24,7 +23,7 @@
 #include "test/lib/secure_args.h"
 #include "test/lib/show.h"
 #include "test/lib/wire.h"
-#include "test/talk.h"
+#include "test/login_options.h"
 
 #define EVENTS 256
 #define PENDING_MAX \
@@ -35,17 +34,6 @@
 #define STATUS_TTY_NS (100 * NS_PER_MS)
 #define SHOWN_REPLIES 10u /* more than that and only the summary is printed */
 #define ECHO_DATA     64u
-
-struct options {
-    struct net_target target;
-    uint32_t connections, logins, stx;
-    uint16_t uid;
-    double hold_s, timeout_s;
-    const char *echo_text; /* NULL = numbered data */
-    bool hello, echo, quiet, help, version;
-    struct talk talk;
-    struct secure_args tls;
-};
 
 enum state { NONE, CONNECTING, ASKING, HOLDING, FAILED };
 
@@ -59,7 +47,7 @@ struct conn {
 
 /* The run; there is one. */
 static struct {
-    struct options o;
+    struct login_options o;
     struct exchange login, hello, echo;
     struct conn *conns;
     unsigned char *keep; /* all connections' rooms for an unfinished reply */
@@ -79,152 +67,6 @@ static void on_signal(int sig)
 {
     (void) sig;
     interrupted = 1;
-}
-
-/* ---- command line ---- */
-
-static const char usage[] =
-    "usage: mario_test HOST PORT [options]\n"
-    "       mario_test unix:/path [options]\n"
-    "Log in to a MarioTCP server, print the reply and the time it took.\n"
-    "  -n, --connections N  connections (1)\n"
-    "      --hold S         hold them all open for so long (0)\n"
-    "  -u, --uid UID        uid of the first; the k-th connection has uid + k (0)\n"
-    "  -x, --stx HEX        protocol magic (0x8eb69af7)\n"
-    "  -l, --logins N       LOGINs on each connection (1)\n"
-    "      --hello          also send a say_hello on each\n"
-    "      --echo[=TEXT]    also send an echo on each, of TEXT or of numbered data\n"
-    "One connection can do these besides, in the order given, and print what others push and say to it:\n"
-    "      --join GROUP       be in a group: any number but 0\n"
-    "      --leave GROUP      be no more\n"
-    "      --say GROUP:TEXT   to all others in the group\n"
-    "      --push-to UID:TEXT to all connections of a user\n"
-    "      --who GROUP        how many are in it\n"
-    "      --listen[=S]       print what comes, for S seconds or until ^C\n" SECURE_USAGE
-    "  -t, --timeout S      time for a connection and for each reply (5)\n"
-    "  -q, --quiet          print errors only\n"
-    "  -h, --help           this text\n"
-    "  -V, --version        version\n"
-    "Exit code: 0 all is well, 1 refused, wrong, missing or lost, 2 bad usage or could not start.\n";
-
-enum { OPT_HOLD = 256, OPT_HELLO, OPT_ECHO, OPT_JOIN, OPT_LEAVE, OPT_SAY, OPT_PUSH_TO, OPT_WHO, OPT_LISTEN };
-
-static const struct option longs[] = {
-    {"connections", required_argument, NULL, 'n'},
-    {"hold", required_argument, NULL, OPT_HOLD},
-    {"uid", required_argument, NULL, 'u'},
-    {"stx", required_argument, NULL, 'x'},
-    {"logins", required_argument, NULL, 'l'},
-    {"hello", no_argument, NULL, OPT_HELLO},
-    {"echo", optional_argument, NULL, OPT_ECHO},
-    {"join", required_argument, NULL, OPT_JOIN},
-    {"leave", required_argument, NULL, OPT_LEAVE},
-    {"say", required_argument, NULL, OPT_SAY},
-    {"push-to", required_argument, NULL, OPT_PUSH_TO},
-    {"who", required_argument, NULL, OPT_WHO},
-    {"listen", optional_argument, NULL, OPT_LISTEN},
-    SECURE_LONGS,
-    {"timeout", required_argument, NULL, 't'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
-};
-
-static int read_echo(const char *text, struct options *o)
-{
-    o->echo = true;
-    o->echo_text = text;
-    if (text == NULL || strlen(text) <= EXCHANGE_DATA_MAX)
-        return 0;
-    args_complain("--echo: the text is longer than %u bytes", EXCHANGE_DATA_MAX);
-    return -1;
-}
-
-/* An option of one who talks; likewise. */
-static int read_talk(int opt, const char *arg, struct options *o)
-{
-    switch (opt) {
-    case OPT_JOIN:
-        return talk_add(&o->talk, TALK_JOIN, "--join", arg);
-    case OPT_LEAVE:
-        return talk_add(&o->talk, TALK_LEAVE, "--leave", arg);
-    case OPT_SAY:
-        return talk_add(&o->talk, TALK_SAY, "--say", arg);
-    case OPT_PUSH_TO:
-        return talk_add(&o->talk, TALK_PUSH_TO, "--push-to", arg);
-    case OPT_WHO:
-        return talk_add(&o->talk, TALK_WHO, "--who", arg);
-    case OPT_LISTEN:
-        o->talk.listens = true;
-        return arg == NULL ? 0 : args_seconds("--listen", arg, 0.001, 365 * 86400.0, &o->talk.listen_s);
-    default:
-        return -1; /* getopt has said what is wrong */
-    }
-}
-
-/* One option; 0, or -1 after a complaint. Numbers go through *n. */
-static int read_option(int opt, const char *arg, struct options *o)
-{
-    uint64_t n = 0;
-    int rc = 0;
-    switch (opt) {
-    case 'n':
-        rc = args_whole("-n", arg, 1, 1000000, &n);
-        o->connections = (uint32_t) n;
-        return rc;
-    case 'l':
-        rc = args_whole("-l", arg, 1, 1000000000, &n);
-        o->logins = (uint32_t) n;
-        return rc;
-    case 'u':
-        rc = args_whole("-u", arg, 0, 65535, &n);
-        o->uid = (uint16_t) n;
-        return rc;
-    case 'x':
-        return args_hex32("-x", arg, &o->stx);
-    case 't':
-        return args_seconds("-t", arg, 0.001, 86400, &o->timeout_s);
-    case OPT_HOLD:
-        return args_seconds("--hold", arg, 0, 365 * 86400.0, &o->hold_s);
-    case OPT_ECHO:
-        return read_echo(arg, o);
-    case OPT_HELLO:
-        return o->hello = true, 0;
-    case 'q':
-        return o->quiet = true, 0;
-    case 'h':
-        return o->help = true, 0;
-    case 'V':
-        return o->version = true, 0;
-    default:
-        if (!secure_args_is(opt))
-            return read_talk(opt, arg, o);
-        return secure_args_read(&o->tls, opt, arg), 0;
-    }
-}
-
-/* Returns -1 to go on, or the exit code. */
-static int read_options(int argc, char **argv, struct options *o)
-{
-    *o = (struct options){.connections = 1, .logins = 1, .stx = MARITCP_STX, .timeout_s = 5};
-    for (int opt; (opt = getopt_long(argc, argv, "n:u:x:l:t:qhV", longs, NULL)) != -1;)
-        if (read_option(opt, optarg, o) != 0)
-            return 2;
-    if (o->help) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    if (o->version) {
-        puts("mario_test " CLIENT_VERSION);
-        return 0;
-    }
-    bool many = o->connections != 1 || o->logins != 1 || o->hello || o->echo || o->hold_s > 0;
-    if (talk_wanted(&o->talk) && many)
-        return args_complain(
-            "--join, --leave, --say, --push-to, --who and --listen go with -u, -x, -t and -q alone");
-    int code = args_target(argc - optind, argv + optind, &o->target);
-    return code >= 0 ? code : secure_args_apply(&o->tls, argc - optind == 2 ? argv[optind] : NULL);
 }
 
 /* ---- what is said ---- */
@@ -266,14 +108,20 @@ static void show_reply(const struct conn *c, const struct exchange *x, const cha
     uint64_t steps = (uint64_t) run.o.logins + run.o.hello + run.o.echo;
     if (run.o.quiet || steps * run.o.connections > SHOWN_REPLIES)
         return;
-    struct wire_head h = wire_get_head(in);
+    const unsigned char *data = exchange_within(x, in, n, &n);
     printf("%s", name);
     if (x == &run.login)
         printf(" uid %u", (uint16_t) (x->uid + number_of(c)));
-    printf(": reply stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", h.stx, h.akg_id, h.pkglen);
-    if (x == &run.hello || x->text != NULL) {
+    printf(": reply");
+    if (exchange_has_head(x)) {
+        struct wire_head h = wire_get_head(data);
+        printf(" stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", h.stx, h.akg_id, h.pkglen);
+        data += WIRE_HEAD_LEN;
+        n -= WIRE_HEAD_LEN;
+    }
+    if (x == &run.hello || x->text != NULL || x->framing == EXCHANGE_LINE) {
         printf(" \"");
-        show_text(stdout, in + WIRE_HEAD_LEN, n - WIRE_HEAD_LEN);
+        show_text(stdout, data, n);
         putchar('"');
     }
     printf(" in %.3f ms\n", (double) took / (double) NS_PER_MS);
@@ -405,12 +253,17 @@ static void count_reply(struct conn *c, const struct exchange *x, uint64_t took)
 static void fail_reply(struct conn *c, enum fault fault, size_t n)
 {
     char why[160];
-    struct wire_head h = n >= WIRE_HEAD_LEN ? wire_get_head(run.buf) : (struct wire_head){0};
     const char *name;
-    if (fault == FAULT_BAD_LENGTH && h.pkglen == WIRE_HEAD_LEN + sizeof(REFUSED) &&
-        script(c->step, &name) == &run.login) {
+    const struct exchange *x = script(c->step, &name);
+    const unsigned char *packet = exchange_within(&run.login, run.buf, n, &n);
+    bool has_head = n >= WIRE_HEAD_LEN && (x == NULL || exchange_has_head(x));
+    struct wire_head h = has_head ? wire_get_head(packet) : (struct wire_head){0};
+    if (x != NULL && x->greeting != NULL && c->ask.blank < ASKER_WELCOMED) {
+        fail_because(c, fault, "this is no WebSocket: the upgrade is refused");
+    } else if (x == &run.login && h.stx == x->stx && h.akg_id == x->akg_id &&
+               h.pkglen == WIRE_HEAD_LEN + sizeof(REFUSED)) {
         fail_because(c, FAULT_REFUSED, "refused: this uid is logged in elsewhere, or the server is busy");
-    } else if (n >= WIRE_HEAD_LEN && !run.complained) {
+    } else if (has_head && !run.complained) {
         snprintf(why, sizeof why, "%s: stx 0x%08" PRIx32 " akg_id 0x%04x pkglen %u", fault_text(fault), h.stx,
                  h.akg_id, h.pkglen);
         fail_because(c, fault, why);
@@ -426,6 +279,9 @@ static void take(struct conn *c, const struct asker_news *news)
     const struct exchange *x = script(c->step, &name);
     if (news->fault != FAULT_NONE) {
         fail_reply(c, news->fault, news->bytes);
+    } else if (news->welcomed && news->replies == 0) {
+        c->since = mono_ns();
+        flush(c);
     } else if (news->replies > 0) {
         uint64_t took = mono_ns() - c->since;
         show_reply(c, x, name, run.buf, news->used, took);
@@ -438,7 +294,10 @@ static void receive(struct conn *c)
 {
     const char *name;
     struct asker_news news;
-    ptrdiff_t n = asker_receive(&c->ask, script(c->step, &name), run.buf, sizeof run.buf, &news, NULL);
+    const struct exchange *x = script(c->step, &name);
+    if (x == NULL) /* it holds: what comes now is no answer */
+        x = &run.login;
+    ptrdiff_t n = asker_receive(&c->ask, x, run.buf, sizeof run.buf, &news, NULL);
     if (n > 0)
         take(c, &news);
     else if (n < 0 && errno == 0)
@@ -519,7 +378,7 @@ static void turn(int wait_ms, const char *doing)
 /* A server that answered none of a whole window of connections will not answer the others. */
 static bool hopeless(void)
 {
-    return run.logins_ok == 0 && failures() >= PENDING_MAX;
+    return run.logins_ok + run.hellos_ok + run.echoes_ok == 0 && failures() >= PENDING_MAX;
 }
 
 /* True when every connection has come to its end: it holds, or it failed. */
@@ -553,15 +412,32 @@ static void close_all(void)
     free(run.keep);
 }
 
-static int prepare(void)
+/* The requests, as they go over the framing that was asked for. 0, or the exit code after a complaint. */
+static int make_requests(void)
 {
-    const struct options *o = &run.o;
-    if (args_descriptors((uint64_t) o->connections + SPARE_FDS) != 0)
-        return 2;
+    const struct login_options *o = &run.o;
+    const char *wrong = NULL;
     run.login = exchange_login(o->stx, o->uid);
     run.hello = exchange_hello(o->stx, 0);
     run.echo = o->echo_text != NULL ? exchange_text(o->stx, o->echo_text, (uint32_t) strlen(o->echo_text))
                                     : exchange_echo(o->stx, ECHO_DATA);
+    if (o->logins > 0)
+        wrong = exchange_frame(&run.login, o->framing);
+    if (wrong == NULL)
+        wrong = exchange_frame(&run.hello, o->framing);
+    if (wrong == NULL && o->echo)
+        wrong = exchange_frame(&run.echo, o->framing);
+    return wrong == NULL ? 0 : args_complain("--proto: it does not go with a request %s", wrong);
+}
+
+static int prepare(void)
+{
+    const struct login_options *o = &run.o;
+    int code = make_requests();
+    if (code != 0)
+        return code;
+    if (args_descriptors((uint64_t) o->connections + SPARE_FDS) != 0)
+        return 2;
     uint32_t room =
         o->echo && run.echo.reply_len > run.hello.reply_len ? run.echo.reply_len : run.hello.reply_len;
     run.conns = calloc(o->connections, sizeof *run.conns);
@@ -580,7 +456,7 @@ static int prepare(void)
 
 static int talk(void)
 {
-    const struct options *o = &run.o;
+    const struct login_options *o = &run.o;
     const struct talk_as as = {.target = &o->target,
                                .stx = o->stx,
                                .uid = o->uid,
@@ -593,7 +469,7 @@ static int talk(void)
 int main(int argc, char **argv)
 {
     args_program("mario_test");
-    int code = read_options(argc, argv, &run.o);
+    int code = login_options_read(argc, argv, &run.o);
     if (code >= 0)
         return code;
     signal(SIGINT, on_signal);

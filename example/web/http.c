@@ -2,7 +2,7 @@
  * http.c: the framing `http`: a packet is a request, its head and its body. Runs on the connection's worker.
  *
  * What cannot be a request is answered here, with its status, and ends the connection: nobody can say where the next
- * one would begin. /
+ * one would begin.
  */
 #include "answer.h"
 #include "body.h"
@@ -61,7 +61,7 @@ static enum mario_frame_answer http_next(const struct mario_framing *framing, vo
     CONN *c = mario_frame_conn();
     if (c->user != NULL) { /* the answer before is still being sent */
         body_came_early(c);
-        frame->need = n;
+        frame->need = n < framing->max ? n : framing->max;
         return MARIO_FRAME_SKIP;
     }
     if (data[0] == '\r')

@@ -7,7 +7,7 @@
 
 #include "mario/mario_push.h"
 
-enum { MAGIC = 'M', VERSION = 1, HEAD_SIZE = 32 };
+enum { MAGIC = 'M', HEAD_SIZE = 32 };
 
 static uint64_t get(const unsigned char *at, unsigned n)
 {
@@ -28,25 +28,32 @@ void frame_put64(unsigned char at[8], uint64_t v)
     put(at, v, 8);
 }
 
+/* Kinds whose reason is one bit. */
+static bool is_message(enum frame_kind kind)
+{
+    return kind == FRAME_USER || kind == FRAME_GROUP || kind == FRAME_ALL;
+}
+
 size_t frame_head(const struct frame *f, unsigned char head[FRAME_HEAD_MAX])
 {
     size_t n = HEAD_SIZE;
     unsigned flags = f->flags & ~((unsigned) FRAME_KEY | FRAME_STAMP);
+    uint32_t stamp = f->kind == FRAME_KICK_USER ? f->packets : f->stamp;
     if (f->msg_key != 0) {
         flags |= FRAME_KEY;
         put(head + n, f->msg_key, 8);
         n += 8;
     }
-    if (f->stamp != 0) {
+    if (stamp != 0) {
         flags |= FRAME_STAMP;
-        put(head + n, f->stamp, 4);
+        put(head + n, stamp, 4);
         n += 4;
     }
     head[0] = MAGIC;
-    head[1] = VERSION;
+    head[1] = FRAME_VERSION;
     head[2] = (unsigned char) f->kind;
     head[3] = (unsigned char) flags;
-    put(head + 4, f->reason, 2);
+    put(head + 4, is_message(f->kind) ? f->packets : f->reason, 2);
     put(head + 6, 0, 2);
     put(head + 8, f->epoch, 8);
     put(head + 16, f->seq, 8);
@@ -116,14 +123,32 @@ static bool parse_body(struct frame *f)
     return false;
 }
 
+/* Where it says whether its message is made of packets depends on its kind. */
+static void parse_packets(struct frame *f)
+{
+    if (is_message(f->kind)) {
+        f->packets = (f->reason & 1) != 0;
+        f->reason = 0;
+    } else if (f->kind == FRAME_KICK_USER) {
+        f->packets = (f->stamp & 1) != 0;
+        f->stamp = 0;
+    }
+}
+
+uint8_t frame_version(const void *bytes, size_t len)
+{
+    const unsigned char *at = bytes;
+    return len < HEAD_SIZE || at[0] != MAGIC ? 0 : at[1];
+}
+
 bool frame_parse(const void *bytes, size_t len, struct frame *f)
 {
     const unsigned char *at = bytes;
-    if (len < HEAD_SIZE || at[0] != MAGIC || at[1] != VERSION || at[2] == 0 || at[2] >= FRAME_KINDS ||
-        (at[3] & ~FRAME_FLAGS) != 0 || get(at + 6, 2) != 0)
+    if (frame_version(bytes, len) != FRAME_VERSION || at[2] == 0 || at[2] >= FRAME_KINDS ||
+        get(at + 6, 2) != 0)
         return false;
     *f = (struct frame){.kind = (enum frame_kind) at[2],
-                        .flags = at[3],
+                        .flags = at[3] & FRAME_FLAGS,
                         .reason = (uint16_t) get(at + 4, 2),
                         .epoch = get(at + 8, 8),
                         .seq = get(at + 16, 8),
@@ -140,6 +165,7 @@ bool frame_parse(const void *bytes, size_t len, struct frame *f)
         f->stamp = (uint32_t) get(at, 4);
         at += 4;
     }
+    parse_packets(f);
     f->body = at;
     f->len = len - HEAD_SIZE - more;
     return parse_body(f);

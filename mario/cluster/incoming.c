@@ -5,9 +5,19 @@
 
 #include "mario/cluster/history.h"
 
-static bool garbage(void)
+enum { SAID_MS = 60000 };
+
+/* It is none of ours. If a node has sent it that is of another version of ours, somebody should know. */
+static bool garbage(const void *bytes, size_t len)
 {
+    uint8_t version = frame_version(bytes, len);
     cluster.tally.garbage++;
+    if (version == 0 || version == FRAME_VERSION || cluster_ms() < cluster.seen.stranger_ms)
+        return false;
+    cluster.seen.stranger_ms = cluster_ms() + SAID_MS;
+    event_tell(MARIO_CLUSTER_REFUSED,
+               "a node speaks version %u, this one version %u: nothing of what it says is taken", version,
+               FRAME_VERSION);
     return false;
 }
 
@@ -66,7 +76,7 @@ static void hand_out(enum deliver what, const struct frame *f)
         mario_msg_key(m, f->msg_key);
     if (m != NULL && (f->flags & FRAME_KEEP))
         mario_msg_keep(m);
-    if (m != NULL && (f->flags & FRAME_PACKETS))
+    if (m != NULL && f->packets)
         mario_msg_packets(m);
     deliver(&(struct delivery){.what = (uint8_t) what, .reason = f->reason, .key = f->key, .m = m});
 }
@@ -108,7 +118,7 @@ static void serve(const struct channel *c, const struct frame *f)
 
 static bool parse(const struct channel *c, const void *bytes, size_t len, struct frame *f)
 {
-    return (frame_parse(bytes, len, f) && belongs(c, f)) || garbage();
+    return (frame_parse(bytes, len, f) && belongs(c, f)) || garbage(bytes, len);
 }
 
 /* What we sent comes back to us and is ignored; but that somebody is replaced is said by the engine, in the name of who
@@ -137,7 +147,7 @@ static void history_message_of(const struct frame *f, struct history_message *m)
                                   .stamp = f->stamp,
                                   .key = f->msg_key,
                                   .keep = (f->flags & FRAME_KEEP) != 0,
-                                  .packets = (f->flags & FRAME_PACKETS) != 0};
+                                  .packets = f->packets};
 }
 
 /* Where the group has no history here its members get it as any other message, but our own, which they have. */
@@ -145,7 +155,8 @@ void in_sequenced(uint64_t group, uint64_t epoch, uint64_t seq, const void *byte
 {
     struct frame f;
     struct history_message m = {.bytes = NULL};
-    bool is_good = (frame_parse(bytes, len, &f) && f.kind == FRAME_GROUP && f.key == group) || garbage();
+    bool is_good =
+        (frame_parse(bytes, len, &f) && f.kind == FRAME_GROUP && f.key == group) || garbage(bytes, len);
     if (is_good && f.epoch != cluster.set.epoch) {
         peers_hear(f.epoch);
         cluster.tally.received++;
@@ -163,7 +174,7 @@ void in_fetched(uint64_t cookie, uint64_t epoch, uint64_t seq, const void *bytes
 {
     struct frame f;
     struct history_message m = {.bytes = NULL};
-    if (seq != 0 && ((frame_parse(bytes, len, &f) && f.kind == FRAME_GROUP) || garbage()))
+    if (seq != 0 && ((frame_parse(bytes, len, &f) && f.kind == FRAME_GROUP) || garbage(bytes, len)))
         history_message_of(&f, &m);
     history_fetched(cookie, epoch, seq, &m, last, base);
 }

@@ -65,10 +65,11 @@ struct cluster {
     struct sequences sequences;
     struct tally tally;
     struct {
-        uint32_t renewed; /* parts, since the start */
-        bool is_taken;    /* RENEWED_TAKEN was said last */
-        char why[256];    /* a part is not there; "" if none was missed yet */
-    } seen;               /* what the bus has said */
+        uint32_t renewed;     /* parts, since the start */
+        bool is_taken;        /* RENEWED_TAKEN was said last */
+        char why[256];        /* a part is not there; "" if none was missed yet */
+        uint64_t stranger_ms; /* until then nobody is told of nodes of another version */
+    } seen;                   /* what the bus has said */
     _Atomic(void (*)(const struct mario_cluster_event *)) func;
     atomic_bool is_on; /* from mario_cluster_start() to the end of the stop */
     atomic_bool runs;  /* the thread does; any (r) */

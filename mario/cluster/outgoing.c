@@ -91,8 +91,7 @@ size_t out_head(struct frame *f, const struct mario_msg_info *info, unsigned cha
     f->epoch = cluster.set.epoch;
     if (info->keep)
         f->flags |= FRAME_KEEP;
-    if (info->packets)
-        f->flags |= FRAME_PACKETS;
+    f->packets = info->packets != 0;
     f->msg_key = info->key;
     f->stamp = info->stamp;
     return frame_head(f, head);

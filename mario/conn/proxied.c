@@ -189,15 +189,15 @@ int32_t mario_proxy_unique_id(const CONN *c, void *buf, uint32_t size)
     return v->len[UNIQUE_ID];
 }
 
-int32_t mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl *out)
+int32_t mario_proxy_ssl(const CONN *c, struct mario_proxy_ssl_info *out)
 {
     const struct proxied_values *v = values_of(c);
     if (v == NULL || !v->has_ssl)
         return -1;
-    *out = (struct mario_proxy_ssl){.client = v->client,
-                                    .verify = v->verify,
-                                    .version = v->at[VERSION],
-                                    .name = v->at[NAME],
-                                    .cipher = v->at[CIPHER]};
+    *out = (struct mario_proxy_ssl_info){.client = v->client,
+                                         .verify = v->verify,
+                                         .version = v->at[VERSION],
+                                         .name = v->at[NAME],
+                                         .cipher = v->at[CIPHER]};
     return 0;
 }

@@ -260,10 +260,13 @@ int32_t regist_receipt_func(void (*f)(const struct mario_receipt *))
 
 int32_t regist_framing(const struct mario_framing *framing)
 {
-    const char *wrong = registry_is_frozen() ? "the server runs" : framing_add(framing);
+    const char *wrong = registry_is_frozen() ? "the server runs"
+                        : framing == NULL    ? "there is none"
+                                             : framing_add(framing);
     if (wrong == NULL)
         return 0;
-    complain("framing '%.31s' cannot be registered: %s", framing->name != NULL ? framing->name : "", wrong);
+    complain("framing '%.31s' cannot be registered: %s",
+             framing != NULL && framing->name != NULL ? framing->name : "", wrong);
     return -1;
 }
 
@@ -271,9 +274,10 @@ int32_t regist_word_func(const char *word, uint16_t id, FUNC_PTR f)
 {
     const char *wrong = registry_is_frozen()       ? "the server runs"
                         : id >= AKG_FIRST_RESERVED ? "its id is reserved (allowed: 0x0000..0xfffb)"
+                        : word == NULL             ? "there is none"
                                                    : word_add(word, id);
     if (wrong == NULL)
         return f == NULL ? 0 : regist_akg_func(id, f);
-    complain("word '%.64s' cannot be registered: %s", word, wrong);
+    complain("word '%.64s' cannot be registered: %s", word != NULL ? word : "", wrong);
     return -1;
 }

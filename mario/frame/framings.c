@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mario/frame/http_head.h"
+
 /* Who says which function a packet is for. */
 enum ids { IDS_OWN, IDS_RULE, IDS_EITHER };
 
@@ -158,15 +160,39 @@ static bool length_make(const struct listen_address *a, struct framing *out, cha
            listen_refuse(a, why, size, "max=%u has no room for more than the length", out->pub.max);
 }
 
+/* Names with '+' between them, which can stand in a head. */
+static bool are_subprotocols(const char *names)
+{
+    for (;;) {
+        size_t len = strcspn(names, "+");
+        if (len == 0 || len > WS_SUBPROTOCOL_MAX)
+            return false;
+        for (size_t i = 0; i < len; i++) {
+            if (!http_is_token((unsigned char) names[i]))
+                return false;
+        }
+        if (names[len] == '\0')
+            return true;
+        names += len + 1;
+    }
+}
+
 static bool ws_make(const struct listen_address *a, struct framing *out, char *why, size_t size)
 {
-    const char *path = listen_option(a, "path");
+    const char *path = listen_option(a, "path"), *subprotocols = listen_option(a, "subprotocol");
     if (path != NULL && (path[0] != '/' || strpbrk(path, "?#") != NULL))
         return listen_refuse(a, why, size, "path=%.64s: not the path of a request (allowed: /...)", path);
+    if (subprotocols != NULL && !are_subprotocols(subprotocols))
+        return listen_refuse(a, why, size,
+                             "subprotocol=%.64s: no names of subprotocols (allowed: of 1 .. %u characters, "
+                             "with + between them)",
+                             subprotocols, WS_SUBPROTOCOL_MAX);
     if (out->rules.id.kind == ID_OF_FRAMING && out->pub.max < SIZE_OF_HEAD)
         return listen_refuse(a, why, size, "max=%u is less than a HEAD (allowed: 8 .. 65535)", out->pub.max);
-    out->rules.ws =
-        (struct ws_rules){.max = out->pub.max, .path = path, .origins = listen_option(a, "origin")};
+    out->rules.ws = (struct ws_rules){.max = out->pub.max,
+                                      .path = path,
+                                      .origins = listen_option(a, "origin"),
+                                      .subprotocols = subprotocols};
     out->pub.max = WS_CARRY; /* the upgrade may be longer than a message */
     out->pub.state_size = sizeof(struct ws_state);
     return true;
@@ -179,7 +205,7 @@ static const struct kind kinds[] = {
     {"delim", " delim eof ", IDS_RULE, delim_next, delim_ends, delim_make},
     {"fixed", " fixed ", IDS_RULE, fixed_next, bare_ends, fixed_make},
     {"length", " off size endian counts adjust strip ", IDS_RULE, length_next, length_ends, length_make},
-    {"ws", " origin path ", IDS_EITHER, ws_next, ws_ends, ws_make},
+    {"ws", " origin path subprotocol ", IDS_EITHER, ws_next, ws_ends, ws_make},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -201,13 +227,15 @@ frame_ends_fn framing_ends(const struct mario_framing *framing)
     return NULL;
 }
 
-uint32_t framing_eof(const struct mario_framing *framing, unsigned char end[ENDS_BACK])
+uint32_t framing_eof(const struct mario_framing *framing, const unsigned char *data, uint32_t n,
+                     unsigned char end[ENDS_BACK])
 {
     const struct framing_rules *rules = framing->arg;
     if ((framing->next != line_next && framing->next != delim_next) || !rules->delim.eof_is_end)
         return 0;
-    memcpy(end, rules->delim.end, ENDS_BACK);
-    return rules->delim.len;
+    uint32_t here = delim_begun(&rules->delim, data, n), missing = rules->delim.len - here;
+    memcpy(end, rules->delim.end + here, missing);
+    return missing;
 }
 
 /* ---- Applications' ---- */
@@ -261,7 +289,7 @@ static enum mario_frame_answer other_id_next(const struct mario_framing *framing
                                              struct mario_frame *frame)
 {
     const struct framing *f = framing->arg;
-    enum mario_frame_answer answer = f->theirs->next(f->theirs, state, data, n, seen, frame);
+    enum mario_frame_answer answer = f->theirs.next(&f->theirs, state, data, n, seen, frame);
     if (answer != MARIO_FRAME_OK || frame->need > n || frame->at > frame->need ||
         frame->len > frame->need - frame->at)
         return answer;
@@ -353,12 +381,13 @@ bool framing_make(const struct listen_address *a, const struct framing_world *wo
         return false;
     if (k != NULL)
         return make_built_in(a, k, world->max, out, why, size);
-    out->theirs = find_added(name);
-    if (out->theirs == NULL)
+    const struct mario_framing *theirs = find_added(name);
+    if (theirs == NULL)
         return refuse_name(a, name, why, size);
-    if (!make_theirs(a, out->theirs, out, why, size))
+    if (!make_theirs(a, theirs, out, why, size))
         return false;
     if (out->rules.id.kind != ID_OF_FRAMING) {
+        out->theirs = out->pub;
         out->pub.next = other_id_next;
         out->pub.arg = out;
     }

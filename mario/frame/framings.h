@@ -19,7 +19,7 @@ struct framing {
     struct mario_framing
         pub; /* what is asked; its arg is rules, but of HEAD+Data and of an application's own */
     struct framing_rules rules;
-    const struct mario_framing *theirs; /* an application's, whose packets get other ids */
+    struct mario_framing theirs; /* an application's, whose packets get other ids: as it is asked here */
 };
 
 /* What all listeners of a server share. */
@@ -37,8 +37,10 @@ __attribute__((warn_unused_result)) bool framing_make(const struct listen_addres
 /* What a built-in framing puts around a payload; NULL for one of an application, which has its wrap. */
 frame_ends_fn framing_ends(const struct mario_framing *framing);
 
-/* The bytes that end a last packet which a FIN ends: how many; 0 if a FIN ends none. */
-uint32_t framing_eof(const struct mario_framing *framing, unsigned char end[ENDS_BACK]);
+/* The bytes that end a last packet, data[0 .. n-1], which a FIN ends: how many; 0 if a FIN ends none. They are what is
+ * missing of its delimiter: a part of that may stand there. */
+uint32_t framing_eof(const struct mario_framing *framing, const unsigned char *data, uint32_t n,
+                     unsigned char end[ENDS_BACK]);
 
 /* Have an application's framing, which is copied. NULL, or what is wrong with it. Before start. */
 const char *framing_add(const struct mario_framing *framing);

@@ -12,7 +12,7 @@ static const char *const singles[] = {
     "host",           "content-length", "content-type",      "authorization",         "origin",
     "sec-fetch-site", "expect",         "sec-websocket-key", "sec-websocket-version", "transfer-encoding"};
 
-static bool is_token(unsigned char c)
+bool http_is_token(unsigned char c)
 {
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
         return true;
@@ -46,17 +46,23 @@ static struct http_text trim(struct http_text t)
     return t;
 }
 
+struct http_text http_next(struct http_text *rest)
+{
+    const char *comma = memchr(rest->at, ',', rest->len);
+    uint32_t len = comma != NULL ? (uint32_t) (comma - rest->at) : rest->len;
+    struct http_text one = trim((struct http_text){rest->at, len});
+    len += comma != NULL;
+    *rest = (struct http_text){rest->at + len, rest->len - len};
+    return one;
+}
+
 bool http_lists(const struct http_text *t, const char *word)
 {
     struct http_text rest = *t;
     while (rest.len > 0) {
-        const char *comma = memchr(rest.at, ',', rest.len);
-        uint32_t len = comma != NULL ? (uint32_t) (comma - rest.at) : rest.len;
-        struct http_text one = trim((struct http_text){rest.at, len});
+        struct http_text one = http_next(&rest);
         if (http_is(&one, word))
             return true;
-        len += comma != NULL;
-        rest = (struct http_text){rest.at + len, rest.len - len};
     }
     return false;
 }
@@ -129,7 +135,7 @@ static int parse_request(struct http_text line, struct http_head *h)
     if (h->method.len == 0 || h->method.len > METHOD_MAX || h->target.len == 0 || h->target.at[0] != '/')
         return BAD;
     for (uint32_t i = 0; i < h->method.len; i++) {
-        if (!is_token((unsigned char) h->method.at[i]))
+        if (!http_is_token((unsigned char) h->method.at[i]))
             return BAD;
     }
     for (uint32_t i = 0; i < h->target.len; i++) {
@@ -146,7 +152,7 @@ static int parse_field(struct http_text line, struct http_head *h)
         return BAD;
     struct http_field f = {.name = {line.at, (uint32_t) (colon - line.at)}};
     for (uint32_t i = 0; i < f.name.len; i++) {
-        if (!is_token((unsigned char) f.name.at[i])) /* a blank before the colon, a folded line */
+        if (!http_is_token((unsigned char) f.name.at[i])) /* a blank before the colon, a folded line */
             return BAD;
     }
     f.value = trim((struct http_text){colon + 1, line.len - f.name.len - 1});

@@ -49,6 +49,10 @@ const struct http_text *http_field(const struct http_head *h, const char *name);
 
 /* Whether it is this, in lower case, whatever the case of t. */
 bool http_is(const struct http_text *t, const char *text);
+/* Whether a name may have it: of a field, a method, a subprotocol. */
+bool http_is_token(unsigned char c);
+/* The next of the comma list *rest, without blanks around it; *rest goes behind it. */
+struct http_text http_next(struct http_text *rest);
 /* Whether the comma list has this word. */
 bool http_lists(const struct http_text *t, const char *word);
 /* Whether one of the fields of this name, which may come more than once, has this word in its comma list. All in lower

@@ -67,6 +67,15 @@ enum mario_frame_answer delim_next(const struct mario_framing *framing, void *st
     return ended(framing, data, n, find_end(d, data, from, n), d->len, frame);
 }
 
+/* The most that can be: so the rest of it, appended, makes the first one that there is, and leaves nothing over. */
+uint32_t delim_begun(const struct delim_rules *d, const unsigned char *data, uint32_t n)
+{
+    uint32_t len = n < d->len - 1u ? n : d->len - 1u;
+    while (len > 0 && memcmp(data + n - len, d->end, len) != 0)
+        len--;
+    return len;
+}
+
 /* Whether it would be more than one packet: with an end within, or one that its last bytes begin. */
 static bool has_end(const struct delim_rules *d, const struct frame_out *out)
 {

@@ -52,6 +52,8 @@ enum mario_frame_answer line_next(const struct mario_framing *framing, void *sta
                                   uint32_t n, uint32_t seen, struct mario_frame *frame);
 enum mario_frame_answer delim_next(const struct mario_framing *framing, void *state, unsigned char *data,
                                    uint32_t n, uint32_t seen, struct mario_frame *frame);
+/* How many bytes of a delimiter data[0 .. n-1], in which none is whole, ends with. */
+uint32_t delim_begun(const struct delim_rules *d, const unsigned char *data, uint32_t n);
 bool delim_ends(const struct mario_framing *framing, const struct frame_out *out, struct frame_ends *ends);
 
 enum mario_frame_answer length_next(const struct mario_framing *framing, void *state, unsigned char *data,

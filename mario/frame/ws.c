@@ -24,8 +24,8 @@ enum {
     LONG_16 = 126,
     LONG_64 = 127,
     MASK = 4,
-    GAP_LEAST = 256,  /* less is not worth a SKIP */
-    FRONT_MOST = 4096 /* bytes of frames without payload until their answers are sent */
+    GAP_LEAST = 256, /* less is not worth a SKIP */
+    DONE_MOST = 4096 /* bytes that are done with until their answers are sent, and they go */
 };
 
 /* The stream's front while it is looked at. */
@@ -112,6 +112,7 @@ static enum mario_frame_answer wrong(const struct look *l)
 static enum ws_code code_of(enum reason r)
 {
     switch (r) {
+    case REASON_peer_closed: /* by a FIN alone */
     case REASON_function_closed:
     case REASON_kicked:
     case REASON_replaced:
@@ -281,6 +282,12 @@ static enum mario_frame_answer skip(const struct look *l)
     return MARIO_FRAME_SKIP;
 }
 
+/* Whether that is due, before more is looked at: a SKIP may take no more than the largest packet has. */
+static bool is_skip_due(const struct ws_state *s)
+{
+    return s->front >= DONE_MOST || s->gap >= DONE_MOST + s->have / 2;
+}
+
 /* So many bytes, which were next, are done with. */
 static void pass(struct ws_state *s, uint32_t n)
 {
@@ -353,7 +360,7 @@ static int take_control(const struct look *l, struct front *f)
     if (f->opcode == WS_PING)
         say_control(WS_PONG, payload, (uint32_t) f->len);
     pass(s, all);
-    return s->front >= FRONT_MOST ? (int) skip(l) : STEP_ON;
+    return is_skip_due(s) ? (int) skip(l) : STEP_ON;
 }
 
 /* A message in one frame, all of which is there. */
@@ -388,7 +395,7 @@ static int take_data(const struct look *l, struct front *f)
     memcpy(s->mask, f->mask, MASK);
     pass(s, f->size);
     bool whole = s->last && s->left == 0; /* a SKIP might take all that is there, and nothing more come */
-    return s->front >= FRONT_MOST && !whole ? (int) skip(l) : STEP_ON;
+    return is_skip_due(s) && !whole ? (int) skip(l) : STEP_ON;
 }
 
 /* The next thing that is there: more of a frame, the end of a message, a frame. */

@@ -33,7 +33,11 @@ struct ws_rules {
     uint32_t max;        /* bytes of the largest message, 1 .. WS_MESSAGE_MAX */
     const char *path;    /* what a request has to be for; NULL: whatever it is */
     const char *origins; /* whose pages may come, with '+' between them; NULL: all */
+    const char
+        *subprotocols; /* of which the client's first one that is there is chosen, likewise; NULL: none */
 };
+
+#define WS_SUBPROTOCOL_MAX 64u /* bytes of one's name */
 
 /* A message has room in a carry, with what may stand before it, in it and behind it: that is framing.max. */
 #define WS_MESSAGE_MAX 65535u
@@ -62,6 +66,13 @@ static inline bool ws_is_open(const void *state)
 {
     const struct ws_state *s = state;
     return s->phase == WS_OPEN;
+}
+
+/* Whether a part of a message stands in front, whatever was skipped behind that. */
+static inline bool ws_is_amid(const void *state)
+{
+    const struct ws_state *s = state;
+    return s->kind != 0 && s->have > 0;
 }
 
 /* MARIO_FRAME_FUNC of this framing. It goes on where it was, whatever `seen` says; it is not asked again for a packet

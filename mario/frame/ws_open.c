@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "mario/frame/http_head.h"
+#include "mario/frame/looks.h"
 #include "mario/frame/plain.h"
 #include "mario/frame/sha1.h"
 
@@ -59,12 +60,13 @@ bool ws_proof(const char *key, size_t n, char out[WS_PROOF])
 
 /* ---- The request ---- */
 
-/* Whether the plus list has this origin. */
-static bool is_listed(const char *list, const struct http_text *origin)
+/* Whether the plus list has this text; `compare` is strncmp() or the one that looks at no case. */
+static bool is_listed(const char *list, const struct http_text *text,
+                      int (*compare)(const char *, const char *, size_t))
 {
     while (*list != '\0') {
         size_t len = strcspn(list, "+");
-        if (len == origin->len && strncasecmp(list, origin->at, len) == 0)
+        if (len == text->len && compare(list, text->at, len) == 0)
             return true;
         list += len + (list[len] == '+');
     }
@@ -97,20 +99,36 @@ static int judge(const struct ws_rules *rules, const struct http_head *h, char p
         return 426;
     if (h->length != 0 || key == NULL || !ws_proof(key->at, key->len, proof))
         return 400;
-    if (rules->origins != NULL && origin != NULL && !is_listed(rules->origins, origin))
+    if (rules->origins != NULL && origin != NULL && !is_listed(rules->origins, origin, strncasecmp))
         return 403;
     return ACCEPTED;
 }
 
 /* ---- The answer ---- */
 
-static void accept_it(const char *proof)
+/* The subprotocol of those it asks for that it gets, with len 0 if there is none. A client closes when it gets one that
+ * it has not asked for, some browsers also when they asked and get none. */
+static struct http_text choose(const char *ours, const struct http_head *h)
 {
-    char text[160];
+    for (uint32_t i = 0; ours != NULL && i < h->count; i++) {
+        struct http_text rest = h->fields[i].value;
+        while (http_is(&h->fields[i].name, "sec-websocket-protocol") && rest.len > 0) {
+            struct http_text one = http_next(&rest);
+            if (is_listed(ours, &one, strncmp))
+                return one;
+        }
+    }
+    return (struct http_text){.at = "", .len = 0};
+}
+
+static void accept_it(const char *proof, const struct http_text *subprotocol)
+{
+    char text[192 + WS_SUBPROTOCOL_MAX];
     int n = snprintf(text, sizeof text,
                      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Accept: %s\r\n\r\n",
-                     proof);
+                     "Sec-WebSocket-Accept: %s\r\n%s%.*s%s\r\n",
+                     proof, subprotocol->len > 0 ? "Sec-WebSocket-Protocol: " : "", (int) subprotocol->len,
+                     subprotocol->at, subprotocol->len > 0 ? "\r\n" : "");
     ws_say(text, (size_t) n);
 }
 
@@ -136,9 +154,8 @@ static const char *words_of(int status)
 
 static enum mario_frame_answer refuse(int status, const ubyte *data, uint32 n, struct mario_frame *frame)
 {
-    static const char get[] = "GET ";
     char text[192];
-    bool is_http = n >= sizeof get - 1 && memcmp(data, get, sizeof get - 1) == 0;
+    bool is_http = frame_looks(data, n) == LOOKS_HTTP;
     int len =
         snprintf(text, sizeof text, "HTTP/1.1 %d %s\r\nConnection: %sclose\r\nContent-Length: 0\r\n\r\n",
                  status, words_of(status), status == 426 ? "Upgrade, " : "");
@@ -173,7 +190,8 @@ enum mario_frame_answer ws_upgrade(const struct mario_framing *framing, struct w
         status = judge(rules, &h, proof);
     if (status != ACCEPTED)
         return refuse(status, data, n, frame);
-    accept_it(proof);
+    struct http_text subprotocol = choose(rules->subprotocols, &h);
+    accept_it(proof, &subprotocol);
     s->phase = WS_OPEN;
     frame->need = h.size;
     return MARIO_FRAME_SKIP;

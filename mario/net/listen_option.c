@@ -14,8 +14,9 @@
 /* All there are. Which of them an entry may have depends on its framing: framings.c, and on what listens: listeners.c.
  * Three belong to id= if they stand behind it. */
 static const char *const names[] = {
-    "proto",  "id",    "max",    "eol",  "eof",   "delim", "fixed",     "off", "size",    "endian", "counts",
-    "adjust", "strip", "origin", "path", "proxy", "trust", "untrusted", "oob", "amplify", "tls",
+    "proto", "id",     "max",       "eol",    "eof",     "delim",  "fixed", "off",
+    "size",  "endian", "counts",    "adjust", "strip",   "origin", "path",  "subprotocol",
+    "proxy", "trust",  "untrusted", "oob",    "amplify", "tls",
 };
 static const char *const of_id[] = {"id off", "id size", "id endian"};
 

@@ -61,8 +61,8 @@ static bool make_tls(const struct listen_address *a, bool marks, bool *tls, char
     return list == NULL || !marks || listen_refuse(a, why, size, "oob=mark is not for tls=");
 }
 
-static bool make(const struct listen_address *a, const struct framing_world *world, struct listener_make *out,
-                 char *why, size_t size)
+bool listeners_make(const struct listen_address *a, const struct framing_world *world,
+                    struct listener_make *out, char *why, size_t size)
 {
     return framing_make(a, world, &out->framing, why, size) && make_datagrams(a, out, why, size) &&
            proxy_rules_make(&out->proxy, a, why, size) && make_marks(a, &out->marks, why, size) &&
@@ -75,7 +75,7 @@ int listeners_parse(const char *list, const struct framing_world *world, struct 
     struct listener_make one;
     int n = listen_parse(list, all, why, why_size);
     for (int i = 0; i < n; i++) {
-        if (!make(&all[i], world, made != NULL ? &made[i] : &one, why, why_size))
+        if (!listeners_make(&all[i], world, made != NULL ? &made[i] : &one, why, why_size))
             return -1;
     }
     return n;

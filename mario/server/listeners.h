@@ -23,7 +23,13 @@ struct listener_make {
     int32_t amplify; /* of datagrams: a reply is at most so many times as long as its request */
 };
 
-/* Parse a list into all[0 .. LISTEN_MAX-1], and what each asks for into made[0 .. LISTEN_MAX-1], which are referred to;
+/* What the options of an address ask for, into *out, which is referred to, and refers to the address: their texts stay
+ * there. False with one line in why. */
+__attribute__((warn_unused_result)) bool listeners_make(const struct listen_address *a,
+                                                        const struct framing_world *world,
+                                                        struct listener_make *out, char *why, size_t size);
+
+/* Parse a list into all[0 .. LISTEN_MAX-1], and what each asks for into made[0 .. LISTEN_MAX-1], as listeners_make();
  * NULL: only check it. How many there are, or -1 with one line in why. */
 int listeners_parse(const char *list, const struct framing_world *world, struct listen_address *all,
                     struct listener_make *made, char *why, size_t why_size);

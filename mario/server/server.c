@@ -186,14 +186,17 @@ static bool parse_listeners(SERVER *s, const struct mario_options *o)
     if (all == NULL)
         return complain("no memory to start");
     s->head_rules = (struct head_rules){.funcs = registry_functions()};
-    int n = listeners_parse(o->listen, &world, all, s->made, why, sizeof why);
+    int n = listen_parse(o->listen, all, why, sizeof why);
+    bool ok = n >= 0;
     for (int i = 0; i < n; i++) {
-        s->listeners[i].address = all[i];
-        s->listeners[i].proxy = &s->made[i].proxy;
-        s->listeners[i].fd = -1;
+        struct listener *l = &s->listeners[i];
+        l->address = all[i];
+        l->proxy = &s->made[i].proxy;
+        l->fd = -1;
+        ok = ok && listeners_make(&l->address, &world, &s->made[i], why, sizeof why);
     }
     free(all);
-    if (n < 0)
+    if (!ok)
         return complain("listen: %s", why);
     s->master.acceptor.listeners = s->listeners;
     s->master.acceptor.listener_count = (uint32_t) n;

@@ -170,6 +170,15 @@ static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
     return open;
 }
 
+/* Whether what is left of a batch is what stood in front when it began: skipping what stands between the parts of a
+ * message gives that no more time. */
+static bool is_same_packet(const struct conn *c, const struct batch *b, const unsigned char *start)
+{
+    const struct shard *s = conn_shard(c);
+    return b->data == start || (b->n > 0 && !b->handed && s->service->ends[c->listener] == ws_ends &&
+                                ws_is_amid(conn_ext(s, c)->state));
+}
+
 /* Hand out the whole packets of a batch; keep the rest. `since` is when its first byte came. */
 static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_t since)
 {
@@ -189,7 +198,7 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
         conn_close(c, REASON_no_memory);
         return;
     }
-    c->packet_since = b->data == start ? since : s->tick;
+    c->packet_since = is_same_packet(c, b, start) ? since : s->tick;
     if (b->limited && c->wait == WAIT_NONE)
         wait_for_limit(c);
     if (output_pending(c) > s->set->output_high)
@@ -369,7 +378,7 @@ static void receive_fin(struct executor *t, struct conn *c)
 {
     unsigned char end[ENDS_BACK];
     bool cut = note_fin(t->shard, c);
-    uint32_t n = c->carry_len > 0 && !cut ? framing_eof(framing_of(c), end) : 0;
+    uint32_t n = c->carry_len > 0 && !cut ? framing_eof(framing_of(c), c->carry, c->carry_len, end) : 0;
     c->fin = true;
     if (n > 0 && !conn_carry(c, end, n)) {
         conn_close(c, REASON_no_memory);

@@ -241,6 +241,8 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         if (how == ASKED_GUEST && is_limited && may_not_ask(b, packets + skipped))
             break;
         enum mario_frame_answer answer = ask(t, framing, b, at, n, how);
+        if (how == ASKED_GUEST && (t->end_reason != REASON_NONE || fence_is_lost(&t->fence)))
+            break; /* it has closed the connection itself, or has not returned for too long */
         bool skips = how == ASKED_GUEST && answer == MARIO_FRAME_SKIP;
         FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
         away = f == registry_offloaded;
@@ -284,6 +286,8 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         }
     }
     executor_handed(t, (uint32_t) packets);
+    if (how == ASKED_GUEST && packets > 0)
+        b->handed = true;
     b->n = (uint32_t) (limit - at);
     b->data = at;
     bool open = functions_finish(t, c);
@@ -326,6 +330,7 @@ static bool hand_over(struct conn *c, struct batch *b)
         wait_whole(b);
         return false;
     }
+    b->handed = true;
     stats_add(conn_shard(c)->stats, STAT_packets_in, 1);
     count_packets(c, 1);
     conn_note_packet(conn_shard(c), c, b->frame.id);

@@ -16,6 +16,7 @@ struct batch {
     uint32_t need;            /* how many it is to have, as its framing said; 0 = not known */
     struct mario_frame frame; /* what it said last */
     bool whole;               /* and that is of the packet in front: a guest is not asked again */
+    bool handed;              /* by a guest: a packet of it went to its function */
     bool greets;              /* the connection is not greeted yet: that is due behind the first SKIP */
     bool late;                /* the time of this wake-up is up: the rest has to wait */
     bool metered;             /* its packets are counted: */

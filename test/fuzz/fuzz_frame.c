@@ -15,6 +15,7 @@
 
 #include "mario/exec/registry.h"
 #include "mario/frame/framings.h"
+#include "mario/frame/ws.h"
 #include "test/unit/frame_oracle.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -33,11 +34,29 @@ static sint32 some_function(CONN *c)
     return 0;
 }
 
+/* An application's: a letter, a length, so many bytes; with an id of its own. */
+static enum mario_frame_answer own_next(const struct mario_framing *framing, void *state, ubyte *data,
+                                        uint32 n, uint32 seen, struct mario_frame *frame)
+{
+    (void) framing;
+    (void) state;
+    (void) seen;
+    if (data[0] != 'P')
+        return MARIO_FRAME_BAD;
+    frame->need = n < 2 ? 0 : 2u + data[1];
+    frame->at = 2;
+    frame->len = n < 2 ? 0 : data[1];
+    frame->id = 9;
+    return n < 2 || n < frame->need ? MARIO_FRAME_MORE : MARIO_FRAME_OK;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    static const struct mario_framing own = {.name = "own", .next = own_next, .max = 250};
     (void) argc;
     (void) argv;
     MUST(word_add("put", 0x12) == NULL && word_add("getter", 0x11) == NULL && word_add("get", 0x10) == NULL);
+    MUST(framing_add(&own) == NULL && framing_add(&own) == NULL);
     for (uint32_t id = 0; id < AKG_FIRST_RESERVED; id++)
         funcs[id] = some_function;
     head.funcs = funcs;
@@ -81,6 +100,18 @@ static bool make_length(const uint8_t *how)
     return make(options);
 }
 
+/* A packet of an application's framing, at an address of the list: it takes what is there, and has an id by its rule. */
+static void ask_theirs(const uint8_t *text, size_t n)
+{
+    struct mario_frame f = {0};
+    uint8_t block[4] = {'P', 2, n > 0 ? text[0] : 0, 1};
+    if (framing_ends(&made.pub) != NULL)
+        return;
+    enum mario_frame_answer answer = made.pub.next(&made.pub, NULL, block, sizeof block, 0, &f);
+    MUST(answer == MARIO_FRAME_OK || (answer == MARIO_FRAME_BAD && made.rules.id.kind != ID_OF_FRAMING));
+    MUST(answer != MARIO_FRAME_OK || (f.need == sizeof block && f.at == 2 && f.len == 2));
+}
+
 /* A list of anything. */
 static void read_list(const uint8_t *text, size_t n)
 {
@@ -95,7 +126,10 @@ static void read_list(const uint8_t *text, size_t n)
         why[0] = '\0';
         bool ok = framing_make(&all[i], &world, &made, why, sizeof why);
         MUST(ok == (why[0] == '\0'));
-        MUST(!ok || (made.pub.next != NULL && made.pub.max >= 1 && made.pub.max <= MARIO_FRAME_MAX));
+        if (ok)
+            ask_theirs(text, n);
+        uint32_t most = made.pub.next == ws_next ? WS_CARRY : MARIO_FRAME_MAX;
+        MUST(!ok || (made.pub.next != NULL && made.pub.max >= 1 && made.pub.max <= most));
     }
     MUST(count >= 0 || why[0] != '\0');
     if (strlen(list) > 64 || strpbrk(list, " \t") != NULL)
@@ -168,6 +202,25 @@ static void check_same(const struct reading *a, const struct reading *b)
     MUST(memcmp(a->packets, b->packets, a->count * sizeof a->packets[0]) == 0);
 }
 
+/* A FIN behind data[0 .. n-1], which are no whole packet: what is said to end it makes one of it. */
+static void end_stream(const uint8_t *data, size_t n)
+{
+    unsigned char end[ENDS_BACK];
+    struct mario_frame f;
+    uint32_t more = framing_eof(&made.pub, data, (uint32_t) n, end);
+    MUST(more <= ENDS_BACK);
+    if (more == 0 || n + more > made.pub.max)
+        return;
+    uint8_t *block = malloc(n + more);
+    MUST(block != NULL);
+    memcpy(block, data, n);
+    memcpy(block + n, end, more);
+    enum mario_frame_answer answer = ask(block, n + more, 0, &f);
+    free(block);
+    MUST((answer == MARIO_FRAME_OK && f.need == n + more) ||
+         (answer == MARIO_FRAME_BAD && made.rules.id.kind != ID_ALWAYS));
+}
+
 static void read_stream(uint8_t how, const uint8_t *stream, size_t n)
 {
     static struct reading whole, plain, chunked;
@@ -177,6 +230,8 @@ static void read_stream(uint8_t how, const uint8_t *stream, size_t n)
     walk(&whole, stream, n, &seen);
     read_plainly(&plain, stream, n);
     check_same(&whole, &plain);
+    if (!whole.bad && whole.count < PACKETS && whole.begun < n)
+        end_stream(stream + whole.begun, n - whole.begun);
     if (made.pub.next == raw_next) /* its packets are what came */
         return;
     seen = 0;

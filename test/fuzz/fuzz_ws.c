@@ -74,17 +74,57 @@ static void judge(const struct ws_rig *r, size_t n, int code)
              r->fault == REASON_bad_length || r->fault == REASON_bad_stx || r->fault == REASON_unknown_akg);
 }
 
+/* What may be in a request for an upgrade. */
+static const struct framing_rules asked_rules = {.id = {.kind = ID_ALWAYS, .id = WS_RIG_ID},
+                                                 .ws = {.max = WS_MESSAGE_MAX,
+                                                        .path = "/",
+                                                        .origins = "http://a+https://b.example",
+                                                        .subprotocols = "mqtt+chat+v1.x"}};
+static const struct mario_framing asked = {.name = "ws",
+                                           .next = ws_next,
+                                           .state_size = sizeof(struct ws_state),
+                                           .max = WS_CARRY,
+                                           .arg = &asked_rules};
+
+/* A subprotocol that was chosen is one of ours, and of those that were asked for. */
+static void judge_choice(const struct ws_rig *r, const uint8_t *bytes, size_t n)
+{
+    static const char name[] = "Sec-WebSocket-Protocol: ";
+    static const char *const ours[] = {"mqtt", "chat", "v1.x"};
+    const unsigned char *at = memmem(r->out, r->out_len, name, sizeof name - 1);
+    bool is_ours = at == NULL;
+    for (size_t i = 0; !is_ours && i < sizeof ours / sizeof ours[0]; i++)
+        is_ours = strncmp((const char *) at + sizeof name - 1, ours[i], strlen(ours[i])) == 0 &&
+                  memmem(bytes, n, ours[i], strlen(ours[i])) != NULL;
+    MUST(is_ours);
+}
+
 /* The upgrade is answered, whole or not, and nothing is read beyond. */
 static void ask(const uint8_t *bytes, size_t n, uint8_t cut)
 {
     struct ws_rig r;
-    ws_rig_begin(&r, &ws_rig_payload, false);
+    ws_rig_begin(&r, &asked, false);
     r.exact = true;
     for (size_t at = 0, take; at < n && !r.over; at += take) {
         take = part(cut, at, n - at);
         ws_rig_feed(&r, bytes + at, take);
     }
     MUST(!r.over || r.out_len > 0);
+    judge_choice(&r, bytes, n);
+}
+
+/* Whoever ends it: a Close frame is said once, with a code that a server may say, and not by who has been told one. */
+static void say_goodbye(struct ws_rig *r, uint8_t why)
+{
+    unsigned char frame[WS_GOODBYE];
+    bool open = ws_is_open(&r->state);
+    size_t n = ws_goodbye(&r->state, (enum reason)(1 + why % (REASON_COUNT - 1)), frame);
+    unsigned said = n == WS_GOODBYE ? (unsigned) frame[2] << 8 | frame[3] : 0;
+    MUST(n == (open ? (size_t) WS_GOODBYE : 0));
+    MUST(!open || (frame[0] == (0x80 | WS_CLOSE) && frame[1] == 2 &&
+                   (said == WS_CODE_NORMAL || said == WS_CODE_AWAY || said == WS_CODE_POLICY ||
+                    said == WS_CODE_ERROR)));
+    MUST(ws_goodbye(&r->state, REASON_stop, frame) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
@@ -112,5 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         MUST(r.over || r.n < WS_CARRY);
     }
     judge(&r, m, code);
+    MUST(!r.over || !ws_is_open(&r.state));
+    say_goodbye(&r, input[1]);
     return 0;
 }

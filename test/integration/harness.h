@@ -67,7 +67,7 @@ uint64_t itest_number(const char *name, uint64_t otherwise);
 
 /* ---- A server ---- */
 
-#define SERVER_ADDRESSES 8
+#define SERVER_ADDRESSES 16
 #define LOG_LINES_MAX    14          /* two seconds of the limits may lie in one of the clock */
 #define ITEST_STX        0x8eb69af7u /* of maritcp and testapp */
 

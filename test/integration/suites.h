@@ -16,6 +16,7 @@
     ROW(life)            \
     ROW(api)             \
     ROW(programs)        \
+    ROW(protocols)       \
     ROW(compat)          \
     ROW(start)           \
     ROW(overload)        \

@@ -360,6 +360,8 @@ START_TEST(while_it_drains)
     s.log_lines_max = 1000;
     struct ledger *l = ledger_create(&s.target, 200, 32);
     ck_assert(l != NULL && ledger_connect(l, 10000));
+    ledger_ask(l, 1, 1); /* who is answered was accepted: the others would be refused, not drained */
+    ck_assert(ledger_run(l, 10000));
     operator_json("drain start");
     for (int i = 0; i < 30; i++) {
         snprintf(conf, sizeof conf, "[drain]\ndelay = 0\nrate = %d\n[server]\ntimeout = %d\n", 100 + i,

@@ -307,6 +307,32 @@ START_TEST(the_end_is_an_end)
 }
 END_TEST
 
+/* Goal: a last packet may have a part of its delimiter behind it, also of one that ends as it begins: that is no packet of
+ * its own, and keeps nobody from ending. */
+START_TEST(a_part_of_an_end)
+{
+    static const struct {
+        const char *options, *sent, *answered;
+    } rows[] = {
+        {"proto=delim=0x0d0a0d0a id=%s", "one\r\n\r\ntwo\r\n", "one\r\n\r\ntwo\r\n\r\n"},
+        {"proto=delim=0x2121 id=%s", "one!!!", "one!!!!"},
+        {"proto=line eol=crlf id=%s", "one\r\ntwo\r", "one\r\ntwo\r\n"},
+    };
+    const struct edge row = {.options = rows[_i].options};
+    for (unsigned kind = 0; kind < 2; kind++) {
+        struct server s;
+        start(&s, &row, kind, " eof=packet");
+        int fd = row_open(&s);
+        client_send(fd, rows[_i].sent, strlen(rows[_i].sent));
+        ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        expect_bytes(fd, rows[_i].answered, strlen(rows[_i].answered));
+        client_expect_fin(fd);
+        server_finish(&s);
+        ck_assert_uint_eq(server_counter(&s, "closed_peer_closed"), 1);
+    }
+}
+END_TEST
+
 /* ---- Framings that are wrong, and what is none ---- */
 
 static const struct edge mad = {.options = "proto=mad"};
@@ -334,6 +360,23 @@ START_TEST(nonsense)
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_framing_error"), 2 * sizeof bad - 2);
     ck_assert_uint_eq(server_counter(&s, "closed_bad_frame"), 2);
+}
+END_TEST
+
+/* Goal: a framing may close its connection: the packet that it has found then is for nobody, nor are those behind. */
+START_TEST(a_framing_closes)
+{
+    struct server s;
+    start(&s, &mad, 0, "");
+    int other = client_open(&s), fd = row_open(&s);
+    uint64_t before = server_counter(&s, "functions");
+    client_send(fd, (char[]){'a', MAD_CLOSES, 'a'}, 3);
+    client_expect_fin(fd);
+    client_echo(other, 0);
+    ck_assert_uint_eq(server_counter(&s, "functions") - before, 2); /* 'a', and the echo */
+    close(other);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_closed"), 1);
 }
 END_TEST
 
@@ -417,8 +460,10 @@ Suite *edges_suite(void)
     tcase_add_loop_test(c, too_long_and_too_slow, 0, EDGES);
     tcase_add_loop_test(c, half_closed, 0, EDGES);
     tcase_add_test(c, the_end_is_an_end);
+    tcase_add_loop_test(c, a_part_of_an_end, 0, 3);
     c = itest_case(s, "wrong", 20);
     tcase_add_test(c, nonsense);
+    tcase_add_test(c, a_framing_closes);
     tcase_add_test(c, a_framing_sticks);
     tcase_add_test(c, what_it_looks_like);
     tcase_add_test(c, unknown_ids);

@@ -3,6 +3,7 @@
  */
 #include "harness.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,91 @@ START_TEST(login_client_fails)
 }
 END_TEST
 
+/* The LOGIN client at one of s's addresses; what it prints goes to out. */
+static void login_at(const struct server *s, unsigned which, const char *const *words, char *out, size_t size)
+{
+    char port[8], err[1000];
+    const char *args[16] = {"127.0.0.1", port};
+    snprintf(port, sizeof port, "%u",
+             ntohs(((const struct sockaddr_in *) &s->addresses[which].addr)->sin_port));
+    for (size_t n = 2; *words != NULL; n++)
+        args[n] = *words++;
+    int code = login_client(args, out, size, err, sizeof err);
+    ck_assert_msg(code == 0 && err[0] == '\0', "exit code %d, it says: %s%s", code, err, out);
+}
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Goal: over other framings it asks for what there is, finds it right, and prints it. */
+START_TEST(login_client_over_framings)
+{
+    struct server s;
+    char out[8000];
+    server_launch(
+        &s, &(struct launch){.program = "maritcp",
+                             .listen = "127.0.0.1:0,127.0.0.1:0 proto=ws,127.0.0.1:0 proto=line id=word"});
+    login_at(&s, 1, WORDS("--proto", "ws", "-u", "7", "--hello", "--echo=caf\xc3\xa9"), out, sizeof out);
+    ck_assert_msg(strstr(out, "LOGIN uid 7: reply stx 0x8eb69af7 akg_id 0x6101 pkglen 8 in ") != NULL &&
+                      strstr(out, "akg_id 0x6102 pkglen 13 \"hello\" in ") != NULL &&
+                      strstr(out, "akg_id 0x6103 pkglen 13 \"caf\xc3\xa9\" in ") != NULL,
+                  "%s", out);
+    login_at(&s, 1, WORDS("--proto", "ws", "-n", "100", "-l", "3", "--echo", "--hold", "0.2"), out,
+             sizeof out);
+    ck_assert_msg(strstr(out, "connected 100, refused 0, logins ok 300, echoes ok 100, wrong 0, missing 0") !=
+                      NULL,
+                  "%s", out);
+    login_at(&s, 2, WORDS("--proto", "line", "--hello", "--echo=hi there"), out, sizeof out);
+    ck_assert_msg(strstr(out, "SAY_HELLO: reply \"hello\" in ") != NULL &&
+                      strstr(out, "ECHO: reply \"echo hi there\" in ") != NULL &&
+                      strstr(out, "LOGIN") == NULL,
+                  "%s", out);
+    login_at(&s, 2, WORDS("--proto", "line", "-n", "50", "--echo"), out, sizeof out);
+    ck_assert_msg(strstr(out, "connected 50, refused 0, logins ok 0, echoes ok 50, wrong 0") != NULL, "%s",
+                  out);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "packets_in"), 3 + 100 * 4 + 2 + 50);
+    server_launch(&s, &(struct launch){.program = "testapp",
+                                       .listen = "127.0.0.1:0,127.0.0.1:0 proto=length size=4 id=0x7090,"
+                                                 "127.0.0.1:0 proto=raw id=0x7090"});
+    login_at(&s, 1, WORDS("--proto", "length", "--echo"), out, sizeof out);
+    login_at(&s, 2, WORDS("--proto", "raw", "--echo=bytes"), out, sizeof out);
+    ck_assert_msg(strstr(out, "ECHO: reply \"bytes\" in ") != NULL, "%s", out);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: what does not go together is said, and so is a server that speaks something else. */
+START_TEST(login_client_and_wrong_framings)
+{
+    static const struct {
+        const char *words[6];
+        int code;
+        const char *err;
+    } cases[] = {
+        {{"--proto", "http"}, 2, "--proto: 'http' is not head, ws, line, length or raw"},
+        {{"--proto", "line"}, 2, "--hello or --echo is needed"},
+        {{"--proto", "raw", "--hello", "-l", "2"}, 2, "-l does not go with it"},
+        {{"--proto", "ws", "--join", "5"}, 2, "--listen are for HEAD+Data"},
+        {{"--proto", "ws"}, 1, "this is no WebSocket: the upgrade is refused"},
+        {{"--proto", "length", "--echo"}, 1, "ECHO, after "},
+        {{"--proto", "line", "--hello"}, 1, "wrong content"},
+    };
+    struct server s;
+    char port[8], out[4000], err[4000];
+    server_launch(
+        &s, &(struct launch){.program = "testapp", .listen = "127.0.0.1:0,127.0.0.1:0 proto=line id=0x7090"});
+    snprintf(port, sizeof port, "%u", ntohs(((const struct sockaddr_in *) &s.addresses[1].addr)->sin_port));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *args[10] = {"127.0.0.1", port, "-t", "0.5"};
+        memcpy(args + 4, cases[i].words, sizeof cases[i].words);
+        int code = login_client(args, out, sizeof out, err, sizeof err);
+        ck_assert_msg(code == cases[i].code && strstr(err, cases[i].err) != NULL,
+                      "case %zu: exit code %d: %s%s", i, code, err, out);
+    }
+    server_stop(&s);
+}
+END_TEST
+
 Suite *programs_suite(void)
 {
     Suite *s = suite_create("programs");
@@ -215,5 +301,7 @@ Suite *programs_suite(void)
     tcase_add_test(c, cxx_program);
     tcase_add_test(c, login_client_succeeds);
     tcase_add_test(c, login_client_fails);
+    tcase_add_test(c, login_client_over_framings);
+    tcase_add_test(c, login_client_and_wrong_framings);
     return s;
 }

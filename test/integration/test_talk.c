@@ -151,6 +151,23 @@ START_TEST(mario_test_says_what_is_wrong)
 }
 END_TEST
 
+/* Goal: who holds connections while the server drains counts them as lost, and says that it drains. */
+START_TEST(holding_while_the_server_drains)
+{
+    static const char *const words[] = {"-n", "3", "--hold", "60", NULL};
+    struct server s;
+    struct listener l;
+    server_start(&s, "maritcp", "drain.on_term=on", "drain.delay=0", "drain.time=1", NULL);
+    listen_begin(&l, &s, words);
+    listen_wait(&l, "3 holding");
+    server_signal(&s, SIGTERM);
+    listen_end(&l, 0, 1, "while holding: the server told it to go away");
+    ck_assert_int_eq(server_wait_exit(&s, 10000), 0);
+    ck_assert_uint_eq(server_counter(&s, "closed_drain"), 3);
+    server_check(&s);
+}
+END_TEST
+
 /* The number behind "key": in the JSON text. */
 static uint64_t json_number(const char *json, const char *key)
 {
@@ -195,6 +212,7 @@ Suite *talk_suite(void)
     TCase *c = itest_case(s, "talk", 50);
     tcase_add_test(c, two_terminals_talk);
     tcase_add_test(c, mario_test_says_what_is_wrong);
+    tcase_add_test(c, holding_while_the_server_drains);
     tcase_add_loop_test(c, both_books_agree, 0, 3);
     return s;
 }

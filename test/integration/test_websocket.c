@@ -218,6 +218,30 @@ START_TEST(payloads)
 }
 END_TEST
 
+/* Goal: a message has packet_timeout to come whole, however often something else comes between its parts. */
+START_TEST(a_message_without_end)
+{
+    struct server s;
+    char ping[125] = {0};
+    start(&s, "127.0.0.1:0,127.0.0.1:0 proto=ws id=0x7090", ARGS("server.packet_timeout=1"));
+    int fd = open_upgraded(&s);
+    uint64_t deadline = itest_deadline(SOON_MS);
+    send_frame(fd, WEBSOCKET_BINARY & 0x0f, "part", 4);
+    while (server_counter(&s, "closed_packet_timeout") == 0 && mono_ns() < deadline) {
+        for (int i = 0; i < 4; i++) {
+            size_t n = websocket_frame(bytes, WEBSOCKET_PING, ping, sizeof ping, mask);
+            send(fd, bytes, n, MSG_NOSIGNAL);
+        }
+        while (recv(fd, bytes, ROOM, MSG_DONTWAIT) > 0) {
+        }
+        itest_sleep(50);
+    }
+    close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_packet_timeout"), 1);
+}
+END_TEST
+
 /* ---- Beginning ---- */
 
 /* Goal: who is not there yet hears nothing that goes to all, and is greeted behind the upgrade's answer. */
@@ -260,7 +284,7 @@ static const struct {
 } strangers[] = {
     {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 ", "closed_bad_upgrade"},
     {"GET /no HTTP/1.1\r\nHost: a\r\n", "", NULL},
-    {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ", "closed_bad_frame"},
+    {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ", "closed_bad_upgrade"},
     {"\x16\x03\x01\x02\x01\x01\xfc\x03\x03", "HTTP/1.1 400 ", "closed_bad_frame"},
     {"\xf7\x9a\xb6\x8e\x08", "HTTP/1.1 400 ", "closed_bad_frame"},
 };
@@ -288,6 +312,21 @@ START_TEST(who_wants_something_else)
 END_TEST
 
 /* ---- Ends ---- */
+
+/* Goal: who only closes his sending side gets his answers, and is told of no fault. */
+START_TEST(half_closed)
+{
+    struct server s;
+    start(&s, WS, ARGS("output.max=16m"));
+    int fd = open_upgraded(&s);
+    send_packet(fd, TEST_ECHO, "abc", 3);
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    expect_packet(fd, TEST_ECHO, "abc", 3);
+    expect_close(fd, 1000);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_peer_closed"), 1);
+}
+END_TEST
 
 static void ask_to_end(int fd, const struct server *s, int how)
 {
@@ -421,9 +460,11 @@ Suite *websocket_suite(void)
     tcase_add_test(t, a_message_a_call);
     tcase_add_test(t, slow_readers);
     tcase_add_test(t, payloads);
+    tcase_add_test(t, a_message_without_end);
     t = itest_case(s, "beginning and end", 20);
     tcase_add_test(t, nothing_before_the_upgrade);
     tcase_add_loop_test(t, who_wants_something_else, 0, sizeof strangers / sizeof strangers[0]);
+    tcase_add_test(t, half_closed);
     tcase_add_loop_test(t, ends, 0, 6);
     tcase_add_test(t, a_flood_of_pings);
     tcase_add_test(t, taken_over);

@@ -49,7 +49,7 @@ int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch
         if (took <= 0)
             return took;
     }
-    if (x->greeting != NULL && a->blank < 4)
+    if (x->greeting != NULL && a->blank < ASKER_WELCOMED)
         return 1; /* it goes on when the answer is there */
     size_t len = x->request_len, room = size / len;
     while (a->sent != a->asked) {
@@ -72,14 +72,14 @@ int asker_send(struct asker *a, const struct exchange *x, unsigned char *scratch
 static void take_welcome(struct asker *a, const unsigned char *in, struct asker_news *news)
 {
     static const char begin[] = "HTTP/1.1 101", end[] = "\r\n\r\n";
-    while (news->used < news->bytes && a->blank < 4 && news->fault == FAULT_NONE) {
+    while (news->used < news->bytes && a->blank < ASKER_WELCOMED && news->fault == FAULT_NONE) {
         char c = (char) in[news->used++];
         if (a->welcome < sizeof begin - 1 && c != begin[a->welcome])
             news->fault = FAULT_BAD_CONTENT;
         a->blank = c == end[a->blank] ? (uint8_t) (a->blank + 1) : c == end[0];
         a->welcome++;
     }
-    news->welcomed = a->blank == 4;
+    news->welcomed = a->blank == ASKER_WELCOMED;
 }
 
 /* Judge what stands in in[0 .. news->bytes-1]; the first reply answers request done. */
@@ -123,7 +123,7 @@ ptrdiff_t asker_receive(struct asker *a, const struct exchange *x, unsigned char
     if (n <= 0)
         return n < 0 && errno == EAGAIN ? 0 : -1;
     news->bytes = a->kept + (size_t) n;
-    if (x->greeting != NULL && a->blank < 4)
+    if (x->greeting != NULL && a->blank < ASKER_WELCOMED)
         take_welcome(a, in, news);
     judge(a, x, in, news);
     a->kept = news->fault == FAULT_NONE ? (uint32_t) (news->bytes - news->used) : 0;

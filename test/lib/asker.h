@@ -15,18 +15,20 @@
 #include "exchange.h"
 #include "net.h"
 
+enum { ASKER_WELCOMED = 4 }; /* asker.blank, once a greeting is answered */
+
 /* asked >= sent >= done. Whoever asks adds to asked, and may take back what is not sent. */
 struct asker {
-    int fd;              /* non-blocking; -1 = none. The user opens and closes it */
-    uint32_t number;     /* of the connection: what exchange.h calls conn */
-    uint32_t asked;      /* number of the next request to be made */
-    uint32_t sent;       /* the first request not wholly handed to the kernel */
-    uint32_t done;       /* the first request without a reply */
-    uint32_t part;       /* bytes of request `sent` that the kernel has */
-    uint32_t kept;       /* bytes of an unfinished reply in keep */
-    uint16_t greeted;    /* bytes of exchange.greeting that the kernel has */
-    uint16_t welcome;    /* bytes that have come of the answer to it */
-    uint8_t blank;       /* of them the last ones are so many of the end of a head; 4 = it is over */
+    int fd;           /* non-blocking; -1 = none. The user opens and closes it */
+    uint32_t number;  /* of the connection: what exchange.h calls conn */
+    uint32_t asked;   /* number of the next request to be made */
+    uint32_t sent;    /* the first request not wholly handed to the kernel */
+    uint32_t done;    /* the first request without a reply */
+    uint32_t part;    /* bytes of request `sent` that the kernel has */
+    uint32_t kept;    /* bytes of an unfinished reply in keep */
+    uint16_t greeted; /* bytes of exchange.greeting that the kernel has */
+    uint16_t welcome; /* bytes that have come of the answer to it */
+    uint8_t blank; /* of them the last ones are so many of the end of a head; ASKER_WELCOMED = it is over */
     unsigned char *keep; /* the user's, with room for one reply */
     struct net_watch watch;
 };

@@ -88,7 +88,7 @@ bool exchange_framing_find(const char *name, enum exchange_framing *out)
     return false;
 }
 
-static bool has_head(const struct exchange *x)
+bool exchange_has_head(const struct exchange *x)
 {
     return x->framing == EXCHANGE_HEAD || x->framing == EXCHANGE_WS;
 }
@@ -181,6 +181,21 @@ static void put_frame(const struct exchange *x, unsigned char *out, uint32_t n)
     }
 }
 
+const unsigned char *exchange_within(const struct exchange *x, const unsigned char *in, size_t n, size_t *len)
+{
+    size_t front = 0, back = 0;
+    if (x->framing == EXCHANGE_WS)
+        front = n >= 2 && in[1] < 126 ? 2 : 4;
+    else if (x->framing == EXCHANGE_LENGTH)
+        front = 4;
+    else if (x->framing == EXCHANGE_LINE)
+        back = 1;
+    if (n < front + back)
+        front = back = 0;
+    *len = n - front - back;
+    return in + front;
+}
+
 /* ---- Requests and replies ---- */
 
 static void put_data(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
@@ -198,7 +213,7 @@ static void put_data(const struct exchange *x, uint32_t conn, uint32_t seq, unsi
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out)
 {
     unsigned char *at = out + x->front;
-    if (has_head(x)) {
+    if (exchange_has_head(x)) {
         wire_put_head(at, (struct wire_head){x->stx, (uint16_t) (WIRE_HEAD_LEN + x->data_len), x->akg_id});
         at += WIRE_HEAD_LEN;
     }

@@ -1,5 +1,5 @@
-"""WebSockets of others: the chat's page in a headless Chromium, python3-websockets, and ws and websocket of node where
-NODE_PATH or node itself has them. usage: test_clients.py. As test_page.py."""
+"""WebSockets of others: the chat's page and the script of docs/protocols.md in a headless Chromium, python3-websockets,
+and ws and websocket of node where NODE_PATH or node itself has them. usage: test_clients.py. As test_page.py."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ import browser  # noqa: E402
 from app import ROOT, command, free_ports  # noqa: E402
 
 APPS = os.environ.get("APPS", os.path.join(ROOT, "build/release/apps"))
+MARITCP = os.environ.get("MARITCP", os.path.join(ROOT, "maritcp"))
 STX = 0x8EB69AF7
 SYSTEM_PYTHON = "/usr/bin/python3"  # where Debian's packages are, whichever one runs this
 
@@ -107,12 +108,50 @@ def the_page_of_the_chat():
     return None
 
 
+# ---- What docs/protocols.md says of browsers ----
+
+def script_of_the_page(url):
+    with open(os.path.join(ROOT, "docs/protocols.md"), encoding="utf-8") as f:
+        script = re.search(r"^```js\n(.*?)^```$", f.read(), re.DOTALL | re.MULTILINE).group(1)
+    check("ws://example.org:8080/" in script, script)
+    return script.replace("ws://example.org:8080/", url)
+
+
+CHOICES = """Promise.all([undefined, ["other", "chat"], ["other"]].map((names) => new Promise((done) => {
+  const ws = new WebSocket("%s", names);
+  ws.onopen = () => done("chose " + ws.protocol);
+  ws.onerror = () => done("failed");
+})))"""
+
+
+def the_browser_of_protocols():
+    """Its script says hello to maritcp; and a page gets the subprotocol that it asks for, or none."""
+    if browser.find() is None:
+        return "no chromium here (apt-get install chromium)"
+    plain, ws = free_ports(2)
+    server = Server(MARITCP, "-o", f"server.listen=127.0.0.1:{plain}, 127.0.0.1:{ws} proto=ws subprotocol=mqtt+chat",
+                    "-o", "log.file=/dev/null")
+    server.await_port(plain)
+    b = browser.Browser()
+    try:
+        b.eval("(() => { console.log = (text) => { window.said = text; };\n"
+               + script_of_the_page(f"ws://127.0.0.1:{ws}/") + "})()")
+        b.wait("window.said === 'hello'")
+        got = b.eval(CHOICES % f"ws://127.0.0.1:{ws}/")
+        check(got == ["chose ", "chose chat", "failed"], got)
+    finally:
+        b.close()
+        server.stop()
+    return None
+
+
 # ---- Clients of others on testapp ----
 
 def with_testapp(client):
     """Run a client's test with the ports for packets and for payloads. What it says must end with `good`."""
     plain, packets, payloads = free_ports(3)
-    server = Server("testapp", "-o", f"server.listen=127.0.0.1:{plain}, 127.0.0.1:{packets} proto=ws, "
+    server = Server("testapp", "-o", f"server.listen=127.0.0.1:{plain}, 127.0.0.1:{packets} proto=ws "
+                    "subprotocol=mqtt+chat, "
                     f"127.0.0.1:{payloads} proto=ws id={command('TEST_FRAMED'):#x}", "-o", "log.file=/dev/null")
     try:
         server.await_port(plain)
@@ -135,7 +174,8 @@ async def python_client(packets, payloads, echo):
     import websockets
     def packet(data):
         return struct.pack("<IHH", STX, 8 + len(data), echo) + data
-    async with websockets.connect(f"ws://127.0.0.1:{packets}/") as s:
+    async with websockets.connect(f"ws://127.0.0.1:{packets}/", subprotocols=["other", "chat", "mqtt"]) as s:
+        check(s.subprotocol == "chat", s.subprotocol)
         for n in (0, 1, 117, 118, 8000):
             await s.send(packet(b"x" * n))
             check(await s.recv() == packet(b"x" * n), n)
@@ -171,11 +211,14 @@ const fail = (why) => { console.error(why); process.exit(1); };
 const same = (a, b) =>
   Buffer.compare(Buffer.from(a), Buffer.from(b)) === 0 || fail("not the same: " + String(a).slice(0, 60));
 /* A socket as browsers have it, whichever library. */
-const make = (url) => NAME === "ws" ? new (require("ws"))(url) : new (require("websocket").w3cwebsocket)(url);
-function talk(port, sent, then) {
-  const s = make(`ws://127.0.0.1:${port}/`), left = sent.slice();
+const make = NAME === "ws" ? require("ws") : require("websocket").w3cwebsocket;
+function talk(port, names, sent, then) {
+  const s = new make(`ws://127.0.0.1:${port}/`, names), left = sent.slice();
   s.binaryType = "arraybuffer";
-  s.onopen = () => sent.forEach((m) => s.send(m));
+  s.onopen = () => {
+    if ((s.protocol || "") !== (names ? "chat" : "")) fail("chose " + s.protocol);
+    sent.forEach((m) => s.send(m));
+  };
   s.onerror = (e) => fail("error " + (e.message || e));
   s.onmessage = (m) => {
     same(m.data, left[0]);
@@ -185,8 +228,9 @@ function talk(port, sent, then) {
   };
   s.onclose = (e) => (left.length === 0 && e.code === 1000) ? then() : fail(`closed ${e.code}, ${left.length} left`);
 }
-talk(packets, [0, 1, 117, 118, 8000].map((n) => packet("x".repeat(n))),
-     () => talk(payloads, ["text", "gr\\u00fc\\u00df dich \\u2603", Buffer.from([0, 255, 128]), "x".repeat(8000)],
+talk(packets, ["other", "chat"], [0, 1, 117, 118, 8000].map((n) => packet("x".repeat(n))),
+     () => talk(payloads, undefined,
+                ["text", "gr\\u00fc\\u00df dich \\u2603", Buffer.from([0, 255, 128]), "x".repeat(8000)],
                 () => console.log("good")));
 """
 
@@ -213,7 +257,7 @@ def node_websocket():
     return node("websocket")
 
 
-TESTS = (the_page_of_the_chat, python_websockets, node_ws, node_websocket)
+TESTS = (the_page_of_the_chat, the_browser_of_protocols, python_websockets, node_ws, node_websocket)
 
 
 def main(args):

@@ -14,9 +14,9 @@
 
 enum { TOGETHER = 6, GAP_MS_MAX = 120, LASTS_MS_MAX = 30000 };
 
-static struct trouble_kind *const tables[] = {wire_troubles,    end_troubles,  function_troubles,
-                                              process_troubles, push_troubles, admin_troubles,
-                                              framed_troubles};
+static struct trouble_kind *const tables[] = {wire_troubles,    end_troubles,     function_troubles,
+                                              process_troubles, push_troubles,    admin_troubles,
+                                              framed_troubles,  browser_troubles, datagram_troubles};
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
 static struct {

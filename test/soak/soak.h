@@ -57,6 +57,9 @@ struct books {
     uint64_t died, away_died;      /* threads of workers, and of the pool */
     uint64_t targets, dropped;     /* messages for each receiver; those that slow readers did not get */
     uint64_t gone;                 /* messages for those who had ended, at least */
+    struct {
+        uint64_t in, out, bad_stx, is_short, trailing, unknown;
+    } udp; /* datagrams: sent, those that are answered, and those that are no packet */
 };
 
 /* ---- The soak ---- */
@@ -124,10 +127,12 @@ struct trouble_kind {
 
 /* The kinds of troubles_*.c; each table ends with a name of NULL. */
 extern struct trouble_kind wire_troubles[], end_troubles[], function_troubles[], process_troubles[],
-    push_troubles[], admin_troubles[], framed_troubles[];
+    push_troubles[], admin_troubles[], framed_troubles[], browser_troubles[], datagram_troubles[];
 
-/* server.listen: HEAD+Data first, and an address for each framing of framed_troubles. */
+/* server.listen: HEAD+Data first, and an address for each framing of framed_troubles; then two for browsers, where a
+ * message is a packet and where it is a payload, and one for datagrams. */
 extern const char soak_listen[];
+enum { SOAK_FRAMINGS = 8, SOAK_WS_PACKETS = SOAK_FRAMINGS, SOAK_WS_PAYLOADS, SOAK_UDP };
 
 /* ---- Connections of a trouble ---- */
 

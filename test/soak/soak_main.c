@@ -109,6 +109,20 @@ static void judge_dropped(struct soak *s)
                  s->books.dropped);
 }
 
+/* So few are on their way at a time that none is lost. */
+static void judge_datagrams(struct soak *s)
+{
+    const struct books *b = &s->books;
+    expect(s, "udp_in", b->udp.in, b->udp.in);
+    expect(s, "udp_out", b->udp.out, b->udp.out);
+    expect(s, "udp_bad_stx", b->udp.bad_stx, b->udp.bad_stx);
+    expect(s, "udp_short", b->udp.is_short, b->udp.is_short);
+    expect(s, "udp_trailing", b->udp.trailing, b->udp.trailing);
+    expect(s, "udp_unknown", b->udp.unknown, b->udp.unknown);
+    expect(s, "udp_dropped", 0, 0);
+    expect(s, "udp_unsent", 0, 0);
+}
+
 /* After the end: the server's counters are those of the books. That reasons add up to all connections
  * server_stop() has seen. */
 static void judge_counters(struct soak *s)
@@ -144,6 +158,7 @@ static void judge_counters(struct soak *s)
     expect(s, "push_pending", 0, 0);
     expect(s, "push_gone", b->gone, UINT64_MAX);
     judge_dropped(s);
+    judge_datagrams(s);
     expect(s, "watch_limited", 0, 0);
     expect(s, "wrong_canary", 0, 0);
 }

@@ -15,10 +15,12 @@ const char soak_listen[] =
     "127.0.0.1:0, 127.0.0.1:0 proto=line" EACH ", 127.0.0.1:0 proto=delim=0x03" EACH
     ", 127.0.0.1:0 proto=length" EACH ", 127.0.0.1:0 proto=length size=4 endian=little counts=all" EACH
     ", 127.0.0.1:0 proto=length size=varint" EACH ", 127.0.0.1:0 proto=own" EACH
-    ", 127.0.0.1:0 proto=raw" EACH;
+    ", 127.0.0.1:0 proto=raw" EACH ", 127.0.0.1:0 proto=ws max=1000, 127.0.0.1:0 proto=ws" EACH
+    ", udp:127.0.0.1:0";
 
 /* In the order of these addresses. */
 enum { HEADS, LINES, DELIMS, LENGTHS, WHOLE_LENGTHS, VARINTS, OWN, RAW, FRAMINGS };
+_Static_assert((int) FRAMINGS == (int) SOAK_FRAMINGS, "those behind them are others'");
 
 enum { DATA_MAX = 200, PACKETS_MAX = 40, STREAM_MAX = PACKETS_MAX * (DATA_MAX + 8) };
 

@@ -123,8 +123,8 @@ static int32_t note(enum deliver what, uint64_t key, uint64_t id, struct mario_m
     if (m != NULL)
         mario_msg_info(m, &info);
     UNIT_ASSERT(clab_house.dones < CLAB_MOST);
-    clab_house.done[clab_house.dones++] =
-        (struct clab_done){.what = (uint8_t) what, .key = key, .id = id, .len = info.len};
+    clab_house.done[clab_house.dones++] = (struct clab_done){
+        .what = (uint8_t) what, .key = key, .id = id, .len = info.len, .packets = info.packets != 0};
     return 0;
 }
 

@@ -44,6 +44,7 @@ struct clab_done {
     uint8_t what; /* enum deliver */
     uint64_t key, id;
     uint32_t len;
+    bool packets;
 };
 
 struct clab_house {

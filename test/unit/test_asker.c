@@ -177,6 +177,14 @@ START_TEST(framings)
         size_t n = answer((enum exchange_framing) _i, hello, request, x.request_len, reply);
         ck_assert_uint_eq(n, x.reply_len);
         ck_assert_int_eq(exchange_judge(&x, NUMBER, 5, reply, n + 3, &fault), n);
+        size_t len;
+        const unsigned char *within = exchange_within(&x, reply, n, &len);
+        if (hello)
+            ck_assert(len == 5 && memcmp(within, "hello", 5) == 0);
+        else if (exchange_has_head(&x))
+            ck_assert(len == 8 + lengths[i / 2] && within[0] == STX && within + len == reply + n);
+        else
+            ck_assert_uint_eq(len, lengths[i / 2] + (_i == EXCHANGE_LINE ? 5 : 0));
         for (size_t k = 0; k < n; k += n < 2000 ? 1 : 997) {
             ck_assert_int_eq(exchange_judge(&x, NUMBER, 5, reply, k, &fault), 0);
             reply[k] ^= 1;

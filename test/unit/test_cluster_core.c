@@ -168,7 +168,7 @@ START_TEST(sending)
 {
     clab_start_up();
     clab_bus.outs = 0;
-    struct mario_msg *m = clab_text("one");
+    struct mario_msg *m = mario_msg_packet(9, "one", 3);
     mario_msg_key(m, 5);
     mario_msg_keep(m);
     clab_order(MARIO_ROUTE_SEND_USER, UID, 0, m);
@@ -180,7 +180,8 @@ START_TEST(sending)
     const struct clab_told *t = clab_bus.out;
     ck_assert(t[0].c.kind == CHANNEL_USER && t[0].c.key == UID && t[0].f.kind == FRAME_USER &&
               t[0].f.msg_key == 5);
-    ck_assert(t[0].f.flags & FRAME_KEEP && t[0].f.epoch == EPOCH && memcmp(t[0].body, "one", 3) == 0);
+    ck_assert(t[0].f.packets && !t[1].f.packets && !t[2].f.packets && !t[3].f.packets);
+    ck_assert(t[0].f.flags & FRAME_KEEP && t[0].f.epoch == EPOCH && memcmp(t[0].body + 8, "one", 3) == 0);
     ck_assert(t[1].c.kind == CHANNEL_GROUP && t[1].f.kind == FRAME_GROUP && t[1].f.key == GROUP);
     ck_assert(t[2].c.kind == CHANNEL_ALL && t[2].f.kind == FRAME_ALL);
     ck_assert(t[3].f.kind == FRAME_KICK_USER && t[3].f.seq == t[0].f.seq + 1 && t[3].f.len == 0);
@@ -309,6 +310,63 @@ START_TEST(receiving)
     clab_comes(&clab_to_node, (struct frame){.kind = FRAME_REPLACED, .key = UID}, "78 13", 5);
     ck_assert_uint_eq(clab_dones(DELIVER_REPLACE), 1);
     ck_assert_uint_eq(clab_house.done[2].id, 12);
+    cluster_teardown();
+}
+END_TEST
+
+/* Goal: what is made of packets is so here too, a last message as well; and a node of before there were any is heard. */
+START_TEST(packets_come)
+{
+    static const unsigned char former[] = {'M', 1, FRAME_USER, 0, 0, 0, 0,   0,   98,  0,   0,   0,  0,
+                                           0,   0, 0,          1, 0, 0, 0,   0,   0,   0,   0,   0,  0,
+                                           0,   0, 0,          0, 0, 0, 'f', 'o', 'r', 'm', 'e', 'r'};
+    unsigned char by_hand[sizeof former];
+    memcpy(by_hand, former, sizeof former);
+    frame_put64(by_hand + 24, UID);
+    clab_start_up();
+    clab_user_comes(UID, 1);
+    clab_confirm_all();
+    struct mario_msg *m = mario_msg_packet(9, "data", 4);
+    struct mario_msg_info p;
+    mario_msg_info(m, &p);
+    clab_comes(&clab_to_user, (struct frame){.kind = FRAME_USER, .key = UID, .seq = 1, .packets = true},
+               p.bytes, p.len);
+    clab_comes(&clab_to_user, (struct frame){.kind = FRAME_USER, .key = UID, .seq = 2}, p.bytes, p.len);
+    clab_comes(&clab_to_user, (struct frame){.kind = FRAME_KICK_USER, .key = UID, .seq = 3, .packets = true},
+               p.bytes, p.len);
+    mario_msg_free(&m);
+    cluster_events.message(NULL, 0, &clab_to_user, by_hand, sizeof by_hand);
+    clab_turn();
+    const struct clab_done *d = clab_house.done;
+    ck_assert_uint_eq(clab_house.dones, 4);
+    ck_assert(d[0].packets && !d[1].packets && d[2].packets && d[2].what == DELIVER_KICK);
+    ck_assert(!d[3].packets && d[3].len == 6 && d[3].what == DELIVER_USER);
+    ck_assert_int_eq(clab_stat("cluster_garbage"), 0);
+    cluster_teardown();
+}
+END_TEST
+
+/* Goal: a node that speaks another version is counted, and somebody is told of it, once a minute; anybody's bytes are
+ * counted alone. */
+START_TEST(another_version)
+{
+    static const unsigned char none[64] = {'N', 2, 1};
+    static const unsigned char later[64] = {'M', 2, 1};
+    clab_start_up();
+    cluster_events.message(NULL, 0, &clab_to_all, none, sizeof none);
+    cluster_events.message(NULL, 0, &clab_to_all, later, 31);
+    clab_turn();
+    ck_assert_uint_eq(clab_events(MARIO_CLUSTER_REFUSED), 0);
+    for (int i = 0; i < 3; i++)
+        cluster_events.message(NULL, 0, &clab_to_all, later, sizeof later);
+    clab_turn();
+    ck_assert_uint_eq(clab_events(MARIO_CLUSTER_REFUSED), 1);
+    clab_later(61000);
+    cluster_events.message(NULL, 0, &clab_to_all, later, sizeof later);
+    clab_turn();
+    ck_assert_uint_eq(clab_events(MARIO_CLUSTER_REFUSED), 2);
+    ck_assert_int_eq(clab_stat("cluster_garbage"), 6);
+    ck_assert_uint_eq(clab_house.dones, 0);
     cluster_teardown();
 }
 END_TEST
@@ -518,6 +576,8 @@ Suite *cluster_core_suite(void)
     tcase_add_test(c, waiting_for_the_bus);
     tcase_add_test(c, nobody);
     tcase_add_test(c, receiving);
+    tcase_add_test(c, packets_come);
+    tcase_add_test(c, another_version);
     tcase_add_test(c, rings_are_full);
     tcase_add_test(c, questions);
     tcase_add_test(c, many_questions);

@@ -10,6 +10,17 @@
 
 enum { OTHER = 99 };
 
+/* Whether it looks like one to a node of before there were packets: no flag and no kind that it does not know. */
+static bool is_known_to_former(const unsigned char *at)
+{
+    return at[0] == 'M' && at[1] == 1 && at[2] >= 1 && at[2] <= 10 && at[3] <= 15 && at[6] == 0 && at[7] == 0;
+}
+
+static bool can_be_packets(enum frame_kind kind)
+{
+    return kind <= FRAME_KICK_USER;
+}
+
 /* Goal: what a frame says it says again when it is parsed; no part of one is a frame, and nothing outside is read. */
 START_TEST(frames)
 {
@@ -21,7 +32,8 @@ START_TEST(frames)
     for (unsigned kind = 1; kind < FRAME_KINDS; kind++) {
         struct frame f = {.kind = (enum frame_kind) kind,
                           .flags = FRAME_KEEP | FRAME_FIRST,
-                          .reason = 513,
+                          .packets = can_be_packets((enum frame_kind) kind) && kind % 2,
+                          .reason = kind >= FRAME_KICK_USER ? 513 : 0,
                           .epoch = UINT64_MAX - kind,
                           .seq = UINT64_C(1) << 40,
                           .key = 9 + kind,
@@ -36,9 +48,10 @@ START_TEST(frames)
         memcpy(at, head, n);
         memcpy(at + n, body[kind], len);
         ck_assert(frame_parse(at, n + len, &g));
-        ck_assert(g.kind == f.kind && g.reason == 513 && g.epoch == f.epoch && g.seq == f.seq &&
-                  g.key == f.key);
-        ck_assert(g.msg_key == f.msg_key && g.stamp == f.stamp && g.len == len);
+        ck_assert(g.kind == f.kind && g.reason == f.reason && g.epoch == f.epoch && g.seq == f.seq &&
+                  g.key == f.key && g.packets == f.packets && is_known_to_former(at));
+        ck_assert(g.msg_key == f.msg_key && g.len == len);
+        ck_assert(g.stamp == (kind == FRAME_KICK_USER ? 0 : f.stamp));
         ck_assert((g.flags & (FRAME_KEEP | FRAME_FIRST)) == (FRAME_KEEP | FRAME_FIRST));
         if (kind == FRAME_REPLACED)
             ck_assert(g.owner_epoch == 77 && g.owner_id == 12);
@@ -46,10 +59,46 @@ START_TEST(frames)
             UNIT_ASSERT(cut < n ? !frame_parse(at + n + len - cut, cut, &g) : true);
         for (size_t i = 0; i < 4; i++) {
             at[i] ^= 0xf0;
-            UNIT_ASSERT(!frame_parse(at, n + len, &g));
+            UNIT_ASSERT(frame_parse(at, n + len, &g) == (i == 3)); /* flags that nobody has yet */
             at[i] ^= 0xf0;
         }
         munmap(base, mapped);
+    }
+}
+END_TEST
+
+/* Goal: a message is made of packets or is not, whatever its kind, its key and its stamp; nodes of before there were
+ * packets take it all the same, and what they send is made of none. */
+START_TEST(packets)
+{
+    static const unsigned char by_hand[] = {'M', 1,  FRAME_GROUP, FRAME_KEEP | FRAME_STAMP,
+                                            0,   0,  0,           0,
+                                            1,   0,  0,           0,
+                                            0,   0,  0,           0,
+                                            2,   0,  0,           0,
+                                            0,   0,  0,           0,
+                                            3,   0,  0,           0,
+                                            0,   0,  0,           0,
+                                            9,   0,  0,           0,
+                                            'h', 'i'};
+    struct frame g;
+    ck_assert(frame_parse(by_hand, sizeof by_hand, &g) && !g.packets);
+    ck_assert(g.epoch == 1 && g.seq == 2 && g.key == 3 && g.stamp == 9 && g.flags & FRAME_KEEP && g.len == 2);
+    for (unsigned i = 0; i < 4 * 8; i++) {
+        struct frame f = {.kind = (enum frame_kind)(1 + i / 8),
+                          .packets = i & 1,
+                          .msg_key = i & 2 ? 5 : 0,
+                          .stamp = i & 4 ? 65528 : 0,
+                          .epoch = 1,
+                          .seq = 2,
+                          .key = 3};
+        unsigned char bytes[FRAME_HEAD_MAX + 2];
+        f.reason = f.kind == FRAME_KICK_USER ? 0xfffe : 0;
+        size_t n = frame_head(&f, bytes);
+        memcpy(bytes + n, "hi", 2);
+        ck_assert(is_known_to_former(bytes) && frame_parse(bytes, n + 2, &g));
+        ck_assert(g.packets == f.packets && g.msg_key == f.msg_key && g.reason == f.reason);
+        ck_assert(g.stamp == (f.kind == FRAME_KICK_USER ? 0 : f.stamp) && memcmp(g.body, "hi", 2) == 0);
     }
 }
 END_TEST
@@ -181,6 +230,7 @@ Suite *cluster_frames_suite(void)
     Suite *s = suite_create("cluster_frames");
     TCase *c = unit_case(s, "cluster_frames", 20);
     tcase_add_test(c, frames);
+    tcase_add_test(c, packets);
     tcase_add_test(c, no_frames);
     tcase_add_test(c, any_bytes);
     tcase_add_test(c, maps);

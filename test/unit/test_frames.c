@@ -366,17 +366,27 @@ END_TEST
 
 START_TEST(what_a_fin_ends)
 {
+    static const struct {
+        const char *options, *last, *missing;
+    } rows[] = {
+        {"proto=line id=1", "a", ""},
+        {"proto=line eof=packet id=1", "a\r", "\n"},
+        {"proto=line eol=crlf eof=packet id=1", "a", "\r\n"},
+        {"proto=line eol=crlf eof=packet id=1", "a\r", "\n"},
+        {"proto=delim=0x010203 eof=packet id=1", "a\1\3", "\1\2\3"},
+        {"proto=delim=0x010203 eof=packet id=1", "\1\2", "\3"},
+        {"proto=delim=0x0d0a0d0a eof=packet id=1", "a\r\n", "\r\n"},
+        {"proto=delim=0x0d0a0d0a eof=packet id=1", "a\r\n\r", "\n"},
+        {"proto=delim=0x6161616161616162 eof=packet id=1", "xaaaaaaaaaa", "b"},
+        {"proto=raw id=1", "a", ""},
+    };
     unsigned char end[ENDS_BACK];
-    make("proto=line id=1");
-    UNIT_ASSERT(framing_eof(&made.pub, end) == 0);
-    make("proto=line eof=packet id=1");
-    UNIT_ASSERT(framing_eof(&made.pub, end) == 1 && end[0] == '\n');
-    make("proto=line eol=crlf eof=packet id=1");
-    UNIT_ASSERT(framing_eof(&made.pub, end) == 2 && memcmp(end, "\r\n", 2) == 0);
-    make("proto=delim=0x010203 eof=packet id=1");
-    UNIT_ASSERT(framing_eof(&made.pub, end) == 3 && memcmp(end, "\1\2\3", 3) == 0);
-    make("proto=raw id=1");
-    UNIT_ASSERT(framing_eof(&made.pub, end) == 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *last = rows[i].last, *missing = rows[i].missing;
+        make(rows[i].options);
+        uint32_t n = framing_eof(&made.pub, (const unsigned char *) last, (uint32_t) strlen(last), end);
+        UNIT_ASSERT(n == strlen(missing) && memcmp(end, missing, n) == 0);
+    }
 }
 END_TEST
 

@@ -180,7 +180,9 @@ START_TEST(what_they_make)
 }
 END_TEST
 
-#define ALL_NAMES "head, raw, line, delim, fixed, length"
+#define SUBPROTOCOLS " of subprotocols (allowed: of 1 .. 64 characters, with + between them)"
+#define LETTERS      "sixty-four-letters-and-one-are-more-than-a-subprotocol-can-have-"
+#define ALL_NAMES    "head, raw, line, delim, fixed, length"
 
 static const struct {
     const char *options, *why;
@@ -243,6 +245,11 @@ static const struct {
     {"proto=length id=field off=40 size=1",
      "id=field ends behind what can be stripped: strip= is needed (allowed: 0 .. 40)"},
     {"proto=length size=4 max=4 id=1", "max=4 has no room for more than the length"},
+    {"proto=line subprotocol=a id=1", "subprotocol= is no option of proto=line, which has eol eof "},
+    {"proto=ws subprotocol=a(b", "subprotocol=a(b: no names" SUBPROTOCOLS},
+    {"proto=ws subprotocol=a++b", "subprotocol=a++b: no names" SUBPROTOCOLS},
+    {"proto=ws subprotocol=a+", "subprotocol=a+: no names" SUBPROTOCOLS},
+    {"proto=ws subprotocol=" LETTERS "l", "subprotocol=" LETTERS ": no names" SUBPROTOCOLS},
     {"proto=length counts=most id=1", "counts=most: no such value (allowed: rest, all)"},
     {"proto=Line id=1", "proto=Line: no such framing (allowed: "},
 };
@@ -290,6 +297,8 @@ END_TEST
 
 /* ---- Framings of one's own ---- */
 
+static uint32 asked_max; /* what it was told of its largest packet */
+
 static enum mario_frame_answer theirs(const struct mario_framing *f, void *state, ubyte *data, uint32 n,
                                       uint32 seen, struct mario_frame *frame)
 {
@@ -297,6 +306,7 @@ static enum mario_frame_answer theirs(const struct mario_framing *f, void *state
     (void) seen;
     ck_assert_str_eq(f->name, "own");
     ck_assert_ptr_eq(f->arg, why);
+    asked_max = f->max;
     frame->need = data[0] == '?' ? n + 1 : n;
     frame->at = data[0] == '@';
     frame->len = n - frame->at;
@@ -339,6 +349,7 @@ START_TEST(ones_own)
     const struct mario_framing *words = &made[1].framing.pub;
     ck_assert_int_eq(ask(words, "get", &f), MARIO_FRAME_OK);
     ck_assert_uint_eq(f.id, 0x10);
+    ck_assert_uint_eq(asked_max, 50);
     ck_assert_int_eq(ask(words, "@get", &f), MARIO_FRAME_OK); /* of what in_buf shows */
     ck_assert_uint_eq(f.id, 0x10);
     ck_assert_int_eq(ask(words, "put", &f), MARIO_FRAME_BAD);

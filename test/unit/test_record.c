@@ -88,6 +88,7 @@ START_TEST(a_spoiled_record)
         r.is_fault = r.where.is_worker = r.where.in_function = true; /* a bool must be one */
         r.where.in_hook = round % 3 == 0;
         r.where.in_call = round % 3 == 1;
+        r.where.in_framing = round % 4 == 1;
         size_t n = crash_line(line, room, format, "two\nlines\t\x7f", &r, NULL, 0);
         ck_assert(n >= 1 && n <= room && memchr(line, '\n', n) == line + n - 1);
     }

@@ -215,6 +215,7 @@ START_TEST(framings)
     wrong.state_size = 65;
     framing_refused(
         &wrong, "mario: framing 'own' cannot be registered: state_size is out of range (allowed: 0..64)\n");
+    framing_refused(NULL, "mario: framing '' cannot be registered: there is none\n");
     registry_freeze();
     framing_refused(&good, "mario: framing 'own' cannot be registered: the server runs\n");
     registry_thaw();
@@ -256,6 +257,7 @@ START_TEST(words)
         "characters without blanks)\n");
     word_refused("get", 0xfffc,
                  "mario: word 'get' cannot be registered: its id is reserved (allowed: 0x0000..0xfffb)\n");
+    word_refused(NULL, 1, "mario: word '' cannot be registered: there is none\n");
     word_refused("put", 0x21, "mario: function 0x0021 cannot be registered: it is offloaded already\n");
     registry_freeze();
     word_refused("late", 1, "mario: word 'late' cannot be registered: the server runs\n");

@@ -151,6 +151,25 @@ START_TEST(how_long_it_is)
 }
 END_TEST
 
+/* Goal: with id=field a payload says whom it is for; one that is too short to say it, or is for nobody, ends it. */
+START_TEST(an_id_in_the_payload)
+{
+    static const struct framing_rules rules = {.id = {.kind = ID_FIELD, .size = 2}, .ws = {.max = 100}};
+    struct mario_framing framing = ws_rig_payload;
+    framing.arg = &rules;
+    for (int i = 0; i < 3; i++) {
+        const char *payload = i == 2 ? "\xff\xfc more" : "\x01\x23 more"; /* WS_RIG_ID, a reserved one */
+        struct ws_rig r;
+        ws_rig_begin(&r, &framing, true);
+        ws_rig_feed(&r, bytes, websocket_frame(bytes, BIN, payload, i == 1 ? 1 : 7, masks[1]));
+        size_t n = i == 0 ? websocket_frame(wanted, BIN, payload, 7, NULL)
+                          : websocket_frame(wanted, CLOSE, "\x03\xf0", 2, NULL);
+        ck_assert_msg(r.out_len == n && memcmp(r.out, wanted, n) == 0, "%d", i);
+        ck_assert_int_eq(r.fault, i == 0 ? REASON_NONE : i == 1 ? REASON_bad_length : REASON_unknown_akg);
+    }
+}
+END_TEST
+
 /* ---- UTF-8 ---- */
 
 /* What a text is, by what each number has for bytes. */
@@ -268,6 +287,34 @@ START_TEST(anything_in_any_pieces)
         ck_assert_uint_eq(r.packets, 8);
         ck_assert(r.out_len == m && memcmp(r.out, wanted, m) == 0);
     }
+}
+END_TEST
+
+/* Goal: between two parts of a message there may be as many bytes of pings and empty parts as come at once, and more than
+ * a packet can have: they go in time. */
+START_TEST(a_lot_between_two_parts)
+{
+    static const size_t parts[] = {1, 2000, 40000};
+    static unsigned char payload[40000];
+    const size_t len = parts[_i % 3], most = 2 * WS_CARRY;
+    size_t n = 0, m = 0;
+    struct ws_rig r;
+    memset(payload, 'x', sizeof payload);
+    n += websocket_frame(bytes, WS_BINARY, payload, len, masks[1]);
+    while (n < most) {
+        if (_i < 3) {
+            n += websocket_frame(bytes + n, PING, payload, 1, masks[1]);
+            m += websocket_frame(wanted + m, PONG, payload, 1, NULL);
+        } else {
+            n += websocket_frame(bytes + n, WS_MORE, payload, 0, masks[1]);
+        }
+    }
+    n += websocket_frame(bytes + n, CONT, payload, 0, masks[1]);
+    m += websocket_frame(wanted + m, BIN, payload, len, NULL);
+    ws_rig_begin(&r, &ws_rig_payload, true);
+    ws_rig_feed(&r, bytes, n);
+    ck_assert(!r.over && r.n == 0 && r.packets == 1);
+    ck_assert(r.out_len == m && memcmp(r.out, wanted, m) == 0);
 }
 END_TEST
 
@@ -442,7 +489,7 @@ START_TEST(goodbyes)
         unsigned code;
     } codes[] = {{REASON_kicked, 1000},          {REASON_stop, 1001},           {REASON_idle_timeout, 1001},
                  {REASON_limit, 1008},           {REASON_function_error, 1011}, {REASON_no_memory, 1011},
-                 {REASON_function_closed, 1000}, {REASON_unknown_akg, 1008}};
+                 {REASON_function_closed, 1000}, {REASON_unknown_akg, 1008},    {REASON_peer_closed, 1000}};
     unsigned char out[WS_GOODBYE];
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         struct ws_state s = {.phase = WS_HEAD};
@@ -463,12 +510,14 @@ Suite *ws_suite(void)
     tcase_add_loop_test(t, each_case_cut_at_every_byte, 0, sizeof cases / sizeof cases[0]);
     tcase_add_loop_test(t, at_the_first_byte, 0, sizeof heads / sizeof heads[0]);
     tcase_add_test(t, codes_of_the_end);
+    tcase_add_test(t, an_id_in_the_payload);
     tcase_add_test(t, how_long_it_is);
     tcase_add_test(t, texts);
     tcase_add_test(t, a_text_fails_at_once);
     tcase_add_loop_test(t, anything_in_any_pieces, 0, 4);
     tcase_add_loop_test(t, anything_broken, 0, 2);
     tcase_add_test(t, the_smallest_frames);
+    tcase_add_loop_test(t, a_lot_between_two_parts, 0, 6);
     tcase_add_loop_test(t, packets_in_messages, 0, 2);
     tcase_add_loop_test(t, no_packets_in_messages, 0, sizeof no_packets / sizeof no_packets[0]);
     tcase_add_test(t, what_goes_out);

@@ -71,7 +71,7 @@ static const struct {
     {GOOD "Origin: null\r\n\r\n", 403, REASON_bad_upgrade},
     {GOOD "Origin: http://a.exampl\r\n\r\n", 403, REASON_bad_upgrade},
     {GOOD "Origin: HTTPS://B.example:8443\r\n\r\n", 101, REASON_NONE},
-    {"POST /chat HTTP/1.1\r\nHost: a\r\n" ASKS KEY VERSION "\r\n", 405, REASON_bad_frame},
+    {"POST /chat HTTP/1.1\r\nHost: a\r\n" ASKS KEY VERSION "\r\n", 405, REASON_bad_upgrade},
     {"\x16\x03\x01\x02", 400, REASON_bad_frame},
     {"\x78\x56\x34\x12\x08", 400, REASON_bad_frame},
     {"SSH-2.0-x\r\n", 400, REASON_bad_frame},
@@ -110,6 +110,44 @@ START_TEST(each_request)
     for (size_t i = 0; i < n && !r.over; i++)
         ws_rig_feed(&r, text + i, 1);
     answered(&r, _i);
+}
+END_TEST
+
+static const struct {
+    const char *ours, *theirs, *chosen;
+} subprotocols[] = {
+    {NULL, "Sec-WebSocket-Protocol: chat\r\n", NULL},
+    {"chat", "", NULL},
+    {"chat", "Sec-WebSocket-Protocol: chat\r\n", "chat"},
+    {"chat", "sec-websocket-protocol:\tchat \r\n", "chat"},
+    {"chat", "Sec-WebSocket-Protocol: superchat\r\n", NULL},
+    {"chat", "Sec-WebSocket-Protocol: chats, cha, CHAT, \r\n", NULL},
+    {"mqtt+chat", "Sec-WebSocket-Protocol: soap, chat, mqtt\r\n", "chat"},
+    {"mqtt+chat", "Sec-WebSocket-Protocol: mqtt+chat,,mqtt,chat\r\n", "mqtt"},
+    {"mqtt+chat", "Sec-WebSocket-Protocol: soap\r\nX: mqtt\r\nSec-WebSocket-Protocol: chat\r\n", "chat"},
+    {"a", "Sec-WebSocket-Protocol:\r\nSec-WebSocket-Protocol: ,\r\n", NULL},
+};
+
+/* Goal: of the subprotocols that a client names the first one that the listener has is chosen, letter by letter; if
+ * there is none, or it names none, the answer says nothing of it. */
+START_TEST(a_subprotocol_is_chosen)
+{
+    char asked[512], wanted[512];
+    struct framing_rules some = rules;
+    struct mario_framing with = framing;
+    struct ws_rig r;
+    some.ws.subprotocols = subprotocols[_i].ours;
+    with.arg = &some;
+    snprintf(asked, sizeof asked, "%s%s\r\n", GOOD, subprotocols[_i].theirs);
+    int n = snprintf(wanted, sizeof wanted, "%.*s", (int) sizeof accepted - 3, accepted);
+    if (subprotocols[_i].chosen != NULL)
+        n += snprintf(wanted + n, sizeof wanted - (size_t) n, "Sec-WebSocket-Protocol: %s\r\n",
+                      subprotocols[_i].chosen);
+    n += snprintf(wanted + n, sizeof wanted - (size_t) n, "\r\n");
+    ws_rig_begin(&r, &with, false);
+    ws_rig_feed(&r, asked, strlen(asked));
+    ck_assert_msg(!r.over && r.out_len == (size_t) n && memcmp(r.out, wanted, r.out_len) == 0, "%s: %.*s",
+                  subprotocols[_i].theirs, (int) r.out_len, r.out);
 }
 END_TEST
 
@@ -201,6 +239,7 @@ Suite *ws_open_suite(void)
     Suite *s = suite_create("ws_open");
     TCase *t = unit_case(s, "upgrade", 10);
     tcase_add_loop_test(t, each_request, 0, sizeof requests / sizeof requests[0]);
+    tcase_add_loop_test(t, a_subprotocol_is_chosen, 0, sizeof subprotocols / sizeof subprotocols[0]);
     tcase_add_test(t, a_message_right_behind);
     tcase_add_test(t, long_heads);
     tcase_add_test(t, an_endless_line);

@@ -128,6 +128,7 @@ void ws_rig_feed(struct ws_rig *r, const void *bytes, size_t n)
             step(r, frame.need);
             break;
         case MARIO_FRAME_SKIP:
+            CHECK(frame.need <= r->framing->max);
             r->skips++;
             step(r, frame.need);
             break;

@@ -13,7 +13,7 @@ static const char *or_none(const char *text)
 sint32 do_proxy(CONN *c)
 {
     char text[1024], via[64] = "-", authority[256] = "-", id[129] = "-", cut[8];
-    struct mario_proxy_ssl ssl = {.version = NULL};
+    struct mario_proxy_ssl_info ssl = {.version = NULL};
     CONN other = *c;
     sint32 has_via = mario_proxy_peer(c, via, sizeof via);
     sint32 has_authority = mario_proxy_authority(c, authority, sizeof authority);

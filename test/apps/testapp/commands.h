@@ -89,6 +89,7 @@ enum test_mad {
     MAD_ANSWER = '7',       /* none of the answers */
     MAD_BAD = '8',          /* no nonsense: BAD, with a fault of its own */
     MAD_STICKS = '9',       /* does not return until TEST_UNSTICK */
+    MAD_CLOSES = 'C',       /* closes its connection, and says OK */
     MAD_ENDS_THREAD = 'X'
 };
 

@@ -93,6 +93,9 @@ static enum mario_frame_answer mad_next(const struct mario_framing *framing, voi
         return MARIO_FRAME_BAD;
     case MAD_ENDS_THREAD:
         pthread_exit(NULL);
+    case MAD_CLOSES:
+        close_conn(mario_frame_conn(), 0);
+        return MARIO_FRAME_OK;
     case MAD_STICKS:
         stick(1);
         return MARIO_FRAME_OK;
