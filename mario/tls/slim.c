@@ -328,6 +328,8 @@ static enum tls_answer open_handshake(struct tls_session *s, struct tls_thread *
 static enum tls_answer open_alert(struct tls_session *s, struct tls_thread *t, const unsigned char *alert,
                                   size_t n)
 {
+    if (n == 0)
+        return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "an alert of no length");
     if (n != 2)
         return refuse(s, t, TLS_DECODE_ERROR, "an alert of a wrong length");
     if (alert[1] == TLS_CLOSE_NOTIFY)

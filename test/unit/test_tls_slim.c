@@ -378,7 +378,7 @@ START_TEST(alerts)
         if (n != 2) {
             connect_client(0, 0);
             say(TLS_ALERT, "\1\0\1\0", n);
-            must_refuse(TLS_DECODE_ERROR);
+            must_refuse(n == 0 ? TLS_UNEXPECTED_MESSAGE : TLS_DECODE_ERROR);
         }
     }
 }
