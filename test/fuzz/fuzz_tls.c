@@ -273,17 +273,16 @@ static bool come(const unsigned char *bytes, size_t n)
     run.theirs = SSL_get_error(run.server, rc);
     ERR_clear_error();
     hear_server();
-    if (run.answer == TLS_BAD && run.theirs != SSL_ERROR_SSL) {
-        MUST(may_refuse());
+    if (run.answer == TLS_BAD && may_refuse()) /* OpenSSL may have gone on to what stands behind it */
         return false;
-    }
+    MUST(run.answer != TLS_BAD || run.theirs == SSL_ERROR_SSL);
     if (run.theirs == SSL_ERROR_SSL && run.answer != TLS_BAD) {
         MUST(may_go_on());
         return false;
     }
     MUST(got == plain && memcmp(read_, opened, got) == 0);
     MUST(run.answer == TLS_BAD || alert == -1);
-    MUST((run.answer == TLS_CLOSED) == (run.theirs == SSL_ERROR_ZERO_RETURN));
+    MUST((run.answer == TLS_CLOSED) == (run.theirs != SSL_ERROR_SSL && SSL_get_shutdown(run.server) != 0));
     if (run.answer == TLS_BAD && thread->fault == TLS_FAULT_alert)
         MUST(alert == -1 && (run.server_alert == -1 || has_many_alerts()));
     else if (run.answer == TLS_BAD)

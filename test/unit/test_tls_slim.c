@@ -286,6 +286,7 @@ START_TEST(handshake_messages)
         {"\30\0\0\1\2", 5, TLS_ILLEGAL_PARAMETER},
         {"\30\0\0\2\0", 5, TLS_DECODE_ERROR},
         {"\30\0\0\0\0", 5, TLS_DECODE_ERROR},
+        {"\30\0\0\0", 4, TLS_DECODE_ERROR},
         {"\30\1\0\1\0", 5, TLS_DECODE_ERROR},
         {"\1", 1, TLS_UNEXPECTED_MESSAGE},  /* ClientHello: no renegotiation */
         {"\13", 1, TLS_UNEXPECTED_MESSAGE}, /* Certificate: we have asked for none */
