@@ -100,7 +100,7 @@ static inline size_t tls_record_size(const unsigned char *p, size_t n, bool *is_
     if (n < 5)
         return 0;
     size_t len = (size_t) p[3] << 8 | p[4];
-    *is_bad = p[1] != 3 || len + 5 >= TLS_HELD_MAX;
+    *is_bad = p[0] < 20 || p[0] > 23 || p[1] != 3 || len + 5 >= TLS_HELD_MAX;
     return *is_bad ? 5 : 5 + len;
 }
 

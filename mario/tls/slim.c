@@ -307,14 +307,14 @@ static enum tls_answer open_handshake(struct tls_session *s, struct tls_thread *
     memcpy(message, m->part, have);
     memcpy(message + have, piece, n);
     have += n;
+    if (have >= 4 && (message[1] != 0 || message[2] != 0 || message[3] != 1))
+        return refuse(s, t, TLS_DECODE_ERROR, "a KeyUpdate of a wrong length");
     if (have < sizeof message) {
         memcpy(m->part, message, have);
         m->part_len = (uint8_t) have;
         return idle(s, t);
     }
     m->part_len = 0;
-    if (message[1] != 0 || message[2] != 0 || message[3] != 1)
-        return refuse(s, t, TLS_DECODE_ERROR, "a KeyUpdate of a wrong length");
     if (message[4] > 1)
         return refuse(s, t, TLS_ILLEGAL_PARAMETER, "a KeyUpdate that asks for what there is not");
     if (!tls_keys_next(t->slim->schedule, &tls_suites[m->suite], in_of(m)))
@@ -328,6 +328,8 @@ static enum tls_answer open_handshake(struct tls_session *s, struct tls_thread *
 static enum tls_answer open_alert(struct tls_session *s, struct tls_thread *t, const unsigned char *alert,
                                   size_t n)
 {
+    if (n == 0)
+        return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "an alert of no length");
     if (n != 2)
         return refuse(s, t, TLS_DECODE_ERROR, "an alert of a wrong length");
     if (alert[1] == TLS_CLOSE_NOTIFY)

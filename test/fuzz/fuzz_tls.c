@@ -50,9 +50,9 @@ static struct {
     struct oracle from_client, from_server;
     bool client_is_out; /* its numbers are no longer those of what we send in its name */
     enum tls_answer answer;
-    int theirs;        /* what SSL_get_error() said that was no SSL_ERROR_WANT_READ */
-    int server_alert;  /* that it has sent, -1: none */
-    unsigned canceled; /* user_canceled in a row: of them OpenSSL bears few */
+    int theirs;                   /* what SSL_get_error() said that was no SSL_ERROR_WANT_READ */
+    int server_alert;             /* that it has sent, -1: none */
+    unsigned alerts, most_alerts; /* in a row, in that order of writing */
 } run;
 
 static unsigned char wire[1 << 18], opened[1 << 18], read_[1 << 18];
@@ -220,6 +220,12 @@ static int hear_ours(const unsigned char *data, size_t n)
     return alert;
 }
 
+/* Of these (user_canceled) OpenSSL bears four in a row, and ours as many as of other records without data. */
+static bool has_many_alerts(void)
+{
+    return run.most_alerts >= 5;
+}
+
 /* Ours has refused what OpenSSL bears: 32 records of any kind without data; change_cipher_spec, which it ignores; a
  * message in pieces with something else between them; one that will be none, of which it wants to see all. */
 static bool may_refuse(void)
@@ -233,10 +239,19 @@ static bool may_refuse(void)
     return is;
 }
 
-/* OpenSSL has refused what ours bears. */
+/* OpenSSL has refused what ours bears: more than a few alerts; or ours waits for the rest of a record, and will
+ * refuse that. */
 static bool may_go_on(void)
 {
-    return run.canceled >= 4;
+    const char *why;
+    return has_many_alerts() ||
+           (tls_held(&run.ours) >= TLS_RECORD_HEAD && tls_record_body(run.ours.carry, &why) < 0);
+}
+
+/* For what is malformed the RFC leaves the choice of the alert, or OpenSSL takes another than it says. */
+static bool is_free(int alert)
+{
+    return alert != TLS_BAD_RECORD_MAC && alert != TLS_RECORD_OVERFLOW;
 }
 
 /* n bytes have come, to both. False: it is over. */
@@ -258,21 +273,20 @@ static bool come(const unsigned char *bytes, size_t n)
     run.theirs = SSL_get_error(run.server, rc);
     ERR_clear_error();
     hear_server();
-    if (run.answer == TLS_BAD && run.theirs != SSL_ERROR_SSL) {
-        MUST(may_refuse());
+    if (run.answer == TLS_BAD && may_refuse()) /* OpenSSL may have gone on to what stands behind it */
         return false;
-    }
+    MUST(run.answer != TLS_BAD || run.theirs == SSL_ERROR_SSL);
     if (run.theirs == SSL_ERROR_SSL && run.answer != TLS_BAD) {
         MUST(may_go_on());
         return false;
     }
     MUST(got == plain && memcmp(read_, opened, got) == 0);
     MUST(run.answer == TLS_BAD || alert == -1);
-    MUST((run.answer == TLS_CLOSED) == (run.theirs == SSL_ERROR_ZERO_RETURN));
+    MUST((run.answer == TLS_CLOSED) == (run.theirs != SSL_ERROR_SSL && SSL_get_shutdown(run.server) != 0));
     if (run.answer == TLS_BAD && thread->fault == TLS_FAULT_alert)
-        MUST(alert == -1 && run.server_alert == -1);
+        MUST(alert == -1 && (run.server_alert == -1 || has_many_alerts()));
     else if (run.answer == TLS_BAD)
-        MUST(alert > 0 && (alert == run.server_alert || may_refuse()));
+        MUST(alert > 0 && (alert == run.server_alert || (is_free(alert) && is_free(run.server_alert))));
     return run.answer == TLS_OK;
 }
 
@@ -292,9 +306,8 @@ static void say(int type, const void *data, size_t n, size_t padding)
     if (wired + ORACLE_RECORD_MAX > sizeof wire / 2)
         return;
     run.client_is_out = true;
-    run.canceled = type == TLS_ALERT && n == 2 && ((const uint8_t *) data)[1] == TLS_USER_CANCELED
-                       ? run.canceled + 1
-                       : 0;
+    run.alerts = type == TLS_ALERT ? run.alerts + 1 : 0;
+    run.most_alerts = run.alerts > run.most_alerts ? run.alerts : run.most_alerts;
     wired += oracle_seal(&run.from_client, type, data, n, padding, wire + wired);
 }
 

@@ -286,6 +286,7 @@ START_TEST(handshake_messages)
         {"\30\0\0\1\2", 5, TLS_ILLEGAL_PARAMETER},
         {"\30\0\0\2\0", 5, TLS_DECODE_ERROR},
         {"\30\0\0\0\0", 5, TLS_DECODE_ERROR},
+        {"\30\0\0\0", 4, TLS_DECODE_ERROR},
         {"\30\1\0\1\0", 5, TLS_DECODE_ERROR},
         {"\1", 1, TLS_UNEXPECTED_MESSAGE},  /* ClientHello: no renegotiation */
         {"\13", 1, TLS_UNEXPECTED_MESSAGE}, /* Certificate: we have asked for none */
@@ -378,7 +379,7 @@ START_TEST(alerts)
         if (n != 2) {
             connect_client(0, 0);
             say(TLS_ALERT, "\1\0\1\0", n);
-            must_refuse(TLS_DECODE_ERROR);
+            must_refuse(n == 0 ? TLS_UNEXPECTED_MESSAGE : TLS_DECODE_ERROR);
         }
     }
 }
