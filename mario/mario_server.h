@@ -104,8 +104,8 @@ enum mario_tls_offload {
  * said, seconds go up to MARIO_TIMEOUT_MAX, exact to about 0.1, milliseconds up to MARIO_WATCH_MAX, bytes of output are
  * MARIO_OUTPUT_MIN .. MARIO_OUTPUT_MAX. An int is a switch: 0 is off, anything else on. */
 struct mario_options {
-    /* Comma list of addr:port, [v6]:port, unix:/path, udp:addr:port, with options behind each by blanks: which framing is
-     * spoken there, for which function, behind a proxy (docs/protocols.md). Port 0 = any free one. */
+    /* Comma list of addr:port, [v6]:port, unix:/path, udp:addr:port, with options behind each by blanks: which
+     * framing is spoken there, for which function, behind a proxy (docs/protocols.md). Port 0 = any free one. */
     const char *listen;
     uint32 workernum; /* worker threads, 1 .. MARIO_WORKERNUM_MAX; 0 = mario_cores() */
     uint32 connnum;   /* connections a worker, .. MARIO_CONNNUM_MAX; 0 = what the descriptor limit allows */
@@ -331,7 +331,7 @@ void mario_stop_server(SERVER *s);
  * the timer functions with it that were registered for it. The thread that made it. */
 void mario_free_server(SERVER **s);
 
-/* The port a TCP address of the listen list got, in host order: which = 0 is the first address. Any thread,
+/* The port an address of the listen list got, in host order: which = 0 is the first address. Any thread,
  * after init. 0 for a unix socket or beyond the list. */
 uint16 mario_server_port(const SERVER *s, uint32 which);
 

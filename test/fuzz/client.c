@@ -139,6 +139,10 @@ void client_want_packet(struct client *a, struct script *s)
 bool client_is_hung_up(const struct client *a)
 {
     struct pollfd p = {.fd = a->fd};
-    MUST(poll(&p, 1, 0) >= 0);
+    int n;
+    do {
+        n = poll(&p, 1, 0);
+    } while (n < 0 && errno == EINTR); /* libFuzzer has an alarm */
+    MUST(n >= 0);
     return (p.revents & (POLLHUP | POLLERR)) != 0;
 }

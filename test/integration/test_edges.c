@@ -307,8 +307,8 @@ START_TEST(the_end_is_an_end)
 }
 END_TEST
 
-/* Goal: a last packet may have a part of its delimiter behind it, also of one that ends as it begins: that is no packet of
- * its own, and keeps nobody from ending. */
+/* Goal: a last packet may have a part of its delimiter behind it, also of one that ends as it begins: that is no packet
+ * of its own, and keeps nobody from ending. */
 START_TEST(a_part_of_an_end)
 {
     static const struct {

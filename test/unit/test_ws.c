@@ -290,8 +290,8 @@ START_TEST(anything_in_any_pieces)
 }
 END_TEST
 
-/* Goal: between two parts of a message there may be as many bytes of pings and empty parts as come at once, and more than
- * a packet can have: they go in time. */
+/* Goal: between two parts of a message there may be as many bytes of pings and empty parts as come at once, and more
+ * than a packet can have: they go in time. */
 START_TEST(a_lot_between_two_parts)
 {
     static const size_t parts[] = {1, 2000, 40000};
