@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -22,7 +23,7 @@ static struct {
     pthread_mutex_t making;
     const char *lists[LISTEN_MAX]; /* of the listeners: constant while the server is there */
     uint32_t count;
-    bool is_wanted;              /* one of them has tls= */
+    _Atomic bool is_wanted;      /* one of them has tls= */
     struct tls_policy policy;    /* of those in use */
     struct publisher *publisher; /* NULL: no server */
     struct master *master;
@@ -66,12 +67,13 @@ int32_t mario_tls_used(uint32_t i, struct mario_tls_certificate *certificate)
 void certificates_setup(const struct listener *listeners, uint32_t n, struct publisher *p, struct master *m)
 {
     pthread_mutex_lock(&certificates.making);
-    certificates.is_wanted = false;
+    bool wanted = false;
     certificates.count = n;
     for (uint32_t i = 0; i < n; i++) {
         certificates.lists[i] = listen_option(&listeners[i].address, "tls");
-        certificates.is_wanted |= certificates.lists[i] != NULL;
+        wanted = wanted || certificates.lists[i] != NULL;
     }
+    certificates.is_wanted = wanted;
     certificates.publisher = p;
     certificates.master = m;
     pthread_mutex_unlock(&certificates.making);
@@ -87,15 +89,17 @@ void certificates_teardown(void)
     use(NULL);
 }
 
-void certificates_begin(void)
+bool certificates_begin(void)
 {
-    if (certificates.is_wanted)
+    bool wanted = certificates.is_wanted;
+    if (wanted)
         pthread_mutex_lock(&certificates.making);
+    return wanted;
 }
 
-void certificates_end(void)
+void certificates_end(bool begun)
 {
-    if (certificates.is_wanted)
+    if (begun)
         pthread_mutex_unlock(&certificates.making);
 }
 

@@ -25,10 +25,10 @@ void certificates_teardown(void);
 
 /* ---- Any thread that may wait for a disk ---- */
 
-/* Files are read and contexts are offered by one thread at a time: between these two. Nothing if no listener has tls=,
- * so that who has none waits for nobody. */
-void certificates_begin(void);
-void certificates_end(void);
+/* Files are read and contexts are offered by one thread at a time: between these two, the second of which is told what
+ * the first one said. Nothing if no listener has tls=, so that who has none waits for nobody. */
+bool certificates_begin(void);
+void certificates_end(bool begun);
 /* Within: what the files say now, one reference; NULL if no listener has tls=. False with a line in why[0 ..
  * size-1]. */
 __attribute__((warn_unused_result)) bool certificates_make(const struct tls_policy *policy,

@@ -402,7 +402,7 @@ static bool offer(SERVER *s, const struct mario_options *o)
     struct live live;
     struct tls_policy policy = {.slim = o->tls_records == MARIO_TLS_SLIM};
     live_of(&live, o);
-    certificates_begin();
+    bool begun = certificates_begin();
     bool ok = fill(s, o, &policy, &live);
     const struct tls_contexts *contexts = live.worker.tls != NULL ? tls_contexts_hold(live.worker.tls) : NULL;
     if (ok && publish_offer(&s->settings, &live)) {
@@ -413,7 +413,7 @@ static bool offer(SERVER *s, const struct mario_options *o)
         ok = complain("no memory for new settings");
     }
     tls_contexts_free(&contexts);
-    certificates_end();
+    certificates_end(begun);
     return ok;
 }
 
