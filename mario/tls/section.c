@@ -306,24 +306,28 @@ static bool ask_clients(struct tls_section *s, const char *path, struct pem_file
     return true;
 }
 
-/* Who may resume what with whom. */
+/* Who may resume what with whom: a digest of the section's name and the authorities' bytes. */
+static bool set_id(struct tls_section *s, const char *name, const struct pem_file *authorities)
+{
+    size_t n = strlen(name) + 1;
+    unsigned char *all = mem_exact(n + authorities->len);
+    if (all == NULL)
+        return false;
+    memcpy(all, name, n);
+    if (authorities->len > 0)
+        memcpy(all + n, authorities->data, authorities->len);
+    bool good = libssl.EVP_Digest(all, n + authorities->len, s->id, NULL, libssl.EVP_sha256(), NULL) == 1;
+    mem_free(all);
+    return good;
+}
+
 static bool set_clients(struct tls_section *s, const struct mario_tls *from, char *why, size_t size)
 {
     struct pem_file file = {.data = NULL};
     bool good = from->client_ca == NULL || ask_clients(s, from->client_ca, &file, why, size);
-    size_t name = strlen(from->name) + 1;
-    unsigned char *all = good ? mem_exact(name + file.len) : NULL;
-    if (good && all == NULL)
-        good = tls_refuse(why, size, "no memory");
-    if (good) {
-        memcpy(all, from->name, name);
-        if (file.len > 0)
-            memcpy(all + name, file.data, file.len);
-        good = libssl.EVP_Digest(all, name + file.len, s->id, NULL, libssl.EVP_sha256(), NULL) == 1 ||
-               tls_refuse(why, size, "no digest");
-        libssl.SSL_CTX_set_verify(s->ctx, s->verify, NULL);
-    }
-    mem_free(all);
+    if (good)
+        good = set_id(s, from->name, &file) || tls_refuse(why, size, "no memory");
+    libssl.SSL_CTX_set_verify(s->ctx, s->verify, NULL);
     pem_drop(&file);
     return good;
 }

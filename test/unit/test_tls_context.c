@@ -12,6 +12,7 @@
 
 #ifdef MARIO_WITH_TLS
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -349,6 +350,52 @@ START_TEST(tickets)
 }
 END_TEST
 
+struct caller {
+    struct tls_rig rig;
+    pthread_t thread;
+    unsigned failures, strange; /* not connected; connected, but not known again */
+};
+
+/* A client that comes again and again, each time with what it has got the last time. */
+static void *call_often(void *arg)
+{
+    struct caller *me = arg;
+    SSL_SESSION *ticket = NULL;
+    for (int i = 0; i < 40; i++) {
+        struct tls_rig_client ask = {.host = "localhost", .session = ticket};
+        me->failures += !tls_rig_connect(&me->rig, &ask);
+        me->strange += ticket != NULL && SSL_session_reused(me->rig.client) != 1;
+        SSL_SESSION_free(ticket);
+        ticket = tls_rig_ticket(&me->rig);
+        if (i % 10 == 9)
+            tickets_rotate();
+    }
+    SSL_SESSION_free(ticket);
+    tls_rig_over(&me->rig);
+    return NULL;
+}
+
+/* Goal: many threads with the same contexts, whose keys change meanwhile: all are served, and what is old is gone. */
+START_TEST(many_threads)
+{
+    static struct caller callers[4];
+    tls_rig_usual(&rig, &certs, _i);
+    for (size_t i = 0; i < 4; i++) {
+        callers[i].rig.contexts = tls_contexts_hold(rig.contexts);
+        ck_assert_int_eq(pthread_create(&callers[i].thread, NULL, call_often, &callers[i]), 0);
+    }
+    tls_contexts_free(&rig.contexts);
+    unsigned failures = 0, strange = 0;
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(callers[i].thread, NULL);
+        failures += callers[i].failures;
+        strange += callers[i].strange;
+    }
+    ck_assert_uint_eq(failures, 0);
+    ck_assert_uint_lt(strange, 20); /* three others may change them between two calls of one */
+}
+END_TEST
+
 /* Goal: nothing is resumed where tickets are off. */
 START_TEST(no_tickets)
 {
@@ -490,6 +537,7 @@ Suite *tls_context_suite(void)
     tcase_add_loop_test(c, names, 0, 2);
     tcase_add_test(c, rules_by_name);
     tcase_add_loop_test(c, tickets, 0, 4);
+    tcase_add_loop_test(c, many_threads, 0, 2);
     tcase_add_loop_test(c, no_tickets, 0, 4);
     tcase_add_loop_test(c, resuming_skips_no_certificate, 0, 2);
 #else

@@ -153,7 +153,7 @@ void tls_rig_feed(struct tls_rig *r, const void *data, size_t n)
 
 void tls_rig_pump(struct tls_rig *r)
 {
-    static unsigned char bytes[TLS_RIG_ROOM];
+    static _Thread_local unsigned char bytes[TLS_RIG_ROOM];
     int n;
     while (r->answer <= TLS_MORE && (n = BIO_read(r->up, bytes, sizeof bytes)) > 0)
         tls_rig_feed(r, bytes, (size_t) n);

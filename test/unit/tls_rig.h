@@ -1,5 +1,5 @@
 /*
- * tls_rig.h: a session of ours and a client of libssl's, memory to memory. For tests of TLS. One thread.
+ * tls_rig.h: a session of ours and a client of libssl's, memory to memory. For tests of TLS. A rig is one thread's.
  */
 #ifndef MARIO_UNIT_TLS_RIG_H
 #define MARIO_UNIT_TLS_RIG_H
