@@ -13,6 +13,13 @@ enum { SHAKE_MS = 8000, ARGS_MOST = 24 };
 
 static struct secure *usual; /* what most clients ask for */
 
+bool sealed_slim;
+
+void sealed_use_slim(void)
+{
+    sealed_slim = true;
+}
+
 const char *sealed_missing(void)
 {
     static char why[200];
@@ -33,8 +40,9 @@ const struct certs *sealed_certs(void)
 void sealed_start_at(struct server *s, const char *listen, const char *const *more)
 {
     char certificate[512], key[512];
-    const char *args[ARGS_MOST] = {certificate, key};
-    size_t n = 2;
+    const char *args[ARGS_MOST] = {certificate, key,
+                                   sealed_slim ? "tls.records=slim" : "tls.records=openssl"};
+    size_t n = 3;
     snprintf(certificate, sizeof certificate, "tls default.certificate=%s", sealed_certs()->server);
     snprintf(key, sizeof key, "tls default.key=%s", sealed_certs()->key);
     for (; more != NULL && *more != NULL; more++) {

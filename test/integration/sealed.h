@@ -18,6 +18,10 @@ const char *sealed_missing(void);
             TEST_SKIP("%s", sealed_missing()); \
     } while (0)
 
+/* Whether tls.records is slim in the servers of this test's process; a fixture that has it so. */
+extern bool sealed_slim;
+void sealed_use_slim(void);
+
 /* The certificates of this test's process. */
 const struct certs *sealed_certs(void);
 

@@ -482,10 +482,11 @@ START_TEST(a_takeover)
 }
 END_TEST
 
-Suite *tls_suite(void)
+static void add_cases(Suite *s, bool slim)
 {
-    Suite *s = suite_create("tls");
-    TCase *c = itest_case(s, "there and back", 30);
+    TCase *c = itest_case(s, slim ? "there and back, slim" : "there and back", 30);
+    if (slim)
+        tcase_add_checked_fixture(c, sealed_use_slim, NULL);
     tcase_add_loop_test(c, packets_come_back, 0, 2);
     tcase_add_loop_test(c, records_in_pieces, 0, 10);
     tcase_add_test(c, many_packets_in_a_record);
@@ -494,10 +495,11 @@ Suite *tls_suite(void)
     tcase_add_test(c, greeted_behind_the_handshake);
     tcase_add_test(c, new_keys);
     tcase_add_test(c, other_ways_in);
-    c = itest_case(s, "slow readers", 30);
+    c = itest_case(s, slim ? "readers and ends, slim" : "readers and ends", 30);
+    if (slim)
+        tcase_add_checked_fixture(c, sealed_use_slim, NULL);
     tcase_add_test(c, who_reads_late_loses_nothing);
     tcase_add_loop_test(c, who_never_reads_is_closed, 0, 2);
-    c = itest_case(s, "ends", 30);
     tcase_add_loop_test(c, a_half_close_is_answered, 0, 2);
     tcase_add_loop_test(c, a_bare_fin_completes_nothing, 0, 2);
     tcase_add_loop_test(c, who_asks_and_leaves_has_asked, 0, 2);
@@ -505,5 +507,12 @@ Suite *tls_suite(void)
     tcase_add_test(c, a_close_behind_much);
     tcase_add_test(c, a_stop_amid_handshakes);
     tcase_add_test(c, a_takeover);
+}
+
+Suite *tls_suite(void)
+{
+    Suite *s = suite_create("tls");
+    add_cases(s, false);
+    add_cases(s, true);
     return s;
 }

@@ -264,9 +264,13 @@ Suite *tls_hostile_suite(void)
     tcase_add_loop_test(c, handshakes_that_fail, 0, 3);
     tcase_add_test(c, handshakes_that_take_too_long);
     tcase_add_test(c, a_crowd_of_half_open_ones);
-    c = itest_case(s, "records", 30);
-    tcase_add_loop_test(c, records_that_are_none, 0, 2);
-    tcase_add_test(c, a_record_that_stays_half);
-    tcase_add_test(c, a_storm_of_new_keys);
+    for (int slim = 0; slim < 2; slim++) {
+        c = itest_case(s, slim ? "records, slim" : "records", 30);
+        if (slim)
+            tcase_add_checked_fixture(c, sealed_use_slim, NULL);
+        tcase_add_loop_test(c, records_that_are_none, 0, 2);
+        tcase_add_test(c, a_record_that_stays_half);
+        tcase_add_test(c, a_storm_of_new_keys);
+    }
     return s;
 }
