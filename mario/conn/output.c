@@ -23,7 +23,8 @@ static struct log_limit outside_warnings;
 
 /* One system call for vec[0 .. n-1]. How many bytes were taken, 0 if none fit, -1 if the socket failed, or a function
  * closed it and its number is somebody else's. */
-static ssize_t write_once(const struct conn *c, struct iovec *vec, size_t n)
+static inline __attribute__((always_inline)) ssize_t write_once(const struct conn *c, struct iovec *vec,
+                                                                size_t n)
 {
     if (!conn_has_socket(c)) {
         errno = EBADF;
@@ -65,7 +66,7 @@ enum output output_send_sealed(struct conn *c, const void *data, size_t n)
 }
 
 /* The first of vec[0 .. n-1] as a record. As write_once(): once it is made all of it counts as taken. */
-static ssize_t seal_once(struct conn *c, const struct iovec *vec, size_t n)
+static __attribute__((noinline)) ssize_t seal_once(struct conn *c, const struct iovec *vec, size_t n)
 {
     struct tls_thread *t = conn_shard(c)->secure->thread;
     if (outbox_ahead(c->outbox) > 0)
@@ -79,7 +80,7 @@ static ssize_t seal_once(struct conn *c, const struct iovec *vec, size_t n)
 }
 
 /* What goes ahead, until the kernel takes no more. */
-static enum output flush_ahead(struct conn *c)
+static __attribute__((noinline)) enum output flush_ahead(struct conn *c)
 {
     while (outbox_ahead(c->outbox) > 0) {
         struct iovec first = secure_ahead(c);
@@ -140,7 +141,7 @@ enum output output_flush(struct conn *c)
 {
     struct iovec vec[IOV_MAX_FLUSH];
     while (c->outbox != NULL) {
-        enum output o = flush_ahead(c);
+        enum output o = outbox_ahead(c->outbox) > 0 ? flush_ahead(c) : OUTPUT_CLEAN;
         if (o != OUTPUT_CLEAN || c->outbox == NULL)
             return o;
         size_t len = 0, n = outbox_peek(c->outbox, vec, IOV_MAX_FLUSH);

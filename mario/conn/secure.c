@@ -2,8 +2,8 @@
  * secure.c: connections over TLS. Runs on the worker that owns the shard; the public function, for the connection's own
  * functions and hooks, wherever they run.
  *
- * What TLS has to send by itself (its part of a handshake, an alert, an answer to new keys) is sent before anything else
- * of the connection is: its number among the records is given when it is made.
+ * What TLS has to send by itself (its part of a handshake, an alert, an answer to new keys) is sent before anything
+ * else of the connection is: its number among the records is given when it is made.
  */
 #include "mario/conn/secure.h"
 

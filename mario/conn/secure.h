@@ -146,8 +146,8 @@ void secure_shaken(struct executor *t, struct conn *c, const struct secure_step 
 
 /* ---- Out: for output.c and conn.c ---- */
 
-/* Seal the first bytes of vec[0 .. n-1], which go out ahead of what waits otherwise: they are in the thread's `out`, and
- * nothing else is. How many; 0 with errno. */
+/* Seal the first bytes of vec[0 .. n-1], which go out ahead of what waits otherwise: they are in the thread's `out`,
+ * and nothing else is. How many; 0 with errno. */
 size_t secure_seal(const struct conn *c, const struct iovec *vec, size_t n);
 /* n bytes are to go out ahead, behind those that do already. False without memory. */
 __attribute__((warn_unused_result)) bool secure_put_ahead(struct conn *c, const unsigned char *data,

@@ -115,8 +115,11 @@ static uint32_t may_receive(struct conn *c, uint32_t most)
     return most;
 }
 
+/* What every request passes through is inlined, though it is called for TLS, too. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* n bytes of c have come. False, and it is closed, if that was too much. */
-static bool count_bytes(struct conn *c, uint32_t n)
+static ALWAYS_INLINE bool count_bytes(struct conn *c, uint32_t n)
 {
     const struct settings *set = conn_shard(c)->set;
     struct meter *m = meter_limits(c);
@@ -333,7 +336,7 @@ static bool tell_of_mark(struct executor *t, struct conn *c, uint32_t n)
 }
 
 /* n bytes have been read. */
-static inline void note_bytes(struct shard *s, struct conn *c, uint32_t n)
+static ALWAYS_INLINE void note_bytes(struct shard *s, struct conn *c, uint32_t n)
 {
     c->last_rx = s->tick;
     stats_add(s->stats, STAT_bytes_in, n);
@@ -342,7 +345,7 @@ static inline void note_bytes(struct shard *s, struct conn *c, uint32_t n)
 }
 
 /* n bytes for functions stand in the receive buffer, behind its front. */
-static inline void received(struct executor *t, struct conn *c, uint32_t n)
+static ALWAYS_INLINE void received(struct executor *t, struct conn *c, uint32_t n)
 {
     uint32_t since = t->shard->tick;
     if (c->carry_len > 0) {
@@ -422,7 +425,7 @@ static void owe_record(struct conn *c, bool news)
 
 /* n bytes of c, which is open, stand opened in the receive buffer, behind its front. `news`: nothing of the record that
  * is not whole has come before. */
-static void opened(struct executor *t, struct conn *c, uint32_t n, bool news)
+static __attribute__((noinline)) void opened(struct executor *t, struct conn *c, uint32_t n, bool news)
 {
     if (secure_begins(c) && !begin(t, c))
         return;
@@ -441,7 +444,7 @@ static void opened(struct executor *t, struct conn *c, uint32_t n, bool news)
 }
 
 /* The same as dispatch_receive(). Who begins a handshake has its share of the pass in mind, for it is dear. */
-static bool receive_sealed(struct executor *t, struct conn *c, uint32_t most)
+static __attribute__((noinline)) bool receive_sealed(struct executor *t, struct conn *c, uint32_t most)
 {
     unsigned char *data = t->rx + RX_FRONT;
     size_t held = secure_held(c), plain;
