@@ -37,8 +37,9 @@ def memory_rows(document):
     rows = [["server", "held", "bytes a connection", "at most", "MB once"]]
     for name in document["memory"]:
         grown = value(document, "memory", name, "bytes")
+        once = value(document, "memory", name, "once") / 1e6
         rows.append([name, text(value(document, "memory", name, "held")), text(grown),
-                     verdict(grown, LIMITS.get(f"{name} bytes")), f"{value(document, 'memory', name, 'once') / 1e6:.1f}"])
+                     verdict(grown, LIMITS.get(f"{name} bytes")), f"{once:.1f}"])
     return rows
 
 
@@ -72,7 +73,8 @@ def handshake_rows(document):
 def tables(document):
     """[(heading, rows)] of what was measured."""
     whole = [
-        ("memory", "Memory of each further idle connection that has asked once; what the first ones bring besides", memory_rows(document)),
+        ("memory", "Memory of each further idle connection that has asked once; what the first ones bring besides",
+         memory_rows(document)),
         ("request", "Server CPU of a request of 64 bytes, one at a time on each of 20 connections",
          request_rows(document)),
         ("handshake", "Server CPU of a connection that comes, asks once and goes; P-256, TLS 1.3",
@@ -101,9 +103,10 @@ def write_page(document, out):
              *(f"> {line}" for line in [*caption(document), document["openssl"]]), ""]
     for heading, rows in tables(document):
         lines += [f"## {heading}", "", *markdown(rows), ""]
+    lines += [f"Not measured: {name}: {error}.\n" for name, error in document["failed"].items()]
     lines += ["nginx and haproxy by themselves speak HTTP, so compare what TLS adds to each, not their requests with "
-              "MarioTCP's. In front of maritcp they carry the same packets, and both processes count. Microseconds belong "
-              "to that machine and that hour.", "", "## Who is who", "", "| server | what it is |", "|---|---|"]
+              "MarioTCP's. In front of maritcp they carry the same packets, and both processes count. Microseconds "
+              "belong to that machine and that hour.", "", "## Who is who", "", "| server | what it is |", "|---|---|"]
     lines += [f"| {name} | {one['title']} |" for name, one in document["models"].items()]
     lines += ["", *(f"![{title}]({name}.svg)\n" for name, title, *_ in plots(document))]
     with open(os.path.join(out, "tls.md"), "w", encoding="utf-8") as stream:

@@ -117,7 +117,7 @@ def nginx_module():
 
 
 def config_of(kind, port, behind, conns, certificate, key, tmp, log):
-    places = 4 * conns + 1000
+    places = conns + 500 if kind.peer == "haproxy" else 4 * conns + 1000  # haproxy wants all descriptors at once
     values = {"port": port, "behind": behind, "places": places, "certificate": certificate, "key": key, "tmp": tmp,
               "log": log, "pid": os.path.join(tmp, f"{port}.pid"), "answer": ANSWER}
     if kind.peer == "nginx":
