@@ -50,9 +50,9 @@ static struct {
     struct oracle from_client, from_server;
     bool client_is_out; /* its numbers are no longer those of what we send in its name */
     enum tls_answer answer;
-    int theirs;                   /* what SSL_get_error() said that was no SSL_ERROR_WANT_READ */
-    int server_alert;             /* that it has sent, -1: none */
-    unsigned alerts, most_alerts; /* in a row, in that order of writing */
+    int theirs;       /* what SSL_get_error() said that was no SSL_ERROR_WANT_READ */
+    int server_alert; /* that it has sent, -1: none */
+    unsigned alerts;  /* that somebody in the client's name has written */
 } run;
 
 static unsigned char wire[1 << 18], opened[1 << 18], read_[1 << 18];
@@ -220,10 +220,10 @@ static int hear_ours(const unsigned char *data, size_t n)
     return alert;
 }
 
-/* Of these (user_canceled) OpenSSL bears four in a row, and ours as many as of other records without data. */
+/* Of these (user_canceled) OpenSSL bears four without data between them, and ours as many as of other records. */
 static bool has_many_alerts(void)
 {
-    return run.most_alerts >= 5;
+    return run.alerts >= 5;
 }
 
 /* Ours has refused what OpenSSL bears: 32 records of any kind without data; change_cipher_spec, which it ignores; a
@@ -306,8 +306,7 @@ static void say(int type, const void *data, size_t n, size_t padding)
     if (wired + ORACLE_RECORD_MAX > sizeof wire / 2)
         return;
     run.client_is_out = true;
-    run.alerts = type == TLS_ALERT ? run.alerts + 1 : 0;
-    run.most_alerts = run.alerts > run.most_alerts ? run.alerts : run.most_alerts;
+    run.alerts += type == TLS_ALERT;
     wired += oracle_seal(&run.from_client, type, data, n, padding, wire + wired);
 }
 
