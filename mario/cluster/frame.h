@@ -16,9 +16,9 @@
  *      node that sent it. ANSWER: uint64 count. REPLACED: "EPOCH ID" in decimal, of the connection. ALONE: nothing; a
  *      user has a connection that claimed to be his only one, so those that claimed nothing have to go.
  *
- * Servers of a cluster are upgraded one after the other. Those of before there were packets (mario_msg_packets()) take no
- * frame with a flag they do not know. So it stands where they do not look that a message is made of packets: they deliver
- * it as bytes, which is what it is to their clients.
+ * Servers of a cluster are upgraded one after the other. Those of before there were packets (mario_msg_packets()) take
+ * no frame with a flag they do not know. So it stands where they do not look that a message is made of packets: they
+ * deliver it as bytes, which is what it is to their clients.
  */
 #ifndef MARIO_CLUSTER_FRAME_H
 #define MARIO_CLUSTER_FRAME_H

@@ -100,7 +100,8 @@ static bool make_length(const uint8_t *how)
     return make(options);
 }
 
-/* A packet of an application's framing, at an address of the list: it takes what is there, and has an id by its rule. */
+/* A packet of an application's framing, at an address of the list: it takes what is there, and has an id by its
+ * rule. */
 static void ask_theirs(const uint8_t *text, size_t n)
 {
     struct mario_frame f = {0};

@@ -66,7 +66,8 @@ bool exchange_framing_find(const char *name, enum exchange_framing *out);
 /* Whether packets have a HEAD. */
 bool exchange_has_head(const struct exchange *x);
 /* The packet or the data in a reply of n bytes at `in`, without what its framing has around it; its length in *len. */
-const unsigned char *exchange_within(const struct exchange *x, const unsigned char *in, size_t n, size_t *len);
+const unsigned char *exchange_within(const struct exchange *x, const unsigned char *in, size_t n,
+                                     size_t *len);
 
 /* Write the request with number `seq` of connection `conn`, x->request_len bytes, to out. */
 void exchange_build(const struct exchange *x, uint32_t conn, uint32_t seq, unsigned char *out);

@@ -314,7 +314,8 @@ START_TEST(receiving)
 }
 END_TEST
 
-/* Goal: what is made of packets is so here too, a last message as well; and a node of before there were any is heard. */
+/* Goal: what is made of packets is so here too, a last message as well; and a node of before there were any is
+ * heard. */
 START_TEST(packets_come)
 {
     static const unsigned char former[] = {'M', 1, FRAME_USER, 0, 0, 0, 0,   0,   98,  0,   0,   0,  0,
