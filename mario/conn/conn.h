@@ -56,9 +56,10 @@ struct conn {
     struct outbox *outbox; /* output the kernel did not take yet; NULL when there is none */
     uint32_t carry_len;
     union {
-        uint32_t packet_since; /* tick of the first byte of the unfinished packet in carry, or record of TLS's;
+        uint32_t
+            packet_since; /* tick of the first byte of the unfinished packet in carry, or record of TLS's;
                                 * during its handshake of its beginning */
-        uint32_t prev;         /* LINGER: 1 + slot before this one */
+        uint32_t prev;    /* LINGER: 1 + slot before this one */
     };
     uint32_t last_rx;    /* tick of the last byte received */
     uint32_t last_tx;    /* tick when pending output last shrank, or began; LINGER: when unacked did */

@@ -9,8 +9,8 @@
  * shared by many outboxes: 8 bytes here, and a reference; it can be dropped whole, unless it is to be kept or a part of
  * it is sent.
  *
- * What was sealed for TLS and not taken whole goes out ahead of all entries: it stands elsewhere (secure.h), and is only
- * counted here, as bytes of replies.
+ * What was sealed for TLS and not taken whole goes out ahead of all entries: it stands elsewhere (secure.h), and is
+ * only counted here, as bytes of replies.
  *
  * Who has nothing waiting has no outbox: NULL. Who has one message and nothing else has no block either: the pointer is
  * the message, with its lowest bit set. So what is pushed to those who keep up allocates nothing.
@@ -113,8 +113,8 @@ __attribute__((warn_unused_result)) bool outbox_unfold(struct outbox **o, struct
 size_t outbox_peek(const struct outbox *o, struct iovec *vec, size_t n);
 
 /* The first n bytes of its entries are gone. Frees what is sent, and with the last one *o, which is NULL then, if none
- * is ahead; its messages are settled. False without memory to note that a part of a message is sent: it is only good for
- * outbox_drop(). */
+ * is ahead; its messages are settled. False without memory to note that a part of a message is sent: it is only good
+ * for outbox_drop(). */
 __attribute__((warn_unused_result)) bool outbox_sent(struct outbox **o, size_t n, struct outboxes *all);
 
 /* Drop one message that may be: the one that waits for longest; the last one with this key, not 0, that waits. False if

@@ -23,7 +23,8 @@ void dispatch_begin_pass(struct executor *t);
 /* Its events have been handled: go on with those in the shard's line, in turn, for about a millisecond in all. */
 void dispatch_line(struct executor *t);
 
-/* Those whose TLS handshakes wait for their turn, newest first, as long as there are places, for about a millisecond. */
+/* Those whose TLS handshakes wait for their turn, newest first, as long as there are places, for about a
+ * millisecond. */
 void dispatch_shake(struct executor *t);
 
 /* c waits for its limits: if it need not any more, go on with what waited for that. */

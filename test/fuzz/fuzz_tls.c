@@ -1,10 +1,10 @@
 /*
- * fuzz_tls.c: a libFuzzer target for our records of TLS 1.3 (mario/tls/slim.h), with OpenSSL at both ends as the oracle.
- * Built and run by ./run.
+ * fuzz_tls.c: a libFuzzer target for our records of TLS 1.3 (mario/tls/slim.h), with OpenSSL at both ends as the
+ * oracle. Built and run by ./run.
  *
- * Each input begins with a handshake of OpenSSL with itself. Its secrets go to a session of ours beside the server, which
- * from then on sees what the server sees: what comes out of both, and how it ends, must be the same. What ours sends is
- * read by OpenSSL's client, what OpenSSL's server sends by nobody but us: the same alert must be in both.
+ * Each input begins with a handshake of OpenSSL with itself. Its secrets go to a session of ours beside the server,
+ * which from then on sees what the server sees: what comes out of both, and how it ends, must be the same. What ours
+ * sends is read by OpenSSL's client, what OpenSSL's server sends by nobody but us: the same alert must be in both.
  *
  * Input: two bytes of settings, then steps: see `enum step`. Where ours is stricter than OpenSSL on purpose is named in
  * may_refuse() and may_go_on().
@@ -199,7 +199,8 @@ static void hear_server(void)
     (void) BIO_reset(SSL_get_wbio(run.server));
 }
 
-/* What ours has sent goes to OpenSSL's client, which must find data[0 .. n-1] in it; the alert that it finds, -1: none. */
+/* What ours has sent goes to OpenSSL's client, which must find data[0 .. n-1] in it; the alert that it finds, -1:
+ * none. */
 static int hear_ours(const unsigned char *data, size_t n)
 {
     size_t got = 0;

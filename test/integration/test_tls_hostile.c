@@ -52,8 +52,8 @@ static const struct {
     {BYTES("\x17\3\3\0\4abcd"), "tls_failed (what came is no TLS)"},     /* data first */
 };
 
-/* Goal: what is no ClientHello is refused with its first bytes, before anything is made for it, and the log says what it
- * looks like. TLS at a plain address is known, too. */
+/* Goal: what is no ClientHello is refused with its first bytes, before anything is made for it, and the log says what
+ * it looks like. TLS at a plain address is known, too. */
 START_TEST(strangers_are_named)
 {
     unsigned char hello[4096];

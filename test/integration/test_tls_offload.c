@@ -197,7 +197,8 @@ START_TEST(a_stop_while_they_are_out)
 }
 END_TEST
 
-/* Goal: a step that finds no job idle is made by the worker: a pool that is busy for long does not keep everybody out. */
+/* Goal: a step that finds no job idle is made by the worker: a pool that is busy for long does not keep everybody
+ * out. */
 START_TEST(no_room_is_no_wait)
 {
     struct server s;
@@ -243,8 +244,8 @@ START_TEST(the_worker_is_replaced_meanwhile)
 }
 END_TEST
 
-/* Goal: clients that come and go at any moment of a handshake, some threads that race for its steps: nothing is lost, and
- * nobody's session is another's. */
+/* Goal: clients that come and go at any moment of a handshake, some threads that race for its steps: nothing is lost,
+ * and nobody's session is another's. */
 START_TEST(each_is_made_or_is_not)
 {
     enum { AT_ONCE = 8 };

@@ -330,8 +330,8 @@ static void *renew_again_and_again(void *good)
     return NULL;
 }
 
-/* Goal: contexts alone and whole settings, offered at the same time by two threads: none undoes the other, and what else
- * the settings have goes on being used: a network that is refused, limits. */
+/* Goal: contexts alone and whole settings, offered at the same time by two threads: none undoes the other, and what
+ * else the settings have goes on being used: a network that is refused, limits. */
 START_TEST(both_kinds_at_once)
 {
     struct server s;

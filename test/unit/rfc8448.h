@@ -47,7 +47,8 @@ static const struct {
      "0100"},
 };
 
-/* Not in the RFC, but from its secrets, as another implementation has them: the application secrets after a KeyUpdate. */
+/* Not in the RFC, but from its secrets, as another implementation has them: the application secrets after a
+ * KeyUpdate. */
 #define RFC8448_SERVER_NEXT "51921b8aa3001976eb401d0a4319a8516416a6c56001a357e5d162031e84f916"
 #define RFC8448_CLIENT_NEXT "fcdfcc72725aaee48bf64e4fd8b749cdbdbab39d90da0b26e2245ca6ea167207"
 

@@ -1,7 +1,7 @@
 /*
- * test_tls_publish.c: versions of the settings, and those that renew the certificates alone: what the master takes. There
- * are no workers, so that each version is settled at once. On one thread; what is freed too early, twice or never a
- * sanitizer finds.
+ * test_tls_publish.c: versions of the settings, and those that renew the certificates alone: what the master takes.
+ * There are no workers, so that each version is settled at once. On one thread; what is freed too early, twice or
+ * never a sanitizer finds.
  */
 #include <string.h>
 
@@ -73,8 +73,8 @@ START_TEST(all_else_stays)
 }
 END_TEST
 
-/* Goal: of several that the master has not taken yet the last one counts, and settings are not lost by certificates that
- * come behind them. */
+/* Goal: of several that the master has not taken yet the last one counts, and settings are not lost by certificates
+ * that come behind them. */
 START_TEST(before_they_are_taken)
 {
     struct publisher p = {.workernum = 0};

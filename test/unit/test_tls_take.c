@@ -1,6 +1,6 @@
 /*
- * test_tls_take.c: slim takes over after OpenSSL's handshake: with OpenSSL's own client, whatever the handshake was like;
- * when it must not; and what a session then weighs.
+ * test_tls_take.c: slim takes over after OpenSSL's handshake: with OpenSSL's own client, whatever the handshake was
+ * like; when it must not; and what a session then weighs.
  */
 #include "unit.h"
 

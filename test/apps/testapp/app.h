@@ -290,8 +290,8 @@ void do_master_orders(void);
 /* called.c: until the threads of ORDER_THREAD have ended. Main, when the server has stopped. */
 void await_threads(void);
 
-/* secure.c: a key of tls.* or of a section "tls NAME", which is written to, and its value, which is kept; false if it is
- * none. Main. */
+/* secure.c: a key of tls.* or of a section "tls NAME", which is written to, and its value, which is kept; false if it
+ * is none. Main. */
 bool set_tls(struct mario_options *o, char *key, const char *value);
 /* secure.c: before the server is made. */
 bool register_tls(void);
