@@ -306,7 +306,7 @@ static bool refuse(struct conn *c, const unsigned char *data, size_t n)
         looks = LOOKS_HEAD;
     fail(c, REASON_tls_failed, TLS_FAULT_protocol);
     if (looks != LOOKS_UNKNOWN && looks != LOOKS_TLS)
-        c->fault = looks;
+        c->fault = (uint16_t) looks;
     return false;
 }
 
