@@ -21,6 +21,7 @@ struct secure {
     pthread_mutex_t lock;
     SSL_SESSION *sessions[SECURE_SESSIONS]; /* of tickets; the last that came is used first */
     unsigned session_count;
+    struct secure *older; /* among those that are not freed, which so are found by who looks for leaks */
 };
 
 /* A session with these settings, for one connection. NULL without memory. */

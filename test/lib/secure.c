@@ -152,6 +152,30 @@ static int set_all(struct secure *s, const struct secure_ask *a, char *why, size
     return 0;
 }
 
+/* Settings that nobody frees last as long as the process, which may be a test. */
+static struct secure *living;
+static pthread_mutex_t living_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void begin_living(struct secure *s)
+{
+    pthread_mutex_lock(&living_lock);
+    s->older = living;
+    living = s;
+    pthread_mutex_unlock(&living_lock);
+}
+
+static void end_living(const struct secure *s)
+{
+    pthread_mutex_lock(&living_lock);
+    for (struct secure **at = &living; *at != NULL; at = &(*at)->older) {
+        if (*at == s) {
+            *at = s->older;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&living_lock);
+}
+
 struct secure *secure_make(const struct secure_ask *ask, char *why, size_t size)
 {
     struct secure *s = calloc(1, sizeof *s);
@@ -163,6 +187,7 @@ struct secure *secure_make(const struct secure_ask *ask, char *why, size_t size)
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
+    begin_living(s);
     if (set_all(s, ask, why, size) != 0)
         secure_free(&s);
     return s;
@@ -173,6 +198,7 @@ void secure_free(struct secure **s)
     struct secure *d = *s;
     if (d == NULL)
         return;
+    end_living(d);
     while (d->session_count > 0)
         SSL_SESSION_free(d->sessions[--d->session_count]);
     SSL_CTX_free(d->ctx);
