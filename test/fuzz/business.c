@@ -11,6 +11,7 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
+#include "further.h"
 #include "mario/exec/executor.h"
 
 enum deed { ECHO, SILENT, FLOOD, CLOSE, FAIL, KICK, DIE, REFER, CLOSE_FD };
@@ -237,6 +238,11 @@ static void wait_at_gate(void)
 static sint32 answer(CONN *c)
 {
     struct client *a = c->user;
+    if (c->fd < 0 || a->peer.is_loose) {
+        if (executor_here->shard == NULL)
+            wait_at_gate();
+        return further_answer(c);
+    }
     uint16 id = head_read16((const unsigned char *) c->in_buf + 6);
     enum place place = business_where(id);
     if (place != INLINE)
@@ -265,11 +271,16 @@ static sint32 on_connected(CONN *c)
         if (one->peer.state == PEER_ARRIVING && one->server_fd == c->fd)
             a = one;
     }
+    if (a == NULL && further_is_late(c))
+        return -1;
     MUST(a != NULL && c->user == NULL && c->in_buf_len == 0 && c->err_type == 0);
-    check_address(a, c);
+    if (!a->peer.is_loose)
+        check_address(a, c);
     a->peer.state = PEER_SERVED;
     a->conn = c;
     c->user = a;
+    if (a->peer.is_loose)
+        return further_begin(c);
     switch (a->mode % MODE_DIE_AT_END % MODES) {
     case MODE_GREET:
         say(a, c, "hello", 5);
@@ -292,6 +303,8 @@ static sint32 on_end(CONN *c, uint16 hook)
 {
     struct client *a = c->user;
     enum reason r = reason_of(c);
+    if (a == NULL || a->peer.is_loose)
+        return further_end(c);
     MUST(a != NULL && a->conn == c && a->server_fd == c->fd);
     check_address(a, c);
     peer_end(&a->peer, r, hook, c->err_type);

@@ -35,6 +35,8 @@ struct client {
     int server_fd; /* the worker's end */
     bool eof;      /* it has read all there was */
     uint8_t mode;
+    uint8_t listener;    /* by which it has come */
+    struct sealed *tls;  /* NULL: it does not speak TLS */
     char address[64];    /* what mario_peer() is to say */
     uint32_t turn_calls; /* inline functions in this pass of the loop */
     CONN *conn;          /* from the connected hook to the end hook */

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "sealed.h"
+
 uint8_t script_byte(struct script *s)
 {
     if (s->n == 0)
@@ -24,14 +26,17 @@ static void leave(struct client *a)
     if (a->fd >= 0)
         close(a->fd);
     a->fd = -1;
+    sealed_free(&a->tls);
 }
 
 /* Over for both sides: judge it. */
 void client_part(struct client *a)
 {
-    if (a->peer.state != PEER_ENDED || !(a->eof || a->peer.dropped))
+    if (!(a->peer.state == PEER_ENDED || (a->peer.is_loose && a->peer.state == PEER_ARRIVING)) ||
+        !(a->eof || a->peer.dropped))
         return;
-    peer_settle(&a->peer);
+    if (!a->peer.is_loose)
+        peer_settle(&a->peer);
     leave(a);
     a->peer.state = PEER_NONE;
 }
@@ -43,7 +48,9 @@ void client_read(struct client *a, size_t limit)
     while (a->fd >= 0 && limit > 0 && n > 0) {
         n = recv(a->fd, data, limit < sizeof data ? limit : sizeof data, 0);
         if (n > 0) {
-            peer_got(&a->peer, data, (size_t) n);
+            if (!a->peer.is_loose)
+                peer_got(&a->peer, data, (size_t) n);
+            sealed_read(a->tls, data, (size_t) n);
             business.bytes_got += (size_t) n;
             limit -= (size_t) n;
         } else if (n == 0 || errno != EAGAIN) {
@@ -77,6 +84,7 @@ struct peer client_identify(struct client *a)
 
 void client_push(struct client *a, size_t limit)
 {
+    sealed_write(a->tls, &a->outbox);
     while (a->fd >= 0 && !a->peer.fin && limit > 0 && a->pushed < a->outbox.len) {
         const unsigned char *data = a->outbox.data + a->pushed;
         size_t n = a->outbox.len - a->pushed;
@@ -85,9 +93,11 @@ void client_push(struct client *a, size_t limit)
             return;
         if (sent < 0) { /* nobody is there to take it */
             a->pushed = a->outbox.len;
+            a->eof = a->eof || a->peer.is_loose;
             return;
         }
-        peer_sent(&a->peer, data, (size_t) sent);
+        if (!a->peer.is_loose)
+            peer_sent(&a->peer, data, (size_t) sent);
         business.bytes_sent += (size_t) sent;
         a->pushed += (size_t) sent;
         limit -= (size_t) sent;
@@ -111,11 +121,16 @@ void client_drop(struct client *a)
     client_part(a);
 }
 
+void client_want(struct client *a, const void *data, size_t n)
+{
+    bytes_add(a->tls != NULL ? sealed_plain(a->tls) : &a->outbox, data, n);
+}
+
 void client_want_raw(struct client *a, struct script *s)
 {
     size_t n = script_byte(s);
     n = n < s->n ? n : s->n;
-    bytes_add(&a->outbox, s->data, n);
+    client_want(a, s->data, n);
     s->data += n;
     s->n -= n;
 }
@@ -132,7 +147,7 @@ void client_want_packet(struct client *a, struct script *s)
     packet[6] = (unsigned char) id;
     for (size_t i = SIZE_OF_HEAD; i < len; i++)
         packet[i] = (unsigned char) (first + (i - SIZE_OF_HEAD) * 13);
-    bytes_add(&a->outbox, packet, len);
+    client_want(a, packet, len);
 }
 
 /* The server has closed its side, or the client has closed its own. */

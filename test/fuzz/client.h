@@ -20,7 +20,8 @@ uint8_t script_byte(struct script *s);
 /* Who it is to be, by its mode; and what functions are to be told. */
 struct peer client_identify(struct client *a);
 
-/* It wants to send some bytes of the script, or a packet; up to `limit` of what it wants to send is sent. */
+/* It wants to send these, some bytes of the script, or a packet; up to `limit` of what it wants to send is sent. */
+void client_want(struct client *a, const void *data, size_t n);
 void client_want_raw(struct client *a, struct script *s);
 void client_want_packet(struct client *a, struct script *s);
 void client_push(struct client *a, size_t limit);

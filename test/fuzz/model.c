@@ -28,7 +28,7 @@ void peer_begin(struct remote *p)
     sent.len = owed.len = 0;
     *p = (struct remote){.state = PEER_ARRIVING, .sent = sent, .owed = owed};
     p->unseen = true;
-    p->sent_tick = p->even_tick = p->uncalm_tick = p->tail_tick = *rules.now;
+    p->began_tick = p->sent_tick = p->even_tick = p->uncalm_tick = p->tail_tick = *rules.now;
 }
 
 static enum mario_frame_answer next_at(const struct remote *p, size_t at, struct mario_frame *k)
@@ -186,6 +186,10 @@ static bool is_due_to(const struct remote *p, enum reason r)
         return p->dropped;
     case REASON_idle_timeout:
         return has_waited(p->sent_tick, rules.set->timeout);
+    case REASON_first_packet:
+        return p->at == 0 && has_waited(p->began_tick, rules.set->first_packet);
+    case REASON_limit:
+        return rules.set->limit_closes && (rules.set->limit_packets != 0 || rules.set->limit_bytes != 0);
     case REASON_packet_timeout:
         return p->tail < p->sent.len && has_waited(p->tail_tick, rules.set->packet_timeout);
     case REASON_write_timeout:
@@ -222,6 +226,7 @@ static uint16 hook_of(enum reason r, uint16 err_type)
     switch (r) {
     case REASON_idle_timeout:
     case REASON_packet_timeout:
+    case REASON_first_packet:
     case REASON_write_timeout:
         return g_akg_timeout_id;
     case REASON_peer_closed:
@@ -284,9 +289,10 @@ void peer_look(struct remote *p, bool held)
     p->unseen = p->unseen_tail = false;
     MUST(held || !p->found);
     for (unsigned r = REASON_NONE + 1; held && r < REASON_COUNT; r++)
-        if (r == REASON_packet_timeout || r == REASON_write_timeout || r == REASON_output_limit)
+        if (r == REASON_packet_timeout || r == REASON_first_packet || r == REASON_write_timeout ||
+            r == REASON_output_limit || r == REASON_limit)
             p->was_due |= is_due_to(p, (enum reason) r) ? 1u << r : 0;
-    if (held || p->lost || (!p->dropped && p->got < p->owed.len)) {
+    if (held || p->lost || rules.limited || (!p->dropped && p->got < p->owed.len)) {
         p->uncalm_tick = *rules.now;
         return;
     }

@@ -33,16 +33,17 @@ enum peer_state {
 
 struct remote {
     enum peer_state state;
-    bool fin;     /* it will send no more */
-    bool dropped; /* it has closed its socket */
-    bool kicked;  /* another connection's function closed it */
-    bool died;    /* a function of its ended its thread */
-    bool at_once; /* the server was told to end everything at once */
-    bool stopped; /* the server was told to stop, and had to answer what was there */
-    bool lost;    /* a function of its closed its descriptor */
-    bool found;   /* and the number was given to somebody else */
-    bool evicted; /* it had ended, and its slot may have been needed */
-    bool is_unix; /* nothing of it is at stake behind its end */
+    bool fin;      /* it will send no more */
+    bool dropped;  /* it has closed its socket */
+    bool kicked;   /* another connection's function closed it */
+    bool died;     /* a function of its ended its thread */
+    bool at_once;  /* the server was told to end everything at once */
+    bool stopped;  /* the server was told to stop, and had to answer what was there */
+    bool lost;     /* a function of its closed its descriptor */
+    bool found;    /* and the number was given to somebody else */
+    bool evicted;  /* it had ended, and its slot may have been needed */
+    bool is_unix;  /* nothing of it is at stake behind its end */
+    bool is_loose; /* the rules are not for it: see further.h */
     size_t stop_mark;
     enum reason fate;  /* its function ended it, or REASON_NONE */
     enum reason ended; /* what it did end for */
@@ -55,6 +56,7 @@ struct remote {
     struct bytes owed; /* what functions wrote */
     size_t got;        /* how much of that has come */
 
+    uint32_t began_tick;      /* it connected */
     uint32_t sent_tick;       /* it sent or connected, or an offloaded function of its ran */
     uint32_t even_tick;       /* last known to have got all that was owed */
     uint32_t uncalm_tick;     /* last known to have something under way */
@@ -76,6 +78,8 @@ struct rules {
     enum place (*where)(uint16 akg_id);
     const uint32_t *now; /* the tick */
     bool starved;        /* allocations may fail: anyone may end because of that */
+    bool limited;        /* there are limits of what is sent, or were: what is there may wait for them */
+    bool loose;          /* somebody is, or was, for whom there are no rules */
     uint32_t
         changed; /* the tick at which the settings changed: a nearer deadline is kept from the next one on */
     uint32_t linger_least, linger_most; /* of all settings there were since everybody had gone */

@@ -1,6 +1,6 @@
 /*
- * outside.c: what the fuzzed worker gets from outside and the script has to decide: memory, the time its thread has
- * used, numbers of descriptors, and who is at the other end of one. Linked with --wrap for the calls it stands for.
+ * outside.c: what the fuzzed worker gets from outside and the script has to decide: memory, time, and what of it its
+ * thread has used, numbers of descriptors, who is at the other end of one, and where in it an urgent byte is. Linked with --wrap for the calls it stands for.
  * The fuzzer's thread; memory on any.
  */
 #include "outside.h"
@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -35,17 +37,19 @@ void *__wrap_malloc(size_t n)
     return left == 1 ? NULL : __real_malloc(n);
 }
 
-/* The time that the thread has used: each look at it costs the same. */
+/* The time, which stands still while the script does not say otherwise; and that which the thread has used: each look
+ * at it costs the same. */
+static _Atomic uint64_t now_ns = UINT64_C(1000000000000);
 static uint64_t used_ns, look_ns;
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
-    if (clock != CLOCK_THREAD_CPUTIME_ID)
+    if (clock != CLOCK_THREAD_CPUTIME_ID && clock != CLOCK_MONOTONIC)
         return __real_clock_gettime(clock, t);
-    used_ns += look_ns;
-    *t = (struct timespec){.tv_sec = (time_t) (used_ns / 1000000000u),
-                           .tv_nsec = (long) (used_ns % 1000000000u)};
+    used_ns += clock == CLOCK_MONOTONIC ? 0 : look_ns;
+    uint64_t ns = clock == CLOCK_MONOTONIC ? atomic_load(&now_ns) : used_ns;
+    *t = (struct timespec){.tv_sec = (time_t) (ns / 1000000000u), .tv_nsec = (long) (ns % 1000000000u)};
     return 0;
 }
 
@@ -85,6 +89,34 @@ void outside_forget(int fd)
     handed_fds[fd].is_known = false;
 }
 
+/* Sockets of one machine have no urgent bytes: so the script says where one would be. */
+static bool marks[FDS];
+int __real_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    va_start(args, request);
+    void *arg = va_arg(args, void *);
+    va_end(args);
+    if (request != SIOCATMARK || fd < 0 || fd >= FDS)
+        return __real_ioctl(fd, request, arg);
+    *(int *) arg = marks[fd];
+    marks[fd] = false;
+    return 0;
+}
+
+void outside_mark(int fd)
+{
+    MUST(fd >= 0 && fd < FDS);
+    marks[fd] = true;
+}
+
+void outside_pass(uint32_t ms)
+{
+    atomic_fetch_add(&now_ns, ms * UINT64_C(1000000));
+}
+
 void outside_share(uint32_t looks)
 {
     clock_cycles_ms = looks == 0 ? UINT64_C(1) << 60 : 0;
@@ -98,6 +130,7 @@ void outside_starve(uint32_t n)
 
 void outside_handed(int fd, const struct peer *peer)
 {
+    marks[fd] = false;
     handed_fds[fd].is_known = true;
     handed_fds[fd].has_peer = peer != NULL;
     if (peer != NULL)

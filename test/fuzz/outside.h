@@ -16,6 +16,12 @@ void outside_starve(uint32_t n);
 /* A share of time is over after so many looks at it; 0: never. */
 void outside_share(uint32_t looks);
 
+/* The clock goes on. */
+void outside_pass(uint32_t ms);
+
+/* What is read next from fd, which is a worker's, begins with an urgent byte. */
+void outside_mark(int fd);
+
 /* A connected pair: the client's end, and the worker's, which gets the lowest number there is. */
 void outside_pair(int pair[2]);
 /* fd is handed to the worker, as a socket with this peer; NULL: it has none. The number is somebody else's again. */
