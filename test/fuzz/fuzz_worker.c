@@ -26,6 +26,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "accounts.h"
 #include "business.h"
 #include "client.h"
 #include "further.h"
@@ -552,43 +553,7 @@ static void finish_all(void)
              worker.shard.linger_first != 0);
 }
 
-/* ---- Accounts ---- */
-
-static uint64_t since(const uint64_t *before, enum counter i)
-{
-    return stats_get(&stats, i) - before[i];
-}
-
-/* Everybody has gone: the counters add up, every place is free. */
-static void account(const uint64_t *before, uint32_t handed_before)
-{
-    uint64_t ended = 0;
-    for (unsigned r = REASON_NONE + 1; r < REASON_COUNT; r++) {
-        uint64_t n = since(before, stats_of_reason((enum reason) r));
-        MUST(rules.loose || n == business.ends[r]);
-        ended += n;
-    }
-    MUST(since(before, STAT_opened) == handed - handed_before && since(before, STAT_closed) == ended);
-    MUST(since(before, STAT_fd_lost) >= business.lost_fds &&
-         since(before, STAT_fd_lost) <= business.closed_fds);
-    MUST(since(before, STAT_linger_reset) <= since(before, STAT_lingered));
-    MUST(business.references == business.cleanups);
-    MUST(ended == handed - handed_before && handed == atomic_load(&worker.shard.released));
-    uint64_t taken_back =
-        since(before, STAT_offload_cancelled); /* some of them had not been counted as come in */
-    MUST(rules.loose || since(before, STAT_packets_in) <= business.calls + taken_back);
-    MUST(rules.loose || business.deaths > 0 || since(before, STAT_packets_in) >= business.calls);
-    MUST(since(before, STAT_bytes_in) <= business.bytes_sent &&
-         since(before, STAT_bytes_out) >= business.bytes_got);
-    MUST(rules.loose || business.any_dropped || since(before, STAT_bytes_out) == business.bytes_got);
-    MUST(worker.shard.in_use == 0 && worker.shard.closing.first == 0 && worker.shard.line.first == 0 &&
-         worker.shard.offload->waiting == 0 && worker.shard.udp_jobs == 0 &&
-         worker.shard.secure->places == 0);
-    for (uint32_t i = 0; i < worker.shard.fresh; i++) {
-        const struct conn *c = &worker.shard.conns[i];
-        MUST(c->state == CONN_FREE && c->carry == NULL && c->outbox == NULL && c->node.next == 0);
-    }
-}
+/* ---- An input ---- */
 
 static void choose(uint8_t a, uint8_t b)
 {
@@ -612,15 +577,12 @@ static void choose(uint8_t a, uint8_t b)
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     static bool ready;
-    uint64_t before[STAT_COUNT];
     struct script s = {.data = input, .n = size};
     if (!ready)
         setup();
     ready = true;
     unsigned open = outside_descriptors();
-    uint32_t handed_before = handed;
-    for (unsigned i = 0; i < STAT_COUNT; i++)
-        before[i] = stats_get(&stats, (enum counter) i);
+    accounts_begin(&worker.shard, handed);
     business.calls = business.deaths = business.bytes_sent = business.bytes_got = 0;
     business.references = business.cleanups = business.closed_fds = business.lost_fds = 0;
     business.kept = NULL;
@@ -632,7 +594,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         step(&s);
     outside_starve(0);
     finish_all();
-    account(before, handed_before);
+    accounts_check(&worker.shard, handed);
     MUST(outside_descriptors() == open);
     return 0;
 }
