@@ -261,6 +261,15 @@ static sint32 answer(CONN *c)
     return behave(a, c, rows[id - FIRST_ID].deed);
 }
 
+/* Where the script says that an urgent byte stands. */
+static sint32 on_urgent(CONN *c)
+{
+    struct client *a = c->user;
+    MUST(a != NULL && a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE);
+    say(a, c, "urgent", 6);
+    return a->mode & MODE_DIE_AT_END ? fail(a, c) : 0;
+}
+
 /* ---- Hooks ---- */
 
 static sint32 on_connected(CONN *c)
@@ -350,6 +359,7 @@ void business_setup(struct shard *s)
         MUST(regist((uint16) (FIRST_ID + i), rows[i].place) == 0);
     MUST(regist_connected_func(on_connected) == 0 && regist_closed_func(on_closed) == 0);
     MUST(regist_timeout_func(on_timeout) == 0 && regist_error_func(on_error) == 0);
+    MUST(regist_urgent_func(on_urgent) == 0);
     for (unsigned i = 0; i < CLIENTS; i++)
         business.clients[i].fd = -1;
 }

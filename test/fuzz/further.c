@@ -107,13 +107,6 @@ static sint32 odd_wrap(CONN *c, uint16 id, const void *data, uint32 len)
 
 /* ---- Listeners ---- */
 
-static sint32 on_urgent(CONN *c)
-{
-    const struct client *a = c->user;
-    bufferevent_write(c->bufev, "urgent", 6);
-    return a != NULL && a->mode & MODE_DIE_AT_END ? -1 : 0;
-}
-
 static void open_datagrams(void)
 {
     struct listen_address a = addresses[LISTENER_UDP];
@@ -129,15 +122,15 @@ void further_setup(struct service *service, struct worker_options *w, struct off
     static const struct mario_framing odd = {
         .name = "odd", .next = odd_next, .wrap = odd_wrap, .state_size = 8, .max = 64};
     static const char list[] =
-        "127.0.0.1:1, 127.0.0.1:2, 127.0.0.1:3 proto=line id=0x10 eof=packet,"
-        "127.0.0.1:4 proto=ws id=0x10, 127.0.0.1:5 proto=odd, 127.0.0.1:6 oob=mark,"
+        "127.0.0.1:1, 127.0.0.1:2, 127.0.0.1:6 oob=mark, 127.0.0.1:3 proto=line id=0x10 eof=packet,"
+        "127.0.0.1:4 proto=ws id=0x10, 127.0.0.1:5 proto=odd,"
         "127.0.0.1:7 proxy=on, 127.0.0.1:8 tls=one, 127.0.0.1:9 tls=one proto=ws id=0x17,"
         "udp:127.0.0.1:0";
     const struct framing_world world = {.head = head, .max = 8192};
     char why[256] = "";
-    MUST(regist_framing(&odd) == 0 && regist_urgent_func(on_urgent) == 0);
+    MUST(regist_framing(&odd) == 0);
     MUST(listen_parse(list, addresses, why, sizeof why) == LISTENERS);
-    for (unsigned i = LISTENER_LINE; i < LISTENERS; i++) {
+    for (unsigned i = LISTENER_MARK; i < LISTENERS; i++) {
         MUST(framing_make(&addresses[i], &world, &made[i], why, sizeof why));
         const struct mario_framing *f = &made[i].pub;
         service->framing[i] = f;
@@ -346,7 +339,7 @@ void further_step(struct client *a, enum further what, struct script *s)
 {
     switch (what) {
     case FURTHER_URGENT:
-        if (a->peer.state == PEER_SERVED && a->peer.is_loose)
+        if (a->peer.state == PEER_SERVED && a->listener == LISTENER_MARK)
             outside_mark(a->server_fd);
         break;
     case FURTHER_RUN:

@@ -1,7 +1,7 @@
 /*
- * further.h: what connections of the fuzzed worker have beside HEAD+Data: other framings, TLS, urgent bytes, PROXY headers,
- * messages, calls, datagrams. For those who come by the listeners here the model has no rules: they are there so that
- * all of it happens between those for whom it has. What holds for all is what the counters, the pool and the
+ * further.h: what connections of the fuzzed worker have beside HEAD+Data: other framings, TLS, urgent bytes, PROXY
+ * headers, messages, calls, datagrams. For most who come by the listeners here the model has no rules: they are there
+ * so that all of it happens between those for whom it has. What holds for all is what the counters, the pool and the
  * sanitizers say.
  */
 #ifndef TEST_FUZZ_FURTHER_H
@@ -13,10 +13,10 @@
 
 /* Listeners, behind those that the model knows. */
 enum {
-    LISTENER_LINE = 2, /* lines with an end that a FIN stands for */
+    LISTENER_MARK = 2, /* HEAD+Data with urgent bytes; for it the model has rules */
+    LISTENER_LINE,     /* lines with an end that a FIN stands for */
     LISTENER_WS,       /* WebSocket */
     LISTENER_ODD,      /* an application's framing, which answers what may not be */
-    LISTENER_MARK,     /* HEAD+Data with urgent bytes */
     LISTENER_PROXY,    /* HEAD+Data behind a PROXY header */
     LISTENER_TLS,      /* HEAD+Data over TLS */
     LISTENER_TLS_WS,   /* WebSocket over TLS */
@@ -40,7 +40,8 @@ void further_revive(void);
 /* Settings that `how` says: limits, TLS; behind how the worker's are filled. */
 void further_settings(struct settings *set, uint8_t how);
 
-/* A client is to come by this listener. As whom it is handed over, and what it has sent before that. */
+/* A client for whom there are no rules comes by its listener. It sends what it has to send before it is handed over,
+ * and as what it is. */
 enum accepted_as further_meet(struct client *a, struct script *s, int fd);
 
 /* The number of a worker's socket is somebody else's: who came with it before, and was not greeted, will not be. */

@@ -431,7 +431,7 @@ static void take_further(struct client *a, struct script *s)
     uint8_t n;
     switch (what) {
     case FURTHER_CONNECT:
-        n = script_byte(s) % (LISTENER_UDP - LISTENER_LINE) + LISTENER_LINE;
+        n = script_byte(s) % (LISTENER_UDP - LISTENER_MARK) + LISTENER_MARK;
         connect_client(a, script_byte(s), n, s);
         break;
     case FURTHER_SETTINGS:

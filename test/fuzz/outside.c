@@ -1,7 +1,7 @@
 /*
  * outside.c: what the fuzzed worker gets from outside and the script has to decide: memory, time, and what of it its
- * thread has used, numbers of descriptors, who is at the other end of one, and where in it an urgent byte is. Linked with --wrap for the calls it stands for.
- * The fuzzer's thread; memory on any.
+ * thread has used, numbers of descriptors, who is at the other end of one, and where in it an urgent byte is. Linked
+ * with --wrap for the calls it stands for. The fuzzer's thread; memory and time on any.
  */
 #include "outside.h"
 
