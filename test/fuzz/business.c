@@ -267,6 +267,8 @@ static sint32 on_urgent(CONN *c)
     struct client *a = c->user;
     MUST(a != NULL && a->conn == c && a->peer.state == PEER_SERVED && a->peer.fate == REASON_NONE);
     say(a, c, "urgent", 6);
+    if (a->mode & MODE_UNIX)
+        say_much(a, c, 6000);
     return a->mode & MODE_DIE_AT_END ? fail(a, c) : 0;
 }
 
