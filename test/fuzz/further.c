@@ -179,6 +179,7 @@ void further_close(void)
 void further_revive(void)
 {
     struct udp_socket *u = &worker->shard.udp[0];
+    outside_starve(0); /* it is not the worker who needs memory here */
     if (u->fd >= 0)
         close(u->fd);
     open_datagrams();
