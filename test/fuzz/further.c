@@ -138,6 +138,8 @@ void further_setup(struct service *service, struct worker_options *w, struct off
         service->is_guest[i] = f->next != head_next && (service->ends[i] == NULL || f->state_size > 0);
         w->state_size = f->state_size > w->state_size ? f->state_size : w->state_size;
     }
+    service->framing[LISTENER_MARK] =
+        service->framing[0]; /* as the model knows it: its longest packet changes */
     service->marks = UINT64_C(1) << LISTENER_MARK;
     service->tls = UINT64_C(1) << LISTENER_TLS | UINT64_C(1) << LISTENER_TLS_WS;
     service->push_ring = RING;
