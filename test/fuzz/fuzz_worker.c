@@ -289,10 +289,10 @@ static void expect_eviction(void)
     struct client *oldest = NULL;
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *a = &business.clients[i];
-        if (rules.loose) /* it may be one who is not known to have ended */
+        if (rules.loose || a->peer.fin) /* whether it is gone already nobody knows */
             a->peer.evicted = a->peer.state == PEER_ENDED;
-        if (a->peer.state != PEER_ENDED || a->fd < 0 || a->peer.evicted ||
-            (!a->peer.fin && client_is_hung_up(a)))
+        if (a->peer.state != PEER_ENDED || a->fd < 0 || a->peer.evicted || a->peer.fin ||
+            client_is_hung_up(a))
             continue;
         if (oldest == NULL || (int32_t) (a->peer.end_order - oldest->peer.end_order) < 0)
             oldest = a;
