@@ -188,6 +188,8 @@ void conn_carry_drop(struct conn *c);
 void conn_pass(struct shard *s);
 /* Nothing of c is left but its socket: that is closed, with an RST if `reset`, and the slot is free. */
 void conn_give_back(struct conn *c, bool reset);
+/* It is free from here on: for conn_give_back(). */
+void conn_return_slot(struct shard *s, struct conn *c);
 
 /* Whether the descriptor is c's own still, and not somebody else's since the application closed it. Nothing may be done
  * to one that is not. */
@@ -196,6 +198,12 @@ bool conn_has_socket(const struct conn *c);
 void conn_finish(struct conn *c);
 /* The master found that the number of the connection at this slot, which was fd, is not its own any more. */
 void conn_lose_socket(struct shard *s, uint32_t slot, int fd);
+
+/* Its name in the table of descriptors (net/descriptor.h). */
+static inline uint32_t conn_owner(const struct conn *c)
+{
+    return c->pub.owner->ind << 24 | (c->pub.ind + 1);
+}
 
 /* The one place where a state changes. */
 static inline void conn_become(struct shard *s, struct conn *c, enum conn_state to)

@@ -46,7 +46,7 @@ static inline bool delivery_is_due(const struct shard *s)
  * there is more to do. */
 bool delivery_relieve(struct shard *s);
 
-/* ---- For conn.c and output.c ---- */
+/* ---- For conn.c, close.c and output.c ---- */
 
 /* The shard's part, for a pool of s->count connections; after the pool has gone. False without memory. */
 __attribute__((warn_unused_result)) bool delivery_setup(struct shard *s);

@@ -1,6 +1,6 @@
 /*
  * frame.h: how a stream of bytes becomes packets: what a framing is, inside. A framing is a function that looks at
- * bytes and says what stands there (mario_frame.h); the worker alone loops over them, and conn.c alone closes. A
+ * bytes and says what stands there (mario_frame.h); the worker alone loops over them, and close.c alone closes. A
  * connection has that of the listener it came in by. Pure; any thread.
  */
 #ifndef MARIO_FRAME_FRAME_H
