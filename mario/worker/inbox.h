@@ -5,6 +5,7 @@
 #ifndef MARIO_WORKER_INBOX_H
 #define MARIO_WORKER_INBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "mario/base/peer.h"
@@ -13,6 +14,9 @@
 /* Messages that may wait in a ring: a quarter of a second of the fastest accepting, so that a worker that does not get
  * its core for a while refuses nobody. */
 #define INBOX_RING 8192u
+
+struct accepted_socket;
+struct worker;
 
 enum inbox_sender { SENDER_MASTER, SENDERS };
 
@@ -44,5 +48,18 @@ _Static_assert(sizeof(struct message) == 12, "a ring is no larger than it has to
 struct address {
     unsigned char bytes[PEER_ADDRESS];
 };
+
+/* ---- The thread that makes the server; sending is worker_tell() and worker_hand() ---- */
+
+/* The rings of w. False without memory; then teardown. */
+__attribute__((warn_unused_result)) bool inbox_setup(struct worker *w, bool has_ipv6);
+/* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
+void inbox_refuse_rest(struct worker *w);
+void inbox_teardown(struct worker *w);
+
+/* ---- The worker ---- */
+
+/* Take the next message of this sender out; with MESSAGE_ACCEPTED its socket in *a. False if there is none. */
+bool inbox_take(struct worker *w, enum inbox_sender from, struct message *m, struct accepted_socket *a);
 
 #endif

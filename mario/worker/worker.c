@@ -1,7 +1,7 @@
 /*
- * worker.c: the loop of a worker: inbox, events, sweep, stop. All of it runs on the worker's own thread, but
- * for setup and start (the thread that makes the server) and what worker.h gives to the master. A packet's way
- * through it is dispatch.c, taking a worker over takeover.c.
+ * worker.c: the loop of a worker: messages, events, sweep, stop. All of it runs on the worker's own thread, but
+ * for setup and start (the thread that makes the server) and what worker.h gives to the master. How messages get to it
+ * is inbox.c, a packet's way through it dispatch.c, taking a worker over takeover.c.
  */
 #include "mario/worker/worker.h"
 
@@ -15,8 +15,6 @@
 #include "mario/base/thread.h"
 #include "mario/conn/delivery.h"
 #include "mario/conn/linger.h"
-#include "mario/conn/output.h"
-#include "mario/conn/passes.h"
 #include "mario/conn/proxied.h"
 #include "mario/conn/secure.h"
 #include "mario/exec/reply.h"
@@ -33,40 +31,12 @@ enum {
     TICK_JUMP_MAX = 5, /* ticks one sweep lives through at most: a stalled loop is nobody's silence */
     STOP_BATCH = 256,  /* connections a stop looks at before others are served */
     ARM_BATCH = 256,   /* connections whose deadlines a pass sets anew */
-    INBOX_BATCH = 256, /* messages of a ring that a pass obeys */
-    PAGE = 4096        /* bytes, at least, of the machine's pages */
+    INBOX_BATCH = 256  /* messages of a ring that a pass obeys */
 };
 
-/* ---- The inbox ---- */
+/* ---- What others tell it ---- */
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
-
-/* The address that belongs to this place of the master's ring, which is the side's that the place is. */
-static struct address *address_of(const struct worker *w, const struct message *place)
-{
-    return &w->addresses[place - (const struct message *) (const void *) w->inbox[SENDER_MASTER].slots];
-}
-
-/* The place for the pass of who comes by this place of the ring; NULL if nobody is counted. */
-static uint64_t *pass_of(const struct worker *w, const struct message *place)
-{
-    struct passes *p = atomic_load_explicit(&w->shard.passes, memory_order_acquire);
-    return p == NULL
-               ? NULL
-               : &p->coming[place - (const struct message *) (const void *) w->inbox[SENDER_MASTER].slots];
-}
-
-static struct accepted_socket socket_of(const struct worker *w, const struct message *m)
-{
-    bool is_ipv6 = m->ip == 0 && m->port != 0;
-    const uint64_t *pass = pass_of(w, m);
-    return (struct accepted_socket){.fd = m->fd,
-                                    .listener = m->listener,
-                                    .as = m->as,
-                                    .pass = pass != NULL ? *pass : 0,
-                                    .peer = is_ipv6 ? peer_of_v6(address_of(w, m)->bytes, m->port)
-                                                    : peer_of_v4(m->ip, m->port)};
-}
 
 static void adopt(struct worker *w, const struct accepted_socket *a)
 {
@@ -94,19 +64,15 @@ static void obey(struct worker *w, const struct message *m, const struct accepte
     }
 }
 
-/* Read a bounded number of messages of one ring. True if there may be more. A message is taken out before it is obeyed:
- * who takes the worker over then finds the next one. */
-static bool read_ring(struct worker *w, struct spsc *ring)
+/* Read a bounded number of messages of one sender. True if there may be more. A message is taken out before it is
+ * obeyed: who takes the worker over then finds the next one. */
+static bool read_some(struct worker *w, enum inbox_sender from)
 {
     for (int i = 0; i < INBOX_BATCH; i++) {
-        const struct message *slot = spsc_front(ring);
-        if (slot == NULL)
-            return false;
-        struct message m = *slot;
+        struct message m;
         struct accepted_socket a = {.fd = -1};
-        if (m.kind == MESSAGE_ACCEPTED)
-            a = socket_of(w, slot);
-        spsc_release(ring);
+        if (!inbox_take(w, from, &m, &a))
+            return false;
         obey(w, &m, &a);
     }
     return true;
@@ -116,7 +82,7 @@ static bool read_ring(struct worker *w, struct spsc *ring)
 static void read_inbox(struct worker *w, uint64_t rung)
 {
     for (unsigned i = 0; i < SENDERS; i++) {
-        if (rung & UINT64_C(1) << (BELL_INBOX + i) && read_ring(w, &w->inbox[i]))
+        if (rung & UINT64_C(1) << (BELL_INBOX + i) && read_some(w, (enum inbox_sender) i))
             doorbell_ring(&w->bell, BELL_INBOX + i); /* the rest in the next pass: others want theirs */
     }
 }
@@ -150,7 +116,7 @@ static void end_all(struct worker *w)
 {
     struct shard *s = &w->shard;
     for (unsigned i = 0; i < SENDERS; i++) {
-        while (read_ring(w, &w->inbox[i])) {
+        while (read_some(w, (enum inbox_sender) i)) {
         }
     }
     for (uint32_t i = 0; i < s->fresh; i++) {
@@ -459,18 +425,6 @@ static bool timers_setup(struct worker *w)
     return w->tick_fd >= 0 && w->alarm_fd >= 0;
 }
 
-static bool inbox_setup(struct worker *w, bool has_ipv6)
-{
-    bool ok = !has_ipv6 || (w->addresses = calloc(INBOX_RING, sizeof *w->addresses)) != NULL;
-    for (unsigned i = 0; i < SENDERS && ok; i++) {
-        ok = spsc_init(&w->inbox[i], INBOX_RING, sizeof(struct message));
-        for (size_t at = 0; ok && at < INBOX_RING * sizeof(struct message); at += PAGE)
-            ((volatile unsigned char *) w->inbox[i].slots)[at] =
-                0; /* there now, not while somebody is accepted */
-    }
-    return ok;
-}
-
 bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o, struct stats *stats,
                   struct activity *activity)
 {
@@ -493,23 +447,9 @@ bool worker_setup(struct worker *w, uint32_t ind, const struct worker_options *o
            event_add(w->executor->alarm_event, NULL) == 0 && datagrams_watch(w->executor);
 }
 
-/* What the master handed over when the loop had ended already, which only a broken loop makes happen. */
-static void refuse_rest(struct worker *w)
-{
-    struct spsc *ring = &w->inbox[SENDER_MASTER];
-    const struct message *m;
-    while (ring->slots != NULL && (m = spsc_front(ring)) != NULL) {
-        if (m->kind == MESSAGE_ACCEPTED) {
-            close(m->fd);
-            stats_add(w->shard.stats, STAT_refused_stop, 1);
-        }
-        spsc_release(ring);
-    }
-}
-
 void worker_teardown(struct worker *w)
 {
-    refuse_rest(w);
+    inbox_refuse_rest(w);
     if (w->executor != NULL)
         executor_destroy(&w->executor);
     if (w->tick_fd >= 0)
@@ -520,9 +460,7 @@ void worker_teardown(struct worker *w)
     push_teardown(&w->shard);
     questions_fini(&w->questions);
     doorbell_fini(&w->bell);
-    for (unsigned i = 0; i < SENDERS; i++)
-        spsc_fini(&w->inbox[i]);
-    free(w->addresses);
+    inbox_teardown(w);
     conn_pool_fini(&w->shard);
     proxied_teardown(&w->shard);
     secure_teardown(&w->shard);
@@ -548,46 +486,6 @@ int worker_start(struct worker *w)
 void worker_join(struct worker *w)
 {
     pthread_join(w->executor->thread, NULL);
-}
-
-bool worker_tell(struct worker *w, const struct message *m)
-{
-    struct message *slot = spsc_reserve(&w->inbox[SENDER_MASTER]);
-    if (slot == NULL)
-        return false;
-    *slot = *m;
-    spsc_commit(&w->inbox[SENDER_MASTER]);
-    return true;
-}
-
-bool worker_hand(struct worker *w, const struct accepted_socket *a)
-{
-    struct message *slot = spsc_reserve(&w->inbox[SENDER_MASTER]);
-    if (slot == NULL)
-        return false;
-    *slot = (struct message){.kind = MESSAGE_ACCEPTED,
-                             .listener = a->listener & (LISTEN_MAX - 1u),
-                             .as = a->as & 3u,
-                             .port = a->peer.port,
-                             .fd = a->fd,
-                             .ip = peer_v4(&a->peer)};
-    if (slot->ip == 0 && slot->port != 0)
-        memcpy(address_of(w, slot)->bytes, a->peer.address, PEER_ADDRESS);
-    uint64_t *pass = pass_of(w, slot);
-    if (pass != NULL)
-        *pass = a->pass;
-    spsc_commit(&w->inbox[SENDER_MASTER]);
-    return true;
-}
-
-bool worker_has_room(struct worker *w)
-{
-    return spsc_reserve(&w->inbox[SENDER_MASTER]) != NULL;
-}
-
-void worker_wake(struct worker *w)
-{
-    doorbell_ring(&w->bell, BELL_INBOX + SENDER_MASTER);
 }
 
 void worker_publish(struct worker *w, const struct settings *set)
