@@ -232,6 +232,13 @@ static inline bool conn_is_read(const struct conn *c)
     return c->state == CONN_OPEN && !c->paused && !c->fin && c->wait == WAIT_NONE;
 }
 
+/* Too much is pending: stop reading this connection; what it has sent waits in its carry. */
+static inline void conn_pause(const struct shard *s, struct conn *c)
+{
+    c->paused = true;
+    stats_add(s->stats, STAT_output_paused, 1);
+}
+
 /* A line of connections, first come, first served, linked by their `next`: each stands in one at most. A place in one
  * that others than those who are CLOSING stand in counts in refs, so that who ends stays until its turn. */
 static inline void conn_line_push(struct shard *s, struct conn_line *line, struct conn *c)

@@ -11,7 +11,7 @@
 #include "mario/base/mem.h"
 #include "mario/exec/registry.h"
 #include "mario/push/walk.h"
-#include "mario/worker/dispatch.h"
+#include "mario/worker/functions.h"
 
 /* ---- Nobody's ---- */
 
@@ -24,7 +24,7 @@ static void call_nobody(void *arg)
 void calls_nobody(const struct order *o)
 {
     struct order copy = *o;
-    dispatch_alone(executor_here, call_nobody, &copy);
+    functions_alone(executor_here, call_nobody, &copy);
 }
 
 static void call_done(void *arg)
@@ -39,7 +39,7 @@ void calls_finish_each(struct each *e)
     atomic_init(&copy.seen, atomic_load_explicit(&e->seen, memory_order_relaxed));
     free(e);
     if (copy.done != NULL)
-        dispatch_alone(executor_here, call_done, &copy);
+        functions_alone(executor_here, call_done, &copy);
 }
 
 void calls_late(struct shard *s, uint64_t deadline)
@@ -75,11 +75,11 @@ static void call(struct conn *c, const struct order *o)
 {
     struct mario_bound b = {.uid = o->other, .connections = o->number, .refused = o->how != DECIDED_BOUND};
     if (o->kind == ORDER_DECIDED)
-        dispatch_call(executor_here, c, call_bound, &b);
+        functions_call(executor_here, c, call_bound, &b);
     else if (o->kind == ORDER_EACH)
-        dispatch_call(executor_here, c, o->each->f, o->each->arg);
+        functions_call(executor_here, c, o->each->f, o->each->arg);
     else
-        dispatch_call(executor_here, c, o->f, o->arg);
+        functions_call(executor_here, c, o->f, o->arg);
 }
 
 bool calls_make(struct shard *s, struct conn *c, const struct order *o)

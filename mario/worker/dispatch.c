@@ -29,13 +29,6 @@
 #include "mario/worker/handout.h"
 #include "mario/worker/worker.h"
 
-/* Too much is pending: stop reading this connection; what it has sent waits in its carry. */
-static void pause_reading(struct shard *s, struct conn *c)
-{
-    c->paused = true;
-    stats_add(s->stats, STAT_output_paused, 1);
-}
-
 /* ---- A fair share ---- */
 
 #define RX_LATE 16384u /* received at once when the time is up: what is not handed out has to be carried */
@@ -162,14 +155,12 @@ static bool keep_rest(struct executor *t, struct conn *c, const struct batch *b)
     return true;
 }
 
-static bool greet(struct executor *t, struct conn *c);
-
 /* Hand out the whole packets of a batch. True if the connection is still open. */
 static bool hand_out(struct executor *t, struct conn *c, struct batch *b)
 {
     bool open = handout(t, c, b);
     if (open && b->greets && ws_is_open(conn_ext(t->shard, c)->state))
-        open = greet(t, c) && (b->n == 0 || handout(t, c, b));
+        open = functions_greet(t, c) && (b->n == 0 || handout(t, c, b));
     return open;
 }
 
@@ -205,7 +196,7 @@ static void consume(struct executor *t, struct conn *c, struct batch *b, uint32_
     if (b->limited && c->wait == WAIT_NONE)
         wait_for_limit(c);
     if (output_pending(c) > s->set->output_high)
-        pause_reading(s, c);
+        conn_pause(s, c);
     else if (b->late && b->n > 0 && c->wait == WAIT_NONE)
         stand_in_line(s, c);
     if (b->n > 0 || c->outbox != NULL || c->wait != WAIT_NONE)
@@ -324,7 +315,7 @@ static int32_t call_urgent(CONN *c, void *arg)
 static bool tell_of_mark(struct executor *t, struct conn *c, uint32_t n)
 {
     stats_add(t->shard->stats, STAT_urgent_marks, 1);
-    if (!dispatch_call(t, c, call_urgent, NULL))
+    if (!functions_call(t, c, call_urgent, NULL))
         return false;
     if (conn_is_read(c))
         return true;
@@ -540,7 +531,7 @@ void dispatch_go_on(struct executor *t, struct conn *c, bool waited)
     if (t->shard->secure != NULL && secure_begins(c) && !begin(t, c))
         return;
     if (!c->paused && output_pending(c) > t->shard->set->output_high)
-        pause_reading(t->shard, c);
+        conn_pause(t->shard, c);
     if (waited && !c->paused)
         resume_reading(t, c);
     end_if_answered(c);
@@ -566,59 +557,17 @@ void dispatch_limit(struct executor *t, struct conn *c)
 
 /* ---- Beginning and stopping ---- */
 
-/* A function that is for no packet has answered rc. True if c is still open. */
-static bool finish_call(struct executor *t, struct conn *c, int32_t rc)
-{
-    if (rc != 0 && t->end_reason == REASON_NONE)
-        functions_end_conn(t, REASON_function_error);
-    bool open = functions_finish(t, c);
-    if (open && c->outbox != NULL) {
-        if (!c->paused && output_pending(c) > t->shard->set->output_high)
-            pause_reading(t->shard, c);
-        conn_poll(c);
-    }
-    return open;
-}
-
-static bool greet(struct executor *t, struct conn *c)
-{
-    c->greeted = true;
-    functions_begin(t, c);
-    executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
-    int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
-    executor_ran(t, g_akg_connected_id, rc);
-    return finish_call(t, c, rc);
-}
-
 /* What comes of c from here on is for its framing. True if it is still open. */
 static bool begin(struct executor *t, struct conn *c)
 {
     return t->shard->service->ends[c->listener] == ws_ends /* there an upgrade comes first */
-           || greet(t, c);
+           || functions_greet(t, c);
 }
 
 void dispatch_begin(struct executor *t, struct conn *c)
 {
     if (!conn_is_tls(c)) /* there a handshake comes first */
         begin(t, c);
-}
-
-bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)
-{
-    functions_begin(t, c);
-    executor_note(t, ACTIVITY_CALL, 0);
-    int32_t rc = f(&c->pub, arg);
-    executor_ran(t, TIMING_CALL, rc);
-    return finish_call(t, c, rc);
-}
-
-void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg)
-{
-    executor_begin_alone(t);
-    executor_note(t, ACTIVITY_CALL, 0);
-    f(arg);
-    executor_ran(t, TIMING_CALL, 0);
-    executor_end(t);
 }
 
 void dispatch_stop(struct executor *t, struct conn *c)

@@ -37,11 +37,6 @@ void dispatch_go_on(struct executor *t, struct conn *c, bool waited);
 /* c has just begun: run its connected hook, now or when it can be written to. */
 void dispatch_begin(struct executor *t, struct conn *c);
 
-/* Call f(c, arg) as a function of c, which is open and not in one. True if it is still open. */
-bool dispatch_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg);
-/* Call f(arg), user code that is no connection's. */
-void dispatch_alone(struct executor *t, void (*f)(void *arg), void *arg);
-
 /* The server stops, or c is told to leave: answer what had arrived when that began, then end. Called again whenever c
  * has made progress. */
 void dispatch_stop(struct executor *t, struct conn *c);

@@ -1,6 +1,6 @@
 /*
- * functions.c: running functions of a connection: around them, and what is done with what they wrote. Runs on the
- * thread whose executor it is; nothing here may be called from elsewhere.
+ * functions.c: running functions of a connection: around them, what is done with what they wrote, and calling those
+ * that are for no packet. Runs on the thread whose executor it is; nothing here may be called from elsewhere.
  */
 #include "mario/worker/functions.h"
 
@@ -8,6 +8,7 @@
 
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/exec/registry.h"
 
 void functions_begin(struct executor *t, struct conn *c)
 {
@@ -89,4 +90,48 @@ bool functions_make_room(struct executor *t, struct conn *c, size_t high)
         functions_end_conn(t, r);
     timing_start(&t->timing); /* sending is no function's time */
     return t->end_reason == REASON_NONE && output_pending(c) <= high;
+}
+
+/* ---- Functions that are for no packet ---- */
+
+/* A function that is for no packet has answered rc. True if c is still open. */
+static bool finish_call(struct executor *t, struct conn *c, int32_t rc)
+{
+    if (rc != 0 && t->end_reason == REASON_NONE)
+        functions_end_conn(t, REASON_function_error);
+    bool open = functions_finish(t, c);
+    if (open && c->outbox != NULL) {
+        if (!c->paused && output_pending(c) > t->shard->set->output_high)
+            conn_pause(t->shard, c);
+        conn_poll(c);
+    }
+    return open;
+}
+
+bool functions_greet(struct executor *t, struct conn *c)
+{
+    c->greeted = true;
+    functions_begin(t, c);
+    executor_note(t, ACTIVITY_CONNECTED, g_akg_connected_id);
+    int32_t rc = registry_run_hook(g_akg_connected_id, &c->pub);
+    executor_ran(t, g_akg_connected_id, rc);
+    return finish_call(t, c, rc);
+}
+
+bool functions_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg)
+{
+    functions_begin(t, c);
+    executor_note(t, ACTIVITY_CALL, 0);
+    int32_t rc = f(&c->pub, arg);
+    executor_ran(t, TIMING_CALL, rc);
+    return finish_call(t, c, rc);
+}
+
+void functions_alone(struct executor *t, void (*f)(void *arg), void *arg)
+{
+    executor_begin_alone(t);
+    executor_note(t, ACTIVITY_CALL, 0);
+    f(arg);
+    executor_ran(t, TIMING_CALL, 0);
+    executor_end(t);
 }

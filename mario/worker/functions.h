@@ -34,4 +34,13 @@ static inline bool functions_have_room(struct executor *t, struct conn *c, size_
  * connection is still open. Does not return if the shard is another's by now. */
 bool functions_finish(struct executor *t, struct conn *c);
 
+/* ---- Functions that are for no packet: all of that at once ---- */
+
+/* The connected hook of c. True if it is still open. */
+bool functions_greet(struct executor *t, struct conn *c);
+/* Call f(c, arg) as a function of c, which is open and not in one. True if it is still open. */
+bool functions_call(struct executor *t, struct conn *c, int32_t (*f)(CONN *c, void *arg), void *arg);
+/* Call f(arg), user code that is no connection's. */
+void functions_alone(struct executor *t, void (*f)(void *arg), void *arg);
+
 #endif

@@ -11,6 +11,7 @@
 #include "mario/exec/registry.h"
 #include "mario/net/stream.h"
 #include "mario/worker/dispatch.h"
+#include "mario/worker/functions.h"
 
 enum {
     LOOK_BATCH = 256, /* slots looked at in a pass */
@@ -150,7 +151,7 @@ void leaving_close(struct executor *t, struct conn *c)
 {
     if (registry_leave() != NULL && c->greeted) {
         t->leave_seconds = seconds_of(c);
-        if (!dispatch_call(t, c, call, NULL))
+        if (!functions_call(t, c, call, NULL))
             return;
     }
     conn_close(c, REASON_drain);

@@ -17,7 +17,7 @@
 #include "mario/push/route.h"
 #include "mario/worker/binds.h"
 #include "mario/worker/calls.h"
-#include "mario/worker/dispatch.h"
+#include "mario/worker/functions.h"
 #include "mario/worker/walks.h"
 #include "mario/worker/wraps.h"
 
@@ -403,7 +403,7 @@ static void give_receipts(struct shard *s)
     while (push_take_receipt(s->push, &r)) {
         if (registry_receipt() == NULL)
             continue;
-        dispatch_alone(executor_here, call_receipt, &r);
+        functions_alone(executor_here, call_receipt, &r);
         if (is_late(deadline)) {
             s->push->again |= UINT64_C(1) << PORT_BIT_LOOK;
             return;
