@@ -22,11 +22,11 @@
 #include "mario/conn/meter.h"
 #include "mario/conn/output.h"
 #include "mario/conn/secure.h"
-#include "mario/exec/registry.h"
 #include "mario/frame/framings.h"
 #include "mario/frame/ws.h"
 #include "mario/net/stream.h"
 #include "mario/worker/handout.h"
+#include "mario/worker/urgent.h"
 #include "mario/worker/worker.h"
 
 /* ---- A fair share ---- */
@@ -297,35 +297,6 @@ static bool is_short_for_guest(struct executor *t, struct conn *c, uint32_t *n)
     return !append(t, c, n) || is_short;
 }
 
-/* Whether the next byte of c, which has come, is an urgent one that is to be told of. */
-static bool is_at_mark(const struct conn *c)
-{
-    return (conn_shard(c)->service->marks >> c->listener & 1) != 0 && registry_urgent() != NULL &&
-           c->greeted && stream_is_at_mark(c->pub.fd) && stream_arrived(c->pub.fd) > 0;
-}
-
-static int32_t call_urgent(CONN *c, void *arg)
-{
-    (void) arg;
-    return registry_urgent()(c);
-}
-
-/* The n bytes that have come begin at the mark: its function comes first. They were read before, so that it is called
- * once. True if they may be handed out now. */
-static bool tell_of_mark(struct executor *t, struct conn *c, uint32_t n)
-{
-    stats_add(t->shard->stats, STAT_urgent_marks, 1);
-    if (!functions_call(t, c, call_urgent, NULL))
-        return false;
-    if (conn_is_read(c))
-        return true;
-    if (c->carry_len == 0)
-        c->packet_since = t->shard->tick;
-    if (!conn_carry(c, t->rx + RX_FRONT, n))
-        conn_close(c, REASON_no_memory);
-    return false;
-}
-
 /* n bytes have been read. */
 static ALWAYS_INLINE void note_bytes(struct shard *s, struct conn *c, uint32_t n)
 {
@@ -483,7 +454,7 @@ bool dispatch_receive(struct executor *t, struct conn *c)
         return false;
     if (t->shard->secure != NULL && conn_is_tls(c))
         return receive_sealed(t, c, most);
-    bool at_mark = t->shard->service->marks != 0 && is_at_mark(c);
+    bool at_mark = t->shard->service->marks != 0 && urgent_is_next(c);
     ssize_t n = stream_read(c->pub.fd, t->rx + RX_FRONT, most);
     if (n <= 0) {
         receive_nothing(t, c, n);
@@ -492,7 +463,7 @@ bool dispatch_receive(struct executor *t, struct conn *c)
     if (!count_bytes(c, (uint32_t) n))
         return true;
     note_bytes(t->shard, c, (uint32_t) n);
-    if (!at_mark || tell_of_mark(t, c, (uint32_t) n))
+    if (!at_mark || urgent_tell(t, c, (uint32_t) n))
         received(t, c, (uint32_t) n);
     return true;
 }
