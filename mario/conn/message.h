@@ -62,6 +62,14 @@ static inline void message_ref(struct mario_msg *m, uint32_t n)
     atomic_fetch_add_explicit(&m->refs, n, memory_order_relaxed);
 }
 
+/* n orders of it are given, and have a reference each: from here on it stays as it is. */
+static inline void message_give(struct mario_msg *m, uint32_t n)
+{
+    if (!atomic_load_explicit(&m->begun, memory_order_relaxed))
+        atomic_store_explicit(&m->begun, true, memory_order_relaxed);
+    message_ref(m, n);
+}
+
 /* A reference less; n of them, n >= 1. */
 void message_unref(struct mario_msg *m);
 void message_unref_many(struct mario_msg *m, uint32_t n);

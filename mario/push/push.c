@@ -1,6 +1,5 @@
 /*
- * push.c: the public face of push: each call becomes an order in a ring (port.h). Any thread, as mario_push.h says; the
- * gate is opened and closed by the thread that runs the server.
+ * push.c: the public face of push: each call becomes an order in a ring (port.h). Any thread, as mario_push.h says.
  */
 #include "mario/push/push.h"
 
@@ -8,21 +7,9 @@
 #include <stdlib.h>
 
 #include "mario/base/id.h"
-#include "mario/base/mem.h"
 #include "mario/conn/outbox.h"
 #include "mario/exec/executor.h"
-#include "mario/exec/registry.h"
 #include "mario/push/route.h"
-#include "mario/push/walk.h"
-
-static struct {
-    struct push *const *push; /* [workers], inside the gate */
-    _Atomic bool prepared;    /* a stop message is of use */
-    _Atomic(struct mario_msg *) stop_message;
-    struct mario_msg *farewell; /* the master (w) -> workers that were told to stop (r) */
-} hub;
-
-static _Thread_local bool closing_here; /* this thread settles what is left */
 
 static int32_t refuse(int err)
 {
@@ -62,14 +49,6 @@ uint32_t push_home(uint64_t uid)
 
 /* ---- Giving an order ---- */
 
-/* n orders of m are given: from here on it stays as it is. */
-static void take_references(struct mario_msg *m, uint32_t n)
-{
-    if (!atomic_load_explicit(&m->begun, memory_order_relaxed))
-        atomic_store_explicit(&m->begun, true, memory_order_relaxed);
-    message_ref(m, n);
-}
-
 /* To one worker. Its message, if it has one, gets a reference. */
 static int32_t order_inside(struct port *p, uint32_t worker, const struct order *o, struct mario_msg *m)
 {
@@ -80,7 +59,7 @@ static int32_t order_inside(struct port *p, uint32_t worker, const struct order 
         return -1;
     }
     if (m != NULL)
-        take_references(m, 1);
+        message_give(m, 1);
     *place = *o;
     port_commit(p, worker);
     return 0;
@@ -129,7 +108,8 @@ static int32_t order_home(const struct order *o, struct mario_msg *m, unsigned r
 
 static bool is_wanted(uint32_t worker, uint64_t group)
 {
-    return group == 0 || atomic_load_explicit(presence_of(hub.push[worker], group), memory_order_relaxed) > 0;
+    return group == 0 ||
+           atomic_load_explicit(presence_of(push_workers[worker], group), memory_order_relaxed) > 0;
 }
 
 /* To all workers that have somebody of o->id, 0 for all connections; or to none. How many; -1 if to none. */
@@ -147,7 +127,7 @@ static int32_t order_all(struct port *p, const struct order *o, struct mario_msg
         wanted[count++] = i;
     }
     if (m != NULL && count > 0)
-        take_references(m, count);
+        message_give(m, count);
     if (each != NULL)
         atomic_init(&each->left, count);
     for (uint32_t i = 0; i < count; i++) {
@@ -339,11 +319,11 @@ static int32_t join(uint64_t id, uint64_t group, uint32_t number)
     int32_t rc = -1;
     uint32_t worker = id_worker(id);
     if (worker < port_workers()) {
-        be_present(hub.push[worker], group);
+        be_present(push_workers[worker], group);
         rc = order_inside(
             p, worker, &(struct order){.kind = ORDER_JOIN, .number = number, .id = id, .other = group}, NULL);
         if (rc != 0)
-            push_absent(hub.push[worker], group);
+            push_absent(push_workers[worker], group);
     } else {
         errno = EINVAL;
     }
@@ -402,7 +382,7 @@ uint64_t mario_group_count(uint64_t group)
     if (group == 0 || !port_visit())
         return 0;
     for (uint32_t i = 0; i < port_workers(); i++)
-        sum += is_wanted(i, group) ? rooms_count(&hub.push[i]->rooms, group) : 0;
+        sum += is_wanted(i, group) ? rooms_count(&push_workers[i]->rooms, group) : 0;
     port_unvisit();
     return sum;
 }
@@ -459,7 +439,7 @@ uint64_t mario_user_count(uint64_t uid)
 {
     if (uid == 0 || !port_visit())
         return 0;
-    uint64_t n = users_count(&hub.push[push_home(uid)]->users, uid);
+    uint64_t n = users_count(&push_workers[push_home(uid)]->users, uid);
     port_unvisit();
     return n;
 }
@@ -484,172 +464,4 @@ int32_t mario_timer(CONN *c, uint32_t ms, int32_t (*f)(CONN *c, void *arg), void
         return refuse(EINVAL);
     return order_conn(
         &(struct order){.kind = ORDER_TIMER, .number = ms, .id = mario_conn_id(c), .f = f, .arg = arg}, NULL);
-}
-
-/* ---- Public: the stop ---- */
-
-int32_t mario_stop_message(struct mario_msg *m)
-{
-    if (!atomic_load(&hub.prepared))
-        return refuse(ESHUTDOWN);
-    if (m != NULL)
-        take_references(m, 1);
-    struct mario_msg *old = atomic_exchange(&hub.stop_message, m);
-    if (old != NULL)
-        message_unref(old);
-    if (atomic_load(&hub.prepared))
-        return 0;
-    old = atomic_exchange(&hub.stop_message,
-                          NULL); /* the server ended meanwhile: not the next one's last word */
-    if (old != NULL)
-        message_unref(old);
-    return refuse(ESHUTDOWN);
-}
-
-void push_begin_stop(void)
-{
-    if (hub.farewell == NULL)
-        hub.farewell = atomic_exchange(&hub.stop_message, NULL);
-}
-
-struct mario_msg *push_farewell(void)
-{
-    return hub.farewell;
-}
-
-/* ---- Receipts ---- */
-
-static void give_receipt(struct mario_msg *m)
-{
-    struct mario_receipt r = {.tag = m->tag,
-                              .targets = atomic_load_explicit(&m->targets, memory_order_relaxed),
-                              .sent = atomic_load_explicit(&m->sent, memory_order_relaxed),
-                              .dropped = atomic_load_explicit(&m->dropped, memory_order_relaxed)};
-    message_destroy(m);
-    if (registry_receipt() != NULL)
-        registry_receipt()(&r);
-}
-
-/* The last reference of a message that wants one has gone, on whatever thread. A stack: who takes from it takes all. */
-static void receipt_is_due(struct mario_msg *m)
-{
-    if (closing_here) {
-        give_receipt(m);
-        return;
-    }
-    if (registry_receipt() == NULL || !port_visit()) {
-        message_destroy(m);
-        return;
-    }
-    const struct executor *t = executor_here;
-    uint32_t worker = t != NULL && t->shard != NULL ? t->pub.ind : 0;
-    struct push *p = hub.push[worker];
-    m->next = atomic_load_explicit(&p->receipts, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&p->receipts, &m->next, m, memory_order_release,
-                                                  memory_order_relaxed)) {
-    }
-    port_wake(worker, PORT_BIT_LOOK);
-    port_unvisit();
-}
-
-void push_call_relief(uint32_t worker)
-{
-    for (uint32_t i = 0; i < port_workers(); i++) {
-        if (i != worker)
-            port_wake(i, PORT_BIT_LOOK);
-    }
-}
-
-/* ---- Beginning and end ---- */
-
-void push_prepare(struct push *const *push, size_t memory)
-{
-    hub.push = push;
-    message_setup(memory, receipt_is_due);
-    atomic_store(&hub.prepared, true);
-}
-
-void push_open(struct doorbell *const *bells, uint32_t workers, uint32_t ring)
-{
-    port_open(bells, workers, ring);
-}
-
-static void end_each(struct each *e, uint64_t seen)
-{
-    if (!each_end(e, seen))
-        return;
-    if (e->done != NULL)
-        e->done(e->arg, atomic_load_explicit(&e->seen, memory_order_relaxed));
-    free(e);
-}
-
-/* It came too late. */
-static void settle(const struct order *o)
-{
-    switch ((enum order_kind) o->kind) {
-    case ORDER_RUN:
-        o->f(NULL, o->arg);
-        break;
-    case ORDER_EACH:
-        end_each(o->each, 0);
-        return;
-    case ORDER_SEND:
-    case ORDER_KICK:
-    case ORDER_GROUP:
-    case ORDER_ALL:
-    case ORDER_USER:
-    case ORDER_USER_KICK:
-        if (o->m != NULL)
-            message_unref(o->m);
-        break;
-    default:
-        return;
-    }
-    stats_add_shared(STAT_push_gone, 1);
-}
-
-static void settle_shard(struct push *p)
-{
-    struct mario_receipt r;
-    while (p->walks != NULL) {
-        struct walk *w = p->walks;
-        p->walks = w->next;
-        for (uint32_t i = 0; i < w->count; i++)
-            message_unref(w->messages[i].m);
-        if (w->each != NULL)
-            end_each(w->each, w->seen);
-        mem_free(w);
-    }
-    for (struct backlog *b = &p->backlog; b->count > 0; b->count--, b->first = (b->first + 1) & (b->size - 1))
-        settle(&b->at[b->first].order);
-    p->route_backlog.count = 0;
-    while (p->late_calls != NULL) {
-        struct order o = push_take_call(&p->late_calls);
-        settle(&o);
-    }
-    while (push_take_receipt(p, &r)) {
-        if (registry_receipt() != NULL)
-            registry_receipt()(&r);
-    }
-}
-
-void push_close(uint32_t workers)
-{
-    if (hub.push == NULL)
-        return;
-    port_close();
-    atomic_store(&hub.prepared, false);
-    closing_here = true;
-    for (uint32_t i = 0; i < workers; i++)
-        settle_shard(hub.push[i]);
-    port_clear(settle, route_discard);
-    route_close();
-    struct mario_msg *m = atomic_exchange(&hub.stop_message, NULL);
-    if (m != NULL)
-        message_unref(m);
-    if (hub.farewell != NULL)
-        message_unref(hub.farewell);
-    hub.farewell = NULL;
-    closing_here = false;
-    hub.push = NULL;
 }

@@ -83,6 +83,9 @@ __attribute__((warn_unused_result)) bool push_setup(struct shard *s, struct door
 /* No thread asks any more, no connection is left. */
 void push_teardown(struct shard *s);
 
+/* Inside the gate: [workers], that of each. */
+extern struct push *const *push_workers;
+
 /* All of a server: push[i] is worker i's: a stop message may be given from here on. Then, before workers start, the
  * gate is opened: bells[i] wakes worker i. */
 void push_prepare(struct push *const *push, size_t memory);
