@@ -1,8 +1,8 @@
 /*
  * supervise.c: a parent that keeps the listening sockets and starts the server again when it dies. The parent
  * is one thread that waits in poll() for signals and for the word `ready`; after its start it allocates
- * nothing, opens nothing but the log for a line, and holds no client's socket. The functions of supervise.h
- * run in the child, on the thread that makes and runs the server.
+ * nothing, opens nothing but the log for a line, and holds no client's socket. What runs in the child is in
+ * supervise_child.c.
  *
  *     parent  counts, listeners  -> child   as of its fork
  *     child   page (shared)      -> parent  ready, stopping, words for the service manager, what was set anew, the
@@ -10,24 +10,20 @@
  *                                           cleared before each fork; one gone wild can do no more
  *                                           there than end the supervision
  */
-#include "mario/process/supervise.h"
+#include "mario/process/supervise_inside.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mario/base/clock.h"
@@ -37,7 +33,6 @@
 #include "mario/mario_util.h"
 #include "mario/net/activation.h"
 #include "mario/process/crash.h"
-#include "mario/process/daemon.h"
 #include "mario/process/heart.h"
 #include "mario/process/kept.h"
 #include "mario/process/limit.h"
@@ -47,52 +42,23 @@
 enum { IN_CHILD = -1, START_FAILED = 2 };
 
 enum {
-    PAUSE_MS = 10,        /* before the second restart in a row; doubled for each more */
-    PAUSE_MAX_MS = 500,   /* so that a restart takes less than a second */
-    LIVED_MS = 5000,      /* a child that lived so long did not die at once */
-    STOP_MORE_MS = 10000, /* beyond drain_timeout: then the child is killed */
-    ECHO_MS = 500,
-    BEATS = 4,                  /* of a healthy master within watch_master_ms; and looks at it */
-    BEAT_MAX_MS = 1000,         /* between two */
+    PAUSE_MS = 10,              /* before the second restart in a row; doubled for each more */
+    PAUSE_MAX_MS = 500,         /* so that a restart takes less than a second */
+    LIVED_MS = 5000,            /* a child that lived so long did not die at once */
+    STOP_MORE_MS = 10000,       /* beyond drain_timeout: then the child is killed */
     HUNG_MORE_MS = 1000,        /* after ABRT, for the record to be made: then the child is killed */
     HUNG_CORE_MS = 10000,       /* if it was made: for a core to be written */
     DESCRIPTORS_BESIDES = 2048, /* more than a server needs beside its connections */
 };
 
-/* What has been set since the start. Odd `changes`: it is being written. */
-struct tuned {
-    _Atomic uint32_t changes;
-    uint32_t master_ms, drain_ms;
-    uint32_t format;
-    char log[CRASH_LOG];
-};
+struct supervision sup = {.ready_fd = -1, .signal_fd = -1};
 
-struct page {
-    _Atomic bool ready;    /* the child's server has listened */
-    _Atomic bool stopping; /* it has been asked to stop */
-    struct notify_news news;
-    struct heart heart;
-    struct tuned tuned;
-    struct crash_record crash;
-    struct activity activities[ACTIVITIES];
-};
-
+/* The parent's alone. */
 static struct {
-    bool used;  /* mario_supervise() has been called */
-    bool child; /* this is a child */
-    struct kept *kept;
-    uint32_t kept_count;
-    struct page *page;
-    int ready_fd;              /* eventfd: child -> parent */
-    int signal_fd;             /* the parent's */
-    sigset_t mask;             /* as it was before */
-    struct sigaction on_child; /* the same */
     char log[CRASH_LOG];
     enum mario_log_format format; /* of the line about a death */
-    uint32_t changes;             /* in the parent: of what the child has set, those that it has taken over */
-    uint64_t counts[STAT_COUNT];  /* restarts and died_*: the parent's; a child has them as of its start */
+    uint32_t changes;             /* of what the child has set, those that were taken over */
     uint64_t drain_ms;
-    uint32_t master_ms; /* without a beat until the child is ended, 0 = never */
 
     pid_t pid; /* of the child; 0 = none */
     int status;
@@ -104,158 +70,7 @@ static struct {
     struct heart_watch heart;
     bool writes_core; /* hung: its record is made, and it has not ended yet */
     uint64_t hung_ms; /* for how long its master had not gone on when it was ended for that; 0 = it was not */
-    uint64_t heard_ms; /* in the child: when a stop signal came that was no echo */
-} sup = {.ready_fd = -1, .signal_fd = -1};
-
-/* ---- In the child ---- */
-
-int supervise_listener(struct listen_address *a, const struct listen_options *o)
-{
-    for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
-        struct kept *k = &sup.kept[i];
-        if (k->lent || !kept_is(k, a) || !listen_keepalive(k->fd, a->addr.ss_family, o->keepalive) ||
-            listen(k->fd, o->backlog) != 0)
-            continue;
-        k->lent = true;
-        *a = k->got;
-        return k->fd;
-    }
-    return -1;
-}
-
-bool supervise_datagrams(struct listen_address *a, int *fds, uint32_t count)
-{
-    for (uint32_t i = 0; sup.child && i < sup.kept_count; i++) {
-        struct kept *k = &sup.kept[i];
-        if (!kept_is(k, a) || !kept_copy(k, fds, count))
-            continue;
-        *a = k->got;
-        return true;
-    }
-    return false;
-}
-
-void supervise_release(const struct listen_address *a, int fd, bool for_good)
-{
-    for (uint32_t i = 0; i < sup.kept_count; i++) {
-        if (sup.kept[i].fd == fd)
-            sup.kept[i].lent = false;
-    }
-    if (!for_good)
-        return;
-    atomic_store_explicit(&sup.page->stopping, true, memory_order_release);
-    if (a->activated)
-        return; /* who comes now waits for the server that the service manager starts next */
-    listen_remove(a);
-    shutdown(fd, SHUT_RDWR); /* unlike close() it counts for the parent's descriptor too */
-}
-
-/* The parent then looks at the page. */
-static void wake_parent(void)
-{
-    uint64_t one = 1;
-    if (write(sup.ready_fd, &one, sizeof one) != sizeof one)
-        complain("cannot tell the parent: %s", strerror(errno));
-}
-
-void supervise_ready(void)
-{
-    if (!sup.child)
-        return;
-    atomic_store_explicit(&sup.page->stopping, false, memory_order_release); /* of a server before this one */
-    atomic_store_explicit(&sup.page->ready, true, memory_order_release);
-    wake_parent();
-}
-
-void supervise_tune(const struct supervise_tuning *t)
-{
-    if (!sup.child)
-        return;
-    struct tuned *to = &sup.page->tuned;
-    uint32_t changes = atomic_load_explicit(&to->changes, memory_order_relaxed);
-    atomic_store_explicit(&to->changes, changes + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    bool begins = sup.master_ms == 0 && t->master_ms != 0;
-    sup.master_ms = to->master_ms = t->master_ms;
-    to->drain_ms = t->drain_ms;
-    to->format = t->format;
-    snprintf(to->log, sizeof to->log, "%s", t->log);
-    atomic_store_explicit(&to->changes, changes + 2, memory_order_release);
-    if (begins)
-        wake_parent(); /* it sleeps: it looked at nothing so far */
-}
-
-uint32_t supervise_beat_ms(void)
-{
-    uint32_t ms = sup.master_ms / BEATS;
-    return !sup.child || sup.master_ms == 0 ? 0 : ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
-}
-
-void supervise_beat(void)
-{
-    if (sup.child)
-        atomic_fetch_add_explicit(&sup.page->heart.beats, 1, memory_order_relaxed);
-}
-
-void supervise_master(bool runs)
-{
-    if (sup.child)
-        atomic_store_explicit(&sup.page->heart.master, runs ? gettid() : 0, memory_order_relaxed);
-}
-
-bool supervise_is_echo(void)
-{
-    uint64_t now = clock_ms();
-    if (sup.child && sup.heard_ms != 0 && now - sup.heard_ms < ECHO_MS)
-        return true;
-    sup.heard_ms = now;
-    return false;
-}
-
-struct activity *supervise_activities(void)
-{
-    return sup.child ? sup.page->activities : NULL;
-}
-
-void supervise_stats(struct stats *s)
-{
-    for (uint32_t i = 0; sup.child && i < STAT_COUNT; i++) {
-        if (sup.counts[i] != 0)
-            stats_add(s, (enum counter) i, sup.counts[i]);
-    }
-}
-
-/* What is passed on may come before the server takes it. */
-static void ignore_until_init(int sig)
-{
-    struct sigaction sa;
-    if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
-        signal_handler(sig, SIG_IGN);
-}
-
-/* The new child: back to what the application knows, and die with the parent. TERM, INT and HUP stay blocked,
- * so that none is lost before the server hears them. */
-static void become_child(pid_t parent)
-{
-    sigset_t later;
-    sup.child = true;
-    close(sup.signal_fd);
-    sigaction(SIGCHLD, &sup.on_child, NULL);
-    crash_share(&sup.page->crash);
-    notify_relay(&sup.page->news, wake_parent);
-    daemon_leave_word_to_parent();
-    ignore_until_init(SIGUSR1);
-    ignore_until_init(SIGUSR2);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent)
-        raise(SIGTERM); /* it has died already */
-    sigemptyset(&later);
-    sigaddset(&later, SIGTERM);
-    sigaddset(&later, SIGINT);
-    sigaddset(&later, SIGHUP);
-    sigorset(&later, &later, &sup.mask);
-    sigprocmask(SIG_SETMASK, &later, NULL);
-}
+} parent;
 
 /* ---- Before the first child ---- */
 
@@ -338,19 +153,20 @@ static bool setup(const struct mario_options *o)
     if (sup.used || !is_alone())
         return complain("mario_supervise: %s",
                         sup.used ? "a second time" : "there are other threads already");
-    if (o->death_log != NULL && strlen(o->death_log) >= sizeof sup.log)
+    if (o->death_log != NULL && strlen(o->death_log) >= sizeof parent.log)
         return complain("death_log: the path is too long");
     sup.used = true;
-    snprintf(sup.log, sizeof sup.log, "%s", o->death_log != NULL ? o->death_log : "-");
-    sup.format = o->death_format;
-    sup.drain_ms = o->drain_timeout * UINT64_C(1000);
+    snprintf(parent.log, sizeof parent.log, "%s", o->death_log != NULL ? o->death_log : "-");
+    parent.format = o->death_format;
+    parent.drain_ms = o->drain_timeout * UINT64_C(1000);
     sup.master_ms = o->watch_master_ms;
     activation_setup();
     util_fill_standard();
     util_ignore_write_signals();
     notify_setup();
     symbol_setup();
-    crash_setup("parent process", sup.log, sup.format); /* of its own death; a child says anew whose it is */
+    crash_setup("parent process", parent.log,
+                parent.format); /* of its own death; a child says anew whose it is */
     limit_raise(o->connnum == 0 ? 0 : workers * o->connnum + DESCRIPTORS_BESIDES);
     return keep_listeners(o, (uint32_t) workers) && drop(o->user) && open_channels();
 }
@@ -381,7 +197,7 @@ static void take_tuned(void)
 {
     static struct tuned copy;
     uint32_t changes = atomic_load_explicit(&sup.page->tuned.changes, memory_order_acquire);
-    if (changes == sup.changes || changes % 2 != 0)
+    if (changes == parent.changes || changes % 2 != 0)
         return;
     memcpy(&copy, &sup.page->tuned, sizeof copy);
     atomic_thread_fence(memory_order_acquire);
@@ -390,12 +206,12 @@ static void take_tuned(void)
         copy.drain_ms > (2 * MARIO_DRAIN_MAX + MARIO_DRAIN_TIME_MAX) * 1000 || copy.format > MARIO_LOG_JSON ||
         memchr(copy.log, '\0', sizeof copy.log) == NULL)
         return;
-    sup.changes = changes;
+    parent.changes = changes;
     sup.master_ms = copy.master_ms;
-    sup.drain_ms = copy.drain_ms;
-    sup.format = (enum mario_log_format) copy.format;
-    memcpy(sup.log, copy.log, sizeof sup.log);
-    crash_log_to(sup.log, sup.format);
+    parent.drain_ms = copy.drain_ms;
+    parent.format = (enum mario_log_format) copy.format;
+    memcpy(parent.log, copy.log, sizeof parent.log);
+    crash_log_to(parent.log, parent.format);
 }
 
 static void reap(void)
@@ -403,10 +219,10 @@ static void reap(void)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) { /* as the first process of a container: all */
-        if (pid != sup.pid)
+        if (pid != parent.pid)
             continue;
-        sup.pid = 0;
-        sup.status = status;
+        parent.pid = 0;
+        parent.status = status;
     }
 }
 
@@ -418,14 +234,14 @@ static void hear(int sig)
     }
     if (sig == SIGTERM || sig == SIGINT) {
         take_tuned();
-        if (!sup.stop && sup.hung_ms == 0)
-            sup.kill_ms = clock_ms() + sup.drain_ms + STOP_MORE_MS;
-        sup.stop = true;
-        notify_stopping((uint32_t) sup.drain_ms + STOP_MORE_MS);
+        if (!parent.stop && parent.hung_ms == 0)
+            parent.kill_ms = clock_ms() + parent.drain_ms + STOP_MORE_MS;
+        parent.stop = true;
+        notify_stopping((uint32_t) parent.drain_ms + STOP_MORE_MS);
         notify_speak();
     }
-    if (sup.pid > 0)
-        kill(sup.pid, sig);
+    if (parent.pid > 0)
+        kill(parent.pid, sig);
 }
 
 static void see_ready(void)
@@ -436,7 +252,7 @@ static void see_ready(void)
     notify_speak();
     if (!atomic_load_explicit(&sup.page->ready, memory_order_acquire))
         return;
-    sup.was_ready = true;
+    parent.was_ready = true;
     mario_daemon_ready();
 }
 
@@ -457,7 +273,7 @@ static void attend(uint64_t until_ms)
 static uint64_t look_ms(void)
 {
     uint64_t ms = sup.master_ms / BEATS, notify_ms = notify_beat_ms();
-    ms = sup.master_ms == 0 || sup.hung_ms != 0 ? 0 : ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
+    ms = sup.master_ms == 0 || parent.hung_ms != 0 ? 0 : ms > BEAT_MAX_MS ? BEAT_MAX_MS : ms > 0 ? ms : 1;
     return ms == 0 || (notify_ms != 0 && notify_ms < ms) ? notify_ms : ms;
 }
 
@@ -465,38 +281,38 @@ static uint64_t look_ms(void)
 static void end_hung(uint64_t silent_ms)
 {
     int32_t master = atomic_load_explicit(&sup.page->heart.master, memory_order_relaxed);
-    sup.hung_ms = silent_ms;
-    syscall(SYS_tgkill, sup.pid, master, SIGABRT);
-    sup.kill_ms = clock_ms() + HUNG_MORE_MS;
+    parent.hung_ms = silent_ms;
+    syscall(SYS_tgkill, parent.pid, master, SIGABRT);
+    parent.kill_ms = clock_ms() + HUNG_MORE_MS;
 }
 
 /* How far it has come, once its time is up. */
 static void kill_child(void)
 {
     bool recorded = atomic_load_explicit(&sup.page->crash.stage, memory_order_acquire) == CRASH_WHOLE;
-    if (sup.hung_ms != 0 && recorded && !sup.writes_core) {
-        sup.writes_core = true;
-        sup.kill_ms = clock_ms() + HUNG_CORE_MS;
+    if (parent.hung_ms != 0 && recorded && !parent.writes_core) {
+        parent.writes_core = true;
+        parent.kill_ms = clock_ms() + HUNG_CORE_MS;
         return;
     }
-    kill(sup.pid, SIGKILL);
-    sup.kill_ms = clock_ms() + STOP_MORE_MS;
+    kill(parent.pid, SIGKILL);
+    parent.kill_ms = clock_ms() + STOP_MORE_MS;
 }
 
 static void await_death(void)
 {
-    while (sup.pid > 0) {
+    while (parent.pid > 0) {
         take_tuned(); /* before it is settled how long to wait: what is set from here on ends that */
-        bool ending = sup.stop || sup.hung_ms != 0;
-        uint64_t every = look_ms(), until = ending ? sup.kill_ms : 0, look = clock_ms() + every;
+        bool ending = parent.stop || parent.hung_ms != 0;
+        uint64_t every = look_ms(), until = ending ? parent.kill_ms : 0, look = clock_ms() + every;
         attend(every != 0 && (until == 0 || look < until) ? look : until);
-        if (sup.pid > 0 && ending && clock_ms() >= sup.kill_ms)
+        if (parent.pid > 0 && ending && clock_ms() >= parent.kill_ms)
             kill_child();
-        if (sup.pid == 0 || every == 0)
+        if (parent.pid == 0 || every == 0)
             continue;
-        uint64_t silent_ms = heart_look(&sup.heart, &sup.page->heart, sup.pid, clock_ms(), every);
+        uint64_t silent_ms = heart_look(&parent.heart, &sup.page->heart, parent.pid, clock_ms(), every);
         notify_beat(silent_ms <= 2 * every);
-        if (sup.master_ms != 0 && sup.hung_ms == 0 && silent_ms >= sup.master_ms)
+        if (sup.master_ms != 0 && parent.hung_ms == 0 && silent_ms >= sup.master_ms)
             end_hung(silent_ms);
     }
     take_tuned();
@@ -507,7 +323,7 @@ static void await_death(void)
 
 static enum counter counter_of(int status)
 {
-    if (sup.hung_ms != 0)
+    if (parent.hung_ms != 0)
         return STAT_died_hung;
     if (WIFEXITED(status))
         return STAT_died_exit;
@@ -533,25 +349,25 @@ static void write_record(const char *head)
 {
     static char line[CRASH_LINE];
     crash_localtime();
-    size_t n =
-        crash_line(line, sizeof line, sup.format, head, &sup.page->crash, sup.page->activities, ACTIVITIES);
-    crash_append(sup.log, line, n);
+    size_t n = crash_line(line, sizeof line, parent.format, head, &sup.page->crash, sup.page->activities,
+                          ACTIVITIES);
+    crash_append(parent.log, line, n);
 }
 
 /* The one line about a death. next: what comes of it. */
 static void record(pid_t pid, const char *next)
 {
     char head[320], how[96], hung[64] = "";
-    uint64_t up = clock_ms() - sup.born_ms;
-    int sig = WIFSIGNALED(sup.status) ? WTERMSIG(sup.status) : 0;
+    uint64_t up = clock_ms() - parent.born_ms;
+    int sig = WIFSIGNALED(parent.status) ? WTERMSIG(parent.status) : 0;
     if (sig == 0)
-        snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(sup.status));
+        snprintf(how, sizeof how, "exit code %d", WEXITSTATUS(parent.status));
     else
         snprintf(how, sizeof how, "signal %d (%s)%s", sig, crash_signal_name(sig),
-                 WCOREDUMP(sup.status) ? ", core dumped" : "");
-    if (sup.hung_ms != 0)
+                 WCOREDUMP(parent.status) ? ", core dumped" : "");
+    if (parent.hung_ms != 0)
         snprintf(hung, sizeof hung, "hung: its master did nothing for %llu ms, ",
-                 (unsigned long long) sup.hung_ms);
+                 (unsigned long long) parent.hung_ms);
     snprintf(head, sizeof head, "process %d, %s%s, up %llu.%03llu s, %s", (int) pid, hung, how,
              (unsigned long long) up / 1000, (unsigned long long) up % 1000, next);
     write_record(head);
@@ -574,19 +390,19 @@ static int code_of(int status)
 static int32_t judge(pid_t pid, unsigned *pause_ms)
 {
     char next[96];
-    int code = code_of(sup.status);
-    bool ends = sup.stop || code == 0 || !sup.was_ready || sup.page->stopping;
+    int code = code_of(parent.status);
+    bool ends = parent.stop || code == 0 || !parent.was_ready || sup.page->stopping;
     if (ends) {
-        if (WIFSIGNALED(sup.status))
+        if (WIFSIGNALED(parent.status))
             record(pid, "not started again");
         return code;
     }
-    sup.in_a_row = clock_ms() - sup.born_ms >= LIVED_MS ? 0 : sup.in_a_row + 1;
-    *pause_ms = sup.in_a_row < 2    ? 0
-                : sup.in_a_row >= 8 ? PAUSE_MAX_MS
-                                    : (unsigned) PAUSE_MS << (sup.in_a_row - 2);
+    parent.in_a_row = clock_ms() - parent.born_ms >= LIVED_MS ? 0 : parent.in_a_row + 1;
+    *pause_ms = parent.in_a_row < 2    ? 0
+                : parent.in_a_row >= 8 ? PAUSE_MAX_MS
+                                       : (unsigned) PAUSE_MS << (parent.in_a_row - 2);
     sup.counts[STAT_restarts]++;
-    sup.counts[counter_of(sup.status)]++;
+    sup.counts[counter_of(parent.status)]++;
     snprintf(next, sizeof next, "restart %llu in %u ms", (unsigned long long) sup.counts[STAT_restarts],
              *pause_ms);
     record(pid, next);
@@ -596,27 +412,27 @@ static int32_t judge(pid_t pid, unsigned *pause_ms)
 /* 1 in the child, 0 in the parent, -1 if it cannot be. */
 static int spawn(void)
 {
-    pid_t parent = getpid();
+    pid_t self = getpid();
     memset(sup.page, 0, sizeof *sup.page);
-    sup.changes = 0;
-    sup.born_ms = clock_ms();
-    sup.heart = (struct heart_watch){.beats = 0};
-    sup.hung_ms = 0;
-    sup.writes_core = false;
+    parent.changes = 0;
+    parent.born_ms = clock_ms();
+    parent.heart = (struct heart_watch){.beats = 0};
+    parent.hung_ms = 0;
+    parent.writes_core = false;
     notify_read(&sup.page->news);
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0)
-        become_child(parent);
+        supervise_become_child(self);
     else if (pid > 0)
-        sup.pid = pid;
+        parent.pid = pid;
     return pid == 0 ? 1 : pid < 0 ? -1 : 0;
 }
 
 static void rest(unsigned ms)
 {
     uint64_t until = clock_ms() + ms;
-    while (!sup.stop && clock_ms() < until)
+    while (!parent.stop && clock_ms() < until)
         attend(until);
     attend(1); /* what has come by now, without waiting */
 }
@@ -629,12 +445,12 @@ static int32_t run(void)
         int side = spawn();
         if (side > 0)
             return IN_CHILD;
-        if (side < 0 && !sup.was_ready) {
+        if (side < 0 && !parent.was_ready) {
             complain("cannot fork: %s", strerror(errno));
             return START_FAILED;
         }
         if (side == 0) {
-            pid_t pid = sup.pid;
+            pid_t pid = parent.pid;
             await_death();
             int32_t code = judge(pid, &pause_ms);
             if (code != IN_CHILD)
@@ -645,7 +461,7 @@ static int32_t run(void)
         }
         rest(pause_ms);
         notify_beat(true); /* there is no master that could hang */
-        if (sup.stop)
+        if (parent.stop)
             return 0;
     }
 }
