@@ -223,6 +223,31 @@ static inline __attribute__((always_inline)) enum mario_frame_answer ask(struct 
                                : ask_guest(t, b, at, n);
 }
 
+/* No packet to hand out stands in front of the n bytes at `at`: what is known of it. */
+static inline __attribute__((always_inline)) void stop_at(struct executor *t, struct batch *b,
+                                                          enum mario_frame_answer answer,
+                                                          const unsigned char *at, uint32_t n)
+{
+    if (answer != MARIO_FRAME_MORE)
+        refuse(t, b, answer, at, n);
+    b->seen = n;
+    b->need = b->frame.need;
+}
+
+/* So many packets of c were handed out: send what their functions wrote, and count. True if it is still open. */
+static inline __attribute__((always_inline)) bool finish(struct executor *t, struct conn *c, uint64_t packets,
+                                                         uint64_t skipped, const bool is_limited)
+{
+    bool open = functions_finish(t, c);
+    if (is_limited)
+        count_packets(c, (uint32_t) (packets + skipped));
+    stats_add(t->shard->stats, STAT_packets_in, packets);
+    if (packets > 0)
+        conn_note_packet(t->shard, c,
+                         activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed)));
+    return open;
+}
+
 /* The work of hand_out(), compiled for each way to ask, and more than once for HEAD+Data, of which it is known that a
  * packet is the whole of its bytes: if packets are neither timed nor limited, and if they are timed. */
 static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t, struct conn *c,
@@ -246,12 +271,8 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         bool skips = how == ASKED_GUEST && answer == MARIO_FRAME_SKIP;
         FUNC_PTR f = answer == MARIO_FRAME_OK ? funcs[b->frame.id] : NULL;
         away = f == registry_offloaded;
-        if (f == NULL && !skips) {
-            if (answer != MARIO_FRAME_MORE)
-                refuse(t, b, answer, at, n);
-            b->seen = n;
-            b->need = b->frame.need;
-        }
+        if (f == NULL && !skips)
+            stop_at(t, b, answer, at, n);
         if (is_limited && f != NULL && packets + skipped >= b->allowed) {
             reach_limit(t, b);
             wait_whole(b);
@@ -290,14 +311,7 @@ static inline __attribute__((always_inline)) bool hand_out_as(struct executor *t
         b->handed = true;
     b->n = (uint32_t) (limit - at);
     b->data = at;
-    bool open = functions_finish(t, c);
-    if (is_limited)
-        count_packets(c, (uint32_t) (packets + skipped));
-    stats_add(t->shard->stats, STAT_packets_in, packets);
-    if (packets > 0)
-        conn_note_packet(t->shard, c,
-                         activity_akg(atomic_load_explicit(&t->activity->what, memory_order_relaxed)));
-    return open && away;
+    return finish(t, c, packets, skipped, is_limited) && away;
 }
 
 /* Call the inline functions for the whole packets in front; step behind them. True if the packet that then stands in
