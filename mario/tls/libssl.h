@@ -28,7 +28,7 @@
     F(OPENSSL_sk_num)                       \
     F(OPENSSL_sk_value)                     \
     F(ERR_get_error)                        \
-    F(ERR_clear_error)                      \
+    F(ERR_peek_last_error)                  \
     F(ERR_reason_error_string)              \
     F(RAND_bytes)                           \
     /* Contexts */                          \

@@ -12,6 +12,13 @@
 
 #define OVERHEAD 64u /* of a record, whatever the cipher: header, nonce, padding of a block, tag */
 
+/* The client's alert, which ends all, leaves an error; its close_notify does not. Either ends what it says. */
+static bool is_alert(void)
+{
+    unsigned long error = libssl.ERR_peek_last_error();
+    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) > SSL_AD_REASON_OFFSET;
+}
+
 /* One record: data[at .. at+n-1]. What it has goes to data[*plain ..], which is no further than where it stands; libssl
  * has read all of it by then. */
 static enum tls_answer open_one(struct tls_session *s, struct tls_thread *t, unsigned char *data, size_t at,
@@ -26,7 +33,7 @@ static enum tls_answer open_one(struct tls_session *s, struct tls_thread *t, uns
         s->idle_records = 0;
         return TLS_OK;
     }
-    if (libssl.SSL_get_shutdown(s->ssl) & SSL_RECEIVED_SHUTDOWN)
+    if ((libssl.SSL_get_shutdown(s->ssl) & SSL_RECEIVED_SHUTDOWN) && !is_alert())
         return TLS_CLOSED;
     if (!t->is_starved || t->out_of_memory)
         return tls_libssl_bad(t, s->ssl);

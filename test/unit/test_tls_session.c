@@ -339,6 +339,27 @@ START_TEST(the_end)
 }
 END_TEST
 
+/* Goal: an alert with which the client ends all is no close_notify: what it says is refused, and why is known. */
+START_TEST(an_alert_is_no_end)
+{
+    struct tls_rig_client ask = asks_for(_i % CIPHERS);
+    struct iovec v = {"changed on the way", 18};
+    char c;
+    tls_rig_usual(&rig, &certs, _i >= CIPHERS);
+    ck_assert(tls_rig_connect(&rig, &ask));
+    ck_assert(tls_seal(rig.s, rig.t, &v, 1) == v.iov_len);
+    rig.t->out[rig.t->out_len - 1] ^= 1;
+    ck_assert(BIO_write(rig.down, rig.t->out, (int) rig.t->out_len) == (int) rig.t->out_len);
+    rig.t->out_len = 0;
+    ck_assert(SSL_read(rig.client, &c, 1) <= 0); /* bad_record_mac */
+    ERR_clear_error();
+    tls_rig_pump(&rig);
+    ck_assert_int_eq(rig.answer, TLS_BAD);
+    ck_assert_msg(rig.t->fault == TLS_FAULT_alert, "%s", rig.t->why);
+    tls_rig_over(&rig);
+}
+END_TEST
+
 /* Goal: what stands behind a close_notify is dropped, in one piece with it too. */
 START_TEST(behind_the_end)
 {
@@ -700,6 +721,7 @@ Suite *tls_session_suite(void)
     tcase_add_loop_test(c, the_client_refuses, 0, CIPHERS);
     tcase_add_loop_test(c, clients_certificates, 0, CIPHERS);
     tcase_add_loop_test(c, the_end, 0, 2 * CIPHERS);
+    tcase_add_loop_test(c, an_alert_is_no_end, 0, 2 * CIPHERS);
     tcase_add_loop_test(c, behind_the_end, 0, 2);
     tcase_add_loop_test(c, no_end_without_a_beginning, 0, 2);
     tcase_add_loop_test(c, a_changed_record, 0, 2);
