@@ -21,6 +21,7 @@
 
 static struct {
     pthread_mutex_t making;
+    int cancel;                    /* of the thread that holds it: whether it could be cancelled before */
     const char *lists[LISTEN_MAX]; /* of the listeners: constant while the server is there */
     uint32_t count;
     _Atomic bool is_wanted;      /* one of them has tls= */
@@ -30,6 +31,23 @@ static struct {
     pthread_mutex_t lock;           /* over: */
     const struct tls_contexts *now; /* held */
 } certificates = {.making = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Files are opened and read while it is held, and a thread of the application that was cancelled there would never let
+ * go of it. */
+static void begin_making(void)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    pthread_mutex_lock(&certificates.making);
+    certificates.cancel = before;
+}
+
+static void end_making(void)
+{
+    int before = certificates.cancel;
+    pthread_mutex_unlock(&certificates.making);
+    pthread_setcancelstate(before, NULL);
+}
 
 /* ---- Which are in use ---- */
 
@@ -66,7 +84,7 @@ int32_t mario_tls_used(uint32_t i, struct mario_tls_certificate *certificate)
 
 void certificates_setup(const struct listener *listeners, uint32_t n, struct publisher *p, struct master *m)
 {
-    pthread_mutex_lock(&certificates.making);
+    begin_making();
     bool wanted = false;
     certificates.count = n;
     for (uint32_t i = 0; i < n; i++) {
@@ -76,16 +94,16 @@ void certificates_setup(const struct listener *listeners, uint32_t n, struct pub
     certificates.is_wanted = wanted;
     certificates.publisher = p;
     certificates.master = m;
-    pthread_mutex_unlock(&certificates.making);
+    end_making();
 }
 
 void certificates_teardown(void)
 {
-    pthread_mutex_lock(&certificates.making);
+    begin_making();
     certificates.is_wanted = false;
     certificates.publisher = NULL;
     certificates.master = NULL;
-    pthread_mutex_unlock(&certificates.making);
+    end_making();
     use(NULL);
 }
 
@@ -93,14 +111,14 @@ bool certificates_begin(void)
 {
     bool wanted = certificates.is_wanted;
     if (wanted)
-        pthread_mutex_lock(&certificates.making);
+        begin_making();
     return wanted;
 }
 
 void certificates_end(bool begun)
 {
     if (begun)
-        pthread_mutex_unlock(&certificates.making);
+        end_making();
 }
 
 bool certificates_make(const struct tls_policy *policy, const struct tls_contexts **contexts, char *why,
@@ -144,13 +162,18 @@ static bool reload(char *why, size_t size)
 int32_t mario_tls_reload(char *why, uint32_t size)
 {
     char line[512];
-    pthread_mutex_lock(&certificates.making);
+    begin_making();
     bool ok = reload(line, sizeof line);
-    pthread_mutex_unlock(&certificates.making);
+    end_making();
     stats_add_shared(ok ? STAT_reloads : STAT_reload_failed, 1);
     if (!ok && size > 0)
         snprintf(why, size, "%s", line);
     return ok ? 0 : -1;
+}
+
+bool certificates_are_wanted(void)
+{
+    return certificates.is_wanted;
 }
 
 /* ---- Saying what they are ---- */

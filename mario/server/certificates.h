@@ -39,6 +39,9 @@ void certificates_offered(const struct tls_contexts *contexts, const struct tls_
 
 /* ---- Any thread ---- */
 
+/* Some listener has tls=. */
+bool certificates_are_wanted(void);
+
 /* Those that were offered last, held for the caller; NULL if there are none. */
 const struct tls_contexts *certificates_hold(void);
 

@@ -22,6 +22,7 @@
 #include "mario/push/push.h"
 #include "mario/server/certificates.h"
 #include "mario/server/dump.h"
+#include "mario/tls/context.h"
 
 enum {
     RETRY_MS = 1,      /* between two steps of a stop */
@@ -302,6 +303,21 @@ static void on_beat(evutil_socket_t fd, short what, void *arg)
     notify_beat(true);
 }
 
+static void on_keys(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd;
+    (void) what;
+    (void) arg;
+    tls_tickets_look(clock_ms());
+}
+
+/* Where nobody comes nobody else looks after them. */
+static bool keys_setup(struct master *m)
+{
+    static const struct timeval minute = {.tv_sec = 60};
+    return !certificates_are_wanted() || event_add(m->keys_event, &minute) == 0;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     const struct periodic *t = arg;
@@ -438,7 +454,9 @@ bool master_setup(struct master *m)
     m->retry_event = evtimer_new(m->base, on_retry, m);
     m->drain_event = evtimer_new(m->base, on_drain_over, m);
     m->beat_event = event_new(m->base, -1, EV_PERSIST, on_beat, m);
-    if (m->bell_event == NULL || m->retry_event == NULL || m->drain_event == NULL || m->beat_event == NULL)
+    m->keys_event = event_new(m->base, -1, EV_PERSIST, on_keys, m);
+    if (m->bell_event == NULL || m->retry_event == NULL || m->drain_event == NULL || m->beat_event == NULL ||
+        m->keys_event == NULL)
         return false;
     m->watchdog.workers = m->workers;
     m->watchdog.workernum = m->workernum;
@@ -459,12 +477,13 @@ bool master_setup(struct master *m)
     m->admission.qlog = m->qlog;
     m->admission.stats = m->stats;
     return watchdog_setup(&m->watchdog, m->base, &m->bell) && admission_setup(&m->admission) &&
-           drain_setup(m) && acceptor_setup(&m->acceptor, m->base) && event_add(m->bell_event, NULL) == 0;
+           drain_setup(m) && acceptor_setup(&m->acceptor, m->base) && keys_setup(m) &&
+           event_add(m->bell_event, NULL) == 0;
 }
 
 void master_teardown(struct master *m)
 {
-    struct event *events[] = {m->bell_event, m->retry_event, m->drain_event, m->beat_event};
+    struct event *events[] = {m->bell_event, m->retry_event, m->drain_event, m->beat_event, m->keys_event};
     acceptor_teardown(&m->acceptor);
     drain_teardown(m);
     admission_teardown(&m->admission);

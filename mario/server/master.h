@@ -37,6 +37,7 @@ struct master {
     struct event *retry_event;    /* the next step of a stop */
     struct event *drain_event;    /* time is up */
     struct event *beat_event;     /* a parent wants to see that the loop goes on */
+    struct event *keys_event;     /* keys of tickets may be too old */
     bool takes[MASTER_SIGNALS];   /* the signal is not the application's */
     bool handles[MASTER_SIGNALS]; /* and the handler is the master's own */
     uint32_t beat_ms;             /* as it is set; 0 = not at all */

@@ -35,6 +35,10 @@ __attribute__((warn_unused_result)) struct tls_contexts *tls_registry_make(const
 const struct tls_contexts *tls_contexts_hold(const struct tls_contexts *contexts);
 void tls_contexts_free(const struct tls_contexts **contexts);
 
+/* The time is now_ms: keys of tickets whose hour is over are followed by the next ones. Handshakes look for themselves;
+ * it is to be called now and then all the same, so that keys go where nobody comes. No lock. Any thread. */
+void tls_tickets_look(uint64_t now_ms);
+
 /* Listener `set` has tls=. */
 bool tls_set_is_there(const struct tls_contexts *contexts, uint32_t set);
 /* A key of the set is RSA, whose handshakes take a core for the better part of a millisecond. */

@@ -3,7 +3,8 @@
  *
  * A ring of keys. The newest seals; it and the two behind it open. Whoever finds that the hour is over, and is the
  * first, makes the next one in the fourth place, then says so by `newest`, then wipes the place that is next: no key is
- * kept longer than it is good for. Who copies a key looks afterwards whether it is still one of the three; if it was
+ * kept longer than it is good for. The master looks, too, so that this holds where nobody comes; so what it does takes
+ * no lock and is not cancelled: getentropy(), not libssl's. Who copies a key looks afterwards whether it is still one of the three; if it was
  * wiped meanwhile it is not, for `newest` was written before (all in one order: seq_cst). So what was copied is whole.
  */
 #include "mario/tls/tickets.h"
@@ -13,8 +14,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mario/base/clock.h"
+#include "mario/tls/context.h"
 
 #define PERIOD_MS (60u * 60u * 1000u)
 
@@ -53,12 +56,12 @@ static bool make_next(void)
 {
     uint64_t words[WORDS];
     uint64_t next = atomic_load(&newest) + 1;
-    if (libssl.RAND_bytes((unsigned char *) words, sizeof words) != 1)
+    if (getentropy(words, sizeof words) != 0)
         return false;
     put(next, words);
     atomic_store(&newest, next);
     put(next + 1, NULL);
-    libssl.OPENSSL_cleanse(words, sizeof words);
+    explicit_bzero(words, sizeof words);
     return true;
 }
 
@@ -74,13 +77,13 @@ bool tickets_setup(void)
     return cipher != NULL;
 }
 
-/* Only one thread at a time has it: due_ms says 0 meanwhile. */
+/* Only one thread at a time has it: due_ms says 0 meanwhile. Hours that have passed are made up for, one by one. */
 static void rotate(uint64_t due)
 {
     if (due == 0 || !atomic_compare_exchange_strong(&due_ms, &due, 0))
         return;
     make_next(); /* if it cannot be, the one that is goes on for an hour */
-    atomic_store(&due_ms, clock_ms() + PERIOD_MS);
+    atomic_store(&due_ms, due + PERIOD_MS);
 }
 
 void tickets_rotate(void)
@@ -88,10 +91,10 @@ void tickets_rotate(void)
     rotate(atomic_load(&due_ms));
 }
 
-static void look_at_clock(void)
+void tls_tickets_look(uint64_t now_ms)
 {
     uint64_t due = atomic_load(&due_ms);
-    if (clock_ms() >= due)
+    if (now_ms >= due)
         rotate(due);
 }
 
@@ -115,7 +118,7 @@ static bool begin(const struct key *key, unsigned char *iv, EVP_CIPHER_CTX *c, E
 static int seal(unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *c, EVP_MAC_CTX *mac)
 {
     struct key key;
-    look_at_clock();
+    tls_tickets_look(clock_ms());
     if (!copy(atomic_load(&newest), &key) || libssl.RAND_bytes(iv, 16) != 1)
         return 0; /* no ticket, that is all */
     memcpy(name, key.name, NAME);
@@ -129,7 +132,7 @@ static int open_one(const SSL *ssl, const unsigned char *name, unsigned char *iv
                     EVP_MAC_CTX *mac)
 {
     struct key key;
-    look_at_clock();
+    tls_tickets_look(clock_ms());
     uint64_t now = atomic_load(&newest);
     int answer = 0;
     for (uint64_t age = 0; age < KEPT && age < now && answer == 0; age++)

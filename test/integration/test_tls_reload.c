@@ -2,6 +2,7 @@
  * test_tls_reload.c: certificates that are replaced while the server runs: who is there notices nothing, who comes gets
  * the new one, and what cannot be used changes nothing.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -319,6 +320,49 @@ START_TEST(by_the_application)
 }
 END_TEST
 
+/* Goal: certificates that the application renews are used with the records that the server has. An answer to new keys
+ * comes at once of slim, of openssl only with the next data. */
+START_TEST(records_stay_slim)
+{
+    struct server s;
+    struct secure_facts facts;
+    START_MORE(&s, "testapp", "tls.records=slim");
+    renew("renewed");
+    operator_json("test renew");
+    int fd = come(&s, &facts);
+    ck_assert_str_eq(facts.subject, "renewed");
+    ck_assert_int_eq(secure_key_update(fd, true), 0);
+    ck_assert_int_eq(net_send_wait(fd, "", 0, itest_deadline(WAIT_MS)), 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    ck_assert_int_eq(poll(&p, 1, WAIT_MS), 1);
+    client_echo(fd, 100);
+    net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: a thread that is cancelled while it reads certificates keeps no other one from it. */
+START_TEST(who_is_cancelled)
+{
+#ifdef __SANITIZE_ADDRESS__
+    TEST_SKIP("the sanitizer stumbles over the stack of a thread that was cancelled");
+#endif
+    uint32_t where = TEST_IN_RELOAD;
+    struct server s;
+    START(&s, "testapp");
+    s.log_lines_max = 1000;
+    int fd = client_open(&s);
+    client_send_packet(fd, TEST_CANCEL, &where, sizeof where);
+    ck_assert_int_ne(client_ending(fd, NULL, WAIT_MS), END_TIMEOUT);
+    close(fd);
+    renew("renewed");
+    operator_json("test renew");
+    gets(&s, "renewed");
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_died"), 1);
+}
+END_TEST
+
 enum { RENEWED = 100 };
 
 static void *renew_again_and_again(void *good)
@@ -370,6 +414,8 @@ Suite *tls_reload_suite(void)
     tcase_add_test(c, many_times);
     tcase_add_test(c, tickets_stay_good);
     tcase_add_test(c, by_the_application);
+    tcase_add_test(c, records_stay_slim);
+    tcase_add_test(c, who_is_cancelled);
     tcase_add_test(c, both_kinds_at_once);
     return s;
 }

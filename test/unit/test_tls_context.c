@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mario/base/clock.h"
 #include "mario/tls/tickets.h"
 #include "tls_rig.h"
 
@@ -88,6 +89,12 @@ START_TEST(bad_sections)
     BAD(certificate, certs.dir, "no file");
     BAD(certificate, file_of("empty", ""), "empty");
     BAD(certificate, file_of("text", "just text\n"), "no certificate");
+    ck_assert_int_eq(mkfifo(in_dir("fifo"), 0600), 0);
+    BAD(certificate, in_dir("fifo"), "no file"); /* and nobody waits for who writes into it */
+    BAD(key, in_dir("fifo"), "no file");
+    ck_assert_int_eq(truncate(file_of("large", "x"), (4 << 20) + 1), 0);
+    BAD(certificate, in_dir("large"), "larger than 4 MB");
+    BAD(key, in_dir("large"), "larger than 4 MB");
     BAD(certificate, certs.key, "no certificate");
     BAD(certificate,
         file_of("broken", "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\n-----END CERTIFICATE-----\n"),
@@ -350,6 +357,28 @@ START_TEST(tickets)
 }
 END_TEST
 
+/* Goal: keys change each hour by the clock alone, one step an hour; what was made three hours ago is good no more,
+ * though nobody came meanwhile. */
+START_TEST(keys_age)
+{
+    enum { HOUR_MS = 60 * 60 * 1000 };
+    struct tls_rig_client ask = {.host = "localhost", .ca = certs.ca};
+    uint64_t now = clock_ms();
+    tls_rig_usual(&rig, &certs, false);
+    ck_assert(tls_rig_connect(&rig, &ask));
+    SSL_SESSION *ticket = tls_rig_ticket(&rig);
+    for (int hours = 1; hours <= 3; hours++) {
+        tls_tickets_look(now + (uint64_t) hours * HOUR_MS - 60 * 1000); /* not yet */
+        ck_assert_msg(resumes(&ask, ticket), "after %d hours", hours);
+        for (int i = 0; i < 4; i++)
+            tls_tickets_look(now + (uint64_t) hours * HOUR_MS + 60 * 1000);
+    }
+    ck_assert(!resumes(&ask, ticket) && tls_is_up(rig.s));
+    SSL_SESSION_free(ticket);
+    tls_rig_over(&rig);
+}
+END_TEST
+
 struct caller {
     struct tls_rig rig;
     pthread_t thread;
@@ -537,6 +566,7 @@ Suite *tls_context_suite(void)
     tcase_add_loop_test(c, names, 0, 2);
     tcase_add_test(c, rules_by_name);
     tcase_add_loop_test(c, tickets, 0, 4);
+    tcase_add_test(c, keys_age);
     tcase_add_loop_test(c, many_threads, 0, 2);
     tcase_add_loop_test(c, no_tickets, 0, 4);
     tcase_add_loop_test(c, resuming_skips_no_certificate, 0, 2);

@@ -104,7 +104,8 @@ enum test_place {
     TEST_IN_DLOPEN,   /* TEST_STICK: in the constructor of a library that the function loads */
     TEST_IN_STDIO,    /* TEST_STICK: in the function, which has the locks of stderr and stdout */
     TEST_IN_CALLS,    /* TEST_CANCEL: while the function calls the library, the log above all */
-    TEST_AND_CLOSE    /* TEST_CANCEL: as TEST_LATER, and the function closes its connection */
+    TEST_AND_CLOSE,   /* TEST_CANCEL: as TEST_LATER, and the function closes its connection */
+    TEST_IN_RELOAD    /* TEST_CANCEL: while the function has certificates read again */
 };
 
 enum test_cleanup { CLEANUP_COUNTS, CLEANUP_CLOSES, CLEANUP_WRITES, CLEANUP_STICKS, CLEANUP_ENDS_THREAD };
