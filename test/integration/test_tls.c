@@ -222,6 +222,31 @@ START_TEST(greeted_behind_the_handshake)
 }
 END_TEST
 
+/* Goal: a function knows what its connection's handshake came to, wherever it runs; of a plain one, that it is. */
+START_TEST(functions_know)
+{
+    static const int ways[] = {0, TEST_OFFLOADED, TEST_CONCURRENT};
+    char text[1024];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13}),
+        plain = client_open(&s);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        uint16_t what = (uint16_t) (TEST_TLS + ways[i]);
+        text[client_ask(fd, what, NULL, 0, text, sizeof text - 1)] = '\0';
+        ck_assert_msg(strncmp(text, "version=TLSv1.3 cipher=TLS_", 27) == 0 &&
+                          strstr(text, " name=default sni=localhost alpn= resumed=0 client=") != NULL,
+                      "%s", text);
+        text[client_ask(plain, what, NULL, 0, text, sizeof text - 1)] = '\0';
+        ck_assert_str_eq(text, "none");
+    }
+    close(plain);
+    net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
 /* Goal: new keys, ours and theirs, in between: nobody notices. */
 START_TEST(new_keys)
 {
@@ -290,6 +315,34 @@ START_TEST(who_reads_late_loses_nothing)
     net_close(fd);
     server_finish(&s);
     free(data);
+}
+END_TEST
+
+/* Goal: the answer to new keys goes out behind the record of which the kernel took a part. */
+START_TEST(new_keys_while_much_waits)
+{
+    enum { ROUNDS = 6, PACKETS = ROUNDS * 128, PACKET = 8192 };
+    static unsigned char data[PACKET];
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "",
+                 (const char *[]){"server.workernum=1", "output.high=8388608", "output.max=16777216", NULL});
+    int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13});
+    for (int i = 0; i < ROUNDS; i++)
+        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
+    server_wait_counter(&s, "output_pending", 65536, SOON_MS);
+    for (int i = 0; i < PACKETS; i++) {
+        if (i % 4 == 0) {
+            ck_assert_int_eq(secure_key_update(fd, true), 0);
+            client_send_packet(fd, TEST_SILENT, "x", 1);
+        }
+        client_recv(fd, data, PACKET);
+        ITEST_ASSERT(data[8] == 'r' && data[PACKET - 1] == 'r', "packet %d is not as it was sent", i);
+    }
+    client_echo(fd, 100);
+    net_close(fd);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "tls_key_updates"), PACKETS / 4);
 }
 END_TEST
 
@@ -494,11 +547,13 @@ static void add_cases(Suite *s, bool slim)
     tcase_add_test(c, websocket);
     tcase_add_test(c, greeted_behind_the_handshake);
     tcase_add_test(c, new_keys);
+    tcase_add_test(c, functions_know);
     tcase_add_test(c, other_ways_in);
     c = itest_case(s, slim ? "readers and ends, slim" : "readers and ends", 30);
     if (slim)
         tcase_add_checked_fixture(c, sealed_use_slim, NULL);
     tcase_add_test(c, who_reads_late_loses_nothing);
+    tcase_add_test(c, new_keys_while_much_waits);
     tcase_add_loop_test(c, who_never_reads_is_closed, 0, 2);
     tcase_add_loop_test(c, a_half_close_is_answered, 0, 2);
     tcase_add_loop_test(c, a_bare_fin_completes_nothing, 0, 2);

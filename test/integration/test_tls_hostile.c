@@ -182,6 +182,34 @@ START_TEST(a_crowd_of_half_open_ones)
 }
 END_TEST
 
+/* Goal: who has a place keeps it for a second without a step, however many wait; in time he gets to his end. */
+START_TEST(a_place_is_kept_for_a_second)
+{
+    unsigned char hello[4096];
+    char why[200];
+    struct server s;
+    NEEDS_TLS();
+    struct secure *trusting = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
+    ck_assert_msg(trusting != NULL, "%s", why);
+    sealed_start(&s, "", (const char *[]){"tls.handshakes=1", "server.workernum=1", NULL});
+    size_t n = sealed_hello(hello, sizeof hello);
+    int fd = client_open_at(&s.addresses[1]), other = client_open_at(&s.addresses[1]);
+    uint64_t began = mono_ns();
+    ck_assert_int_eq(secure_lay(trusting, fd), 0);
+    ck_assert_int_eq(secure_shake(fd, began), -1); /* its hello goes out */
+    server_wait_counter(&s, "tls_shaking", 1, SOON_MS);
+    client_send(other, hello, n);
+    server_wait_counter(&s, "tls_waited", 1, SOON_MS);
+    bool up = secure_shake(fd, itest_deadline(SOON_MS)) == 0;
+    if (mono_ns() - began < 900000000) /* else the machine was too busy */
+        ck_assert_msg(up, "%s", secure_why(fd));
+    net_close(fd);
+    close(other);
+    server_finish(&s);
+    secure_free(&trusting);
+}
+END_TEST
+
 /* ---- Records ---- */
 
 /* Goal: a record that is none ends the connection, with an alert, and nothing behind it is looked at. */
@@ -264,6 +292,7 @@ Suite *tls_hostile_suite(void)
     tcase_add_loop_test(c, handshakes_that_fail, 0, 3);
     tcase_add_test(c, handshakes_that_take_too_long);
     tcase_add_test(c, a_crowd_of_half_open_ones);
+    tcase_add_test(c, a_place_is_kept_for_a_second);
     for (int slim = 0; slim < 2; slim++) {
         c = itest_case(s, slim ? "records, slim" : "records", 30);
         if (slim)
