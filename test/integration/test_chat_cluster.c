@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -105,16 +106,20 @@ static bool both_are_named(void *arg)
            has_name(named->names, count, "bob");
 }
 
-/* Both people and both ears can be reached: the engine has their channels. */
-static bool all_are_subscribed(void *unused)
+/* Both ears, and the people on both servers, can be reached: the engine says that the nodes are subscribed to their
+ * channels, *arg times in all. A moment after a bind they need not be. */
+static bool all_are_subscribed(void *arg)
 {
-    char text[1024];
-    unsigned count = 0;
-    (void) unused;
+    char text[1024], question[1200] = "PUBSUB NUMSUB";
+    unsigned wanted = *(const unsigned *) arg, count = 0;
     engine_ask(&engine, text, sizeof text, "PUBSUB CHANNELS chat:u:*");
-    for (const char *at = strstr(text, "chat:u:"); at != NULL; at = strstr(at + 1, "chat:u:"))
-        count++;
-    return count >= 4;
+    for (const char *word = strtok(text, "\r\n "); word != NULL; word = strtok(NULL, "\r\n "))
+        if (strncmp(word, "chat:u:", 7) == 0)
+            snprintf(question + strlen(question), sizeof question - strlen(question), " %s", word);
+    engine_ask(&engine, text, sizeof text, "%s", question);
+    for (const char *word = strtok(text, "\r\n "); word != NULL; word = strtok(NULL, "\r\n "))
+        count += (unsigned) strtoul(word, NULL, 10); /* a channel's name is none */
+    return count >= wanted;
 }
 
 /* Goal: private lines, questions and lists reach whom they are for on the other server; who is nowhere is nobody. */
@@ -126,7 +131,7 @@ START_TEST(people_are_found)
     char text[32];
     start_nodes();
     int ada = chatter_enter(&nodes[0], "ada"), bob = chatter_enter(&nodes[1], "bob");
-    ck_assert(itest_wait(all_are_subscribed, NULL, MS));
+    ck_assert(itest_wait(all_are_subscribed, &(unsigned){4}, MS));
     for (uint32_t i = 0; i < 20; i++) {
         snprintf(text, sizeof text, "secret %u", i);
         chatter_ask(ada, CHAT_TELL, "bob", text);
@@ -166,9 +171,11 @@ START_TEST(a_login_elsewhere_replaces)
         TEST_SKIP("%s", engine_missing(ENGINE_REDIS));
     start_nodes();
     int ada = chatter_enter(&nodes[0], "ada");
+    ck_assert(itest_wait(all_are_subscribed, &(unsigned){3}, MS));
     for (int i = 1; i <= 6; i++) {
         int again = chatter_enter(&nodes[i % NODES], "ada");
         chatter_await_bye(ada, CHAT_WHY_REPLACED);
+        ck_assert(itest_wait(all_are_subscribed, &(unsigned){4}, MS)); /* who has gone is, two seconds more */
         ada = again;
     }
     chatter_ask(ada, CHAT_TELL, "ada", "it is me");
