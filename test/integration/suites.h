@@ -58,6 +58,8 @@
     ROW(fair)            \
     ROW(idle)            \
     ROW(admin_conns)     \
+    ROW(admin_workers)   \
+    ROW(admin_doors)     \
     ROW(admin_live)      \
     ROW(admin_top)       \
     ROW(reload)          \

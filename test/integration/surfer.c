@@ -175,6 +175,19 @@ int surfer_post(const char *path, const char *body, const char *token, struct pa
     return p->status;
 }
 
+const char *surfer_say(const char *line, size_t n)
+{
+    static char answer[65536];
+    int fd = surfer_open_unix();
+    ck_assert_int_eq(net_send_wait(fd, line, n, itest_deadline(4000)), 0);
+    shutdown(fd, SHUT_WR);
+    ptrdiff_t got = net_recv_wait(fd, answer, sizeof answer - 1, itest_deadline(4000));
+    ck_assert_msg(got >= 0, "%s", strerror(errno));
+    answer[got] = '\0';
+    close(fd);
+    return answer;
+}
+
 uint64_t surfer_counter(const char *name)
 {
     struct page p;

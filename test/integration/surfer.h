@@ -7,7 +7,8 @@
 
 #include "harness.h"
 
-#define SURFER_TOKEN "a-token-of-thirty-characters.."
+#define SURFER_TOKEN     "a-token-of-thirty-characters.."
+#define SURFER_GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 /* What it answered. */
 struct page {
@@ -41,6 +42,9 @@ void surfer_send(const char *request, size_t n, struct page *p);
 /* GET this path, POST with this body and token (NULL: none), on a connection of their own. Returns the status. */
 int surfer_get(const char *path, struct page *p);
 int surfer_post(const char *path, const char *body, const char *token, struct page *p);
+
+/* One line, of n bytes, on the unix socket; the answer as it comes: "CODE LENGTH\n" and text. Static. */
+const char *surfer_say(const char *line, size_t n);
 
 /* A counter by the stats command. */
 uint64_t surfer_counter(const char *name);

@@ -6,6 +6,9 @@
 
 #include <check.h>
 
+/* Sockets, in test_clients_net.c. */
+void clients_net_cases(Suite *s);
+
 /* Mode hold of mario_load and what it is built of, in test_clients_hold.c. */
 void clients_hold_cases(Suite *s);
 

@@ -31,6 +31,7 @@
     ROW(message)         \
     ROW(outbox)          \
     ROW(delivery)        \
+    ROW(delivery_memory) \
     ROW(variants)        \
     ROW(pool)            \
     ROW(pool_ends)       \
