@@ -17,7 +17,10 @@
 
 static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
                                      "TLS_CHACHA20_POLY1305_SHA256"};
-static const size_t sizes[] = {64, 1024, 16384};
+static const struct {
+    size_t size;
+    uint32_t links; /* that take turns */
+} ways[] = {{64, 1}, {64, 20}, {64, 256}, {1024, 256}, {16384, 256}};
 
 struct link {
     SSL *client;
@@ -88,7 +91,7 @@ static size_t weigh(const struct tls_contexts *contexts, SSL_CTX *ctx, uint32_t 
     return (after - before) / n;
 }
 
-/* Records of `size` bytes, in turns for n connections, so that each is with other keys than the one before. */
+/* Records of `size` bytes, in turns for n connections: if n > 1 each is with other keys than the one before. */
 static void time_records(struct link *links, uint32_t n, size_t size, double *open_ns, double *seal_ns)
 {
     enum { BATCH = 64 };
@@ -98,9 +101,10 @@ static void time_records(struct link *links, uint32_t n, size_t size, double *op
     uint32_t rounds = (uint32_t) (size > 4096 ? 10000 : 100000) / BATCH;
     struct iovec v = {data, size};
     for (uint32_t round = 0; round < rounds; round++) {
-        struct link *at = &links[round * BATCH % n];
+        struct link at[BATCH];
         for (uint32_t i = 0; i < BATCH; i++) {
             char *bytes;
+            at[i] = links[(round * BATCH + i) % n];
             must(SSL_write(at[i].client, data, (int) size) == (int) size, "the client does not write");
             len[i] = (size_t) BIO_get_mem_data(SSL_get_wbio(at[i].client), &bytes);
             memcpy(stream[i], bytes, len[i]);
@@ -132,10 +136,10 @@ static void measure(const struct tls_contexts *contexts, const char *what, uint3
         printf("%-8s %-30s %6zu B idle", what, suites[k], weigh(contexts, ctx, sessions));
         for (uint32_t i = 0; i < LINKS; i++)
             links[i] = shake(contexts, ctx);
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
             double open_ns, seal_ns;
-            time_records(links, LINKS, sizes[i], &open_ns, &seal_ns);
-            printf("  %5zu B: %5.0f + %5.0f ns", sizes[i], open_ns, seal_ns);
+            time_records(links, ways[i].links, ways[i].size, &open_ns, &seal_ns);
+            printf("  %zu B, %u: %.0f + %.0f ns", ways[i].size, ways[i].links, open_ns, seal_ns);
             fflush(stdout);
         }
         printf("\n");
@@ -155,7 +159,7 @@ int main(int argc, char **argv)
     certs_usual(&certs, CERT_EC);
     mem_thread_init();
     printf(
-        "a session's bytes, and ns to open and to seal a record, each with other keys than the one before\n");
+        "a session's bytes, and ns to open and to seal a record of so many bytes, of so many connections in turns\n");
     for (int slim = 1; slim >= 0; slim--) {
         const struct tls_contexts *contexts = load(certs.server, certs.key, slim == 1);
         if (t == NULL)

@@ -325,7 +325,8 @@ static bool open_records(struct conn *c, unsigned char *data, size_t n, size_t *
     struct conn_secure *e = secure_of(c);
     struct tls_thread *t = conn_shard(c)->secure->thread;
     enum tls_answer answer = tls_open(e->session, t, data, n, plain);
-    stats_add(conn_shard(c)->stats, STAT_tls_key_updates, t->key_updates);
+    if (t->key_updates > 0)
+        stats_add(conn_shard(c)->stats, STAT_tls_key_updates, t->key_updates);
     t->key_updates = 0;
     if (answer == TLS_BAD)
         return fail(c, REASON_tls_bad_record, t->fault);
@@ -561,8 +562,10 @@ void secure_end(struct conn *c)
     e->begins = false;
     count_cut(c);
     drop(e);
-    if (e->session != NULL)
+    if (e->session != NULL) {
+        tls_session_forget(e->session, conn_shard(c)->secure->thread);
         tls_session_end(e->session);
+    }
 }
 
 void secure_forget(struct conn *c)

@@ -63,6 +63,8 @@ bool slim_take(struct tls_session *s, struct tls_thread *t);
 /* Free s->secrets of a handshake that failed; it may be NULL. */
 void slim_drop(struct tls_session *s);
 void slim_thread_free(struct tls_thread *t);
+/* See tls_session_forget(); nothing if it is not slim's. */
+void slim_forget(struct tls_session *s, struct tls_thread *t);
 
 /* shake.c: callbacks of a section's context, which are for its sessions' hellos. */
 void shake_prepare(struct tls_section *section);

@@ -1,14 +1,21 @@
 /*
  * record.c: sealing and opening one record. Pure; any thread, each with a struct tls_crypt of its own.
  *
- * A context keeps the key that it was last given: who sends many records in a row sets it up once. Keys are compared in
- * a time that does not depend on them. What a peer sends is looked at behind its padding only after it has proved to be
- * the peer's.
+ * Setting a context up for a key costs as much as what is then done with a short record. So who comes often keeps
+ * one: KEPT of them a thread and suite, found by the address of their half. Who comes seldom shares one with all others,
+ * which is as a rule in the processor's cache, and gets one of its own by chance, one time in NEWCOMERS: so those who
+ * come once each, however many, do not drive out those who come all the time.
+ *
+ * The address only says where to look: a context is used for a record if its key is this half's key, compared in a time
+ * that does not depend on it, and is set up again if not. What a thread keeps of keys is in struct tls_crypt alone;
+ * tls_crypt_forget() ends that when a session ends or has other keys. What a peer sends is looked at behind its padding
+ * only after it has proved to be the peer's.
  */
 #include "mario/tls/record.h"
 
 #ifdef MARIO_WITH_TLS
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,16 +25,32 @@
 #include "mario/base/check.h"
 #include "mario/tls/libssl.h"
 
-enum { TAG = 16 };
+enum {
+    TAG = 16,
+    SETS = 32,
+    WAYS = 4,
+    KEPT = SETS * WAYS, /* about 1 KB each, made when they are first needed */
+    NEWCOMERS = 8
+};
 
+/* A context, and what it is set up for. */
 struct lane {
-    EVP_CIPHER_CTX *ctx;
-    bool keyed;
-    unsigned char key[TLS_KEY_MAX]; /* if keyed */
+    EVP_CIPHER_CTX *ctx; /* NULL: none yet */
+    unsigned char key[TLS_KEY_MAX];
+    bool seals;
+};
+
+/* Those of a suite: WAYS for the halves of each set of addresses, and behind all sets that to open with and that to
+ * seal with, which are shared. */
+struct lanes {
+    const unsigned char
+        *half[KEPT + 2]; /* whose key each has: an address, nothing is read there; NULL: nobody's */
+    struct lane lane[KEPT + 2];
 };
 
 struct tls_crypt {
-    struct lane seal[TLS_SUITES], open[TLS_SUITES];
+    struct lanes *suite[TLS_SUITES]; /* NULL: not needed yet */
+    uint32_t missed;                 /* times that nothing was set up */
 };
 
 struct tls_crypt *tls_crypt_make(void)
@@ -40,55 +63,123 @@ void tls_crypt_free(struct tls_crypt *c)
     if (c == NULL)
         return;
     for (int i = 0; i < TLS_SUITES; i++) {
-        libssl.EVP_CIPHER_CTX_free(c->seal[i].ctx);
-        libssl.EVP_CIPHER_CTX_free(c->open[i].ctx);
+        struct lanes *l = c->suite[i];
+        for (int k = 0; l != NULL && k < KEPT + 2; k++)
+            libssl.EVP_CIPHER_CTX_free(l->lane[k].ctx);
+        if (l != NULL)
+            explicit_bzero(l, sizeof *l);
+        free(l);
     }
-    explicit_bzero(c, sizeof *c);
     free(c);
 }
 
-static bool make_context(struct lane *l, int suite, bool sealing)
+static bool make_context(struct lane *l, int suite)
 {
     EVP_CIPHER *cipher = libssl.EVP_CIPHER_fetch(NULL, tls_suites[suite].cipher, NULL);
     EVP_CIPHER_CTX *ctx = cipher == NULL ? NULL : libssl.EVP_CIPHER_CTX_new();
-    if (ctx != NULL && libssl.EVP_CipherInit_ex(ctx, cipher, NULL, NULL, NULL, sealing) != 1) {
+    if (ctx != NULL && libssl.EVP_CipherInit_ex(ctx, cipher, NULL, NULL, NULL, 1) != 1) {
         libssl.EVP_CIPHER_CTX_free(ctx);
         ctx = NULL;
     }
     libssl.EVP_CIPHER_free(cipher);
     l->ctx = ctx;
-    l->keyed = false;
     return ctx != NULL;
 }
 
+/* The first of the lanes for halves at this address. */
+static unsigned set_of(const unsigned char *half)
+{
+    return ((uint32_t) ((uintptr_t) half >> 3) * 0x9e3779b1u >> 16) % SETS * WAYS;
+}
+
+/* Which lane is set up for the half, or is to be. */
+static unsigned lane_of(struct tls_crypt *c, const struct lanes *l, const unsigned char *half, bool sealing)
+{
+    unsigned set = set_of(half), shared = KEPT + sealing;
+    for (unsigned i = set; i < set + WAYS; i++) {
+        if (l->half[i] == half)
+            return i;
+    }
+    if (l->half[shared] == half || ++c->missed % NEWCOMERS != 0)
+        return shared;
+    return set + c->missed / NEWCOMERS % WAYS;
+}
+
+/* Key and schedule are overwritten by those of a key that is none; without that, by none at all. */
+static void forget(struct lanes *l, unsigned at)
+{
+    static const unsigned char none[TLS_KEY_MAX];
+    struct lane *lane = &l->lane[at];
+    l->half[at] = NULL;
+    explicit_bzero(lane->key, sizeof lane->key);
+    if (libssl.EVP_CipherInit_ex(lane->ctx, NULL, NULL, none, NULL, -1) == 1)
+        return;
+    libssl.EVP_CIPHER_CTX_free(lane->ctx);
+    lane->ctx = NULL;
+}
+
+void tls_crypt_forget(struct tls_crypt *c, int suite, const unsigned char *half)
+{
+    struct lanes *l = c->suite[suite];
+    if (l == NULL)
+        return;
+    for (unsigned i = 0; i < WAYS + 2; i++) {
+        unsigned at = i < WAYS ? set_of(half) + i : KEPT + i - WAYS;
+        if (l->half[at] == half)
+            forget(l, at);
+    }
+}
+
+/* Sizes of keys are multiples of 8. */
 static bool same_key(const unsigned char *a, const unsigned char *b, size_t n)
 {
-    unsigned differ = 0;
-    for (size_t i = 0; i < n; i++)
-        differ |= (unsigned) a[i] ^ b[i];
+    uint64_t differ = 0, x, y;
+    for (size_t i = 0; i < n; i += sizeof x) {
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        differ |= x ^ y;
+    }
     return differ == 0;
 }
 
-/* The context ready for record seq of the half, its head taken as what is authenticated only. */
-static bool begin(struct lane *l, int suite, const unsigned char *half, uint64_t seq,
-                  const unsigned char *head)
+static void make_nonce(const unsigned char *half, uint64_t seq, unsigned char nonce[TLS_IV])
+{
+    uint64_t low;
+    memcpy(nonce, half, TLS_IV - sizeof low);
+    memcpy(&low, half + TLS_IV - sizeof low, sizeof low);
+    low ^= htobe64(seq);
+    memcpy(nonce + TLS_IV - sizeof low, &low, sizeof low);
+}
+
+/* A lane ready for record seq of the half, its head taken as what is authenticated only; -1 without memory. */
+static int begin(struct tls_crypt *c, int suite, bool sealing, const unsigned char *half, uint64_t seq,
+                 const unsigned char *head)
 {
     unsigned char nonce[TLS_IV];
     const unsigned char *key = half + TLS_IV;
     size_t size = tls_suites[suite].key;
-    bool keyed = l->keyed && same_key(l->key, key, size);
+    struct lanes *l = c->suite[suite];
     int len;
-    memcpy(nonce, half, sizeof nonce);
-    for (size_t i = 0; i < 8; i++)
-        nonce[TLS_IV - 1 - i] ^= (unsigned char) (seq >> 8 * i);
-    l->keyed = false;
-    if (libssl.EVP_CipherInit_ex(l->ctx, NULL, NULL, keyed ? NULL : key, nonce, -1) != 1 ||
-        libssl.EVP_CipherUpdate(l->ctx, NULL, &len, head, TLS_RECORD_HEAD) != 1)
-        return false;
-    if (!keyed)
-        memcpy(l->key, key, size);
-    l->keyed = true;
-    return true;
+    if (l == NULL && (l = c->suite[suite] = calloc(1, sizeof *l)) == NULL)
+        return -1;
+    unsigned at = lane_of(c, l, half, sealing);
+    struct lane *lane = &l->lane[at];
+    if (lane->ctx == NULL && !make_context(lane, suite))
+        return -1;
+    make_nonce(half, seq, nonce);
+    bool keyed = l->half[at] == half && lane->seals == sealing && same_key(lane->key, key, size);
+    if (libssl.EVP_CipherInit_ex(lane->ctx, NULL, NULL, keyed ? NULL : key, nonce, keyed ? -1 : sealing) !=
+            1 ||
+        libssl.EVP_CipherUpdate(lane->ctx, NULL, &len, head, TLS_RECORD_HEAD) != 1) {
+        forget(l, at);
+        return -1;
+    }
+    if (!keyed) {
+        memcpy(lane->key, key, size);
+        lane->seals = sealing;
+        l->half[at] = half;
+    }
+    return (int) at;
 }
 
 int tls_record_body(const unsigned char head[TLS_RECORD_HEAD], const char **why)
@@ -116,7 +207,6 @@ int tls_record_body(const unsigned char head[TLS_RECORD_HEAD], const char **why)
 size_t tls_record_seal(struct tls_crypt *c, int suite, const unsigned char *half, uint64_t seq, uint8_t type,
                        unsigned char *record, size_t n)
 {
-    struct lane *l = &c->seal[suite];
     unsigned char *body = record + TLS_RECORD_HEAD;
     int len = 0, rest;
     CHECK(n <= TLS_RECORD_PLAIN);
@@ -128,11 +218,14 @@ size_t tls_record_seal(struct tls_crypt *c, int suite, const unsigned char *half
     body[n] = type;
     OSSL_PARAM tag[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + n + 1, TAG),
                         OSSL_PARAM_END};
-    if ((l->ctx == NULL && !make_context(l, suite, true)) || !begin(l, suite, half, seq, record) ||
-        libssl.EVP_CipherUpdate(l->ctx, body, &len, body, (int) n + 1) != 1 ||
-        libssl.EVP_CipherFinal_ex(l->ctx, body + len, &rest) != 1 ||
-        libssl.EVP_CIPHER_CTX_get_params(l->ctx, tag) != 1) {
-        l->keyed = false;
+    int at = begin(c, suite, true, half, seq, record);
+    if (at < 0)
+        return 0;
+    EVP_CIPHER_CTX *ctx = c->suite[suite]->lane[at].ctx;
+    if (libssl.EVP_CipherUpdate(ctx, body, &len, body, (int) n + 1) != 1 ||
+        libssl.EVP_CipherFinal_ex(ctx, body + len, &rest) != 1 ||
+        libssl.EVP_CIPHER_CTX_get_params(ctx, tag) != 1) {
+        forget(c->suite[suite], (unsigned) at);
         return 0;
     }
     return TLS_RECORD_HEAD + size;
@@ -160,21 +253,22 @@ static int strip(const unsigned char *body, size_t *n, const char **why)
 int tls_record_open(struct tls_crypt *c, int suite, const unsigned char *half, uint64_t seq,
                     unsigned char *record, size_t *n, const char **why)
 {
-    struct lane *l = &c->open[suite];
     unsigned char *body = record + TLS_RECORD_HEAD;
     int size = record[3] << 8 | record[4], len = 0, rest;
     int inner = size - TAG;
     CHECK(inner > 0);
     OSSL_PARAM tag[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + inner, TAG),
                         OSSL_PARAM_END};
-    if ((l->ctx == NULL && !make_context(l, suite, false)) || !begin(l, suite, half, seq, record)) {
+    int at = begin(c, suite, false, half, seq, record);
+    if (at < 0) {
         *why = "no memory";
         return -TLS_INTERNAL_ERROR;
     }
-    if (libssl.EVP_CIPHER_CTX_set_params(l->ctx, tag) != 1 ||
-        libssl.EVP_CipherUpdate(l->ctx, body, &len, body, inner) != 1 ||
-        libssl.EVP_CipherFinal_ex(l->ctx, body + len, &rest) != 1) {
-        l->keyed = false;
+    EVP_CIPHER_CTX *ctx = c->suite[suite]->lane[at].ctx;
+    if (libssl.EVP_CIPHER_CTX_set_params(ctx, tag) != 1 ||
+        libssl.EVP_CipherUpdate(ctx, body, &len, body, inner) != 1 ||
+        libssl.EVP_CipherFinal_ex(ctx, body + len, &rest) != 1) {
+        forget(c->suite[suite], (unsigned) at);
         *why = "a record that does not authenticate";
         return -TLS_BAD_RECORD_MAC;
     }

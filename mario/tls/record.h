@@ -32,10 +32,13 @@ enum {
     TLS_USER_CANCELED = 90
 };
 
-/* What a thread seals and opens with: an EVP context for each suite and direction, made when it is first needed. NULL
- * without memory. */
+/* What a thread seals and opens with: EVP contexts, made when they are first needed, some of them set up for those who
+ * come often. NULL without memory. */
 struct tls_crypt *tls_crypt_make(void);
 void tls_crypt_free(struct tls_crypt *c);
+/* The half that stands there, of which records were sealed or opened, will have another key, or is no more: nothing is
+ * kept of the one that it has. */
+void tls_crypt_forget(struct tls_crypt *c, int suite, const unsigned char *half);
 
 /* The body's length that a head of TLS_RECORD_HEAD bytes promises; negative: the alert that is the answer to it, with a
  * minus, and *why in words. */

@@ -19,6 +19,11 @@ bool tls_is_up(const struct tls_session *s)
 
 /* ---- Its end ---- */
 
+void tls_session_forget(struct tls_session *s, struct tls_thread *t)
+{
+    slim_forget(s, t);
+}
+
 void tls_session_end(struct tls_session *s)
 {
     if (s->records != NULL) {
@@ -109,7 +114,8 @@ enum tls_answer tls_open(struct tls_session *s, struct tls_thread *t, unsigned c
     s->held = 0;
     if (answer == TLS_OK && rest > 0)
         return hold(s, data + whole, rest) ? TLS_OK : TLS_NO_MEMORY;
-    mem_free(s->carry);
+    if (s->carry != NULL)
+        mem_free(s->carry);
     s->carry = NULL;
     return answer;
 }

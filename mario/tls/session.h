@@ -83,6 +83,8 @@ struct tls_session;
 __attribute__((warn_unused_result)) struct tls_session *tls_session_make(const struct tls_contexts *contexts,
                                                                          uint32_t set);
 void tls_session_free(struct tls_session **s); /* *s may be NULL */
+/* t, by which it was opened and sealed, keeps nothing of its keys: before it ends. */
+void tls_session_forget(struct tls_session *s, struct tls_thread *t);
 /* Its connection has ended: all of it goes but for what tls_facts() says. Only that and free may follow. */
 void tls_session_end(struct tls_session *s);
 

@@ -200,6 +200,15 @@ bool slim_take(struct tls_session *s, struct tls_thread *t)
     return true;
 }
 
+void slim_forget(struct tls_session *s, struct tls_thread *t)
+{
+    struct slim *m = s->slim;
+    if (s->records != &slim_records || m == NULL || t->slim == NULL)
+        return;
+    tls_crypt_forget(t->slim->crypt, m->suite, in_of(m));
+    tls_crypt_forget(t->slim->crypt, m->suite, out_of(m));
+}
+
 static void slim_free(struct tls_session *s)
 {
     wipe(s->slim);
@@ -227,12 +236,18 @@ static bool seal_bytes(struct slim *m, struct tls_thread *t, uint8_t type, const
     return seal(m, t, type, record, n);
 }
 
+/* The next keys of a half; of the old ones nothing is left. */
+static bool next_keys(struct slim *m, struct tls_thread *t, unsigned char *half)
+{
+    tls_crypt_forget(t->slim->crypt, m->suite, half);
+    return tls_keys_next(t->slim->schedule, &tls_suites[m->suite], half);
+}
+
 /* Our KeyUpdate, with the old keys, and on with the new. It asks for none: the peer's keys are its own affair. */
 static bool update(struct slim *m, struct tls_thread *t)
 {
     static const unsigned char message[KEY_UPDATE_SIZE] = {KEY_UPDATE, 0, 0, 1, 0};
-    if (!seal_bytes(m, t, TLS_HANDSHAKE, message, sizeof message) ||
-        !tls_keys_next(t->slim->schedule, &tls_suites[m->suite], out_of(m)))
+    if (!seal_bytes(m, t, TLS_HANDSHAKE, message, sizeof message) || !next_keys(m, t, out_of(m)))
         return false;
     m->out_seq = 0;
     m->owes_update = false;
@@ -317,7 +332,7 @@ static enum tls_answer open_handshake(struct tls_session *s, struct tls_thread *
     m->part_len = 0;
     if (message[4] > 1)
         return refuse(s, t, TLS_ILLEGAL_PARAMETER, "a KeyUpdate that asks for what there is not");
-    if (!tls_keys_next(t->slim->schedule, &tls_suites[m->suite], in_of(m)))
+    if (!next_keys(m, t, in_of(m)))
         return TLS_NO_MEMORY;
     m->in_seq = 0;
     m->owes_update = m->owes_update || message[4] == 1;

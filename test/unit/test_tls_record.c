@@ -272,6 +272,85 @@ START_TEST(bad_records)
 }
 END_TEST
 
+/* Halves that share their memory, as it seems to unit_memory_has(), with somebody: so that it finds copies. */
+static unsigned char *make_halves(size_t count, int suite)
+{
+    unsigned char secret[TLS_SECRET_MAX] = {1};
+    unsigned char *halves =
+        mmap(NULL, count * TLS_HALF_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    UNIT_ASSERT(halves != MAP_FAILED);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(secret, &i, sizeof i);
+        make_half(suite, secret, halves + i * TLS_HALF_MAX);
+    }
+    return halves;
+}
+
+/* A record is sealed with the half, and opened; each is what another context makes of it. */
+static void must_work(int suite, const unsigned char *half, uint64_t seq)
+{
+    struct tls_crypt *fresh = tls_crypt_make();
+    unsigned char record[64], expected[64];
+    const char *why = NULL;
+    size_t n;
+    UNIT_ASSERT(fresh != NULL);
+    memcpy(record + TLS_RECORD_HEAD, "hello", 5);
+    memcpy(expected + TLS_RECORD_HEAD, "hello", 5);
+    size_t size = tls_record_seal(crypt_, suite, half, seq, TLS_APPLICATION, record, 5);
+    UNIT_ASSERT(tls_record_seal(fresh, suite, half, seq, TLS_APPLICATION, expected, 5) == size);
+    UNIT_ASSERT(memcmp(record, expected, size) == 0);
+    UNIT_ASSERT(tls_record_open(crypt_, suite, half, seq, record, &n, &why) == TLS_APPLICATION);
+    UNIT_ASSERT(n == 5 && memcmp(record + TLS_RECORD_HEAD, "hello", 5) == 0);
+    tls_crypt_free(fresh);
+}
+
+/* Goal: few that come all the time and many that come once, in any order, have records with their own keys; also where
+ * a half is another one's successor in its place. */
+START_TEST(many_keys)
+{
+    enum { COUNT = 600 };
+    uint64_t random = 3;
+    for (int suite = 0; suite < TLS_SUITES; suite++) {
+        unsigned char *halves = make_halves(COUNT, suite), *half;
+        for (uint64_t i = 0; i < 20000 / UNIT_SLOW; i++) {
+            uint64_t which = unit_random(&random);
+            half = halves + (which % 4 == 0 ? which / 4 % COUNT : which / 4 % 20) * TLS_HALF_MAX;
+            must_work(suite, half, i);
+            if (which >> 40 & 1)
+                UNIT_ASSERT(tls_keys_next(schedule, &tls_suites[suite], half));
+        }
+        munmap(halves, (size_t) COUNT * TLS_HALF_MAX);
+    }
+}
+END_TEST
+
+/* Goal: of a half that is forgotten no copy of the key is left, whoever has come before and after. */
+START_TEST(forgotten_keys)
+{
+    enum { COUNT = 300 };
+    if (UNIT_SLOW > 1)
+        return;
+    for (int suite = 0; suite < TLS_SUITES; suite++) {
+        unsigned char *halves = make_halves(COUNT, suite);
+        unsigned kept = 0;
+        for (size_t i = 0; i < COUNT * 40; i++)
+            must_work(suite, halves + (i % 7 == 0 ? i % COUNT : i % 20) * TLS_HALF_MAX, i);
+        for (size_t i = 0; i < COUNT; i++) {
+            unsigned char *half = halves + i * TLS_HALF_MAX;
+            bool there = i < 40 && unit_memory_has(tls_half_key(half), tls_suites[suite].key);
+            kept += there;
+            tls_crypt_forget(crypt_, suite, half);
+            if (there || i % 50 == 0)
+                UNIT_ASSERT(!unit_memory_has(tls_half_key(half), tls_suites[suite].key));
+            must_work(suite, half, COUNT * 40 + i);
+            tls_crypt_forget(crypt_, suite, half);
+        }
+        ck_assert_uint_ge(kept, 19);
+        munmap(halves, (size_t) COUNT * TLS_HALF_MAX);
+    }
+}
+END_TEST
+
 /* Goal: without memory nothing is sealed or opened, and nothing leaks or stays broken. */
 START_TEST(without_memory)
 {
@@ -328,6 +407,8 @@ Suite *tls_record_suite(void)
     tcase_add_test(c, records_against_the_oracle);
     tcase_add_test(c, changed_records);
     tcase_add_test(c, bad_records);
+    tcase_add_test(c, many_keys);
+    tcase_add_test(c, forgotten_keys);
     tcase_add_test(c, without_memory);
 #else
     tcase_add_test(c, no_tls);

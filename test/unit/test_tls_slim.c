@@ -516,6 +516,46 @@ START_TEST(memory)
 }
 END_TEST
 
+/* One record each way. */
+static void exchange(void)
+{
+    size_t plain;
+    say(TLS_APPLICATION, "ask", 3);
+    UNIT_ASSERT(come(&plain) == TLS_OK && plain == 3);
+    seal("answer", 6);
+}
+
+/* Goal: of a session that has ended, or has other keys by now, no key is left. */
+START_TEST(forgotten_keys)
+{
+    static const unsigned char none[TLS_SECRET_MAX];
+    if (UNIT_SLOW > 1)
+        return;
+    for (int suite = 0; suite < TLS_SUITES; suite++) {
+        unsigned char in[TLS_KEY_MAX], out[TLS_KEY_MAX];
+        size_t size = tls_suites[suite].key, half = tls_half_size(&tls_suites[suite]);
+        for (int ends = 0; ends < 2; ends++) {
+            connect_client(suite, 2);
+            exchange();
+            memcpy(in, session.slim->keys + TLS_IV, size);
+            memcpy(out, session.slim->keys + half + TLS_IV, size);
+            UNIT_ASSERT(unit_memory_has(in, size) && unit_memory_has(out, size));
+            if (ends) {
+                tls_session_forget(&session, t);
+                session.records->free(&session);
+                session.records = NULL;
+            } else {
+                say_update(1);
+                exchange();
+            }
+            oracle_begin(&from_client, tls_suites[suite].id, none);
+            oracle_begin(&to_client, tls_suites[suite].id, none);
+            UNIT_ASSERT(!unit_memory_has(in, size) && !unit_memory_has(out, size));
+        }
+    }
+}
+END_TEST
+
 /* Goal: without memory a session says so. */
 START_TEST(without_memory)
 {
@@ -571,6 +611,7 @@ Suite *tls_slim_suite(void)
     tcase_add_test(c, many_records);
     tcase_add_test(c, high_numbers);
     tcase_add_test(c, memory);
+    tcase_add_test(c, forgotten_keys);
     tcase_add_test(c, without_memory);
 #else
     tcase_add_test(c, no_tls);

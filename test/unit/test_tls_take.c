@@ -10,6 +10,7 @@
 #include "mario/tls/slim.h"
 
 #include "test/lib/certs.h"
+#include "tls_rig.h"
 
 #include <malloc.h>
 #include <openssl/err.h>
@@ -432,6 +433,7 @@ START_TEST(weight)
             talk(l, 100);
             free_link(l);
         }
+        tls_rig_settle(t);
         size_t before = mallinfo2().uordblks;
         for (int i = 0; i < SESSIONS; i++) {
             struct link *l = connected(0);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "mario/tls/libssl.h"
+#include "mario/tls/slim.h"
 #include "unit.h"
 
 void tls_rig_setup(struct certs *certs, enum cert_kind kind)
@@ -261,6 +262,22 @@ const char *tls_rig_server_name(const struct tls_rig *r)
     ck_assert(x != NULL);
     X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, name, sizeof name);
     return name;
+}
+
+void tls_rig_settle(struct tls_thread *t)
+{
+    enum { COUNT = 4096 };
+    static unsigned char halves[COUNT][TLS_HALF_MAX];
+    unsigned char record[TLS_RECORD_HEAD + 1 + TLS_RECORD_TAIL];
+    struct slim_thread *slim = slim_of_thread(t);
+    UNIT_ASSERT(slim != NULL);
+    for (int suite = 0; suite < TLS_SUITES; suite++) {
+        for (size_t i = 0; i < 4 * COUNT; i++)
+            UNIT_ASSERT(
+                tls_record_seal(slim->crypt, suite, halves[i % COUNT], 0, TLS_APPLICATION, record, 1) > 0);
+        for (size_t i = 0; i < COUNT; i++)
+            tls_crypt_forget(slim->crypt, suite, halves[i]);
+    }
 }
 
 void tls_rig_end(struct tls_rig *r)

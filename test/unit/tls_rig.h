@@ -76,6 +76,9 @@ SSL_SESSION *tls_rig_ticket(struct tls_rig *r);
 /* The common name of the certificate that the client got. */
 const char *tls_rig_server_name(const struct tls_rig *r);
 
+/* What t keeps for those who come often is there afterwards, and is nobody's: for who weighs sessions. */
+void tls_rig_settle(struct tls_thread *t);
+
 /* All of it goes but for the contexts; then those too. */
 void tls_rig_end(struct tls_rig *r);
 void tls_rig_over(struct tls_rig *r);

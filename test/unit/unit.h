@@ -143,4 +143,8 @@ size_t unit_heap_heal(void);
 /* Bytes of this process that are in memory. */
 size_t unit_resident(void);
 
+/* Whether bytes[0 .. n-1] stand anywhere in what this process can write to and shares with nobody, but for its stack:
+ * where they may. Not with a sanitizer, whose own memory is without end. */
+bool unit_memory_has(const void *bytes, size_t n);
+
 #endif

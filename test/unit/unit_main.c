@@ -90,6 +90,23 @@ size_t unit_resident(void)
     return pages * (size_t) sysconf(_SC_PAGESIZE);
 }
 
+bool unit_memory_has(const void *bytes, size_t n)
+{
+    char line[512], mode[5], name[256];
+    unsigned long from, to, inode;
+    bool found = false;
+    FILE *f = fopen("/proc/self/maps", "re");
+    UNIT_ASSERT(f != NULL);
+    while (!found && fgets(line, sizeof line, f) != NULL) {
+        name[0] = '\0';
+        UNIT_ASSERT(sscanf(line, "%lx-%lx %4s %*s %*s %lu %255s", &from, &to, mode, &inode, name) >= 4);
+        if (strcmp(mode, "rw-p") == 0 && strcmp(name, "[stack]") != 0)
+            found = memmem((const void *) from, to - from, bytes, n) != NULL;
+    }
+    fclose(f);
+    return found;
+}
+
 /* The index of a suite, or SUITE_COUNT. */
 static size_t suite_find(const char *name)
 {
