@@ -33,6 +33,7 @@ sys.path.insert(1, os.path.join(BENCH, "models"))
 from bench import check_program, middle
 from procs import STX, BenchError, CoreWatch, end_process, last_line, run_program, start_process
 from report import complain, cpu_model, progress
+import tls_adds
 from tls_report import publish
 from tls_servers import ANSWER, KINDS, Stand, make_certificate
 
@@ -324,7 +325,7 @@ def document_of(setup):
         "kernel": platform.release(), "cpu": cpu_model(), "cores": os.cpu_count(), "rounds": setup.rounds,
         "seconds": setup.seconds, "openssl": ssl.OPENSSL_VERSION,
         "models": {name: dataclasses.asdict(KINDS[name]) for name in setup.names},
-        **{part: {} for part in PARTS}, "alone": [], "failed": {},
+        **{part: {} for part in PARTS}, "adds": {}, "alone": [], "failed": {},
     }
 
 
@@ -333,6 +334,9 @@ def measure(args, tmp):
     document = document_of(setup)
     for part in args.part or PARTS:
         measure_part(part, setup, document)
+    if "request" in (args.part or PARTS):
+        progress(Task("request"), "what TLS adds")
+        document["adds"] = tls_adds.measure(setup, setup.names, 2 * setup.rounds + 1)
     shares = [one["foreign"]["median"] for part in PARTS for one in document[part].values() if "foreign" in one]
     document["foreign"] = statistics.median(shares) if shares else 0.0
     os.makedirs(args.out, exist_ok=True)
