@@ -35,7 +35,7 @@ from procs import STX, BenchError, CoreWatch, end_process, last_line, run_progra
 from report import complain, cpu_model, progress
 import tls_adds
 from tls_report import publish
-from tls_servers import ANSWER, KINDS, Stand, make_certificate
+from tls_servers import ANSWER, DESCRIPTORS_MORE, KINDS, Stand, make_certificate
 
 PARTS = ("memory", "request", "handshake")
 CONNS = 20  # that ask or come at a time
@@ -268,9 +268,9 @@ class Setup:
             complain("one core only: server and load share it, so the figures say little")
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        if hard < 2 * args.conns + 1000:
-            raise BenchError(f"needs {2 * args.conns + 1000} descriptors, the limit is {hard}: see ulimit -Hn, "
-                             "or --conns")
+        needed = 2 * args.conns + DESCRIPTORS_MORE
+        if hard < needed:
+            raise BenchError(f"needs {needed} descriptors, the limit is {hard}: see ulimit -Hn, or --conns")
         self.tmp, self.held = tmp, args.conns
         self.load_path = os.path.join(ROOT, "test", "mario_load")
         self.server_core, self.load_core = cores[0], cores[-1]

@@ -9,6 +9,8 @@ import subprocess
 from bench import ROOT, ServerKind, maritcp_args
 from procs import BenchError, Server, end_process
 
+PLACES_MORE = 500  # of haproxy, beside the connections that are held
+DESCRIPTORS_MORE = 2 * PLACES_MORE + 200  # that it needs besides two for each of these
 ANSWER = "x" * 56  # of the web servers; MarioTCP's echo carries as much
 
 
@@ -117,7 +119,8 @@ def nginx_module():
 
 
 def config_of(kind, port, behind, conns, certificate, key, tmp, log):
-    places = conns + 500 if kind.peer == "haproxy" else 4 * conns + 1000  # haproxy wants all descriptors at once
+    # haproxy does not start unless it may have the descriptors of all its places, two for each
+    places = conns + PLACES_MORE if kind.peer == "haproxy" else 4 * conns + 1000
     values = {"port": port, "behind": behind, "places": places, "certificate": certificate, "key": key, "tmp": tmp,
               "log": log, "pid": os.path.join(tmp, f"{port}.pid"), "answer": ANSWER}
     if kind.peer == "nginx":
@@ -172,7 +175,7 @@ class Stand:
                 out.write(config_of(self.kind, port, behind, places, setup.certificate, setup.key, setup.tmp, log))
             if self.kind.peer == "nginx":
                 return [path, "-p", setup.tmp, "-c", config, "-e", log]
-            return [path, "-f", config, "-db", "-q"]
+            return [path, "-f", config, "-db"]  # not -q: then it would not say why it does not start
 
         exits = (0, -signal.SIGTERM, 143, 130)
         return Server(self.name, ServerKind(self.kind.peer, args, exits), self.kind.find(), conns, setup)
