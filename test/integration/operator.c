@@ -3,11 +3,14 @@
  */
 #include "operator.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum { ANSWER_ROOM = 4 << 20, COMMAND_ROOM = 4096, ASK_MS = 15000 };
@@ -62,6 +65,21 @@ static char *room(void)
     return answer;
 }
 
+/* Nothing lies over it, though there be TLS for all others (covered.h). -1 if nobody listens. */
+static int open_socket(const struct net_target *t)
+{
+    struct timeval patience = {.tv_sec = ASK_MS * ITEST_SLOW / 1000};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (net_is_covered(fd)) /* one that had this number */
+        net_over->drop(fd);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+        connect(fd, (const struct sockaddr *) &t->addr, t->len) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 const char *operator_ask(const char *command, int *code)
 {
     char *answer = room();
@@ -75,7 +93,7 @@ const char *operator_ask(const char *command, int *code)
     snprintf(name, sizeof name, "unix:%s", socket_path);
     if (net_resolve(name, NULL, &t) != NULL)
         abort();
-    int fd = net_connect_wait(&t, deadline);
+    int fd = open_socket(&t);
     if (fd >= 0 && net_send_wait(fd, command, strlen(command), deadline) == 0 &&
         net_send_wait(fd, "\n", 1, deadline) == 0 && read_line(fd, head, sizeof head, deadline) &&
         sscanf(head, "%d %zu", &got, &len) == 2 && len < ANSWER_ROOM &&

@@ -73,6 +73,7 @@
     ROW(admin)           \
     ROW(metrics)         \
     ROW(drain)           \
+    ROW(tls_drain)       \
     ROW(edges)           \
     ROW(framings)        \
     ROW(mqtt)            \

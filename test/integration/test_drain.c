@@ -2,6 +2,7 @@
  * test_drain.c: drains: connections are told to go elsewhere at a rate, hear so, and nobody new comes; pause, stop,
  * status; signals, takeovers and reloads in between.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,19 +41,18 @@ static void crowd_open(const struct server *s, uint32_t n)
 
 static void hear_end(uint32_t i)
 {
-    unsigned char data[64];
+    static unsigned char data[65536];
     uint64_t now = mono_ns();
-    ssize_t n = read(crowd.fds[i], data, sizeof data);
+    ssize_t n = net_recv(crowd.fds[i], data, sizeof data);
     if (n == 12 && wire_get16(data + 6) == TEST_LEAVING && wire_get32(data + 8) < 64) {
         crowd.told++;
         crowd.seconds[wire_get32(data + 8)]++;
-        ssize_t more = read(crowd.fds[i], data, sizeof data);
-        if (more < 0)
-            return; /* its FIN comes later */
-        n = more;
+        n = net_recv(crowd.fds[i], data, sizeof data);
     }
+    if (n < 0 && errno == EAGAIN)
+        return; /* its FIN comes later, or this was no record of data */
     crowd.wrong += n != 0;
-    close(crowd.fds[i]);
+    net_close(crowd.fds[i]);
     crowd.fds[i] = -1;
     crowd.order[crowd.ended] = i;
     crowd.ended_ns[crowd.ended++] = now;
@@ -74,7 +74,7 @@ static void crowd_close(void)
 {
     for (uint32_t i = 0; i < crowd.count; i++) {
         if (crowd.fds[i] >= 0)
-            close(crowd.fds[i]);
+            net_close(crowd.fds[i]);
     }
     close(crowd.epoll);
 }
@@ -142,7 +142,7 @@ START_TEST(in_a_time)
         client_send(fd, packet, n);
         asked++;
         size_t have = 0;
-        while (have < n && (end = recv(fd, got + have, n - have, 0)) != 0)
+        while (have < n && (end = net_recv(fd, got + have, n - have)) != 0)
             have += end > 0 ? (size_t) end : 0;
         heard += have == n && wire_get16(got + 6) == TEST_ECHO;
         if (have == n && wire_get16(got + 6) == TEST_LEAVING)
@@ -155,7 +155,7 @@ START_TEST(in_a_time)
     ck_assert_uint_eq(crowd.ended, N - 1);
     ck_assert_uint_eq(crowd.wrong, 0);
     ck_assert_msg(took > 1.8 && took < 2.5 * ITEST_SLOW, "%.3f s", took);
-    close(fd);
+    net_close(fd);
     server_finish(&s);
     crowd_close();
 }
@@ -179,15 +179,15 @@ START_TEST(who_comes)
     int late = net_connect_wait(&s.target, itest_deadline(3000)); /* it may be reset already */
     ck_assert(late < 0 || client_ending(late, NULL, 3000) == END_RST);
     if (late >= 0)
-        close(late);
+        net_close(late);
     operator_json("drain stop");
     operator_await("\"state\": \"none\"", 5000, "drain status");
     ck_assert(strstr(operator_json("drain status"), "\"ready\": true") != NULL);
     late = client_open(&s);
     client_echo(late, 10);
     client_echo(fd, 10);
-    close(late);
-    close(fd);
+    net_close(late);
+    net_close(fd);
     crowd_close();
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "refused_drain"), 1);
@@ -251,7 +251,7 @@ START_TEST(during_a_stop)
     operator_refused(1, "the server stops: nothing is drained any more", "drain start");
     ck_assert_int_eq(server_wait_exit(&s, 8000), 0);
     server_check(&s);
-    close(fd);
+    net_close(fd);
 }
 END_TEST
 
@@ -300,7 +300,7 @@ START_TEST(leave_functions_that_go_wrong)
         int fd = client_open(&s);
         unstick(fd);
         wait_counter(fd, "watch_buried", 1);
-        close(fd);
+        net_close(fd);
     }
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), _i == 0 ? 1 : 0);
