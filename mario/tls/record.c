@@ -1,8 +1,8 @@
 /*
  * record.c: sealing and opening one record. Pure; any thread, each with a struct tls_crypt of its own.
  *
- * Setting a context up for a key costs as much as what is then done with a short record. So who comes often keeps
- * one: KEPT of them a thread and suite, found by the address of their half. Who comes seldom shares one with all others,
+ * Setting a context up for a key costs as much as what is then done with a short record. So who comes often keeps one:
+ * KEPT of them a thread and suite, found by the address of their half. Who comes seldom shares one with all others,
  * which is as a rule in the processor's cache, and gets one of its own by chance, one time in NEWCOMERS: so those who
  * come once each, however many, do not drive out those who come all the time.
  *
