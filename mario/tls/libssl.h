@@ -145,6 +145,8 @@
     F(EVP_Digest)                           \
     F(EVP_CIPHER_fetch)                     \
     F(EVP_CIPHER_free)                      \
+    F(EVP_CIPHER_settable_ctx_params)       \
+    F(OSSL_PARAM_locate_const)              \
     F(EVP_aes_256_cbc)                      \
     F(EVP_CIPHER_CTX_new)                   \
     F(EVP_CIPHER_CTX_free)                  \

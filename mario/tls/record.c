@@ -1,10 +1,10 @@
 /*
  * record.c: sealing and opening one record. Pure; any thread, each with a struct tls_crypt of its own.
  *
- * Setting a context up for a key costs as much as what is then done with a short record. So who comes often keeps one:
- * KEPT of them a thread and suite, found by the address of their half. Who comes seldom shares one with all others,
- * which is as a rule in the processor's cache, and gets one of its own by chance, one time in NEWCOMERS: so those who
- * come once each, however many, do not drive out those who come all the time.
+ * Setting a context up for a key costs nearly what a short record then does. So who comes often keeps one: KEPT of them
+ * a thread and suite, found by the address of their half. Who comes seldom shares one with all others, which is as a
+ * rule in the processor's cache, and gets one of its own by chance, one time in NEWCOMERS: so those who come once each,
+ * however many, do not drive out those who come all the time.
  *
  * The address only says where to look: a context is used for a record if its key is this half's key, compared in a time
  * that does not depend on it, and is set up again if not. What a thread keeps of keys is in struct tls_crypt alone;
@@ -27,6 +27,7 @@
 
 enum {
     TAG = 16,
+    FIXED = 4, /* bytes that a half's nonces begin with: no number reaches there */
     SETS = 32,
     WAYS = 4,
     KEPT = SETS * WAYS, /* about 1 KB each, made when they are first needed */
@@ -35,9 +36,11 @@ enum {
 
 /* A context, and what it is set up for. */
 struct lane {
-    EVP_CIPHER_CTX *ctx; /* NULL: none yet */
-    unsigned char key[TLS_KEY_MAX];
+    EVP_CIPHER_CTX *ctx;                     /* NULL: none yet */
+    unsigned char key[TLS_IV + TLS_KEY_MAX]; /* with its IV in front, as a half begins */
     bool seals;
+    bool in_parts; /* it can, see give_parts() */
+    bool is_fixed; /* likewise: it has what does not change of the half's nonces */
 };
 
 /* Those of a suite: WAYS for the halves of each set of addresses, and behind all sets that to open with and that to
@@ -73,10 +76,18 @@ void tls_crypt_free(struct tls_crypt *c)
     free(c);
 }
 
+static bool takes(const EVP_CIPHER *cipher, const char *param)
+{
+    const OSSL_PARAM *all = libssl.EVP_CIPHER_settable_ctx_params(cipher);
+    return all != NULL && libssl.OSSL_PARAM_locate_const(all, param) != NULL;
+}
+
 static bool make_context(struct lane *l, int suite)
 {
     EVP_CIPHER *cipher = libssl.EVP_CIPHER_fetch(NULL, tls_suites[suite].cipher, NULL);
     EVP_CIPHER_CTX *ctx = cipher == NULL ? NULL : libssl.EVP_CIPHER_CTX_new();
+    l->in_parts = cipher != NULL && takes(cipher, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) &&
+                  takes(cipher, OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV);
     if (ctx != NULL && libssl.EVP_CipherInit_ex(ctx, cipher, NULL, NULL, NULL, 1) != 1) {
         libssl.EVP_CIPHER_CTX_free(ctx);
         ctx = NULL;
@@ -130,10 +141,10 @@ void tls_crypt_forget(struct tls_crypt *c, int suite, const unsigned char *half)
     }
 }
 
-/* Sizes of keys are multiples of 8. */
+/* Their sizes are multiples of 4. */
 static bool same_key(const unsigned char *a, const unsigned char *b, size_t n)
 {
-    uint64_t differ = 0, x, y;
+    uint32_t differ = 0, x, y;
     for (size_t i = 0; i < n; i += sizeof x) {
         memcpy(&x, a + i, sizeof x);
         memcpy(&y, b + i, sizeof y);
@@ -145,19 +156,48 @@ static bool same_key(const unsigned char *a, const unsigned char *b, size_t n)
 static void make_nonce(const unsigned char *half, uint64_t seq, unsigned char nonce[TLS_IV])
 {
     uint64_t low;
-    memcpy(nonce, half, TLS_IV - sizeof low);
-    memcpy(&low, half + TLS_IV - sizeof low, sizeof low);
+    memcpy(nonce, half, FIXED);
+    memcpy(&low, half + FIXED, sizeof low);
     low ^= htobe64(seq);
-    memcpy(nonce + TLS_IV - sizeof low, &low, sizeof low);
+    memcpy(nonce + FIXED, &low, sizeof low);
+}
+_Static_assert(FIXED + sizeof(uint64_t) == TLS_IV, "a number is what is not fixed");
+
+/* The nonce, and with it the key unless that is there already (NULL); the tag that is to be, to open. */
+static bool give_whole(const struct lane *l, const unsigned char *key, unsigned char nonce[TLS_IV],
+                       unsigned char *tag)
+{
+    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG), OSSL_PARAM_END};
+    return libssl.EVP_CipherInit_ex(l->ctx, NULL, NULL, key, nonce, tag == NULL) == 1 &&
+           (tag == NULL || libssl.EVP_CIPHER_CTX_set_params(l->ctx, params) == 1);
 }
 
-/* A lane ready for record seq of the half, its head taken as what is authenticated only; -1 without memory. */
-static int begin(struct tls_crypt *c, int suite, bool sealing, const unsigned char *half, uint64_t seq,
-                 const unsigned char *head)
+/* The same for a further record that is to be opened, in one call. Each time it gets a nonce by EVP_CipherInit_ex()
+ * OpenSSL 3.0 looks up by name how long that is, a quarter of what all of a short record costs. GCM also takes what
+ * changes of it beside the tag; what does not it has got before. A nonce that is wrong opens nothing. */
+static bool give_parts(struct lane *l, unsigned char nonce[TLS_IV], unsigned char *tag)
+{
+    OSSL_PARAM fixed[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, nonce, FIXED),
+                          OSSL_PARAM_END};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, TAG),
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, nonce + FIXED, TLS_IV - FIXED),
+        OSSL_PARAM_END,
+    };
+    if (!l->is_fixed && libssl.EVP_CIPHER_CTX_set_params(l->ctx, fixed) != 1)
+        return false;
+    l->is_fixed = true;
+    return libssl.EVP_CIPHER_CTX_set_params(l->ctx, params) == 1;
+}
+
+/* A lane ready for record seq of the half, to open if there is a tag, else to seal; its head taken as what is
+ * authenticated only. -1 without memory. */
+static int begin(struct tls_crypt *c, int suite, const unsigned char *half, uint64_t seq,
+                 const unsigned char *head, unsigned char *tag)
 {
     unsigned char nonce[TLS_IV];
-    const unsigned char *key = half + TLS_IV;
-    size_t size = tls_suites[suite].key;
+    bool sealing = tag == NULL;
+    size_t size = TLS_IV + tls_suites[suite].key;
     struct lanes *l = c->suite[suite];
     int len;
     if (l == NULL && (l = c->suite[suite] = calloc(1, sizeof *l)) == NULL)
@@ -167,16 +207,18 @@ static int begin(struct tls_crypt *c, int suite, bool sealing, const unsigned ch
     if (lane->ctx == NULL && !make_context(lane, suite))
         return -1;
     make_nonce(half, seq, nonce);
-    bool keyed = l->half[at] == half && lane->seals == sealing && same_key(lane->key, key, size);
-    if (libssl.EVP_CipherInit_ex(lane->ctx, NULL, NULL, keyed ? NULL : key, nonce, keyed ? -1 : sealing) !=
-            1 ||
-        libssl.EVP_CipherUpdate(lane->ctx, NULL, &len, head, TLS_RECORD_HEAD) != 1) {
+    bool keyed = l->half[at] == half && lane->seals == sealing && same_key(lane->key, half, size);
+    bool ready = keyed && !sealing && lane->in_parts
+                     ? give_parts(lane, nonce, tag)
+                     : give_whole(lane, keyed ? NULL : half + TLS_IV, nonce, tag);
+    if (!ready || libssl.EVP_CipherUpdate(lane->ctx, NULL, &len, head, TLS_RECORD_HEAD) != 1) {
         forget(l, at);
         return -1;
     }
     if (!keyed) {
-        memcpy(lane->key, key, size);
+        memcpy(lane->key, half, size);
         lane->seals = sealing;
+        lane->is_fixed = false;
         l->half[at] = half;
     }
     return (int) at;
@@ -218,7 +260,7 @@ size_t tls_record_seal(struct tls_crypt *c, int suite, const unsigned char *half
     body[n] = type;
     OSSL_PARAM tag[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + n + 1, TAG),
                         OSSL_PARAM_END};
-    int at = begin(c, suite, true, half, seq, record);
+    int at = begin(c, suite, half, seq, record, NULL);
     if (at < 0)
         return 0;
     EVP_CIPHER_CTX *ctx = c->suite[suite]->lane[at].ctx;
@@ -257,16 +299,13 @@ int tls_record_open(struct tls_crypt *c, int suite, const unsigned char *half, u
     int size = record[3] << 8 | record[4], len = 0, rest;
     int inner = size - TAG;
     CHECK(inner > 0);
-    OSSL_PARAM tag[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, body + inner, TAG),
-                        OSSL_PARAM_END};
-    int at = begin(c, suite, false, half, seq, record);
+    int at = begin(c, suite, half, seq, record, body + inner);
     if (at < 0) {
         *why = "no memory";
         return -TLS_INTERNAL_ERROR;
     }
     EVP_CIPHER_CTX *ctx = c->suite[suite]->lane[at].ctx;
-    if (libssl.EVP_CIPHER_CTX_set_params(ctx, tag) != 1 ||
-        libssl.EVP_CipherUpdate(ctx, body, &len, body, inner) != 1 ||
+    if (libssl.EVP_CipherUpdate(ctx, body, &len, body, inner) != 1 ||
         libssl.EVP_CipherFinal_ex(ctx, body + len, &rest) != 1) {
         forget(c->suite[suite], (unsigned) at);
         *why = "a record that does not authenticate";
