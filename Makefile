@@ -32,6 +32,7 @@ MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard ctl/*.c) $(wildcard doctor
     mario/process/cgroup.c
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
 ENGINE_SRC = $(wildcard test/engine/*.c)
+RUNNER_SRC = $(wildcard test/runner/*.c)
 UNIT_SRC = $(wildcard test/unit/*.c)
 # Of the web server's what knows neither the library nor a socket.
 WEB_PURE = $(addprefix example/web/,fastcgi.c head.c path.c script.c)
@@ -120,12 +121,12 @@ $(B)/obj/%.o: %.c
 # ---- Tests. T=name runs one suite, SAN=address or SAN=thread the same tests under a sanitizer ----
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
-$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(MQTT_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
+$(B)/unit_tests: $(call obj,$(UNIT_SRC) $(RUNNER_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(MQTT_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
 	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
 	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(TLS_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"
 
-$(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC)) $(LIB)
+$(B)/integration_tests: $(call obj,$(INTEGRATION_SRC) $(RUNNER_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC)) $(LIB)
 	@$(CC) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS_ALL) $$(pkg-config --libs check) $(TLS_LIBS) $(LIBS) -lm -ldl
 	@echo "  LD   $@"
 

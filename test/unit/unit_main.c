@@ -1,9 +1,6 @@
 /*
- * unit_main.c: runs the unit tests: all of them, or the suites named on the command line (`make test
- * T=head`); --list prints the names.
- *
- * Exit code 0 when all passed, 1 when one failed, 2 for a name that does not exist. When all pass, check's
- * own summary is the last line. CK_FORK=no in the environment runs everything in one process, for a debugger.
+ * unit_main.c: runs the unit tests: all of them, or the suites named on the command line (`make test T=head`), or with
+ * --share DIR those that no other run has taken: see runner.h.
  */
 #include "unit.h"
 
@@ -14,17 +11,13 @@
 #include <unistd.h>
 
 #include "test/lib/clock.h"
+#include "test/runner/runner.h"
 
-static const struct {
-    const char *name;
-    Suite *(*make)(void);
-} suites[] = {
+static const struct runner_suite suites[] = {
 #define ROW(name) {#name, name##_suite},
     SUITES(ROW)
 #undef ROW
 };
-
-enum { SUITE_COUNT = sizeof suites / sizeof suites[0] };
 
 void unit_failed(const char *file, int line, const char *what)
 {
@@ -107,44 +100,7 @@ bool unit_memory_has(const void *bytes, size_t n)
     return found;
 }
 
-/* The index of a suite, or SUITE_COUNT. */
-static size_t suite_find(const char *name)
-{
-    size_t i = 0;
-    while (i < SUITE_COUNT && strcmp(suites[i].name, name) != 0)
-        i++;
-    return i;
-}
-
 int main(int argc, char **argv)
 {
-    bool wanted[SUITE_COUNT];
-    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-        for (size_t i = 0; i < SUITE_COUNT; i++)
-            puts(suites[i].name);
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < SUITE_COUNT; i++)
-        wanted[i] = argc < 2;
-    for (int i = 1; i < argc; i++) {
-        size_t found = suite_find(argv[i]);
-        if (found == SUITE_COUNT) {
-            fprintf(stderr, "unit_tests: no suite '%s'; there are:", argv[i]);
-            for (size_t k = 0; k < SUITE_COUNT; k++)
-                fprintf(stderr, " %s", suites[k].name);
-            fprintf(stderr, "\n");
-            return 2;
-        }
-        wanted[found] = true;
-    }
-    SRunner *runner = srunner_create(NULL);
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        if (wanted[i])
-            srunner_add_suite(runner, suites[i].make());
-    }
-    fflush(stdout); /* what is buffered here would be printed again by each test's process */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return runner_main(suites, sizeof suites / sizeof suites[0], argc, argv);
 }
