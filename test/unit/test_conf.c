@@ -72,9 +72,10 @@ static void assert_value(const struct maritcp_conf *c, const char *section, cons
 {
     char value[CONF_LISTEN_SIZE];
     const struct row *row = row_find(section, key);
-    ck_assert_ptr_nonnull(row);
+    UNIT_ASSERT(row != NULL); /* all rows, for each of thousands of files */
     value_print(row, c, value, sizeof(value));
-    ck_assert_str_eq(value, expected);
+    if (strcmp(value, expected) != 0)
+        ck_abort_msg("%s.%s is '%s', not '%s'", section, key, value, expected);
 }
 
 static void assert_same_values(const struct maritcp_conf *a, const struct maritcp_conf *b)
