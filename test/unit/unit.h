@@ -69,6 +69,7 @@
     ROW(mqtt_packets)    \
     ROW(tls_context)     \
     ROW(tls_session)     \
+    ROW(tls_bytes)       \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \
