@@ -60,7 +60,7 @@ static struct link shake(const struct tls_contexts *contexts, SSL_CTX *ctx)
     while (!tls_is_up(l.s)) {
         (void) SSL_do_handshake(l.client);
         size_t n = (size_t) BIO_get_mem_data(SSL_get_wbio(l.client), &data);
-        enum tls_answer answer = tls_shake(l.s, t, (unsigned char *) data, n, &used);
+        enum tls_answer answer = tls_shake(&l.s, t, (unsigned char *) data, n, &used);
         must(answer == TLS_OK || answer == TLS_MORE, t->why);
         (void) BIO_reset(SSL_get_wbio(l.client));
         BIO_write(SSL_get_rbio(l.client), t->out, (int) t->out_len);

@@ -80,7 +80,7 @@ static void look_at_tls(const struct conn *c, struct detail *d)
 {
     struct mario_tls_info info;
     d->is_tls = conn_is_tls(c);
-    d->is_up = d->is_tls && secure_of(c)->session != NULL && tls_facts(secure_of(c)->session, &info);
+    d->is_up = d->is_tls && secure_session(c) != NULL && tls_facts(secure_session(c), &info);
     if (!d->is_up)
         return;
     d->is_resumed = info.is_resumed != 0;

@@ -20,7 +20,7 @@ enum {
     HELLO_ROOM = 2048, /* received at once before a ClientHello is whole: what follows it has to be kept */
     RECORD_HEAD = 5,
     PATIENCE = 1000 / TICK_MS, /* ticks without a step, then a place is given up if others wait */
-    BYTES_LEAST = 512          /* of a ClientHello in pieces */
+    BYTES_LEAST = 512          /* of a ClientHello in pieces, or of what waits */
 };
 
 _Static_assert(STAT_tls_failed_other - STAT_tls_failed_protocol == TLS_FAULT_other - TLS_FAULT_protocol &&
@@ -54,42 +54,90 @@ void secure_teardown(struct shard *s)
     s->secure = NULL;
 }
 
+/* ---- What stands apart ---- */
+
+/* e has something apart, with room for so many bytes at least. False without memory. */
+static bool set_apart(struct conn_secure *e, size_t room)
+{
+    struct secure_apart *old = e->is_apart ? e->apart : NULL;
+    struct secure_apart *a = mem_realloc(old, sizeof *a + room);
+    if (a == NULL)
+        return false;
+    if (old == NULL)
+        *a = (struct secure_apart){.session = e->session};
+    e->apart = a;
+    e->is_apart = true;
+    return true;
+}
+
+static void drop(struct conn_secure *e)
+{
+    if (!e->is_apart)
+        return;
+    struct tls_session *session = e->apart->session;
+    mem_free(e->apart);
+    e->session = session;
+    e->is_apart = false;
+}
+
+/* False without memory. */
+static bool keep(struct conn_secure *e, const unsigned char *data, size_t n)
+{
+    struct secure_apart *a = e->is_apart ? e->apart : NULL;
+    if (a != NULL && a->sent > 0) {
+        a->len -= a->sent;
+        memmove(a->data, a->data + a->sent, a->len);
+        a->sent = 0;
+    }
+    size_t len = a != NULL ? a->len : 0, need = len + n;
+    if (a == NULL || sizeof *a + need > mem_room(a)) {
+        size_t room = need > 2 * len ? need : 2 * len; /* a trickle stays linear */
+        if (!set_apart(e, room < BYTES_LEAST ? BYTES_LEAST : room))
+            return false;
+        a = e->apart;
+    }
+    memcpy(a->data + a->len, data, n);
+    a->len += (uint32_t) n;
+    return true;
+}
+
 /* ---- Places ---- */
 
 static void push_front(struct secure *x, struct secure_list *list, uint32_t link)
 {
-    struct conn_secure *e = &x->conns[link - 1];
-    e->prev = 0;
-    e->next = list->first;
+    struct secure_apart *a = x->conns[link - 1].apart;
+    a->prev = 0;
+    a->next = list->first;
     if (list->first == 0)
         list->last = link;
     else
-        x->conns[list->first - 1].prev = link;
+        x->conns[list->first - 1].apart->prev = link;
     list->first = link;
 }
 
 static void append(struct secure *x, struct secure_list *list, uint32_t link)
 {
-    struct conn_secure *e = &x->conns[link - 1];
-    e->next = 0;
-    e->prev = list->last;
+    struct secure_apart *a = x->conns[link - 1].apart;
+    a->next = 0;
+    a->prev = list->last;
     if (list->last == 0)
         list->first = link;
     else
-        x->conns[list->last - 1].next = link;
+        x->conns[list->last - 1].apart->next = link;
     list->last = link;
 }
 
 static void take_out(struct secure *x, struct secure_list *list, const struct conn_secure *e)
 {
-    if (e->prev == 0)
-        list->first = e->next;
+    const struct secure_apart *a = e->apart;
+    if (a->prev == 0)
+        list->first = a->next;
     else
-        x->conns[e->prev - 1].next = e->next;
-    if (e->next == 0)
-        list->last = e->prev;
+        x->conns[a->prev - 1].apart->next = a->next;
+    if (a->next == 0)
+        list->last = a->prev;
     else
-        x->conns[e->next - 1].prev = e->prev;
+        x->conns[a->next - 1].apart->prev = a->prev;
 }
 
 /* c stands in no list any more. */
@@ -106,12 +154,13 @@ static void leave(const struct conn *c)
     }
 }
 
+/* It has something apart. */
 static void take_place(const struct conn *c)
 {
     const struct shard *s = conn_shard(c);
     struct conn_secure *e = secure_of(c);
     e->phase = SECURE_SHAKES;
-    e->since = s->tick;
+    e->apart->since = s->tick;
     append(s->secure, &s->secure->shakes, c->pub.ind + 1);
     s->secure->places++;
     stats_add(s->stats, STAT_tls_shaking, 1);
@@ -123,7 +172,7 @@ static void note_step(const struct conn *c)
     const struct shard *s = conn_shard(c);
     struct conn_secure *e = secure_of(c);
     take_out(s->secure, &s->secure->shakes, e);
-    e->since = s->tick;
+    e->apart->since = s->tick;
     append(s->secure, &s->secure->shakes, c->pub.ind + 1);
 }
 
@@ -141,9 +190,9 @@ static void wait_for_place(struct conn *c)
 static void make_place(struct shard *s)
 {
     struct conn *c = &s->conns[s->secure->shakes.first - 1];
-    if (s->tick - secure_of(c)->since <= PATIENCE)
+    if (s->tick - secure_of(c)->apart->since <= PATIENCE)
         return;
-    if (secure_of(c)->session == NULL)
+    if (secure_session(c) == NULL)
         note_step(c);
     else
         conn_close(c, REASON_tls_crowded);
@@ -166,37 +215,7 @@ struct conn *secure_next(struct shard *s)
     return c;
 }
 
-/* ---- Bytes that stand apart ---- */
-
-/* False without memory. */
-static bool keep(struct conn_secure *e, const unsigned char *data, size_t n)
-{
-    struct sealed *b = e->bytes;
-    if (b != NULL && b->sent > 0) {
-        b->len -= b->sent;
-        memmove(b->data, b->data + b->sent, b->len);
-        b->sent = 0;
-    }
-    size_t len = b != NULL ? b->len : 0, need = sizeof *b + len + n;
-    if (b == NULL || need > mem_room(b)) {
-        size_t room = need > 2 * len ? need : 2 * len; /* a trickle stays linear */
-        b = mem_realloc(b, room < BYTES_LEAST ? BYTES_LEAST : room);
-        if (b == NULL)
-            return false;
-        if (e->bytes == NULL)
-            *b = (struct sealed){.len = 0};
-        e->bytes = b;
-    }
-    memcpy(b->data + b->len, data, n);
-    b->len += (uint32_t) n;
-    return true;
-}
-
-static void drop(struct conn_secure *e)
-{
-    mem_free(e->bytes);
-    e->bytes = NULL;
-}
+/* ---- Bytes that go out ahead ---- */
 
 bool secure_put_ahead(struct conn *c, const unsigned char *data, size_t n)
 {
@@ -208,16 +227,16 @@ bool secure_put_ahead(struct conn *c, const unsigned char *data, size_t n)
 
 struct iovec secure_ahead(const struct conn *c)
 {
-    struct sealed *b = secure_of(c)->bytes;
-    return (struct iovec){.iov_base = b->data + b->sent, .iov_len = b->len - b->sent};
+    struct secure_apart *a = secure_of(c)->apart;
+    return (struct iovec){.iov_base = a->data + a->sent, .iov_len = a->len - a->sent};
 }
 
 void secure_ahead_sent(struct conn *c, size_t n)
 {
     struct conn_secure *e = secure_of(c);
-    e->bytes->sent += (uint32_t) n;
+    e->apart->sent += (uint32_t) n;
     outbox_ahead_sent(c->outbox, (uint32_t) n, &conn_shard(c)->delivery.all);
-    if (e->bytes->sent == e->bytes->len)
+    if (e->apart->sent == e->apart->len && e->phase != SECURE_SHAKES)
         drop(e);
 }
 
@@ -252,7 +271,7 @@ size_t secure_seal(const struct conn *c, const struct iovec *vec, size_t n)
         errno = EPIPE;
         return 0;
     }
-    size_t taken = tls_seal(e->session, conn_shard(c)->secure->thread, vec, n);
+    size_t taken = tls_seal(secure_session(c), conn_shard(c)->secure->thread, vec, n);
     if (taken > 0)
         return taken;
     e->phase = SECURE_OVER;
@@ -266,7 +285,7 @@ void secure_say_end(struct conn *c)
         return;
     struct tls_thread *t = conn_shard(c)->secure->thread;
     secure_of(c)->phase = SECURE_OVER;
-    tls_close_notify(secure_of(c)->session, t);
+    tls_close_notify(secure_session(c), t);
     secure_of(c)->notified = t->out_len < UINT8_MAX ? (uint8_t) t->out_len : 0;
     put_out(c); /* if that fails, it ends without */
 }
@@ -324,7 +343,7 @@ static bool open_records(struct conn *c, unsigned char *data, size_t n, size_t *
 {
     struct conn_secure *e = secure_of(c);
     struct tls_thread *t = conn_shard(c)->secure->thread;
-    enum tls_answer answer = tls_open(e->session, t, data, n, plain);
+    enum tls_answer answer = tls_open(secure_session(c), t, data, n, plain);
     if (t->key_updates > 0)
         stats_add(conn_shard(c)->stats, STAT_tls_key_updates, t->key_updates);
     t->key_updates = 0;
@@ -348,7 +367,9 @@ static bool rise(struct conn *c)
     leave(c);
     e->phase = SECURE_UP;
     e->begins = true;
-    if (tls_facts(e->session, &facts)) {
+    if (e->apart->sent == e->apart->len)
+        drop(e);
+    if (tls_facts(secure_session(c), &facts)) {
         bool is_13 = strcmp(facts.version, "TLSv1.3") == 0;
         stats_add(s->stats, is_13 ? STAT_tls_handshakes_13 : STAT_tls_handshakes_12, 1);
         stats_add(s->stats, STAT_tls_resumed, facts.is_resumed != 0);
@@ -388,9 +409,9 @@ static bool goes_away(struct conn *c, const unsigned char *data, size_t n)
     struct conn_secure *e = secure_of(c);
     bool wanted = s->shake != NULL && (s->service->tls_offload == MARIO_TLS_OFFLOAD_ALL ||
                                        tls_set_is_slow(s->set->tls, c->listener));
-    if (!wanted || !s->shake(c, e->session, data, n))
+    if (!wanted || !s->shake(c, e->apart->session, data, n))
         return false;
-    e->session = NULL;
+    e->apart->session = NULL;
     stats_add(s->stats, STAT_tls_offloaded, 1);
     return true;
 }
@@ -404,12 +425,12 @@ static bool shake(struct conn *c, unsigned char *data, size_t n, size_t *plain)
         conn_poll(c);
         return c->state == CONN_OPEN;
     }
-    enum tls_answer answer = tls_shake(e->session, t, data, n, &used);
+    enum tls_answer answer = tls_shake(&e->apart->session, t, data, n, &used);
     if (!stepped(c, answer, t->fault))
         return false;
     if (answer != TLS_OK || used == n)
         return true;
-    memmove(data + tls_held(e->session), data + used, n - used);
+    memmove(data + secure_held(c), data + used, n - used);
     return open_records(c, data, n - used, plain);
 }
 
@@ -417,9 +438,11 @@ static bool shake(struct conn *c, unsigned char *data, size_t n, size_t *plain)
 static bool start(struct conn *c, unsigned char *data, size_t n, size_t *plain)
 {
     struct conn_secure *e = secure_of(c);
+    if (!e->is_apart && !set_apart(e, 0))
+        return no_memory(c);
     take_place(c);
-    e->session = tls_session_make(conn_shard(c)->set->tls, c->listener);
-    return e->session != NULL ? shake(c, data, n, plain) : no_memory(c);
+    e->apart->session = tls_session_make(conn_shard(c)->set->tls, c->listener);
+    return e->apart->session != NULL ? shake(c, data, n, plain) : no_memory(c);
 }
 
 /* ---- Its beginning ---- */
@@ -445,11 +468,11 @@ static bool has_place(const struct shard *s)
 static bool hello_came(struct conn *c, unsigned char *data, size_t n, bool late, size_t *plain)
 {
     struct conn_secure *e = secure_of(c);
-    bool kept = e->bytes != NULL;
+    bool kept = e->is_apart;
     if (kept && !keep(e, data, n))
         return no_memory(c);
-    const unsigned char *all = kept ? e->bytes->data : data;
-    size_t len = kept ? e->bytes->len : n;
+    const unsigned char *all = kept ? e->apart->data : data;
+    size_t len = kept ? e->apart->len : n;
     enum hello what = look(all, len);
     if (what == HELLO_NONE)
         return refuse(c, all, len);
@@ -468,10 +491,10 @@ static bool hello_came(struct conn *c, unsigned char *data, size_t n, bool late,
 bool secure_go_on(struct conn *c, unsigned char *data, size_t *plain)
 {
     struct conn_secure *e = secure_of(c);
-    size_t n = e->bytes->len;
+    size_t n = e->apart->len;
     *plain = 0;
-    memcpy(data, e->bytes->data, n);
-    drop(e);
+    memcpy(data, e->apart->data, n);
+    e->apart->len = 0;
     if (start(c, data, n, plain))
         conn_poll(c);
     return c->state == CONN_OPEN;
@@ -523,7 +546,7 @@ static enum tls_answer take_step(struct conn *c, const struct secure_step *step)
 void secure_shaken(struct executor *t, struct conn *c, const struct secure_step *step)
 {
     size_t plain = 0;
-    secure_of(c)->session = step->session;
+    secure_of(c)->apart->session = step->session;
     enum tls_answer answer = take_step(c, step);
     if (c->state != CONN_OPEN || !stepped(c, answer, step->fault) || answer != TLS_OK)
         return;
@@ -570,8 +593,10 @@ void secure_end(struct conn *c)
 
 void secure_forget(struct conn *c)
 {
-    if (conn_is_tls(c))
-        tls_session_free(&secure_of(c)->session);
+    if (!conn_is_tls(c))
+        return;
+    drop(secure_of(c));
+    tls_session_free(&secure_of(c)->session);
 }
 
 /* ---- Public ---- */
@@ -584,7 +609,7 @@ static const struct tls_session *session_of(const struct executor *t, const CONN
     if (t->shard->secure == NULL || c->ind >= t->shard->count || c != &t->shard->conns[c->ind].pub)
         return NULL;
     const struct conn *conn = (const struct conn *) (const void *) c;
-    return conn_is_tls(conn) ? secure_of(conn)->session : NULL;
+    return conn_is_tls(conn) ? secure_session(conn) : NULL;
 }
 
 int32_t mario_tls_info(CONN *c, struct mario_tls_info *info)

@@ -24,25 +24,31 @@ enum secure_phase {
     SECURE_OVER /* nothing can be sealed any more: we have said so, or a record was none, or it has ended */
 };
 
-/* Bytes that stand apart. */
-struct sealed {
-    uint32_t len;  /* bytes in data */
-    uint32_t sent; /* of these, gone */
+/* What a connection has besides as long as something is going on: while it waits for a place or has one, and while
+ * there are bytes. */
+struct secure_apart {
+    struct tls_session *session; /* in place of conn_secure's */
+    uint32_t prev, next;         /* WAITS, SHAKES: 1 + slot of those beside it in its list */
+    uint32_t since;              /* SHAKES: tick of its last step */
+    uint32_t len;                /* bytes in data: HELLO, WAITS: what has come; then: what goes out first */
+    uint32_t sent;               /* of these, gone */
     unsigned char data[];
 };
 
 /* A connection's part. All zero for one whose listener has no tls=. */
 struct conn_secure {
-    struct tls_session *session; /* NULL: none yet; or it is away, with a thread that takes a step of it */
-    struct sealed *bytes; /* a mem.h block or NULL: HELLO, WAITS: what has come; then: what goes out first */
-    uint32_t prev, next;  /* WAITS, SHAKES: 1 + slot of those beside it in its list */
-    uint32_t since;       /* SHAKES: tick of its last step */
-    uint8_t phase;        /* enum secure_phase */
-    bool begins;          /* it is up, and dispatch does not know yet */
-    bool ended;           /* close_notify has come: nothing more will */
-    uint8_t notified;     /* bytes of ours, the last that was sent; 0 = not said */
+    union {
+        struct tls_session
+            *session;               /* NULL: none yet; or it is away, with a thread that takes a step of it */
+        struct secure_apart *apart; /* is_apart: a mem.h block, which has the session */
+    };
+    uint8_t phase; /* enum secure_phase */
+    bool is_apart : 1;
+    bool begins : 1;  /* it is up, and dispatch does not know yet */
+    bool ended : 1;   /* close_notify has come: nothing more will */
+    uint8_t notified; /* bytes of ours, the last that was sent; 0 = not said */
 };
-_Static_assert(sizeof(struct conn_secure) <= 32, "half a cache line beside the connection");
+_Static_assert(sizeof(struct conn_secure) <= 16, "idle connections have this and their session");
 
 struct secure_list {
     uint32_t first, last; /* 1 + slot, 0 = none */
@@ -86,6 +92,13 @@ static inline struct conn_secure *secure_of(const struct conn *c)
     return &conn_shard(c)->secure->conns[c->pub.ind];
 }
 
+/* That one's session, see there. */
+static inline struct tls_session *secure_session(const struct conn *c)
+{
+    const struct conn_secure *e = secure_of(c);
+    return e->is_apart ? e->apart->session : e->session;
+}
+
 /* Whether c speaks TLS and its handshake is not over. */
 static inline bool secure_is_shaking(const struct conn *c)
 {
@@ -101,7 +114,7 @@ static inline bool secure_has_ended(const struct conn *c)
 /* Bytes of a record of c's that is not whole. */
 static inline size_t secure_held(const struct conn *c)
 {
-    return conn_is_tls(c) && secure_of(c)->phase == SECURE_UP ? tls_held(secure_of(c)->session) : 0;
+    return conn_is_tls(c) && secure_of(c)->phase == SECURE_UP ? tls_held(secure_session(c)) : 0;
 }
 
 /* Bytes of our close_notify, the last that c's peer has to acknowledge, if we have said it. */

@@ -176,7 +176,7 @@ static void shake(struct thread *p, struct job *j)
 {
     struct shake_job *k = j->shake;
     p->tls->out_len = 0;
-    k->answer = tls_shake(k->session, p->tls, (unsigned char *) j->pub.in_buf, k->n, &k->used);
+    k->answer = tls_shake(&k->session, p->tls, (unsigned char *) j->pub.in_buf, k->n, &k->used);
     if (k->answer == TLS_BAD) {
         k->fault = p->tls->fault;
         snprintf(k->why, sizeof k->why, "%s", p->tls->why);

@@ -194,7 +194,7 @@ enum queue_answer queue_send(struct conn *c, const struct mario_frame *frame, co
     j->conn = conn_id(c);
     j->address6 = conn_address6(c);
     j->proxied = proxied_of(c);
-    j->tls = conn_is_tls(c) ? secure_of(c)->session : NULL;
+    j->tls = conn_is_tls(c) ? secure_session(c) : NULL;
     atomic_store_explicit(&j->state, JOB_SENT, memory_order_relaxed); /* the ring publishes it */
     note_job(d, j);
     c->refs++;

@@ -127,7 +127,7 @@ bool tls_is_up(const struct tls_session *s)
     NOT_CALLED;
 }
 
-enum tls_answer tls_shake(struct tls_session *s, struct tls_thread *t, const unsigned char *in, size_t n,
+enum tls_answer tls_shake(struct tls_session **s, struct tls_thread *t, const unsigned char *in, size_t n,
                           size_t *used)
 {
     (void) s, (void) t, (void) in, (void) n, (void) used;

@@ -8,11 +8,11 @@
 
 struct ssl_st;
 struct ssl_ctx_st;
-struct slim;
 struct tls_section;
 struct slim_secrets;
 
-/* Records of an established session. Which of these it has is decided when its handshake is over, once. */
+/* Records of an established session. Which of these it has is decided when its handshake is over, once. free() is
+ * called again if it has ended already. */
 struct tls_records {
     /* data[0 .. n-1] are whole records, each with its header; but the last one is a header alone if tls_record_size()
      * says that it is bad. As tls_open(); nothing beyond data[n-1] may be touched. */
@@ -22,44 +22,69 @@ struct tls_records {
     bool (*seal)(struct tls_session *s, struct tls_thread *t, const struct iovec *vec, size_t count,
                  size_t n);
     void (*close_notify)(struct tls_session *s, struct tls_thread *t);
-    void (*free)(struct tls_session *s); /* what it has beside the session */
+    void (*free)(struct tls_session *s); /* what it has beside the session, and its keys */
     size_t overhead;                     /* bytes that sealing adds to a record */
 };
 
-struct tls_session {                   /* 56 bytes: idle connections have little else */
-    const struct tls_records *records; /* NULL until the handshake is over */
-    struct ssl_st *ssl;                /* NULL: slim has taken over, or it has ended */
-    union {
-        struct slim_secrets *secrets; /* slim.c's, during the handshake; NULL: it has none */
-        struct slim *slim;            /* then; NULL: not slim */
-    };
-    union {
-        const struct tls_contexts *contexts; /* held until the handshake is over */
-        const char *cipher;                  /* then: OpenSSL's name, which stays for ever */
-    };
+/* Whose records a session has. */
+enum { TLS_NO_RECORDS, TLS_OPENSSL_RECORDS, TLS_SLIM_RECORDS };
+
+/* A session of slim's after its handshake: the two halves of its keys stand behind it, in's and out's, as schedule.h
+ * has them, and then its texts. */
+struct slim {
+    uint64_t in_seq;
+    uint32_t out_seq;      /* far below its end come new keys */
+    uint8_t suite;         /* of tls_suites */
+    unsigned char part[3]; /* of a KeyUpdate in pieces what stands behind its first byte */
+    unsigned char keys[];
+};
+
+/* 48 bytes until the handshake is over, and for OpenSSL's. Slim's is made then, in place of this one, as one block of
+ * its true size: 32 bytes, keys, texts. */
+struct tls_session {
     unsigned char *carry; /* the record that is not whole: carry[0 .. held-1], a mem.h block */
-    char *texts;          /* what the client says of itself, see shake.c; NULL: nothing. A mem.h block */
     union {
         uint16_t held;
         uint16_t set; /* during the handshake: the listener's */
     };
-    uint8_t section;                                 /* which: registry_tls_name() */
-    uint8_t idle_records;                            /* in a row that had no data */
-    bool is_v13 : 1, is_resumed : 1, has_client : 1; /* facts */
-    bool is_slim : 1;                                /* its contexts' policy says so */
-    bool is_closed : 1;                              /* we have sent close_notify */
-    bool is_shaking : 1;                             /* contexts is held */
-    bool is_named : 1; /* the section was chosen by the name that the client asked for */
+    uint8_t section;      /* which: registry_tls_name() */
+    uint8_t idle_records; /* in a row that had no data */
+    /* What does not change any more when the handshake is over, for other threads may ask for facts then. */
+    uint8_t records : 2; /* TLS_NO_RECORDS until it is over */
+    bool is_v13 : 1, is_resumed : 1, has_client : 1, has_texts : 1;
+    bool is_slim : 1;     /* its contexts' policy says so */
+    bool is_named : 1;    /* the section was chosen by the name that the client asked for */
+    uint8_t : 0;          /* a byte of its own for what does */
+    bool is_closed : 1;   /* we have sent close_notify */
+    bool is_shaking : 1;  /* contexts is held */
+    bool owes_update : 1; /* slim's: the peer wants a KeyUpdate of ours */
+    uint8_t part_len : 3; /* slim's: bytes that have come of a KeyUpdate, the first among them */
+    union {
+        struct slim slim;
+        struct {
+            struct ssl_st *ssl;           /* NULL: it has ended */
+            struct slim_secrets *secrets; /* slim.c's, during the handshake; NULL: it has none */
+            union {
+                const struct tls_contexts *contexts; /* held until the handshake is over */
+                const char *cipher;                  /* then: OpenSSL's name, which stays for ever */
+            };
+            char *texts; /* what the client says of itself, see shake.c; NULL: nothing. A mem.h block */
+        };
+    };
 };
-_Static_assert(sizeof(struct tls_session) <= 56, "with malloc's word it fills 64 bytes");
+_Static_assert(sizeof(struct tls_session) == 48 && offsetof(struct tls_session, slim.keys) == 32,
+               "idle connections have little else");
 
 /* slim.c. Before any session of ctx is made: callbacks by which the secrets get to s->secrets; SSL_get_app_data() of an
  * SSL is its session. False without memory. */
 bool slim_prepare(struct ssl_ctx_st *ctx);
-/* The handshake is over and all of it is in t->out, facts are made. True: the session is slim's: s->records and
- * s->slim are its own and s->ssl is freed and NULL. False: it stays OpenSSL's (another version, a cipher that slim has
- * not, no memory), and s->secrets is freed and NULL. */
-bool slim_take(struct tls_session *s, struct tls_thread *t);
+/* The handshake of *s is over and all of it is in t->out, facts are made, and its texts are `texts` bytes. True: the
+ * session is slim's, *s another block, and what it had of OpenSSL's is freed. False: it stays OpenSSL's (another
+ * version, a cipher that slim has not, no memory), and secrets is freed and NULL. */
+bool slim_take(struct tls_session **s, struct tls_thread *t, size_t texts);
+/* Its texts and its cipher, of one that is slim's. */
+const char *slim_texts(const struct tls_session *s);
+const char *slim_cipher(const struct tls_session *s);
 /* Free s->secrets of a handshake that failed; it may be NULL. */
 void slim_drop(struct tls_session *s);
 void slim_thread_free(struct tls_thread *t);
@@ -71,8 +96,16 @@ void shake_prepare(struct tls_section *section);
 /* Whose this is. */
 struct tls_session *tls_session_of(const struct ssl_st *ssl);
 
-/* openssl.c */
-extern const struct tls_records openssl_records;
+extern const struct tls_records openssl_records; /* openssl.c */
+extern const struct tls_records slim_records;    /* slim.c */
+
+/* NULL: its handshake is not over. */
+static inline const struct tls_records *tls_records_of(const struct tls_session *s)
+{
+    return s->records == TLS_SLIM_RECORDS      ? &slim_records
+           : s->records == TLS_OPENSSL_RECORDS ? &openssl_records
+                                               : NULL;
+}
 
 /* thread.c: what a thread has, and its words. */
 

@@ -17,9 +17,9 @@
 #include "mario/tls/libssl.h"
 
 const struct tls_suite tls_suites[TLS_SUITES] = {
-    {0x1301, 16, 32, "AES-128-GCM", "SHA256"},
-    {0x1302, 32, 48, "AES-256-GCM", "SHA384"},
-    {0x1303, 32, 32, "ChaCha20-Poly1305", "SHA256"},
+    {0x1301, 16, 32, "TLS_AES_128_GCM_SHA256", "AES-128-GCM", "SHA256"},
+    {0x1302, 32, 48, "TLS_AES_256_GCM_SHA384", "AES-256-GCM", "SHA384"},
+    {0x1303, 32, 32, "TLS_CHACHA20_POLY1305_SHA256", "ChaCha20-Poly1305", "SHA256"},
 };
 
 int tls_suite_of(uint32_t id)

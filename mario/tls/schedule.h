@@ -21,7 +21,8 @@ enum {
 struct tls_suite {
     uint16_t id;                 /* on the wire */
     uint8_t key, secret;         /* bytes */
-    const char *cipher, *digest; /* libcrypto's names */
+    const char *name;            /* everybody's */
+    const char *cipher, *digest; /* libcrypto's */
 };
 extern const struct tls_suite tls_suites[TLS_SUITES];
 

@@ -14,7 +14,7 @@
 
 bool tls_is_up(const struct tls_session *s)
 {
-    return s->records != NULL;
+    return s->records != TLS_NO_RECORDS;
 }
 
 /* ---- Its end ---- */
@@ -26,9 +26,8 @@ void tls_session_forget(struct tls_session *s, struct tls_thread *t)
 
 void tls_session_end(struct tls_session *s)
 {
-    if (s->records != NULL) {
-        if (s->ssl != NULL || s->slim != NULL)
-            s->records->free(s);
+    if (s->records != TLS_NO_RECORDS) {
+        tls_records_of(s)->free(s);
         s->is_closed = true;
     } else {
         if (s->secrets != NULL)
@@ -53,7 +52,8 @@ void tls_session_free(struct tls_session **s)
     if (me == NULL)
         return;
     tls_session_end(me);
-    mem_free(me->texts);
+    if (me->records != TLS_SLIM_RECORDS)
+        mem_free(me->texts);
     mem_free(me);
 }
 
@@ -101,14 +101,14 @@ enum tls_answer tls_open(struct tls_session *s, struct tls_thread *t, unsigned c
 {
     size_t held = s->held;
     bool is_bad = false;
-    CHECK(s->records != NULL && !s->is_shaking);
+    CHECK(s->records != TLS_NO_RECORDS && !s->is_shaking);
     *plain = 0;
     if (held >= 5 && stays_short(s, n))
         return hold(s, data + held, n) ? TLS_OK : TLS_NO_MEMORY;
     if (held > 0)
         memcpy(data, s->carry, held);
     size_t whole = whole_records(data, held + n, &is_bad), rest = held + n - whole;
-    enum tls_answer answer = whole > 0 ? s->records->open(s, t, data, whole, plain) : TLS_OK;
+    enum tls_answer answer = whole > 0 ? tls_records_of(s)->open(s, t, data, whole, plain) : TLS_OK;
     if (answer == TLS_OK && is_bad)
         answer = tls_bad(t, TLS_FAULT_record, "%s", "");
     s->held = 0;
@@ -125,23 +125,23 @@ enum tls_answer tls_open(struct tls_session *s, struct tls_thread *t, unsigned c
 size_t tls_seal(struct tls_session *s, struct tls_thread *t, const struct iovec *vec, size_t count)
 {
     size_t n = 0;
-    CHECK(s->records != NULL && !s->is_closed);
+    CHECK(s->records != TLS_NO_RECORDS && !s->is_closed);
     for (size_t i = 0; i < count && n < TLS_RECORD_DATA; i++)
         n += vec[i].iov_len < TLS_RECORD_DATA - n ? vec[i].iov_len : TLS_RECORD_DATA - n;
-    return n > 0 && s->records->seal(s, t, vec, count, n) ? n : 0;
+    return n > 0 && tls_records_of(s)->seal(s, t, vec, count, n) ? n : 0;
 }
 
 size_t tls_seal_overhead(const struct tls_session *s)
 {
-    return s->records != NULL ? s->records->overhead : 0;
+    return s->records != TLS_NO_RECORDS ? tls_records_of(s)->overhead : 0;
 }
 
 void tls_close_notify(struct tls_session *s, struct tls_thread *t)
 {
-    if (s->records == NULL || s->is_closed)
+    if (s->records == TLS_NO_RECORDS || s->is_closed)
         return;
     s->is_closed = true;
-    s->records->close_notify(s, t);
+    tls_records_of(s)->close_notify(s, t);
 }
 
 #endif

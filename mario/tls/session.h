@@ -92,9 +92,9 @@ void tls_session_end(struct tls_session *s);
 bool tls_is_up(const struct tls_session *s);
 
 /* The handshake, with in[0 .. n-1] that has come, n may be 0. MORE: all of it is taken. OK: it is up, and in[*used ..
- * n-1] came behind it: for tls_open(). Whatever the answer, out may have something to send: if BAD, an alert. Not after
- * OK or BAD. */
-enum tls_answer tls_shake(struct tls_session *s, struct tls_thread *t, const unsigned char *in, size_t n,
+ * n-1] came behind it: for tls_open(); *s may be another one then, and the old one is gone. Whatever the answer, out may
+ * have something to send: if BAD, an alert. Not after OK or BAD. */
+enum tls_answer tls_shake(struct tls_session **s, struct tls_thread *t, const unsigned char *in, size_t n,
                           size_t *used);
 
 /* Bytes of a record that is not whole yet, < TLS_HELD_MAX. */

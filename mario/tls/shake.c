@@ -131,8 +131,8 @@ struct tls_session *tls_session_make(const struct tls_contexts *contexts, uint32
 /* ---- Its end ---- */
 
 /* What the client says of itself, in one block: the digest of its certificate if it has one, then the host name that it
- * asked for, the protocol, its subject, each with its NUL; NULL if all are empty. */
-static bool keep_texts(struct tls_session *s)
+ * asked for, the protocol, its subject, each with its NUL: *size bytes; NULL and 0 if all are empty. False without memory. */
+static bool keep_texts(struct tls_session *s, size_t *size)
 {
     const unsigned char *alpn;
     unsigned alpn_len;
@@ -142,6 +142,7 @@ static bool keep_texts(struct tls_session *s)
     const char *host = s->texts != NULL ? s->texts : "";
     libssl.SSL_get0_alpn_selected(s->ssl, &alpn, &alpn_len);
     s->has_client = client != NULL;
+    *size = 0;
     if (client != NULL) {
         certificate_name(libssl.X509_get_subject_name(client), subject, sizeof subject);
         certificate_digest(client, digest);
@@ -151,7 +152,8 @@ static bool keep_texts(struct tls_session *s)
         return true;
     size_t digest_len = s->has_client ? DIGEST : 0;
     size_t host_len = strlen(host) + 1, subject_len = strlen(subject) + 1;
-    char *p = mem_exact(digest_len + host_len + alpn_len + 1 + subject_len), *all = p;
+    *size = digest_len + host_len + alpn_len + 1 + subject_len;
+    char *p = mem_exact(*size), *all = p;
     if (p == NULL)
         return false;
     p = (char *) mempcpy(p, digest, digest_len);
@@ -162,6 +164,7 @@ static bool keep_texts(struct tls_session *s)
     memcpy(p, subject, subject_len);
     mem_free(s->texts);
     s->texts = all;
+    s->has_texts = true;
     return true;
 }
 
@@ -176,9 +179,11 @@ static void on_message(int is_ours, int version, int type, const void *data, siz
     t->key_updates++;
 }
 
-static enum tls_answer establish(struct tls_session *s, struct tls_thread *t)
+static enum tls_answer establish(struct tls_session **session, struct tls_thread *t)
 {
-    if (!keep_texts(s))
+    struct tls_session *s = *session;
+    size_t texts;
+    if (!keep_texts(s, &texts))
         return TLS_NO_MEMORY;
     s->is_v13 = libssl.SSL_version(s->ssl) == TLS1_3_VERSION;
     s->is_resumed = libssl.SSL_session_reused(s->ssl) == 1;
@@ -187,27 +192,28 @@ static enum tls_answer establish(struct tls_session *s, struct tls_thread *t)
     s->held = 0;
     s->cipher = libssl.SSL_CIPHER_get_name(libssl.SSL_get_current_cipher(s->ssl));
     registry_tls_count(s->section);
-    s->records = &openssl_records;
+    s->records = TLS_OPENSSL_RECORDS;
     if (s->is_v13)
         libssl.SSL_set_msg_callback(s->ssl, on_message);
     if (s->is_slim)
-        slim_take(s, t);
+        slim_take(session, t, texts);
     return TLS_OK;
 }
 
-enum tls_answer tls_shake(struct tls_session *s, struct tls_thread *t, const unsigned char *in, size_t n,
-                          size_t *used)
+enum tls_answer tls_shake(struct tls_session **session, struct tls_thread *t, const unsigned char *in,
+                          size_t n, size_t *used)
 {
+    struct tls_session *s = *session;
     CHECK(s->is_shaking);
     tls_attach(t, s->ssl, in, n);
     int rc = libssl.SSL_do_handshake(s->ssl);
     enum tls_answer answer = TLS_MORE;
     *used = n - t->in_len;
     if (rc == 1 && !t->out_of_memory)
-        answer = establish(s, t);
+        answer = establish(session, t);
     else if (!t->is_starved || t->out_of_memory)
         answer = tls_libssl_bad(t, s->ssl);
-    if (s->ssl != NULL) /* else slim has taken over */
+    if (*session == s) /* else slim has taken over */
         tls_detach(s->ssl);
     return answer;
 }
@@ -216,18 +222,19 @@ enum tls_answer tls_shake(struct tls_session *s, struct tls_thread *t, const uns
 
 bool tls_facts(const struct tls_session *s, struct mario_tls_info *info)
 {
-    if (s->records == NULL)
+    if (s->records == TLS_NO_RECORDS)
         return false;
-    const char *p = s->texts;
+    bool slim = s->records == TLS_SLIM_RECORDS;
+    const char *p = slim ? slim_texts(s) : s->texts;
     *info = (struct mario_tls_info){.name = registry_tls_name(s->section),
                                     .version = s->is_v13 ? "TLSv1.3" : "TLSv1.2",
-                                    .cipher = s->cipher,
+                                    .cipher = slim ? slim_cipher(s) : s->cipher,
                                     .sni = "",
                                     .alpn = "",
                                     .client_subject = "",
                                     .has_client = s->has_client,
                                     .is_resumed = s->is_resumed};
-    if (p == NULL)
+    if (!s->has_texts)
         return true;
     if (s->has_client) {
         memcpy(info->client_digest, p, DIGEST);

@@ -23,7 +23,7 @@ enum {
     UPDATE_RECORD = TLS_RECORD_HEAD + KEY_UPDATE_SIZE + TLS_RECORD_TAIL
 };
 
-_Static_assert(SLIM_UPDATE_AT < (uint64_t) 1 << 24, "what a key may protect");
+_Static_assert(SLIM_UPDATE_AT < UINT32_C(1) << 24, "what a key may protect");
 
 /* ---- What a thread has ---- */
 
@@ -58,7 +58,7 @@ void slim_thread_free(struct tls_thread *t)
 static struct slim_secrets *secrets_of(const SSL *ssl, bool make)
 {
     struct tls_session *s = libssl.SSL_get_ex_data(ssl, 0);
-    if (s == NULL || s->records != NULL)
+    if (s == NULL || s->records != TLS_NO_RECORDS)
         return NULL;
     if (s->secrets == NULL && make) {
         s->secrets = mem_try(sizeof *s->secrets);
@@ -133,11 +133,6 @@ void slim_drop(struct tls_session *s)
 
 /* ---- The session after it ---- */
 
-static size_t size_of(int suite)
-{
-    return sizeof(struct slim) + 2 * tls_half_size(&tls_suites[suite]);
-}
-
 static unsigned char *in_of(struct slim *m)
 {
     return m->keys;
@@ -148,27 +143,41 @@ static unsigned char *out_of(struct slim *m)
     return m->keys + tls_half_size(&tls_suites[m->suite]);
 }
 
-static void wipe(struct slim *m)
+static size_t keys_size(int suite)
 {
-    if (m != NULL) {
-        explicit_bzero(m, size_of(m->suite));
-        mem_free(m);
-    }
+    return 2 * tls_half_size(&tls_suites[suite]);
 }
 
-struct slim *slim_make(struct slim_thread *thread, int suite, const struct slim_secrets *secrets)
+struct tls_session *slim_make(struct slim_thread *thread, int suite, const struct slim_secrets *secrets,
+                              size_t texts)
 {
     const struct tls_suite *kind = &tls_suites[suite];
-    struct slim *m = mem_exact(size_of(suite));
-    if (m == NULL)
+    size_t fixed = offsetof(struct tls_session, slim.keys);
+    struct tls_session *s = mem_exact(fixed + keys_size(suite) + texts);
+    if (s == NULL)
         return NULL;
-    *m = (struct slim){.out_seq = secrets->sent, .suite = (uint8_t) suite};
+    memset(s, 0, fixed);
+    struct slim *m = &s->slim;
+    s->records = TLS_SLIM_RECORDS;
+    m->out_seq = secrets->sent;
+    m->suite = (uint8_t) suite;
     memcpy(tls_half_secret(kind, in_of(m)), secrets->in, kind->secret);
     memcpy(tls_half_secret(kind, out_of(m)), secrets->out, kind->secret);
     if (tls_keys(thread->schedule, kind, in_of(m)) && tls_keys(thread->schedule, kind, out_of(m)))
-        return m;
-    wipe(m);
+        return s;
+    slim_records.free(s);
+    mem_free(s);
     return NULL;
+}
+
+const char *slim_texts(const struct tls_session *s)
+{
+    return (const char *) s->slim.keys + keys_size(s->slim.suite);
+}
+
+const char *slim_cipher(const struct tls_session *s)
+{
+    return tls_suites[s->slim.suite].name;
 }
 
 /* What slim could not go on with: what OpenSSL has read already, records that must be shorter. */
@@ -179,40 +188,56 @@ static bool is_plain(const SSL *ssl)
            libssl.SSL_SESSION_get_max_fragment_length(session) == TLSEXT_max_fragment_length_DISABLED;
 }
 
-bool slim_take(struct tls_session *s, struct tls_thread *t)
+/* What is to be kept of one whose handshake is over goes to its successor; the rest ends. */
+static void succeed(struct tls_session *s, struct tls_session *m, size_t texts)
 {
-    const struct slim_secrets *c = s->secrets;
-    const SSL_CIPHER *cipher = libssl.SSL_get_current_cipher(s->ssl);
-    int suite = cipher == NULL ? -1 : tls_suite_of(libssl.SSL_CIPHER_get_protocol_id(cipher));
-    struct slim *m = NULL;
-    if (c != NULL && suite >= 0 && is_plain(s->ssl) && c->in_len == tls_suites[suite].secret &&
-        c->out_len == c->in_len && slim_of_thread(t) != NULL)
-        m = slim_make(t->slim, suite, c);
-    slim_drop(s);
-    if (m == NULL)
-        return false;
+    m->section = s->section;
+    m->is_v13 = s->is_v13;
+    m->is_resumed = s->is_resumed;
+    m->has_client = s->has_client;
+    m->has_texts = s->has_texts;
+    m->is_slim = s->is_slim;
+    m->is_named = s->is_named;
+    if (texts > 0)
+        memcpy(m->slim.keys + keys_size(m->slim.suite), s->texts, texts);
     libssl.SSL_set_shutdown(s->ssl,
                             SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else it may not be resumed */
     libssl.SSL_free(s->ssl);
-    s->ssl = NULL;
-    s->slim = m;
-    s->records = &slim_records;
+    mem_free(s->texts);
+    mem_free(s);
+}
+
+bool slim_take(struct tls_session **s, struct tls_thread *t, size_t texts)
+{
+    const struct slim_secrets *c = (*s)->secrets;
+    const SSL *ssl = (*s)->ssl;
+    const SSL_CIPHER *cipher = libssl.SSL_get_current_cipher(ssl);
+    int suite = cipher == NULL ? -1 : tls_suite_of(libssl.SSL_CIPHER_get_protocol_id(cipher));
+    struct tls_session *m = NULL;
+    if (c != NULL && suite >= 0 && is_plain(ssl) && c->in_len == tls_suites[suite].secret &&
+        c->out_len == c->in_len && slim_of_thread(t) != NULL)
+        m = slim_make(t->slim, suite, c, texts);
+    slim_drop(*s);
+    if (m == NULL)
+        return false;
+    succeed(*s, m, texts);
+    *s = m;
     return true;
 }
 
 void slim_forget(struct tls_session *s, struct tls_thread *t)
 {
-    struct slim *m = s->slim;
-    if (s->records != &slim_records || m == NULL || t->slim == NULL)
+    struct slim *m = &s->slim;
+    if (s->records != TLS_SLIM_RECORDS || t->slim == NULL)
         return;
     tls_crypt_forget(t->slim->crypt, m->suite, in_of(m));
     tls_crypt_forget(t->slim->crypt, m->suite, out_of(m));
 }
 
+/* What it says of itself stays. */
 static void slim_free(struct tls_session *s)
 {
-    wipe(s->slim);
-    s->slim = NULL;
+    explicit_bzero(s->slim.keys, keys_size(s->slim.suite));
 }
 
 /* ---- Sealing ---- */
@@ -244,22 +269,23 @@ static bool next_keys(struct slim *m, struct tls_thread *t, unsigned char *half)
 }
 
 /* Our KeyUpdate, with the old keys, and on with the new. It asks for none: the peer's keys are its own affair. */
-static bool update(struct slim *m, struct tls_thread *t)
+static bool update(struct tls_session *s, struct tls_thread *t)
 {
+    struct slim *m = &s->slim;
     static const unsigned char message[KEY_UPDATE_SIZE] = {KEY_UPDATE, 0, 0, 1, 0};
     if (!seal_bytes(m, t, TLS_HANDSHAKE, message, sizeof message) || !next_keys(m, t, out_of(m)))
         return false;
     m->out_seq = 0;
-    m->owes_update = false;
+    s->owes_update = false;
     return true;
 }
 
 static bool slim_seal(struct tls_session *s, struct tls_thread *t, const struct iovec *vec, size_t count,
                       size_t n)
 {
-    struct slim *m = s->slim;
+    struct slim *m = &s->slim;
     struct slim_thread *thread = slim_of_thread(t);
-    if (thread == NULL || ((m->owes_update || m->out_seq >= thread->update_at) && !update(m, t)))
+    if (thread == NULL || ((s->owes_update || m->out_seq >= thread->update_at) && !update(s, t)))
         return false;
     unsigned char *record = tls_out_room(t, TLS_RECORD_HEAD + n + TLS_RECORD_TAIL);
     if (record == NULL)
@@ -279,7 +305,7 @@ static void say_alert(struct tls_session *s, struct tls_thread *t, int alert)
 {
     unsigned char message[2] = {(unsigned char) (alert == TLS_CLOSE_NOTIFY ? 1 : 2), (unsigned char) alert};
     if (slim_of_thread(t) != NULL)
-        (void) seal_bytes(s->slim, t, TLS_ALERT, message, sizeof message);
+        (void) seal_bytes(&s->slim, t, TLS_ALERT, message, sizeof message);
 }
 
 static void slim_close_notify(struct tls_session *s, struct tls_thread *t)
@@ -312,30 +338,31 @@ static enum tls_answer idle(struct tls_session *s, struct tls_thread *t)
 static enum tls_answer open_handshake(struct tls_session *s, struct tls_thread *t, const unsigned char *piece,
                                       size_t n)
 {
-    struct slim *m = s->slim;
-    unsigned char message[KEY_UPDATE_SIZE];
-    size_t have = m->part_len;
-    if (n == 0 || (have == 0 ? piece[0] : m->part[0]) != KEY_UPDATE)
+    struct slim *m = &s->slim;
+    unsigned char message[KEY_UPDATE_SIZE] = {KEY_UPDATE};
+    size_t have = s->part_len;
+    if (n == 0 || (have == 0 && piece[0] != KEY_UPDATE))
         return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "a handshake message that is no KeyUpdate");
     if (n > sizeof message - have)
         return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "bytes behind a KeyUpdate in its record");
-    memcpy(message, m->part, have);
+    if (have > 0)
+        memcpy(message + 1, m->part, have - 1);
     memcpy(message + have, piece, n);
     have += n;
     if (have >= 4 && (message[1] != 0 || message[2] != 0 || message[3] != 1))
         return refuse(s, t, TLS_DECODE_ERROR, "a KeyUpdate of a wrong length");
     if (have < sizeof message) {
-        memcpy(m->part, message, have);
-        m->part_len = (uint8_t) have;
+        memcpy(m->part, message + 1, have - 1);
+        s->part_len = have & 7;
         return idle(s, t);
     }
-    m->part_len = 0;
+    s->part_len = 0;
     if (message[4] > 1)
         return refuse(s, t, TLS_ILLEGAL_PARAMETER, "a KeyUpdate that asks for what there is not");
     if (!next_keys(m, t, in_of(m)))
         return TLS_NO_MEMORY;
     m->in_seq = 0;
-    m->owes_update = m->owes_update || message[4] == 1;
+    s->owes_update = s->owes_update || message[4] == 1;
     t->key_updates++;
     return idle(s, t);
 }
@@ -359,7 +386,7 @@ static enum tls_answer open_alert(struct tls_session *s, struct tls_thread *t, c
 static enum tls_answer take(struct tls_session *s, struct tls_thread *t, int type, const unsigned char *bytes,
                             size_t n, unsigned char *plain, size_t *used)
 {
-    if (type != TLS_HANDSHAKE && s->slim->part_len > 0)
+    if (type != TLS_HANDSHAKE && s->part_len > 0)
         return refuse(s, t, TLS_UNEXPECTED_MESSAGE, "a record inside a handshake message");
     if (type == TLS_HANDSHAKE)
         return open_handshake(s, t, bytes, n);
@@ -376,7 +403,7 @@ static enum tls_answer take(struct tls_session *s, struct tls_thread *t, int typ
 static enum tls_answer slim_open(struct tls_session *s, struct tls_thread *t, unsigned char *data, size_t n,
                                  size_t *plain)
 {
-    struct slim *m = s->slim;
+    struct slim *m = &s->slim;
     struct slim_thread *thread = slim_of_thread(t);
     enum tls_answer answer = thread == NULL ? TLS_NO_MEMORY : TLS_OK;
     *plain = 0;
@@ -397,7 +424,7 @@ static enum tls_answer slim_open(struct tls_session *s, struct tls_thread *t, un
         answer = take(s, t, type, record + TLS_RECORD_HEAD, len, data, plain);
     }
     /* One answer to all that have come: a peer that writes many before it reads gets no more of them. */
-    if (answer == TLS_OK && m->owes_update && !s->is_closed && !update(m, t))
+    if (answer == TLS_OK && s->owes_update && !s->is_closed && !update(s, t))
         return TLS_NO_MEMORY;
     return answer;
 }

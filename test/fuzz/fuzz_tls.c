@@ -46,7 +46,7 @@ static struct tls_thread *thread;
 static struct {
     SSL *server, *client;
     struct slim_secrets secrets; /* sent: counted by what came out */
-    struct tls_session ours;
+    struct tls_session *ours;
     struct oracle from_client, from_server;
     bool client_is_out; /* its numbers are no longer those of what we send in its name */
     enum tls_answer answer;
@@ -151,7 +151,7 @@ static void shake(int suite, size_t tickets)
     MUST(SSL_do_handshake(run.server) == 1);
     move(run.server, run.client);
     MUST(SSL_read(run.client, &byte, 1) < 0);
-    run.secrets.sent = tickets;
+    run.secrets.sent = (uint32_t) tickets;
 }
 
 static void begin(int suite, size_t tickets)
@@ -160,9 +160,8 @@ static void begin(int suite, size_t tickets)
     run.server_alert = -1;
     run.theirs = SSL_ERROR_WANT_READ;
     shake(suite, tickets);
-    run.ours = (struct tls_session){.records = &slim_records, .is_v13 = true};
-    run.ours.slim = slim_make(thread->slim, suite, &run.secrets);
-    MUST(run.ours.slim != NULL);
+    run.ours = slim_make(thread->slim, suite, &run.secrets, 0);
+    MUST(run.ours != NULL);
     oracle_begin(&run.from_client, tls_suites[suite].id, run.secrets.in);
     oracle_begin(&run.from_server, tls_suites[suite].id, run.secrets.out);
     run.from_server.seq = tickets;
@@ -174,8 +173,7 @@ static void end(void)
 {
     SSL_free(run.server);
     SSL_free(run.client);
-    run.ours.records->free(&run.ours);
-    mem_free(run.ours.carry);
+    tls_session_free(&run.ours);
 }
 
 /* ---- What both made of it ---- */
@@ -246,7 +244,7 @@ static bool may_go_on(void)
 {
     const char *why;
     return has_many_alerts() ||
-           (tls_held(&run.ours) >= TLS_RECORD_HEAD && tls_record_body(run.ours.carry, &why) < 0);
+           (tls_held(run.ours) >= TLS_RECORD_HEAD && tls_record_body(run.ours->carry, &why) < 0);
 }
 
 /* For what is malformed the RFC leaves the choice of the alert, or OpenSSL takes another than it says. */
@@ -258,12 +256,12 @@ static bool is_free(int alert)
 /* n bytes have come, to both. False: it is over. */
 static bool come(const unsigned char *bytes, size_t n)
 {
-    size_t held = tls_held(&run.ours), plain, got = 0;
+    size_t held = tls_held(run.ours), plain, got = 0;
     int rc;
     unsigned char *block = malloc(held + n); /* of exactly what may be touched */
     MUST(block != NULL);
     memcpy(block + held, bytes, n);
-    run.answer = tls_open(&run.ours, thread, block, n, &plain);
+    run.answer = tls_open(run.ours, thread, block, n, &plain);
     MUST(plain <= held + n && run.answer != TLS_NO_MEMORY);
     memcpy(opened, block, plain);
     free(block);
@@ -357,7 +355,7 @@ static void answer(struct script *s)
     n = n < sizeof data ? n : sizeof data;
     cut = cut < n ? cut : n;
     struct iovec v[2] = {{data, cut}, {data + cut, n - cut}};
-    MUST(tls_seal(&run.ours, thread, v, 2) == n);
+    MUST(tls_seal(run.ours, thread, v, 2) == n);
     MUST(hear_ours(data, n) == -1);
 }
 

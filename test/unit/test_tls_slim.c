@@ -18,7 +18,7 @@
 
 /* A connection, and its client. */
 static struct tls_thread *t;
-static struct tls_session session;
+static struct tls_session *session; /* NULL before the first one */
 static struct oracle from_client, to_client;
 /* What the client has sent and nobody has opened yet; what was opened last. */
 static unsigned char wire[400 * 1024], opened[400 * 1024];
@@ -35,15 +35,13 @@ static void begin(void)
 
 static void end(void)
 {
-    if (session.records != NULL)
-        session.records->free(&session);
-    mem_free(session.carry);
+    tls_session_free(&session);
     tls_thread_free(&t);
     mem_thread_fini();
 }
 
 /* A new connection, on which we have sent so many records already. */
-static void connect_client(int suite, uint64_t sent)
+static void connect_client(int suite, uint32_t sent)
 {
     struct slim_secrets secrets = {.sent = sent, .in_len = tls_suites[suite].secret};
     secrets.out_len = secrets.in_len;
@@ -51,12 +49,10 @@ static void connect_client(int suite, uint64_t sent)
         secrets.in[i] = (unsigned char) (i * 7 + 1);
         secrets.out[i] = (unsigned char) (i * 5 + 3);
     }
-    if (session.records != NULL)
-        session.records->free(&session);
-    mem_free(session.carry);
-    session = (struct tls_session){.records = &slim_records, .is_v13 = true};
-    session.slim = slim_make(slim_of_thread(t), suite, &secrets);
-    UNIT_ASSERT(session.slim != NULL);
+    tls_session_free(&session);
+    session = slim_make(slim_of_thread(t), suite, &secrets, 0);
+    UNIT_ASSERT(session != NULL);
+    session->is_v13 = true;
     oracle_begin(&from_client, tls_suites[suite].id, secrets.in);
     oracle_begin(&to_client, tls_suites[suite].id, secrets.out);
     to_client.seq = sent;
@@ -80,11 +76,11 @@ static void say_update(int request)
 /* Let what was said come in a piece; what is opened goes to opened. */
 static enum tls_answer come(size_t *plain)
 {
-    size_t held = tls_held(&session), n = wired;
+    size_t held = tls_held(session), n = wired;
     UNIT_ASSERT(held + n <= sizeof opened);
     memcpy(opened + held, wire, n);
     wired = 0;
-    return tls_open(&session, t, opened, n, plain);
+    return tls_open(session, t, opened, n, plain);
 }
 
 static enum tls_answer come_all(void)
@@ -137,7 +133,7 @@ static void must_hear_update(void)
 static void seal(const void *data, size_t n)
 {
     struct iovec v = {(void *) (uintptr_t) data, n};
-    UNIT_ASSERT(tls_seal(&session, t, &v, 1) == n);
+    UNIT_ASSERT(tls_seal(session, t, &v, 1) == n);
 }
 
 /* It is refused with that alert, and what stood in front of it is there. */
@@ -157,7 +153,7 @@ START_TEST(data_both_ways)
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (unsigned char) unit_random(&random);
     for (int suite = 0; suite < TLS_SUITES; suite++) {
-        connect_client(suite, (uint64_t) suite * 2);
+        connect_client(suite, (uint32_t) suite * 2);
         for (int round = 0; round < 300 / UNIT_SLOW; round++) {
             size_t n = round < 3 ? TLS_RECORD_PLAIN - 1 + (size_t) round : unit_random(&random) % 300 + 1;
             size_t total = 0, plain, cut = unit_random(&random) % (n + 1);
@@ -167,7 +163,7 @@ START_TEST(data_both_ways)
             UNIT_ASSERT(plain == n && memcmp(opened, data, n) == 0);
             struct iovec v[3] = {{data, cut}, {data + cut, 0}, {data + cut, n - cut}};
             size_t expected = n < TLS_RECORD_PLAIN ? n : TLS_RECORD_PLAIN;
-            UNIT_ASSERT(tls_seal(&session, t, v, 3) == expected);
+            UNIT_ASSERT(tls_seal(session, t, v, 3) == expected);
             while (total < expected) {
                 unsigned char heard[ORACLE_RECORD_MAX];
                 UNIT_ASSERT(hear(heard, &plain) == TLS_APPLICATION);
@@ -200,7 +196,7 @@ START_TEST(pieces)
         got += plain;
     }
     ck_assert_uint_eq(got, 30 * 31 / 2);
-    ck_assert_uint_eq(tls_held(&session), 0);
+    ck_assert_uint_eq(tls_held(session), 0);
     size_t at = 0;
     for (int i = 0; i < 30; i++) {
         for (int k = 0; k <= i; k++)
@@ -352,9 +348,9 @@ START_TEST(alerts)
     must_hear_nothing();
     seal("answer", 6);
     must_hear(TLS_APPLICATION, "answer", 6);
-    tls_close_notify(&session, t);
+    tls_close_notify(session, t);
     must_hear_alert(TLS_CLOSE_NOTIFY);
-    tls_close_notify(&session, t);
+    tls_close_notify(session, t);
     must_hear_nothing();
 
     /* Who asks for a KeyUpdate and closes has it in front of the next data. */
@@ -415,7 +411,7 @@ END_TEST
 START_TEST(silent_after_close)
 {
     connect_client(0, 0);
-    tls_close_notify(&session, t);
+    tls_close_notify(session, t);
     must_hear_alert(TLS_CLOSE_NOTIFY);
     say_update(1);
     say(TLS_APPLICATION, "x", 1);
@@ -468,17 +464,26 @@ START_TEST(many_records)
 }
 END_TEST
 
-/* Goal: numbers of records that fill more than a word are right, and the last is never used twice. */
+/* Goal: numbers of records that fill more than a word are right, and the last is never used twice: that of the peer's,
+ * and of ours. */
 START_TEST(high_numbers)
 {
     size_t plain;
-    connect_client(2, 0xfffffffful);
-    t->slim->update_at = UINT64_MAX;
+    connect_client(2, UINT32_MAX - 2);
+    t->slim->update_at = UINT32_MAX;
     for (int i = 0; i < 4; i++) {
         seal("x", 1);
+        if (i == 2)
+            must_hear_update();
         must_hear(TLS_APPLICATION, "x", 1);
     }
-    from_client.seq = session.slim->in_seq = UINT64_MAX - 1;
+    ck_assert_uint_eq(session->slim.out_seq, 2);
+    from_client.seq = session->slim.in_seq = UINT32_MAX;
+    for (int i = 0; i < 3; i++)
+        say(TLS_APPLICATION, "x", 1);
+    ck_assert_int_eq(come(&plain), TLS_OK);
+    ck_assert_uint_eq(plain, 3);
+    from_client.seq = session->slim.in_seq = UINT64_MAX - 1;
     say(TLS_APPLICATION, "x", 1);
     ck_assert_int_eq(come(&plain), TLS_OK);
     say(TLS_APPLICATION, "x", 1);
@@ -493,7 +498,9 @@ START_TEST(memory)
     unsigned char data[64] = {0};
     for (int suite = 0; suite < TLS_SUITES; suite++) {
         connect_client(suite, 2);
-        ck_assert_uint_le(malloc_usable_size(session.slim), suite == 0 ? 160 : suite == 1 ? 216 : 184);
+#if UNIT_SLOW == 1 /* a sanitizer's heap is another one */
+        ck_assert_uint_eq(malloc_usable_size(session), suite == 0 ? 152 : suite == 1 ? 216 : 184);
+#endif
         for (int i = 0; i < 1000; i++) {
             say(TLS_APPLICATION, data, sizeof data);
             size_t n = wired, first = i % 3 == 0 ? n : unit_random(&(uint64_t){(uint64_t) i}) % n;
@@ -537,13 +544,12 @@ START_TEST(forgotten_keys)
         for (int ends = 0; ends < 2; ends++) {
             connect_client(suite, 2);
             exchange();
-            memcpy(in, session.slim->keys + TLS_IV, size);
-            memcpy(out, session.slim->keys + half + TLS_IV, size);
+            memcpy(in, session->slim.keys + TLS_IV, size);
+            memcpy(out, session->slim.keys + half + TLS_IV, size);
             UNIT_ASSERT(unit_memory_has(in, size) && unit_memory_has(out, size));
             if (ends) {
-                tls_session_forget(&session, t);
-                session.records->free(&session);
-                session.records = NULL;
+                tls_session_forget(session, t);
+                tls_session_end(session);
             } else {
                 say_update(1);
                 exchange();
@@ -571,12 +577,11 @@ START_TEST(without_memory)
         UNIT_ASSERT(t != NULL);
         unit_heap_fail(good);
         enum tls_answer answer = come(&plain);
-        struct slim *m = t->slim == NULL ? NULL : slim_make(t->slim, 0, &secrets);
+        struct tls_session *m = t->slim == NULL ? NULL : slim_make(t->slim, 0, &secrets, 20);
         failed = unit_heap_heal();
         UNIT_ASSERT(answer == TLS_OK || answer == TLS_NO_MEMORY || (answer == TLS_BAD && failed > 0));
         UNIT_ASSERT(failed > 0 || (answer == TLS_OK && m != NULL));
-        if (m != NULL)
-            mem_free(m);
+        tls_session_free(&m);
     }
 }
 END_TEST

@@ -126,7 +126,7 @@ static bool feed_some(struct tls_rig *r, const unsigned char *data, size_t n)
 {
     size_t used = 0;
     if (!tls_is_up(r->s)) {
-        r->answer = tls_shake(r->s, r->t, data, n, &used);
+        r->answer = tls_shake(&r->s, r->t, data, n, &used);
         ck_assert(used <= n && (r->answer != TLS_MORE || used == n));
         if (r->answer == TLS_OK && used < n)
             opened(r, data + used, n - used);
