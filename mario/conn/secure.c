@@ -29,6 +29,12 @@ _Static_assert(STAT_tls_failed_other - STAT_tls_failed_protocol == TLS_FAULT_oth
 
 /* ---- Setup ---- */
 
+static void *map(size_t size, int flags)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
 bool secure_setup(struct shard *s, bool prefault)
 {
     struct secure *x = mem_alloc(sizeof *x);
@@ -36,10 +42,9 @@ bool secure_setup(struct shard *s, bool prefault)
     if (x == NULL)
         return false;
     *x = (struct secure){.thread = tls_thread_make()};
-    void *p = mmap(NULL, (size_t) s->count * sizeof *x->conns, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? MAP_POPULATE : 0), -1, 0);
-    x->conns = p == MAP_FAILED ? NULL : p;
-    return x->thread != NULL && x->conns != NULL;
+    x->conns = map((size_t) s->count * sizeof *x->conns, prefault ? MAP_POPULATE : 0);
+    x->homes = map((size_t) s->count * TLS_HOME, MAP_NORESERVE);
+    return x->thread != NULL && x->conns != NULL && x->homes != NULL;
 }
 
 void secure_teardown(struct shard *s)
@@ -50,6 +55,8 @@ void secure_teardown(struct shard *s)
     tls_thread_free(&x->thread);
     if (x->conns != NULL)
         munmap(x->conns, (size_t) s->count * sizeof *x->conns);
+    if (x->homes != NULL)
+        munmap(x->homes, (size_t) s->count * TLS_HOME);
     mem_free(x);
     s->secure = NULL;
 }
@@ -367,6 +374,7 @@ static bool rise(struct conn *c)
     leave(c);
     e->phase = SECURE_UP;
     e->begins = true;
+    tls_session_settle(&e->apart->session, s->secure->homes + (size_t) c->pub.ind * TLS_HOME);
     if (e->apart->sent == e->apart->len)
         drop(e);
     if (tls_facts(secure_session(c), &facts)) {

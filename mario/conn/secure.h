@@ -56,6 +56,7 @@ struct secure_list {
 
 struct secure {
     struct conn_secure *conns; /* [count] */
+    unsigned char *homes;      /* [count * TLS_HOME]: for sessions that are up; memory at first use */
     struct tls_thread *thread; /* what the thread that has the shard needs for TLS */
     struct secure_list shakes; /* those who have a place, whose last step is longest ago first */
     struct secure_list waits;  /* those who wait for one, who came last first */

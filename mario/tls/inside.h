@@ -57,6 +57,7 @@ struct tls_session {
     uint8_t : 0;          /* a byte of its own for what does */
     bool is_closed : 1;   /* we have sent close_notify */
     bool is_shaking : 1;  /* contexts is held */
+    bool is_settled : 1;  /* it is no block of its own */
     bool owes_update : 1; /* slim's: the peer wants a KeyUpdate of ours */
     uint8_t part_len : 3; /* slim's: bytes that have come of a KeyUpdate, the first among them */
     union {

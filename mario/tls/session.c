@@ -54,7 +54,21 @@ void tls_session_free(struct tls_session **s)
     tls_session_end(me);
     if (me->records != TLS_SLIM_RECORDS)
         mem_free(me->texts);
+    if (!me->is_settled)
+        mem_free(me);
+}
+
+void tls_session_settle(struct tls_session **s, unsigned char *home)
+{
+    struct tls_session *me = *s;
+    size_t n = mem_room(me);
+    if (me->records != TLS_SLIM_RECORDS || n > TLS_HOME)
+        return;
+    memcpy(home, me, n);
+    explicit_bzero(me, n);
     mem_free(me);
+    *s = (struct tls_session *) (void *) home;
+    (*s)->is_settled = true;
 }
 
 /* ---- In ---- */

@@ -17,6 +17,7 @@
 #include "mario/tls/context.h"
 
 #define TLS_RECORD_DATA 16384u /* bytes of data that one record takes at most */
+#define TLS_HOME        168u   /* bytes for a session of slim's: AES-128, a name of up to 13 characters */
 #define TLS_HELD_MAX    16709u /* tls_held() is less: a record of OpenSSL's longest, and its header */
 
 enum tls_answer {
@@ -83,6 +84,10 @@ struct tls_session;
 __attribute__((warn_unused_result)) struct tls_session *tls_session_make(const struct tls_contexts *contexts,
                                                                          uint32_t set);
 void tls_session_free(struct tls_session **s); /* *s may be NULL */
+/* *s is up, and nobody knows where it is: move it to home[0 .. TLS_HOME-1], aligned to 8, if it is slim's and small
+ * enough. It stays there until tls_session_free(). So those that are idle lie side by side, not each in what a
+ * handshake has left. */
+void tls_session_settle(struct tls_session **s, unsigned char *home);
 /* t, by which it was opened and sealed, keeps nothing of its keys: before it ends. */
 void tls_session_forget(struct tls_session *s, struct tls_thread *t);
 /* Its connection has ended: all of it goes but for what tls_facts() says. Only that and free may follow. */
@@ -92,8 +97,8 @@ void tls_session_end(struct tls_session *s);
 bool tls_is_up(const struct tls_session *s);
 
 /* The handshake, with in[0 .. n-1] that has come, n may be 0. MORE: all of it is taken. OK: it is up, and in[*used ..
- * n-1] came behind it: for tls_open(); *s may be another one then, and the old one is gone. Whatever the answer, out may
- * have something to send: if BAD, an alert. Not after OK or BAD. */
+ * n-1] came behind it: for tls_open(); *s may be another one then, and the old one is gone. Whatever the answer, out
+ * may have something to send: if BAD, an alert. Not after OK or BAD. */
 enum tls_answer tls_shake(struct tls_session **s, struct tls_thread *t, const unsigned char *in, size_t n,
                           size_t *used);
 

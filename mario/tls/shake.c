@@ -131,7 +131,8 @@ struct tls_session *tls_session_make(const struct tls_contexts *contexts, uint32
 /* ---- Its end ---- */
 
 /* What the client says of itself, in one block: the digest of its certificate if it has one, then the host name that it
- * asked for, the protocol, its subject, each with its NUL: *size bytes; NULL and 0 if all are empty. False without memory. */
+ * asked for, the protocol, its subject, each with its NUL: *size bytes; NULL and 0 if all are empty. False without
+ * memory. */
 static bool keep_texts(struct tls_session *s, size_t *size)
 {
     const unsigned char *alpn;

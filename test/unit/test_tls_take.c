@@ -359,6 +359,35 @@ START_TEST(client_certificate)
 }
 END_TEST
 
+/* Goal: a session that is small enough moves in where idle ones lie, and is the same there; others stay. */
+START_TEST(settled)
+{
+    static const unsigned char none[2 * TLS_HALF_MAX];
+    static _Alignas(8) unsigned char home[TLS_HOME + 8];
+    static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"};
+    struct mario_tls_info info;
+    for (int i = 0; i < 3; i++) {
+        open_contexts(i < 2, 0, false);
+        SSL_CTX_set_ciphersuites(client_ctx, suites[i % 2]);
+        memset(home, 0xa5, sizeof home);
+        struct link *l = connected(0);
+        tls_session_settle(&l->s, home);
+        ck_assert_int_eq(l->s == (void *) home, i == 0);
+        talk(l, 1000);
+        ck_assert_int_eq(SSL_key_update(l->client, SSL_KEY_UPDATE_REQUESTED), 1);
+        talk(l, 1000);
+        ck_assert_uint_eq(home[TLS_HOME], 0xa5);
+        ck_assert(tls_facts(l->s, &info));
+        ck_assert_str_eq(info.cipher, suites[i % 2]);
+        if (i == 0) {
+            tls_session_end(l->s);
+            ck_assert_mem_eq(l->s->slim.keys, none, 2 * tls_half_size(&tls_suites[0]));
+        }
+        free_link(l);
+    }
+}
+END_TEST
+
 /* Goal: a session that goes from one thread's buffers to another's in the middle goes on. */
 START_TEST(other_thread)
 {
@@ -479,6 +508,7 @@ Suite *tls_take_suite(void)
     tcase_add_test(c, not_for_slim);
     tcase_add_test(c, resumption);
     tcase_add_test(c, client_certificate);
+    tcase_add_test(c, settled);
     tcase_add_test(c, other_thread);
     tcase_add_test(c, handshake_without_memory);
     tcase_add_test(c, weight);
