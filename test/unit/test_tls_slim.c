@@ -551,8 +551,8 @@ START_TEST(forgotten_keys)
                 tls_session_forget(session, t);
                 tls_session_end(session);
             } else {
-                say_update(1);
-                exchange();
+                say_update(1); /* nothing comes behind it that needs the next ones */
+                UNIT_ASSERT(come_all() == TLS_OK);
             }
             oracle_begin(&from_client, tls_suites[suite].id, none);
             oracle_begin(&to_client, tls_suites[suite].id, none);
