@@ -91,8 +91,8 @@ bench/datagrams: bench/datagrams.c
 	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $<
 	@echo "  LD   $@"
 
-bench/tls_shake: bench/tls_shake.c
-	@$(CC) $(CFLAGS_ALL) -o $@ $< -lssl -lcrypto
+bench/tls_shake bench/tls_bare: bench/%: bench/%.c bench/tls_yardstick.h
+	@$(CC) $(CFLAGS_ALL) $(INC) -o $@ $< -lssl -lcrypto
 	@echo "  LD   $@"
 
 bench/tls_request: bench/tls_request.c
@@ -278,7 +278,7 @@ bench-cluster: deps-test all ## measure several servers as one, over Redis and N
 	@$(MAKE) --no-print-directory -C bench/cluster
 	@python3 bench/cluster.py $(ARGS)
 
-bench-tls: deps-tls all bench/tls_shake bench/tls_request ## measure what TLS costs, beside nginx and haproxy; ARGS=--quick
+bench-tls: deps-tls all bench/tls_shake bench/tls_bare bench/tls_request ## measure what TLS costs, beside nginx and haproxy; ARGS=--quick
 	@python3 bench/tls.py $(ARGS)
 
 million: deps-million all ## a million connections, in a guest if this machine cannot: N=1000000 HOLD=60; TLS=1
@@ -349,7 +349,7 @@ test-deb: deb ## install, start, upgrade, remove and purge them, above this syst
 
 clean: ## remove what was built
 	@$(MAKE) --no-print-directory -C mario clean
-	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/tls_records bench/storm bench/offload bench/datagrams bench/tls_shake bench/tls_request mario.pc mario-cluster.pc
+	rm -rf build maritcp test/mario_test test/mario_load bench/ceiling bench/log_cost bench/gate bench/tls_records bench/storm bench/offload bench/datagrams bench/tls_shake bench/tls_bare bench/tls_request mario.pc mario-cluster.pc
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

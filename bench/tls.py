@@ -52,11 +52,11 @@ class Task:
 # --- load ---------------------------------------------------------------------------------------------------
 
 
-def run_client(argv, seconds, setup):
-    """Its output and error, as text. Raises BenchError if it fails."""
+def run_client(argv, seconds, setup, core=None):
+    """Its output and error, as text. On the core of loads if none is given. Raises BenchError if it fails."""
     said = os.path.join(setup.tmp, "client.out")
     with open(said, "wb") as out:
-        process = start_process(argv, setup.load_core, stdout=out, stderr=subprocess.STDOUT)
+        process = start_process(argv, setup.load_core if core is None else core, stdout=out, stderr=subprocess.STDOUT)
     try:
         code = process.wait(seconds + PATIENCE)
     except subprocess.TimeoutExpired as error:
@@ -225,22 +225,28 @@ MEASURES = {"memory": measure_memory, "request": measure_request, "handshake": m
 
 
 def alone(setup):
-    """OpenSSL without any server: microseconds of a handshake, and of a resumed one."""
-    program = os.path.join(BENCH, "tls_shake")
+    """OpenSSL without any server: microseconds of a connection, and of a resumed one. On the servers' core, while the other
+    one is as busy as it is with a load: two cores of one machine are not as fast together as each of them alone."""
     found = {}
-    for key, word in (("us", []), ("resumed", ["resume"])):
-        argv = [program, setup.certificate, setup.key, f"{setup.seconds:g}", *word]
-        found[key] = float(run_client(argv, setup.seconds, setup).split()[0])
+    for key, words in (("us", []), ("resumed", ["resume"])):
+        argv = [os.path.join(BENCH, "tls_shake"), setup.certificate, setup.key]
+        beside = start_process([*argv, "600"], setup.load_core, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            text = run_client([*argv, f"{setup.seconds:g}", *words], setup.seconds, setup, setup.server_core)
+        finally:
+            end_process(beside, 1)
+        found[key] = float(text.split()[0])
     return found
 
 
 def measure_part(part, setup, document):
     """All servers, in turns."""
     rounds = 1 if part == "memory" else setup.rounds
-    found = {name: [] for name in setup.names}
+    names = [name for name in setup.names if KINDS[name].is_measured(part)]
+    found = {name: [] for name in names}
     for number in range(rounds):
-        shift = number * len(setup.names) // rounds
-        for name in setup.names[shift:] + setup.names[:shift]:
+        shift = number * len(names) // rounds
+        for name in names[shift:] + names[:shift]:
             progress(Task(part), f"round {number + 1} of {rounds}: {name}")
             try:
                 found[name].append(MEASURES[part](name, setup))
@@ -288,6 +294,7 @@ class Setup:
                 self.names.remove(name)
         check_program(self.load_path)
         check_program(os.path.join(ROOT, "maritcp"))
+        check_program(os.path.join(BENCH, "tls_bare"))
         self.ca, self.certificate, self.key = make_certificate(os.path.join(tmp, "tls"))
         self.context = ssl.create_default_context(cafile=self.ca)
         os.sched_setaffinity(0, {self.load_core})

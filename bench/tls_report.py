@@ -10,7 +10,7 @@ from model_report import caption, human, markdown, quoted, script_of
 # What MarioTCP is to reach; see the tables.
 LIMITS = {"slim bytes": 600, "openssl bytes": 15000, "handshake": 1.15}
 PLAIN = {"openssl": "plain", "slim": "plain", "nginx": "nginx-plain", "haproxy": "haproxy-plain",
-         "nginx+maritcp": "plain", "haproxy+maritcp": "plain"}  # what each is without TLS
+         "nginx+maritcp": "plain", "haproxy+maritcp": "plain", "bare": "bare-plain"}  # what each is without TLS
 
 
 def value(document, part, name, key="us"):
@@ -53,21 +53,40 @@ def request_rows(document):
     return rows
 
 
+def shake_limit(document, key):
+    """What a connection may cost: OpenSSL alone, with what is allowed above it, and a connection without TLS."""
+    base, connect = alone(document, key), value(document, "handshake", "plain")
+    return None if base is None or connect is None else LIMITS["handshake"] * base + connect
+
+
+def ratio(one, other):
+    return one / other if one is not None and other else None
+
+
 def handshake_rows(document):
-    rows = [["server", "us a connection", "without TLS", "the handshake", "to OpenSSL alone", "at most",
-             "a second and core", "resumed, us"]]
-    base = alone(document, "us")
+    rows = [["server", "us a connection", "at most", "without TLS", "TLS adds", "to bare", "a second and core",
+             "resumed, us", "at most"]]
     for name in document["handshake"]:
         us, resumed = value(document, "handshake", name), value(document, "handshake", name, "resumed")
-        shake = less(us, value(document, "handshake", PLAIN.get(name, "")))
-        ratio = shake / base if shake is not None and base else None
-        limit = LIMITS["handshake"] if name in ("openssl", "slim") else None
-        rows.append([name, text(us), text(value(document, "handshake", PLAIN.get(name, ""))), text(shake), text(ratio),
-                     verdict(ratio, limit), text(1e6 / us if us else None), text(resumed)])
+        without = value(document, "handshake", PLAIN.get(name, ""))
+        limits = [shake_limit(document, key) if name in ("openssl", "slim") else None for key in ("us", "resumed")]
+        rows.append([name, text(us), verdict(us, limits[0]), text(without), text(less(us, without)),
+                     text(ratio(us, value(document, "handshake", "bare")) if name in PLAIN else None),
+                     text(1e6 / us if us else None), text(resumed), verdict(resumed, limits[1])])
+    base = alone(document, "us")
     if base:
-        rows.append(["OpenSSL alone", "-", "-", text(base), "1", "-", text(1e6 / base),
-                     text(alone(document, "resumed"))])
+        rows.append(["OpenSSL alone", text(base), "-", "-", "-", "-", text(1e6 / base),
+                     text(alone(document, "resumed")), "-"])
     return rows
+
+
+def handshake_heading(document):
+    heading = "Server CPU of a connection that comes, asks once and goes; P-256, TLS 1.3"
+    limit = shake_limit(document, "us")
+    if limit is None:
+        return heading
+    return (f"{heading}. At most: {LIMITS['handshake']} x OpenSSL alone ({text(alone(document, 'us'))}) + a connection "
+            f"without TLS ({text(value(document, 'handshake', 'plain'))}) = {text(limit)} us")
 
 
 def tables(document):
@@ -78,8 +97,7 @@ def tables(document):
         ("request", "Server CPU of a request of 64 bytes, one at a time on each of 20 connections",
          request_rows(document)),
         ("adds", tls_adds.heading(document.get("adds")), tls_adds.rows(document.get("adds"))),
-        ("handshake", "Server CPU of a connection that comes, asks once and goes; P-256, TLS 1.3",
-         handshake_rows(document)),
+        ("handshake", handshake_heading(document), handshake_rows(document)),
     ]
     return [(heading, rows) for part, heading, rows in whole if document.get(part)]
 

@@ -1,12 +1,12 @@
-"""The servers of tls.py: maritcp without and with TLS, nginx and haproxy as web servers of their own, and these two in
-front of maritcp, as those do who have no TLS in their server."""
+"""The servers of tls.py: maritcp without and with TLS, the least server that there can be (tls_bare), nginx and haproxy as
+web servers of their own, and these two in front of maritcp, as those do who have no TLS in their server."""
 import dataclasses
 import os
 import shutil
 import signal
 import subprocess
 
-from bench import ROOT, ServerKind, maritcp_args
+from bench import BENCH, ROOT, ServerKind, maritcp_args
 from procs import BenchError, Server, end_process
 
 PLACES_MORE = 500  # of haproxy, beside the connections that are held
@@ -20,21 +20,29 @@ class Kind:
 
     title: str
     peer: str = ""  # the program that terminates; "": maritcp itself
+    bare: bool = False  # tls_bare, which only knows handshakes
     records: str = ""  # maritcp's tls.records; "": without TLS
     web: bool = False  # the peer answers by itself, over HTTP
     secure: bool = True
 
     def find(self):
         """The program, or None where it is not installed."""
+        if self.bare:
+            return os.path.join(BENCH, "tls_bare")
         if not self.peer:
             return os.path.join(ROOT, "maritcp")
         return shutil.which(self.peer) or shutil.which(self.peer, path="/usr/sbin")
+
+    def is_measured(self, part):
+        return part == "handshake" or not self.bare
 
 
 KINDS = {
     "plain": Kind("maritcp, no TLS: what the others are compared with", secure=False),
     "openssl": Kind("maritcp, `tls.records = openssl`", records="openssl"),
     "slim": Kind("maritcp, `tls.records = slim`", records="slim"),
+    "bare-plain": Kind("`bench/tls_bare`, an epoll loop and nothing else, without TLS", bare=True, secure=False),
+    "bare": Kind("the same with OpenSSL: what sockets and OpenSSL cost any server", bare=True),
     "nginx": Kind("nginx, as the web server it is: a GET with a fixed answer", "nginx", web=True),
     "nginx-plain": Kind("the same without TLS", "nginx", web=True, secure=False),
     "haproxy": Kind("haproxy, with a fixed answer of its own to a GET", "haproxy", web=True),
@@ -146,7 +154,9 @@ class Stand:
     def __init__(self, name, conns, setup):
         self.name, self.kind, self.parts = name, KINDS[name], []
         try:
-            if not self.kind.peer or not self.kind.web:
+            if self.kind.bare:
+                self.parts.append(self.yardstick(setup))
+            elif not self.kind.peer or not self.kind.web:
                 self.parts.append(self.maritcp(conns, setup))
             if self.kind.peer:
                 self.parts.append(self.peer(conns, setup))
@@ -165,6 +175,12 @@ class Stand:
             return argv
 
         return Server(self.name, ServerKind("maritcp", args, (0,)), os.path.join(ROOT, "maritcp"), conns, setup)
+
+    def yardstick(self, setup):
+        def args(path, port, places, log):
+            return [path, str(port), *([setup.certificate, setup.key] if self.kind.secure else [])]
+
+        return Server(self.name, ServerKind("tls_bare", args, (-signal.SIGTERM,)), self.kind.find(), 0, setup)
 
     def peer(self, conns, setup):
         behind = self.parts[0].port if self.parts else 0
