@@ -6,6 +6,8 @@
  * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. What malloc got back
  * in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so that use after
  * free stays visible.
+ *
+ * Fine blocks have lists of their own, one for each size that malloc has: none is larger than malloc would give it.
  */
 #include "mario/base/mem.h"
 
@@ -35,7 +37,11 @@ enum {
     CLASS_MAX_SHIFT = 17, /* 128 KB: the chain that libevent takes for the largest packet */
     CLASSES = CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1,
     CLASS_KEEP_BYTES = 256 * 1024, /* kept a class and thread; a burst beyond it pays for malloc */
-    NOTE_BYTES = 64 * 1024         /* given back to malloc until that is noted */
+    FINE_STEP = 16,                /* class k has room for 16 k + 8 bytes, as malloc's blocks have */
+    FINE_WORD = 8,
+    FINE_CLASSES = 8 * 1024 / FINE_STEP,
+    FINE_KEEP_BYTES = 512 * 1024, /* kept in all of them together, a thread */
+    NOTE_BYTES = 64 * 1024        /* given back to malloc until that is noted */
 };
 
 struct block {
@@ -45,6 +51,8 @@ struct block {
 struct mem_lists {
     struct block *free[CLASSES];
     uint32_t kept[CLASSES];
+    struct block *fine[FINE_CLASSES];
+    size_t fine_bytes; /* in all of those */
 };
 
 static _Thread_local struct mem_lists *lists;
@@ -63,17 +71,23 @@ bool mem_thread_init(void)
     return lists != NULL || !KEEP_BLOCKS;
 }
 
+static void free_all(struct block **list)
+{
+    while (*list != NULL) {
+        struct block *b = *list;
+        *list = b->next;
+        free(b);
+    }
+}
+
 void mem_thread_fini(void)
 {
     if (lists == NULL)
         return;
-    for (unsigned i = 0; i < CLASSES; i++) {
-        while (lists->free[i] != NULL) {
-            struct block *b = lists->free[i];
-            lists->free[i] = b->next;
-            free(b);
-        }
-    }
+    for (unsigned i = 0; i < CLASSES; i++)
+        free_all(&lists->free[i]);
+    for (unsigned i = 0; i < FINE_CLASSES; i++)
+        free_all(&lists->fine[i]);
     free(lists);
     lists = NULL;
 }
@@ -122,6 +136,17 @@ void *mem_alloc(size_t n)
     return p;
 }
 
+/* To malloc. */
+static void give_back(void *p, size_t room)
+{
+    free(p);
+    given_back += room;
+    if (given_back >= NOTE_BYTES) {
+        trim_note(given_back);
+        given_back = 0;
+    }
+}
+
 void mem_free(void *p)
 {
     if (p == NULL)
@@ -138,12 +163,35 @@ void mem_free(void *p)
             return;
         }
     }
-    free(p);
-    given_back += room;
-    if (given_back >= NOTE_BYTES) {
-        trim_note(given_back);
-        given_back = 0;
+    give_back(p, room);
+}
+
+void *mem_fine(size_t n)
+{
+    size_t class = n <= FINE_STEP + FINE_WORD ? 1 : (n + FINE_STEP - 1 - FINE_WORD) / FINE_STEP;
+    struct block *b = lists != NULL && class < FINE_CLASSES ? lists->fine[class] : NULL;
+    if (b == NULL)
+        return plain_alloc(n);
+    lists->fine[class] = b->next;
+    lists->fine_bytes -= class * FINE_STEP + FINE_WORD;
+    return b;
+}
+
+void mem_fine_free(void *p)
+{
+    if (p == NULL)
+        return;
+    size_t room = malloc_usable_size(p);
+    size_t class = room < FINE_WORD ? 0 : (room - FINE_WORD) / FINE_STEP;
+    size_t bytes = class * FINE_STEP + FINE_WORD;
+    if (lists == NULL || class == 0 || class >= FINE_CLASSES || lists->fine_bytes + bytes > FINE_KEEP_BYTES) {
+        give_back(p, room);
+        return;
     }
+    struct block *b = p;
+    b->next = lists->fine[class];
+    lists->fine[class] = b;
+    lists->fine_bytes += bytes;
 }
 
 size_t mem_room(void *p)

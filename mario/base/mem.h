@@ -32,6 +32,12 @@ size_t mem_room(void *p);
 void *mem_try(size_t n);
 void *mem_exact(size_t n);
 
+/* As mem_exact() and mem_free(), for who takes and gives back a great many blocks, as a handshake of TLS does: no block is
+ * larger than malloc's would be, and what was given back is handed out again, to the same thread, without asking malloc.
+ * Blocks of mem_fine() may go to mem_free() too. */
+void *mem_fine(size_t n);
+void mem_fine_free(void *p);
+
 /* Whether an allocation of this thread has failed since the last call. What a function writes goes through
  * libevent, whose error it may not look at: an answer that is missing must not go unnoticed. */
 bool mem_take_failure(void);

@@ -34,21 +34,30 @@ static void *give(size_t n, const char *file, int line)
 {
     (void) file;
     (void) line;
-    return n > STAYS_MAX ? mem_try(n) : mem_exact(n);
+    return n > STAYS_MAX ? mem_try(n) : mem_fine(n);
+}
+
+/* A block of one of the two. */
+static void give_back(void *p)
+{
+    if (mem_room(p) > STAYS_MAX)
+        mem_free(p);
+    else
+        mem_fine_free(p);
 }
 
 static void take(void *p, const char *file, int line)
 {
     (void) file;
     (void) line;
-    mem_free(p);
+    give_back(p);
 }
 
 static void *give_again(void *p, size_t n, const char *file, int line)
 {
     size_t room = mem_room(p);
     if (p != NULL && n == 0) {
-        mem_free(p);
+        give_back(p);
         return NULL;
     }
     if (p != NULL && n <= room && n > room / 2)
@@ -57,7 +66,7 @@ static void *give_again(void *p, size_t n, const char *file, int line)
     if (q == NULL || p == NULL)
         return q;
     memcpy(q, p, n < room ? n : room);
-    mem_free(p);
+    give_back(p);
     return q;
 }
 

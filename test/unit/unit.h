@@ -21,6 +21,7 @@
 #define SUITES(ROW)      \
     ROW(spsc)            \
     ROW(doorbell)        \
+    ROW(mem)             \
     ROW(trim)            \
     ROW(wheel)           \
     ROW(head)            \
