@@ -21,10 +21,10 @@ enum {
 
 static struct log_limit outside_warnings;
 
-/* One system call for vec[0 .. n-1]. How many bytes were taken, 0 if none fit, -1 if the socket failed, or a function
+/* One system call for vec[0 .. n-1], with MSG_MORE or 0. How many bytes were taken, 0 if none fit, -1 if the socket failed, or a function
  * closed it and its number is somebody else's. */
 static inline __attribute__((always_inline)) ssize_t write_once(const struct conn *c, struct iovec *vec,
-                                                                size_t n)
+                                                                size_t n, int flags)
 {
     if (!conn_has_socket(c)) {
         errno = EBADF;
@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) ssize_t write_once(const struct con
     }
     ssize_t sent;
     do {
-        sent = stream_write(c->pub.fd, vec, n);
+        sent = stream_write(c->pub.fd, vec, n, flags);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
@@ -52,17 +52,27 @@ static enum output broken(void)
 /* ---- Over TLS ---- */
 
 /* What the kernel does not take goes ahead of what waits. With errno as it is if the socket failed. */
-enum output output_send_sealed(struct conn *c, const void *data, size_t n)
+static enum output send_sealed(struct conn *c, const void *data, size_t n, int flags)
 {
     struct iovec whole = {.iov_base = (void *) data, .iov_len = n};
     ssize_t sent = 0;
-    if (n > 0 && outbox_ahead(c->outbox) == 0 && (sent = write_once(c, &whole, 1)) < 0)
+    if (n > 0 && outbox_ahead(c->outbox) == 0 && (sent = write_once(c, &whole, 1, flags)) < 0)
         return broken();
     if ((size_t) sent < n && !secure_put_ahead(c, (const unsigned char *) data + sent, n - (size_t) sent)) {
         errno = ENOMEM;
         return OUTPUT_NO_MEMORY;
     }
     return c->outbox == NULL ? OUTPUT_CLEAN : OUTPUT_PENDING;
+}
+
+enum output output_send_sealed(struct conn *c, const void *data, size_t n)
+{
+    return send_sealed(c, data, n, 0);
+}
+
+enum output output_send_sealed_more(struct conn *c, const void *data, size_t n)
+{
+    return send_sealed(c, data, n, MSG_MORE);
 }
 
 /* The first of vec[0 .. n-1] as a record. As write_once(): once it is made all of it counts as taken. */
@@ -84,7 +94,7 @@ static __attribute__((noinline)) enum output flush_ahead(struct conn *c)
 {
     while (outbox_ahead(c->outbox) > 0) {
         struct iovec first = secure_ahead(c);
-        ssize_t sent = write_once(c, &first, 1);
+        ssize_t sent = write_once(c, &first, 1, 0);
         if (sent < 0)
             return broken();
         if (sent == 0)
@@ -106,7 +116,7 @@ static ssize_t send_once(struct conn *c, struct iovec *vec, size_t n, size_t len
             vec[i].iov_len = len - offered; /* of a reply's last piece not all may be wanted */
         offered += vec[i].iov_len;
     }
-    return conn_is_tls(c) ? seal_once(c, vec, n) : write_once(c, vec, n);
+    return conn_is_tls(c) ? seal_once(c, vec, n) : write_once(c, vec, n, 0);
 }
 
 /* ---- What waits ---- */

@@ -32,6 +32,8 @@ enum output output_flush(struct conn *c);
 
 /* Send the n bytes at data, which TLS has made, before all else but those that wait for that already. */
 enum output output_send_sealed(struct conn *c, const void *data, size_t n);
+/* The same, when an answer is likely to follow at once: with that they go, and at the latest after 200 ms. */
+enum output output_send_sealed_more(struct conn *c, const void *data, size_t n);
 
 /* The same when the first of it has been done elsewhere: what send() would have returned, or -errno, for the first len
  * bytes; -EINTR: it was not tried. */

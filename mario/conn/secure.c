@@ -365,10 +365,11 @@ static bool open_records(struct conn *c, unsigned char *data, size_t n, size_t *
 /* ---- The handshake ---- */
 
 /* It is over, and well. Tickets that nobody takes are nobody's failure: what came before its client left is to be
- * answered still. */
-static bool rise(struct conn *c)
+ * answered still. If more has come behind the handshake, tickets wait for the answer to that: one packet less. */
+static bool rise(struct conn *c, bool more)
 {
     const struct shard *s = conn_shard(c);
+    struct tls_thread *t = s->secure->thread;
     struct conn_secure *e = secure_of(c);
     struct mario_tls_info facts;
     leave(c);
@@ -382,18 +383,20 @@ static bool rise(struct conn *c)
         stats_add(s->stats, is_13 ? STAT_tls_handshakes_13 : STAT_tls_handshakes_12, 1);
         stats_add(s->stats, STAT_tls_resumed, facts.is_resumed != 0);
     }
-    if (put_out(c) == OUTPUT_NO_MEMORY)
+    enum output o = (more ? output_send_sealed_more : output_send_sealed)(c, t->out, t->out_len);
+    t->out_len = 0;
+    if (o == OUTPUT_NO_MEMORY)
         return no_memory(c);
     conn_poll(c);
     return c->state == CONN_OPEN;
 }
 
-/* A step of it was taken, and what it has to say is in the thread's `out`. */
-static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault)
+/* A step of it was taken, and what it has to say is in the thread's `out`. `more` has come than it took. */
+static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault, bool more)
 {
     switch (answer) {
     case TLS_OK:
-        return rise(c);
+        return rise(c, more);
     case TLS_MORE:
         if (conn_shard(c)->secure->thread->out_len > 0)
             note_step(c);
@@ -434,7 +437,7 @@ static bool shake(struct conn *c, unsigned char *data, size_t n, size_t *plain)
         return c->state == CONN_OPEN;
     }
     enum tls_answer answer = tls_shake(&e->apart->session, t, data, n, &used);
-    if (!stepped(c, answer, t->fault))
+    if (!stepped(c, answer, t->fault, used < n))
         return false;
     if (answer != TLS_OK || used == n)
         return true;
@@ -556,7 +559,7 @@ void secure_shaken(struct executor *t, struct conn *c, const struct secure_step 
     size_t plain = 0;
     secure_of(c)->apart->session = step->session;
     enum tls_answer answer = take_step(c, step);
-    if (c->state != CONN_OPEN || !stepped(c, answer, step->fault) || answer != TLS_OK)
+    if (c->state != CONN_OPEN || !stepped(c, answer, step->fault, false) || answer != TLS_OK)
         return;
     if (step->used < step->n && !open_records(c, step->data + step->used, step->n - step->used, &plain))
         return;

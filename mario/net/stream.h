@@ -53,18 +53,19 @@ static inline ssize_t stream_discard(int fd, void *data, size_t n)
     return stream_recv(fd, data, n, MSG_DONTWAIT | MSG_TRUNC);
 }
 
-/* Send what vec[0 .. count-1] (count >= 1) holds. Bytes taken, or -1 with errno. */
-static inline ssize_t stream_write(int fd, struct iovec *vec, size_t count)
+/* Send what vec[0 .. count-1] (count >= 1) holds. Flags: MSG_MORE or 0. Bytes taken, or -1 with errno. */
+static inline ssize_t stream_write(int fd, struct iovec *vec, size_t count, int flags)
 {
+    flags |= MSG_NOSIGNAL | MSG_DONTWAIT;
     struct msghdr m = {.msg_iov = vec, .msg_iovlen = count};
 #ifdef SYS_sendto
     if (count == 1)
-        return syscall(SYS_sendto, fd, vec[0].iov_base, vec[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+        return syscall(SYS_sendto, fd, vec[0].iov_base, vec[0].iov_len, flags, NULL, 0);
 #endif
 #ifdef SYS_sendmsg
-    return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return syscall(SYS_sendmsg, fd, &m, flags);
 #else
-    return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sendmsg(fd, &m, flags);
 #endif
 }
 

@@ -4,13 +4,14 @@
  * never return.
  */
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "sealed.h"
@@ -204,6 +205,30 @@ START_TEST(websocket)
     client_recv(fd, head, 5);
     ck_assert(memcmp(head, "\x82\x03hey", 5) == 0);
     net_close(fd);
+    server_finish(&s);
+}
+END_TEST
+
+/* Goal: who asks together with the end of the handshake gets its tickets and the answer as one: with what came before, two
+ * segments have data. */
+START_TEST(tickets_come_with_an_answer)
+{
+    struct tcp_info info = {.tcpi_data_segs_in = 0};
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "", one_worker);
+    for (int tries = 0; tries < 10 && info.tcpi_data_segs_in != 2;
+         tries++) { /* a busy machine lets go too early */
+        int on = 1, off = 0, fd = client_open_at(&s.addresses[1]);
+        ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on), 0);
+        sealed_lay(fd, NULL);
+        client_send_packet(fd, TEST_ECHO, "seal", 4);
+        ck_assert_int_eq(setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off), 0);
+        ck_assert_int_eq(client_recv_packet(fd, TEST_ECHO, (char[64]){0}, 64), 4);
+        ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){sizeof info}), 0);
+        net_close(fd);
+    }
+    ck_assert_uint_eq(info.tcpi_data_segs_in, 2);
     server_finish(&s);
 }
 END_TEST
@@ -545,6 +570,7 @@ static void add_cases(Suite *s, bool slim)
     tcase_add_test(c, many_packets_in_a_record);
     tcase_add_loop_test(c, any_framing, 0, (int) (sizeof framings / sizeof framings[0]));
     tcase_add_test(c, websocket);
+    tcase_add_test(c, tickets_come_with_an_answer);
     tcase_add_test(c, greeted_behind_the_handshake);
     tcase_add_test(c, new_keys);
     tcase_add_test(c, functions_know);
