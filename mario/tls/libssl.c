@@ -46,10 +46,15 @@ static void give_back(void *p)
         mem_fine_free(p);
 }
 
+/* An SSL that is on its way out, see libssl_free(). */
+static _Thread_local const void *to_wipe;
+
 static void take(void *p, const char *file, int line)
 {
     (void) file;
     (void) line;
+    if (p != NULL && p == to_wipe)
+        explicit_bzero(p, mem_room(p));
     give_back(p);
 }
 
@@ -103,6 +108,13 @@ bool libssl_load(char *why, size_t size)
     }
     loaded = true;
     return true;
+}
+
+void libssl_free(SSL *ssl)
+{
+    to_wipe = ssl;
+    libssl.SSL_free(ssl);
+    to_wipe = NULL;
 }
 
 int libssl_error(const char **words, bool *no_memory)

@@ -177,6 +177,9 @@ extern struct libssl libssl; /* constant once it is loaded */
  * answered true none of its functions may be called. One thread at a time. */
 bool libssl_load(char *why, size_t size);
 
+/* SSL_free(), and nothing of its secrets stays in what is freed: libssl leaves them there. */
+void libssl_free(SSL *ssl);
+
 /* The reason of the last error of this thread that is libssl's own, else of the last; 0: there is none. All of them are
  * forgotten. *words, if not NULL: in libssl's words, which stay; *no_memory, if not NULL: one of them was that. */
 int libssl_error(const char **words, bool *no_memory);

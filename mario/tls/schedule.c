@@ -96,11 +96,20 @@ bool tls_expand(struct tls_schedule *s, const struct tls_suite *suite, const uns
     return done;
 }
 
+/* libcrypto keeps the secret that it was used with last. */
+static void forget(struct tls_schedule *s, const struct tls_suite *suite)
+{
+    static const unsigned char nothing[TLS_SECRET_MAX];
+    libssl.EVP_MAC_init(suite->secret == 32 ? s->sha256 : s->sha384, nothing, suite->secret, NULL);
+}
+
 bool tls_keys(struct tls_schedule *s, const struct tls_suite *suite, unsigned char *half)
 {
     const unsigned char *secret = tls_half_secret(suite, half);
-    return tls_expand(s, suite, secret, "key", tls_half_key(half), suite->key) &&
-           tls_expand(s, suite, secret, "iv", half, TLS_IV);
+    bool done = tls_expand(s, suite, secret, "key", tls_half_key(half), suite->key) &&
+                tls_expand(s, suite, secret, "iv", half, TLS_IV);
+    forget(s, suite);
+    return done;
 }
 
 bool tls_keys_next(struct tls_schedule *s, const struct tls_suite *suite, unsigned char *half)

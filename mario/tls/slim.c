@@ -202,7 +202,7 @@ static void succeed(struct tls_session *s, struct tls_session *m, size_t texts)
         memcpy(m->slim.keys + keys_size(m->slim.suite), s->texts, texts);
     libssl.SSL_set_shutdown(s->ssl,
                             SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else it may not be resumed */
-    libssl.SSL_free(s->ssl);
+    libssl_free(s->ssl);
     mem_free(s->texts);
     mem_free(s);
 }

@@ -7,6 +7,7 @@
 #ifdef MARIO_WITH_TLS
 
 #include "mario/base/mem.h"
+#include "mario/tls/libssl.h"
 #include "mario/tls/slim.h"
 
 #include "test/lib/certs.h"
@@ -58,6 +59,14 @@ static void begin(void)
     ck_assert(client_ctx != NULL && SSL_CTX_load_verify_locations(client_ctx, certs.ca, NULL) == 1);
     SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+}
+
+/* Nobody has used libssl before: so its memory is ours. */
+static void begin_first(void)
+{
+    char why[200];
+    ck_assert_msg(libssl_load(why, sizeof why), "%s", why);
+    begin();
 }
 
 static void end(void)
@@ -451,6 +460,44 @@ START_TEST(handshake_without_memory)
 }
 END_TEST
 
+/* The secret of what the server seals, as the client knows it: on the stack, where unit_memory_has() does not look. */
+struct told {
+    unsigned char secret[TLS_SECRET_MAX];
+    size_t len;
+};
+static struct told *told;
+
+static void note_secret(const SSL *ssl, const char *line)
+{
+    (void) ssl;
+    if (strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) != 0)
+        return;
+    const char *hex = strrchr(line, ' ') + 1;
+    told->len = strlen(hex) / 2;
+    for (size_t i = 0; i < told->len && i < sizeof told->secret; i++)
+        sscanf(hex + 2 * i, "%2hhx", &told->secret[i]);
+}
+
+/* Goal: when a session of slim is over its secrets are nowhere any more, nor are those that its handshake had. */
+START_TEST(secrets_are_wiped)
+{
+    struct told here = {.len = 0};
+    if (UNIT_SLOW > 1)
+        return;
+    told = &here;
+    SSL_CTX_set_keylog_callback(client_ctx, note_secret);
+    open_contexts(true, 0, false);
+    struct link *l = connected(0);
+    talk(l, 100);
+    ck_assert_uint_gt(here.len, 0);
+    libssl_free(l->client);
+    ck_assert(unit_memory_has(here.secret, here.len));
+    tls_session_free(&l->s);
+    ck_assert(!unit_memory_has(here.secret, here.len));
+    free(l);
+}
+END_TEST
+
 /* Goal: what an idle session takes: as slim less than 180 bytes, however many handshakes there were. */
 START_TEST(weight)
 {
@@ -512,6 +559,9 @@ Suite *tls_take_suite(void)
     tcase_add_test(c, other_thread);
     tcase_add_test(c, handshake_without_memory);
     tcase_add_test(c, weight);
+    c = unit_case(s, "tls_take, all memory is ours", 20);
+    tcase_add_checked_fixture(c, begin_first, end);
+    tcase_add_test(c, secrets_are_wiped);
 #else
     tcase_add_test(c, no_tls);
 #endif
