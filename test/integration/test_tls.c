@@ -47,6 +47,8 @@ START_TEST(packets_come_back)
     ck_assert_uint_eq(server_counter(&s, "tls_handshakes_13"), versions[_i] == TLS_13);
     ck_assert_uint_eq(server_counter(&s, "tls_truncated"), 0);
     ck_assert_uint_eq(server_counter(&s, "tls_shaking"), 0);
+    ck_assert_uint_eq(server_counter(&s, "lingered"),
+                      0); /* nobody waits for who need not hear our last word */
 }
 END_TEST
 
@@ -371,18 +373,21 @@ START_TEST(new_keys_while_much_waits)
 }
 END_TEST
 
-/* Goal: who never reads is closed by the same limits as others are: too much, too long. */
+/* Goal: who never reads is closed by the same limits as others are: too much, too long, too much at once. */
 START_TEST(who_never_reads_is_closed)
 {
     static const char *const limit[] = {"output.high=300000", "output.max=300000", NULL},
                              *const time[] = {"server.write_timeout=1", NULL};
     struct server s;
     NEEDS_TLS();
-    sealed_start(&s, "", _i == 0 ? limit : time);
+    uint32_t all = 24 << 20;
+    sealed_start(&s, "", _i == 1 ? time : limit);
     int fd = sealed_open(&s);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 20 && _i < 2; i++)
         client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    server_wait_counter(&s, _i == 0 ? "closed_output_limit" : "closed_write_timeout", 1, SOON_MS);
+    if (_i == 2)
+        client_send_packet(fd, TEST_REPLY, &all, sizeof all);
+    server_wait_counter(&s, _i == 1 ? "closed_write_timeout" : "closed_output_limit", 1, SOON_MS);
     net_close(fd);
     server_finish(&s);
 }
@@ -580,7 +585,7 @@ static void add_cases(Suite *s, bool slim)
         tcase_add_checked_fixture(c, sealed_use_slim, NULL);
     tcase_add_test(c, who_reads_late_loses_nothing);
     tcase_add_test(c, new_keys_while_much_waits);
-    tcase_add_loop_test(c, who_never_reads_is_closed, 0, 2);
+    tcase_add_loop_test(c, who_never_reads_is_closed, 0, 3);
     tcase_add_loop_test(c, a_half_close_is_answered, 0, 2);
     tcase_add_loop_test(c, a_bare_fin_completes_nothing, 0, 2);
     tcase_add_loop_test(c, who_asks_and_leaves_has_asked, 0, 2);

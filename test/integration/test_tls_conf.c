@@ -156,6 +156,7 @@ START_TEST(in_use)
 {
     struct server s;
     struct scrape m;
+    char why[200];
     PREPARE();
     int64_t now = (int64_t) time(NULL);
     write_other(-3600, 10 * 86400 + 3600);
@@ -178,6 +179,14 @@ START_TEST(in_use)
                   "%f", expiry);
     ck_assert(scrape_value(&m, "tls_certificate_handshakes_total{name=\"default\"}") < 0.5);
     scrape_free(&m);
+    struct secure *anyone = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
+    ck_assert_msg(anyone != NULL, "%s", why);
+    int fd = client_open(&s);
+    ck_assert_int_eq(secure_lay(anyone, fd), 0);
+    client_echo(fd, 10);
+    net_close(fd);
+    secure_free(&anyone);
+    ck_assert_int_eq((int) operator_number(operator_json("tls"), "handshakes"), 1);
     ck_assert_uint_eq(server_log_count(&s, "tls=default"), 1);
     ck_assert_uint_eq(server_log_count(&s, "tls default: CN=other, EC "), 1);
     server_finish(&s);
