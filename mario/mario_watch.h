@@ -39,7 +39,8 @@ struct mario_alarm {
     sint32
         is_call; /* 1: not a function of a packet but one that was handed over (mario_run(), a timer, a receipt
                             * ...); akg_id is 0, and conn too if it was no connection's. 2: the framing of the
-                            * connection's listener; likewise */
+                            * connection's listener; likewise. 3: a step of its handshake of TLS, on a thread for
+                            * offloaded functions; likewise */
 };
 
 /* Call f for each of these, on the master thread: it must not block. Before start, from the thread that registers;

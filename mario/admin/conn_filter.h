@@ -1,5 +1,5 @@
 /*
- * conn_filter.h: which connections an operator means: worker= state= ip=CIDR age>SECONDS idle>SECONDS pending>BYTES.
+ * conn_filter.h: which connections an operator means: worker= state= tls= ip=CIDR age>SECONDS idle>SECONDS pending>BYTES.
  * Read on the admin thread, then constant: workers look at their connections with it.
  */
 #ifndef MARIO_ADMIN_CONN_FILTER_H
@@ -12,7 +12,8 @@
 #include "mario/admin/conn_row.h"
 #include "mario/base/cidr.h"
 
-#define CONN_FILTER_USAGE "[worker=N] [state=STATE] [ip=CIDR] [age>SECONDS] [idle>SECONDS] [pending>BYTES]"
+#define CONN_FILTER_USAGE \
+    "[worker=N] [state=STATE] [tls=STATE] [ip=CIDR] [age>SECONDS] [idle>SECONDS] [pending>BYTES]"
 
 struct conn_filter {
     bool any;        /* something is asked for, the worker included */
@@ -20,6 +21,7 @@ struct conn_filter {
     bool has_net, has_age, has_idle, has_pending;
     uint32_t worker;
     uint32_t states; /* a bit for each enum conn_state */
+    uint32_t looks;  /* a bit for each enum secure_look */
     struct cidr net;
     uint64_t age, idle; /* more than so many tenths of a second */
     uint64_t pending;   /* more than so many bytes */

@@ -7,7 +7,9 @@
 
 #include <inttypes.h>
 
+#include "mario/admin/admin.h"
 #include "mario/base/id.h"
+#include "mario/conn/secure_look.h"
 #include "mario/push/push.h"
 
 static struct peer peer_of_conn(const struct shard *s, const struct conn *c)
@@ -30,6 +32,7 @@ void conn_row_of(const struct shard *s, const struct conn *c, struct conn_row *r
                            .akg = seen->akg,
                            .has_akg = seen->has_akg,
                            .state = c->state,
+                           .tls = (uint8_t) secure_look(s, c),
                            .listener = c->listener};
 }
 
@@ -57,4 +60,15 @@ void conn_row_put(struct mario_answer *a, const struct conn_row *r)
         mario_answer_format(a, "last_packet", "0x%04x", r->akg);
     else
         mario_answer_null(a, "last_packet");
+}
+
+void conn_row_put_listed(struct mario_answer *a, const struct conn_row *r)
+{
+    conn_row_put(a, r);
+    if (admin_view()->workers[0].shard.secure == NULL)
+        return;
+    if (r->tls == SECURE_LOOK_none)
+        mario_answer_null(a, "tls");
+    else
+        mario_answer_text(a, "tls", secure_look_name((enum secure_look) r->tls));
 }

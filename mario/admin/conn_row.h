@@ -22,6 +22,7 @@ struct conn_row {
     uint16_t akg;  /* of the last packet, */
     bool has_akg;  /* if there was one */
     uint8_t state; /* enum conn_state */
+    uint8_t tls;   /* enum secure_look */
     uint8_t listener;
 };
 
@@ -30,5 +31,7 @@ void conn_row_of(const struct shard *s, const struct conn *c, struct conn_row *r
 
 /* The admin thread: its values, into the object that is open. */
 void conn_row_put(struct mario_answer *a, const struct conn_row *r);
+/* The same for a row of a list: also how far it is with TLS, where there is some. */
+void conn_row_put_listed(struct mario_answer *a, const struct conn_row *r);
 
 #endif

@@ -15,6 +15,7 @@
 #include "mario/base/id.h"
 #include "mario/conn/proxied.h"
 #include "mario/conn/secure.h"
+#include "mario/conn/secure_look.h"
 #include "mario/net/stream.h"
 #include "mario/net/tcp_facts.h"
 #include "mario/push/push.h"
@@ -214,6 +215,7 @@ static void put_tls(struct mario_answer *a, const struct detail *d)
 {
     mario_answer_object(a, "tls");
     mario_answer_flag(a, "on", d->is_tls);
+    mario_answer_text(a, "state", d->is_tls ? secure_look_name((enum secure_look) d->row.tls) : NULL);
     mario_answer_flag(a, "up", d->is_up);
     put_text_or_null(a, "version", d->is_up, d->tls_version);
     put_text_or_null(a, "cipher", d->is_up, d->tls_cipher);

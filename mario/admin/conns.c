@@ -79,7 +79,7 @@ static void put_rows(struct mario_answer *a, const struct survey *v)
     mario_answer_list(a, "connections");
     for (uint32_t i = 0; i < v->count; i++) {
         mario_answer_object(a, NULL);
-        conn_row_put(a, &v->rows[i]);
+        conn_row_put_listed(a, &v->rows[i]);
         mario_answer_end(a);
     }
     mario_answer_end(a);
@@ -153,7 +153,7 @@ static void top_over(struct survey *v, void *arg)
         mario_answer_list(a, "connections");
         for (uint32_t i = 0; i < v->count; i++) {
             mario_answer_object(a, NULL);
-            conn_row_put(a, &v->rows[i]);
+            conn_row_put_listed(a, &v->rows[i]);
             put_value(a, v->about.by, v->rows[i].value);
             mario_answer_end(a);
         }

@@ -49,6 +49,7 @@ void running_print(const struct running *r, char *text, size_t size)
              r->idle                    ? "idle"
              : kind == ACTIVITY_PACKET  ? what
              : kind == ACTIVITY_FRAMING ? "a framing"
+             : kind == ACTIVITY_SHAKE   ? "a TLS handshake"
              : kind == ACTIVITY_CALL    ? "a call"
                                         : "a hook",
              time);

@@ -83,6 +83,10 @@ static void put_function(struct mario_answer *a, uint64_t what)
         mario_answer_text(a, "function", "loop"); /* an event of the application's, and no function */
         return;
     }
+    if (kind == ACTIVITY_SHAKE) {
+        mario_answer_text(a, "function", "a TLS handshake");
+        return;
+    }
     timing_name(activity_is_call(what) ? TIMING_CALL : activity_akg(what), id, sizeof id, name, sizeof name);
     mario_answer_text(a, "function", id);
     mario_answer_text(a, "name", name);

@@ -1,6 +1,5 @@
 /*
- * secure.c: connections over TLS. Runs on the worker that owns the shard; the public function, for the connection's own
- * functions and hooks, wherever they run.
+ * secure.c: connections over TLS. Runs on the worker that owns the shard.
  *
  * What TLS has to send by itself (its part of a handshake, an alert, an answer to new keys) is sent before anything
  * else of the connection is: its number among the records is given when it is made.
@@ -436,7 +435,9 @@ static bool shake(struct conn *c, unsigned char *data, size_t n, size_t *plain)
         conn_poll(c);
         return c->state == CONN_OPEN;
     }
+    executor_note_shake(conn_executor(c), &c->pub, conn_id(c), conn_address6(c));
     enum tls_answer answer = tls_shake(&e->apart->session, t, data, n, &used);
+    executor_note_rest(conn_executor(c));
     if (!stepped(c, answer, t->fault, used < n))
         return false;
     if (answer != TLS_OK || used == n)
@@ -608,31 +609,4 @@ void secure_forget(struct conn *c)
         return;
     drop(secure_of(c));
     tls_session_free(&secure_of(c)->session);
-}
-
-/* ---- Public ---- */
-
-/* The session of a connection whose function or hook runs here; NULL if it has none. */
-static const struct tls_session *session_of(const struct executor *t, const CONN *c)
-{
-    if (t->shard == NULL) /* an offloaded function: its CONN is the job's */
-        return t->tls;
-    if (t->shard->secure == NULL || c->ind >= t->shard->count || c != &t->shard->conns[c->ind].pub)
-        return NULL;
-    const struct conn *conn = (const struct conn *) (const void *) c;
-    return conn_is_tls(conn) ? secure_session(conn) : NULL;
-}
-
-int32_t mario_tls_info(CONN *c, struct mario_tls_info *info)
-{
-    const struct executor *t = executor_here;
-    if (t == NULL || t->conn != c) {
-        errno = EINVAL;
-        return -1;
-    }
-    const struct tls_session *session = session_of(t, c);
-    if (session != NULL && tls_facts(session, info))
-        return 0;
-    errno = ENOENT;
-    return -1;
 }

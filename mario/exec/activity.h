@@ -19,14 +19,16 @@
 #define ACTIVITIES         (MARIO_WORKERNUM_MAX + MARIO_OFFLOAD_THREADS_MAX)
 
 /* CALL: a function that is for no packet: a timer, mario_run(), a receipt ... FRAMING: one that looks for packets in
- * what a connection has sent. */
+ * what a connection has sent. SHAKE: no function, but something of ours that takes its time: a step of a handshake of
+ * TLS. */
 enum activity_kind {
     ACTIVITY_IDLE,
     ACTIVITY_PACKET,
     ACTIVITY_CONNECTED,
     ACTIVITY_END,
     ACTIVITY_CALL,
-    ACTIVITY_FRAMING
+    ACTIVITY_FRAMING,
+    ACTIVITY_SHAKE
 };
 
 struct activity {
@@ -44,7 +46,8 @@ static inline enum activity_kind activity_kind(uint64_t what)
 /* It is for no packet, and no hook. */
 static inline bool activity_is_call(uint64_t what)
 {
-    return activity_kind(what) == ACTIVITY_CALL || activity_kind(what) == ACTIVITY_FRAMING;
+    return activity_kind(what) == ACTIVITY_CALL || activity_kind(what) == ACTIVITY_FRAMING ||
+           activity_kind(what) == ACTIVITY_SHAKE;
 }
 
 static inline uint16_t activity_akg(uint64_t what)

@@ -155,6 +155,24 @@ static inline void executor_note_framing(struct executor *t)
                           memory_order_relaxed);
 }
 
+/* Its thread, where no functions run: a step of c's handshake begins; id and address6 as for executor_begin(). */
+static inline void executor_note_shake(struct executor *t, const CONN *c, uint64_t id,
+                                       const unsigned char *address6)
+{
+    uint64_t before = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
+    atomic_store_explicit(&t->activity->conn, id, memory_order_relaxed);
+    activity_set_peer(t->activity, c->cip, c->cport, address6);
+    atomic_store_explicit(&t->activity->what, ((before >> 24) + 1) << 24 | ACTIVITY_SHAKE,
+                          memory_order_relaxed);
+}
+
+/* It is over. */
+static inline void executor_note_rest(struct executor *t)
+{
+    uint64_t what = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
+    atomic_store_explicit(&t->activity->what, what & ~UINT64_C(0xff), memory_order_relaxed);
+}
+
 /* Its thread, or a signal handler on it: what it runs. The worker's activity is its successor's once it was taken
  * over. */
 static inline const struct activity *executor_runs(const struct executor *t)
@@ -242,8 +260,7 @@ static inline void executor_end(struct executor *t)
         if (took >= timing_slow_after())
             executor_slow(t, took, t->timing.window);
     }
-    uint64_t what = atomic_load_explicit(&t->activity->what, memory_order_relaxed);
-    atomic_store_explicit(&t->activity->what, what & ~UINT64_C(0xff), memory_order_relaxed);
+    executor_note_rest(t);
     t->conn = NULL;
 }
 

@@ -171,12 +171,14 @@ static bool pack_flight(struct tls_thread *tls, struct job *j)
     return true;
 }
 
-/* A step of a handshake. Nothing of it is user code, so the executor has no part in it. */
+/* A step of a handshake. Nothing of it is user code, so the executor only says that it goes on. */
 static void shake(struct thread *p, struct job *j)
 {
     struct shake_job *k = j->shake;
     p->tls->out_len = 0;
+    executor_note_shake(p->executor, &j->pub, j->conn, j->address6);
     k->answer = tls_shake(&k->session, p->tls, (unsigned char *) j->pub.in_buf, k->n, &k->used);
+    executor_note_rest(p->executor);
     if (k->answer == TLS_BAD) {
         k->fault = p->tls->fault;
         snprintf(k->why, sizeof k->why, "%s", p->tls->why);

@@ -287,6 +287,7 @@ bool queue_shake(struct conn *c, struct tls_session *session, const unsigned cha
     j->pub = c->pub;
     j->pub.in_buf = (char *) data;
     j->conn = conn_id(c);
+    j->address6 = conn_address6(c);
     j->end_reason = REASON_NONE;
     j->skipped = false;
     j->len = 0;

@@ -59,6 +59,7 @@ void crash_where_of(struct crash_where *w, uint32_t worker, const struct activit
     w->in_function = true;
     w->in_call = activity_is_call(what);
     w->in_framing = kind == ACTIVITY_FRAMING;
+    w->in_shake = kind == ACTIVITY_SHAKE;
     w->in_hook = kind != ACTIVITY_PACKET && !w->in_call;
     w->akg_id = activity_akg(what);
     w->conn = atomic_load_explicit(&b->conn, memory_order_relaxed);

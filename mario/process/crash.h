@@ -31,6 +31,7 @@ struct crash_where {
     bool
         in_call; /* nor is there one: it is a timer, a receipt or the like; conn is 0 if it is no connection's */
     bool in_framing; /* likewise, and the call is of a framing */
+    bool in_shake;   /* likewise, and it is a step of a handshake of TLS */
     uint32_t worker;
     uint64_t conn; /* the connection's id */
     uint16_t akg_id;

@@ -166,7 +166,7 @@ static void put_where(struct text *t, const struct crash_where *w, const char *s
     if (w->in_hook) {
         put(t, ", in a hook");
     } else if (w->in_call) {
-        put(t, w->in_framing ? ", in its framing" : ", in a call");
+        put(t, w->in_framing ? ", in its framing" : w->in_shake ? ", in a TLS handshake" : ", in a call");
     } else {
         put(t, ", akg_id ");
         put_hex(t, w->akg_id, 4);

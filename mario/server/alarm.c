@@ -38,7 +38,9 @@ struct mario_alarm alarm_of(const struct activity *b, uint64_t what, uint32_t wo
                             .cport = peer.port,
                             .conn = atomic_load_explicit(&b->conn, memory_order_relaxed),
                             .ms = ms,
-                            .is_call = activity_kind(what) == ACTIVITY_FRAMING ? 2 : activity_is_call(what),
+                            .is_call = activity_kind(what) == ACTIVITY_FRAMING ? 2
+                                       : activity_kind(what) == ACTIVITY_SHAKE ? 3
+                                                                               : activity_is_call(what),
                             .backtrace = ""};
     if (a.cip == 0)
         memcpy(a.cip6, peer.address, sizeof a.cip6);
@@ -63,7 +65,9 @@ const char *alarm_describe(const struct mario_alarm *a, char *text, size_t size)
              a->akg_id);
     if (a->is_call)
         snprintf(function, sizeof function, "%s",
-                 a->is_call == 2 ? "the framing" : "a call (run, timer ...)");
+                 a->is_call == 2   ? "the framing"
+                 : a->is_call == 3 ? "the TLS handshake"
+                                   : "a call (run, timer ...)");
     if (a->is_call && a->conn == 0) {
         snprintf(text, size, "%s", function);
         return text;

@@ -50,6 +50,7 @@ static bool describe(const struct activity *a, char *text, size_t size)
     snprintf(function, sizeof function, "akg_id 0x%04x", activity_akg(what));
     const char *in = activity_kind(what) == ACTIVITY_PACKET    ? function
                      : activity_kind(what) == ACTIVITY_FRAMING ? "in its framing"
+                     : activity_kind(what) == ACTIVITY_SHAKE   ? "in a TLS handshake"
                      : activity_is_call(what)                  ? "in a call"
                                                                : "in a hook";
     if (conn == 0 && from.port != 0)

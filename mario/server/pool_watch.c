@@ -134,7 +134,10 @@ uint32_t pool_watch_name(const struct pool_watch *p)
         uint64_t conn = atomic_load_explicit(&offload_activity(p->pool, i)->conn, memory_order_relaxed);
         if (activity_kind(what) == ACTIVITY_IDLE || what != p->of[i].at_stop)
             continue;
-        if (conn == 0)
+        if (activity_kind(what) == ACTIVITY_SHAKE)
+            complain("the TLS handshake of worker %u's connection %u did not return in time", id_worker(conn),
+                     id_slot(conn));
+        else if (conn == 0)
             complain("function 0x%04x, offloaded for a datagram, did not return in time", activity_akg(what));
         else
             complain("function 0x%04x, offloaded by worker %u for its connection %u, did not return in time",

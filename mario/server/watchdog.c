@@ -295,6 +295,22 @@ static void look_at_death(struct watchdog *w, uint32_t i, uint64_t now)
     replace(w, i, now);
 }
 
+static void say_silent(const struct watchdog *w, uint32_t i, const char *trace)
+{
+    const struct watched *o = &w->of[i];
+    char who[128];
+    if (activity_kind(o->what) == ACTIVITY_SHAKE) {
+        struct mario_alarm a = alarm_of(w->workers[i].executor->activity, o->what, i, o->silent_ms);
+        slog_err_t(w->alarms.qlog, "worker %u: it has not come round for %u ms: %s takes its time; at %s", i,
+                   o->silent_ms, alarm_describe(&a, who, sizeof who), trace);
+        return;
+    }
+    slog_err_t(w->alarms.qlog,
+               "worker %u: it has not come round for %u ms, and it is no function: does an event of the "
+               "application on its base not return? At %s",
+               i, o->silent_ms, trace);
+}
+
 /* No function runs that could be stuck, but what the application has put on the worker's loop itself, an event or a
  * timer, may not return either. That nobody can take over: what libevent is in the middle of is not in order. So it is
  * only said. A worker that comes round answers its bell, which is rung now and then for that. */
@@ -324,10 +340,7 @@ static void look_at_bell(struct watchdog *w, uint32_t i, uint32_t passed)
         ask(t);
     write_trace(t, trace, sizeof trace);
     where_set(&w->where[i], o->what, trace);
-    slog_err_t(w->alarms.qlog,
-               "worker %u: it has not come round for %u ms, and it is no function: does an event of the "
-               "application on its base not return? At %s",
-               i, o->silent_ms, trace[0] != '\0' ? trace : "unknown");
+    say_silent(w, i, trace[0] != '\0' ? trace : "unknown");
 }
 
 static void look_at(struct watchdog *w, uint32_t i, uint64_t now, uint32_t passed)

@@ -57,6 +57,7 @@
     ROW(proxied)         \
     ROW(balancers)       \
     ROW(tls_hostile)     \
+    ROW(tls_seen)        \
     ROW(urgent)          \
     ROW(udp)             \
     ROW(udp_ends)        \

@@ -54,18 +54,21 @@ END_TEST
 START_TEST(a_part_of_a_record)
 {
     struct crash_record r = {.thread = 5};
-    struct activity activities[3] = {0};
+    struct activity activities[4] = {0};
     char line[CRASH_LINE + 1];
     activities[1].what = UINT64_C(9) << 24 | 0x6103 << 8 | ACTIVITY_PACKET;
     activities[1].conn = UINT64_C(1) << 56 | 2;
     activities[1].peer = (uint64_t) htonl(INADDR_LOOPBACK) << 16 | htons(80);
     activities[2].what = ACTIVITY_END;
+    activities[3].what = UINT64_C(7) << 24 | ACTIVITY_SHAKE;
+    activities[3].conn = UINT64_C(3) << 56 | 4;
     for (int stage = CRASH_NONE; stage <= CRASH_BEGUN; stage++) {
         r.stage = stage;
-        line[crash_line(line, CRASH_LINE, MARIO_LOG_TEXT, "HEAD", &r, activities, 3)] = '\0';
+        line[crash_line(line, CRASH_LINE, MARIO_LOG_TEXT, "HEAD", &r, activities, 4)] = '\0';
         ck_assert_msg((strstr(line, "; thread 5") != NULL) == (stage == CRASH_BEGUN), "%s", line);
         ck_assert_msg(strstr(line, "worker 1, akg_id 0x6103, connection 1.0.2 from 127.0.0.1:80") != NULL,
                       "%s", line);
+        ck_assert_msg(strstr(line, "worker 3, in a TLS handshake, connection 3.0.4") != NULL, "%s", line);
         ck_assert_msg(strstr(line, "worker 2, in a hook") != NULL && strstr(line, "worker 0") == NULL, "%s",
                       line);
     }
@@ -89,6 +92,7 @@ START_TEST(a_spoiled_record)
         r.where.in_hook = round % 3 == 0;
         r.where.in_call = round % 3 == 1;
         r.where.in_framing = round % 4 == 1;
+        r.where.in_shake = round % 4 == 2;
         size_t n = crash_line(line, room, format, "two\nlines\t\x7f", &r, NULL, 0);
         ck_assert(n >= 1 && n <= room && memchr(line, '\n', n) == line + n - 1);
     }
