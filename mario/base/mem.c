@@ -1,11 +1,12 @@
 /*
  * mem.c: memory that comes and goes. Any thread; each works on its own lists, nothing is shared.
  *
- * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills,
- * whoever allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B is
- * libevent's entry for a descriptor, which stays for ever: malloc gives it in its true size. What malloc got back
- * in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so that use after
- * free stays visible.
+ * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills, whoever
+ * allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B malloc gives in its
+ * true size. Libevent's entry for a descriptor, which stays for ever, is taken from malloc a page of them at a time: one
+ * by one they would lie all over the heap between what comes and goes, and no page of it would ever be free. What malloc
+ * got back in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so that use
+ * after free stays visible.
  *
  * Fine blocks have lists of their own, one for each size that malloc has: none is larger than malloc would give it.
  */
@@ -41,7 +42,9 @@ enum {
     FINE_WORD = 8,
     FINE_CLASSES = 8 * 1024 / FINE_STEP,
     FINE_KEEP_BYTES = 512 * 1024, /* kept in all of them together, a thread */
-    NOTE_BYTES = 64 * 1024        /* given back to malloc until that is noted */
+    NOTE_BYTES = 64 * 1024,       /* given back to malloc until that is noted */
+    TINY = 24,                    /* bytes of a block of 32 of malloc's */
+    TINY_BATCH = 4096 / 32
 };
 
 struct block {
@@ -53,6 +56,7 @@ struct mem_lists {
     uint32_t kept[CLASSES];
     struct block *fine[FINE_CLASSES];
     size_t fine_bytes; /* in all of those */
+    struct block *tiny;
 };
 
 static _Thread_local struct mem_lists *lists;
@@ -88,6 +92,7 @@ void mem_thread_fini(void)
         free_all(&lists->free[i]);
     for (unsigned i = 0; i < FINE_CLASSES; i++)
         free_all(&lists->fine[i]);
+    free_all(&lists->tiny);
     free(lists);
     lists = NULL;
 }
@@ -214,7 +219,30 @@ void *mem_realloc(void *p, size_t n)
     return q;
 }
 
+/* False without memory. */
+static bool take_tiny_ones(void)
+{
+    for (int i = 0; i < TINY_BATCH; i++) {
+        struct block *b = malloc(TINY);
+        if (b == NULL)
+            break;
+        b->next = lists->tiny;
+        lists->tiny = b;
+    }
+    return lists->tiny != NULL;
+}
+
+/* As mem_alloc(). */
+static void *event_alloc(size_t n)
+{
+    if (lists == NULL || n > TINY || (lists->tiny == NULL && !take_tiny_ones()))
+        return mem_alloc(n);
+    struct block *b = lists->tiny;
+    lists->tiny = b->next;
+    return b;
+}
+
 void mem_setup(void)
 {
-    event_set_mem_functions(mem_alloc, mem_realloc, mem_free);
+    event_set_mem_functions(event_alloc, mem_realloc, mem_free);
 }

@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <event2/bufferevent.h>
 
+#include "mario/base/loop.h"
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
 #include "mario/exec/reply.h"
@@ -290,6 +292,38 @@ START_TEST(as_the_model)
 }
 END_TEST
 
+static void nothing(evutil_socket_t fd, short what, void *arg)
+{
+    (void) fd, (void) what, (void) arg;
+}
+
+/* Goal: libevent's entries of descriptors are taken from malloc many at a time, so that they lie side by side. */
+START_TEST(entries_of_descriptors)
+{
+    enum { COUNT = 300 };
+    static struct event events[COUNT];
+    static int fds[COUNT];
+    struct event_base *base = loop_base_create();
+    unsigned asked = 0;
+    ck_assert(base != NULL && mem_thread_init());
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = eventfd(0, EFD_CLOEXEC);
+        UNIT_ASSERT(fds[i] >= 0 && event_assign(&events[i], base, fds[i], EV_READ, nothing, NULL) == 0);
+        unit_heap_fail(0);
+        int rc = event_add(&events[i], NULL);
+        asked += unit_heap_heal() > 0;
+        UNIT_ASSERT(rc == 0 || event_add(&events[i], NULL) == 0);
+    }
+    if (UNIT_SLOW == 1) /* a sanitizer's build keeps no blocks */
+        ck_assert_uint_lt(asked, 10);
+    for (int i = 0; i < COUNT; i++) {
+        event_del(&events[i]);
+        close(fds[i]);
+    }
+    event_base_free(base);
+}
+END_TEST
+
 Suite *pool_suite(void)
 {
     Suite *s = suite_create("pool");
@@ -298,6 +332,7 @@ Suite *pool_suite(void)
     tcase_add_test(c, nobody_gets_a_slot_before_the_pass_is_over);
     tcase_add_test(c, the_next_one_finds_nothing_of_the_one_before);
     tcase_add_test(c, what_cannot_be_watched_is_closed);
+    tcase_add_test(c, entries_of_descriptors);
     c = pool_case(s, "carry and time", 5);
     tcase_add_test(c, carried_bytes_stay_in_order);
     tcase_add_test(c, silence);
