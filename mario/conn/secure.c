@@ -12,14 +12,14 @@
 
 #include "mario/base/mem.h"
 #include "mario/conn/output.h"
+#include "mario/conn/places.h"
 #include "mario/exec/registry.h"
 #include "mario/frame/looks.h"
 
 enum {
     HELLO_ROOM = 2048, /* received at once before a ClientHello is whole: what follows it has to be kept */
     RECORD_HEAD = 5,
-    PATIENCE = 1000 / TICK_MS, /* ticks without a step, then a place is given up if others wait */
-    BYTES_LEAST = 512          /* of a ClientHello in pieces, or of what waits */
+    BYTES_LEAST = 512 /* of a ClientHello in pieces, or of what waits */
 };
 
 _Static_assert(STAT_tls_failed_other - STAT_tls_failed_protocol == TLS_FAULT_other - TLS_FAULT_protocol &&
@@ -105,120 +105,6 @@ static bool keep(struct conn_secure *e, const unsigned char *data, size_t n)
     memcpy(a->data + a->len, data, n);
     a->len += (uint32_t) n;
     return true;
-}
-
-/* ---- Places ---- */
-
-static void push_front(struct secure *x, struct secure_list *list, uint32_t link)
-{
-    struct secure_apart *a = x->conns[link - 1].apart;
-    a->prev = 0;
-    a->next = list->first;
-    if (list->first == 0)
-        list->last = link;
-    else
-        x->conns[list->first - 1].apart->prev = link;
-    list->first = link;
-}
-
-static void append(struct secure *x, struct secure_list *list, uint32_t link)
-{
-    struct secure_apart *a = x->conns[link - 1].apart;
-    a->next = 0;
-    a->prev = list->last;
-    if (list->last == 0)
-        list->first = link;
-    else
-        x->conns[list->last - 1].apart->next = link;
-    list->last = link;
-}
-
-static void take_out(struct secure *x, struct secure_list *list, const struct conn_secure *e)
-{
-    const struct secure_apart *a = e->apart;
-    if (a->prev == 0)
-        list->first = a->next;
-    else
-        x->conns[a->prev - 1].apart->next = a->next;
-    if (a->next == 0)
-        list->last = a->prev;
-    else
-        x->conns[a->next - 1].apart->prev = a->prev;
-}
-
-/* c stands in no list any more. */
-static void leave(const struct conn *c)
-{
-    const struct shard *s = conn_shard(c);
-    struct conn_secure *e = secure_of(c);
-    if (e->phase == SECURE_WAITS) {
-        take_out(s->secure, &s->secure->waits, e);
-    } else if (e->phase == SECURE_SHAKES) {
-        take_out(s->secure, &s->secure->shakes, e);
-        s->secure->places--;
-        stats_add(s->stats, STAT_tls_shaking, UINT64_MAX); /* one less */
-    }
-}
-
-/* It has something apart. */
-static void take_place(const struct conn *c)
-{
-    const struct shard *s = conn_shard(c);
-    struct conn_secure *e = secure_of(c);
-    e->phase = SECURE_SHAKES;
-    e->apart->since = s->tick;
-    append(s->secure, &s->secure->shakes, c->pub.ind + 1);
-    s->secure->places++;
-    stats_add(s->stats, STAT_tls_shaking, 1);
-}
-
-/* Its handshake has come a step on. */
-static void note_step(const struct conn *c)
-{
-    const struct shard *s = conn_shard(c);
-    struct conn_secure *e = secure_of(c);
-    take_out(s->secure, &s->secure->shakes, e);
-    e->apart->since = s->tick;
-    append(s->secure, &s->secure->shakes, c->pub.ind + 1);
-}
-
-static void wait_for_place(struct conn *c)
-{
-    const struct shard *s = conn_shard(c);
-    secure_of(c)->phase = SECURE_WAITS;
-    push_front(s->secure, &s->secure->waits, c->pub.ind + 1);
-    c->wait = WAIT_TLS;
-    stats_add(s->stats, STAT_tls_waited, 1);
-    conn_poll(c);
-}
-
-/* Others wait: who did nothing with his place for too long gives it up, unless it is another thread that is late. */
-static void make_place(struct shard *s)
-{
-    struct conn *c = &s->conns[s->secure->shakes.first - 1];
-    if (s->tick - secure_of(c)->apart->since <= PATIENCE)
-        return;
-    if (secure_session(c) == NULL)
-        note_step(c);
-    else
-        conn_close(c, REASON_tls_crowded);
-}
-
-struct conn *secure_next(struct shard *s)
-{
-    struct secure *x = s->secure;
-    if (x == NULL || x->waits.first == 0)
-        return NULL;
-    if (x->places > 0 && x->places >= s->set->tls_handshakes)
-        make_place(s);
-    if (x->places > 0 && x->places >= s->set->tls_handshakes)
-        return NULL;
-    struct conn *c = &s->conns[x->waits.first - 1];
-    leave(c);
-    secure_of(c)->phase = SECURE_HELLO;
-    c->wait = WAIT_NONE;
-    c->last_rx = s->tick; /* we did not listen: silence starts now */
-    return c;
 }
 
 /* ---- Bytes that go out ahead ---- */
@@ -314,7 +200,7 @@ static bool fail(struct conn *c, enum reason reason, enum tls_fault fault)
 {
     fault = fault == TLS_FAULT_none ? TLS_FAULT_other : fault;
     stats_add(conn_shard(c)->stats, (enum counter)(STAT_tls_failed_protocol + fault - TLS_FAULT_protocol), 1);
-    leave(c);
+    places_leave(c);
     secure_of(c)->phase = SECURE_OVER;
     c->fault = (uint16_t) (MARIO_FAULT_OWN + fault);
     put_out(c);
@@ -371,7 +257,7 @@ static bool rise(struct conn *c, bool more)
     struct tls_thread *t = s->secure->thread;
     struct conn_secure *e = secure_of(c);
     struct mario_tls_info facts;
-    leave(c);
+    places_leave(c);
     e->phase = SECURE_UP;
     e->begins = true;
     tls_session_settle(&e->apart->session, s->secure->homes + (size_t) c->pub.ind * TLS_HOME);
@@ -398,7 +284,7 @@ static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault
         return rise(c, more);
     case TLS_MORE:
         if (conn_shard(c)->secure->thread->out_len > 0)
-            note_step(c);
+            places_note_step(c);
         return say(c);
     case TLS_BAD:
         return fail(c, REASON_tls_failed, fault);
@@ -452,7 +338,7 @@ static bool start(struct conn *c, unsigned char *data, size_t n, size_t *plain)
     struct conn_secure *e = secure_of(c);
     if (!e->is_apart && !set_apart(e, 0))
         return no_memory(c);
-    take_place(c);
+    places_take(c);
     e->apart->session = tls_session_make(conn_shard(c)->set->tls, c->listener);
     return e->apart->session != NULL ? shake(c, data, n, plain) : no_memory(c);
 }
@@ -472,11 +358,6 @@ static enum hello look(const unsigned char *data, size_t n)
     return len == 0 || len > TLS_RECORD_DATA ? HELLO_NONE : n < RECORD_HEAD + len ? HELLO_MORE : HELLO_WHOLE;
 }
 
-static bool has_place(const struct shard *s)
-{
-    return s->secure->places < s->set->tls_handshakes;
-}
-
 static bool hello_came(struct conn *c, unsigned char *data, size_t n, bool late, size_t *plain)
 {
     struct conn_secure *e = secure_of(c);
@@ -488,7 +369,7 @@ static bool hello_came(struct conn *c, unsigned char *data, size_t n, bool late,
     enum hello what = look(all, len);
     if (what == HELLO_NONE)
         return refuse(c, all, len);
-    bool starts = what == HELLO_WHOLE && !late && has_place(conn_shard(c));
+    bool starts = what == HELLO_WHOLE && !late && places_are_left(conn_shard(c));
     if (starts && kept)
         return secure_go_on(c, data, plain);
     if (starts)
@@ -496,7 +377,7 @@ static bool hello_came(struct conn *c, unsigned char *data, size_t n, bool late,
     if (!kept && !keep(e, data, n))
         return no_memory(c);
     if (what == HELLO_WHOLE)
-        wait_for_place(c);
+        places_wait(c);
     return c->state == CONN_OPEN;
 }
 
@@ -547,7 +428,7 @@ static enum tls_answer take_step(struct conn *c, const struct secure_step *step)
 {
     enum output o = output_send_sealed(c, step->out, step->out_len);
     if (step->out_len > 0 && step->answer == TLS_MORE)
-        note_step(c);
+        places_note_step(c);
     if (o == OUTPUT_NO_MEMORY)
         return TLS_NO_MEMORY;
     if (step->answer == TLS_MORE && output_reason(o) != REASON_NONE)
@@ -592,7 +473,7 @@ void secure_end(struct conn *c)
     if (!conn_is_tls(c))
         return;
     struct conn_secure *e = secure_of(c);
-    leave(c);
+    places_leave(c);
     e->phase = SECURE_OVER;
     e->begins = false;
     count_cut(c);
