@@ -89,8 +89,10 @@ static bool make_sections(struct tls_contexts *c, const struct mario_tls *sectio
         if (section_make(s, &sections[c->count], policy, line, sizeof line)) {
             int number = registry_tls_number(sections[c->count].name);
             s->number = (uint8_t) number;
-            if (number >= 0)
+            if (number >= 0) {
+                section_learn(s);
                 continue;
+            }
             section_free(s);
             snprintf(line, sizeof line, "name: more than %u since the process began", MARIO_TLS_NAMES_MAX);
         }

@@ -40,7 +40,7 @@ struct slim {
 };
 
 /* 48 bytes until the handshake is over, and for OpenSSL's. Slim's is made then, in place of this one, as one block of
- * its true size: 32 bytes, keys, texts. */
+ * its true size: 32 bytes, keys, texts that are not known. */
 struct tls_session {
     unsigned char *carry; /* the record that is not whole: carry[0 .. held-1], a mem.h block */
     union {
@@ -60,6 +60,7 @@ struct tls_session {
     bool is_settled : 1;  /* it is no block of its own */
     bool owes_update : 1; /* slim's: the peer wants a KeyUpdate of ours */
     uint8_t part_len : 3; /* slim's: bytes that have come of a KeyUpdate, the first among them */
+    uint16_t known; /* has_texts: their number, see registry_tls_known(); 0: they stand here. As is_v13 */
     union {
         struct slim slim;
         struct {
@@ -69,7 +70,8 @@ struct tls_session {
                 const struct tls_contexts *contexts; /* held until the handshake is over */
                 const char *cipher;                  /* then: OpenSSL's name, which stays for ever */
             };
-            char *texts; /* what the client says of itself, see shake.c; NULL: nothing. A mem.h block */
+            char *
+                texts; /* what the client says of itself, see shake.c; NULL: nothing, or known. A mem.h block */
         };
     };
 };
@@ -83,7 +85,7 @@ bool slim_prepare(struct ssl_ctx_st *ctx);
  * session is slim's, *s another block, and what it had of OpenSSL's is freed. False: it stays OpenSSL's (another
  * version, a cipher that slim has not, no memory), and secrets is freed and NULL. */
 bool slim_take(struct tls_session **s, struct tls_thread *t, size_t texts);
-/* Its texts and its cipher, of one that is slim's. */
+/* Its texts, if they are not known, and its cipher, of one that is slim's. */
 const char *slim_texts(const struct tls_session *s);
 const char *slim_cipher(const struct tls_session *s);
 /* Free s->secrets of a handshake that failed; it may be NULL. */

@@ -1,7 +1,7 @@
 /*
  * registry.c: names of TLS sections, and what is registered. Any thread; the lock is held for some copying, by threads
- * that may wait. What workers ask, registry_tls_name() and registry_tls_count(), takes none: a number comes from a
- * context, which was made after its name had been written.
+ * that may wait. What workers ask takes none: a number of a name comes from a context, which was made after that had
+ * been written; a text that was learned is there whole, and never changes.
  */
 #include "mario/tls/registry.h"
 
@@ -14,7 +14,11 @@
 #include "mario/base/mem.h"
 #include "mario/tls/context.h"
 
-enum { NAME_ROOM = sizeof((struct mario_tls_certificate *) NULL)->name };
+enum {
+    NAME_ROOM = sizeof((struct mario_tls_certificate *) NULL)->name,
+    TEXT_PLACES = 1 << 14, /* a power of two; half of them are used at most */
+    TEXTS_MAX = TEXT_PLACES / 2
+};
 
 static struct {
     char name[NAME_ROOM];
@@ -22,7 +26,16 @@ static struct {
 } names[MARIO_TLS_NAMES_MAX];
 static _Atomic uint32_t name_count;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all that follows, and of adding a name */
+struct text {
+    uint16_t len;
+    char bytes[];
+};
+
+/* Each in the first place that was free from that of its hash on, where it stays; its number is 1 + its place. */
+static const struct text *_Atomic known[TEXT_PLACES];
+static uint32_t known_count; /* the lock's */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what follows, and of adding a name or a text */
 static struct mario_tls sections[MARIO_TLS_NAMES_MAX];   /* each with a block of its texts */
 static char *texts[MARIO_TLS_NAMES_MAX];
 static uint32_t count;
@@ -71,6 +84,58 @@ uint64_t tls_handshakes_of(const char *name)
 {
     int i = find(name);
     return i >= 0 ? atomic_load_explicit(&names[i].handshakes, memory_order_relaxed) : 0;
+}
+
+/* ---- Texts ---- */
+
+/* Where this one is, or where it would have to be: then *is_there is false. */
+static uint32_t place_of_text(const char *text, size_t n, bool *is_there)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ (unsigned char) text[i]) * 16777619u;
+    for (uint32_t at = hash;; at++) {
+        const struct text *one = atomic_load_explicit(&known[at % TEXT_PLACES], memory_order_acquire);
+        *is_there = one != NULL && one->len == n && memcmp(one->bytes, text, n) == 0;
+        if (one == NULL || *is_there)
+            return at % TEXT_PLACES;
+    }
+}
+
+static bool learn(const char *text, size_t n)
+{
+    bool is_there;
+    uint32_t at = place_of_text(text, n, &is_there);
+    if (is_there)
+        return true;
+    struct text *one = known_count < TEXTS_MAX ? mem_exact(sizeof *one + n) : NULL;
+    if (one == NULL)
+        return false;
+    one->len = (uint16_t) n;
+    memcpy(one->bytes, text, n);
+    atomic_store_explicit(&known[at], one, memory_order_release);
+    known_count++;
+    return true;
+}
+
+bool registry_tls_learn(const char *text, size_t n)
+{
+    pthread_mutex_lock(&lock);
+    bool good = n <= UINT16_MAX && learn(text, n);
+    pthread_mutex_unlock(&lock);
+    return good;
+}
+
+uint16_t registry_tls_known(const char *text, size_t n)
+{
+    bool is_there;
+    uint32_t at = place_of_text(text, n, &is_there);
+    return is_there ? (uint16_t) (at + 1) : 0;
+}
+
+const char *registry_tls_text(uint16_t number)
+{
+    return atomic_load_explicit(&known[number - 1], memory_order_acquire)->bytes;
 }
 
 /* ---- What is registered ---- */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "mario/base/check.h"
 #include "mario/base/mem.h"
 #include "mario/tls/inside.h"
 #include "mario/tls/pem.h"
@@ -380,6 +381,34 @@ void section_free(struct tls_section *s)
     mem_free(s->hosts);
     mem_free(s->alpn);
     *s = (struct tls_section){.ctx = NULL};
+}
+
+/* Those who ask for this name, with each protocol and with none. False: no more can be learned. */
+static bool learn_host(const struct tls_section *s, const char *host)
+{
+    char text[2 * 256 + 1];
+    size_t n = strlen(host) + 1;
+    CHECK(n <= 256); /* is_host_name() */
+    memcpy(text, host, n);
+    for (uint32_t at = 0, len = 0;; at += len + 1, len = 0) {
+        bool is_last = at >= s->alpn_len;
+        if (!is_last) {
+            len = s->alpn[at];
+            memcpy(text + n, s->alpn + at + 1, len);
+        }
+        memset(text + n + len, 0, 2);
+        if ((n > 1 || len > 0) && !registry_tls_learn(text, n + len + 2))
+            return false;
+        if (is_last)
+            return true;
+    }
+}
+
+void section_learn(const struct tls_section *s)
+{
+    const char *host = s->hosts;
+    while (learn_host(s, *host != '*' ? host : "") && *host != '\0')
+        host += strlen(host) + 1;
 }
 
 /* ---- Using ---- */

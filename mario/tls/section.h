@@ -34,6 +34,9 @@ bool section_make(struct tls_section *s, const struct mario_tls *from, const str
                   char *why, size_t size);
 void section_free(struct tls_section *s);
 
+/* Have the registry know what clients of this section usually say: sessions need not keep it each for itself. */
+void section_learn(const struct tls_section *s);
+
 /* Have ssl go by this section, at the beginning of its handshake. False without memory. */
 bool section_apply(const struct tls_section *s, SSL *ssl);
 

@@ -17,7 +17,7 @@
 #include "mario/tls/context.h"
 
 #define TLS_RECORD_DATA 16384u /* bytes of data that one record takes at most */
-#define TLS_HOME        168u   /* bytes for a session of slim's: AES-128, a name of up to 13 characters */
+#define TLS_HOME        152u   /* bytes for a session of slim's: AES-128, a name of ours */
 #define TLS_HELD_MAX    16709u /* tls_held() is less: a record of OpenSSL's longest, and its header */
 
 enum tls_answer {

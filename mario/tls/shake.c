@@ -131,8 +131,8 @@ struct tls_session *tls_session_make(const struct tls_contexts *contexts, uint32
 /* ---- Its end ---- */
 
 /* What the client says of itself, in one block: the digest of its certificate if it has one, then the host name that it
- * asked for, the protocol, its subject, each with its NUL: *size bytes; NULL and 0 if all are empty. False without
- * memory. */
+ * asked for, the protocol, its subject, each with its NUL: *size bytes; NULL and 0 if all are empty, or the registry
+ * has the same text for all who say so. False without memory. */
 static bool keep_texts(struct tls_session *s, size_t *size)
 {
     const unsigned char *alpn;
@@ -166,6 +166,12 @@ static bool keep_texts(struct tls_session *s, size_t *size)
     mem_free(s->texts);
     s->texts = all;
     s->has_texts = true;
+    s->known = s->has_client ? 0 : registry_tls_known(all, *size);
+    if (s->known != 0) {
+        mem_free(all);
+        s->texts = NULL;
+        *size = 0;
+    }
     return true;
 }
 
@@ -226,7 +232,7 @@ bool tls_facts(const struct tls_session *s, struct mario_tls_info *info)
     if (s->records == TLS_NO_RECORDS)
         return false;
     bool slim = s->records == TLS_SLIM_RECORDS;
-    const char *p = slim ? slim_texts(s) : s->texts;
+    const char *p = s->known != 0 ? registry_tls_text(s->known) : slim ? slim_texts(s) : s->texts;
     *info = (struct mario_tls_info){.name = registry_tls_name(s->section),
                                     .version = s->is_v13 ? "TLSv1.3" : "TLSv1.2",
                                     .cipher = slim ? slim_cipher(s) : s->cipher,

@@ -198,6 +198,7 @@ static void succeed(struct tls_session *s, struct tls_session *m, size_t texts)
     m->has_texts = s->has_texts;
     m->is_slim = s->is_slim;
     m->is_named = s->is_named;
+    m->known = s->known;
     if (texts > 0)
         memcpy(m->slim.keys + keys_size(m->slim.suite), s->texts, texts);
     libssl.SSL_set_shutdown(s->ssl,

@@ -114,6 +114,55 @@ START_TEST(contexts_go_meanwhile)
 }
 END_TEST
 
+/* Goal: names and protocols that are configured no session keeps for itself, others it does; each is said as it was asked
+ * for, whatever is configured by then; and what was configured once takes no more memory when it comes again. */
+START_TEST(usual_texts)
+{
+    enum { ASKS = 5, AGAIN = 10 };
+    static const struct {
+        const char *host, *alpn, *chosen;
+        bool is_usual;
+    } asks[ASKS] = {{"one.example", "\x03m/1", "m/1", true},
+                    {"two.example", "\x03m/1\x03m/2", "m/2", true},
+                    {"two.example", NULL, "", true},
+                    {"TWO.example", "\x03m/2", "m/2", false},
+                    {"a.wild.example", NULL, "", false}};
+    struct mario_tls one = {.name = "one",
+                            .certificate = certs.server,
+                            .key = certs.key,
+                            .sni = "*.wild.example, one.example, two.example",
+                            .alpn = "m/2, m/1"};
+    struct tls_session *kept[ASKS];
+    struct mario_tls_info info;
+    uint16_t number[ASKS];
+    for (int again = 0; again < AGAIN; again++) {
+        one.sni = "*.wild.example, one.example, two.example";
+        one.alpn = "m/2, m/1";
+        tls_rig_contexts(&rig, &one, 1, (const char *const[]){"one", NULL}, _i);
+        for (int i = 0; i < ASKS; i++) {
+            struct tls_rig_client ask = {.host = asks[i].host, .alpn = asks[i].alpn};
+            ck_assert(tls_rig_connect(&rig, &ask));
+            kept[i] = rig.s;
+            rig.s = NULL;
+            ck_assert_int_eq(kept[i]->known != 0, asks[i].is_usual);
+            ck_assert(again == 0 || kept[i]->known == number[i]);
+            number[i] = kept[i]->known;
+        }
+        one.sni = "three.example, four.example";
+        one.alpn = "n/2, n/1";
+        tls_rig_contexts(&rig, &one, 1, (const char *const[]){"one", NULL}, _i);
+        for (int i = 0; i < ASKS; i++) {
+            ck_assert(tls_facts(kept[i], &info));
+            ck_assert_str_eq(info.sni, asks[i].host);
+            ck_assert_str_eq(info.alpn, asks[i].chosen);
+            ck_assert_str_eq(info.client_subject, "");
+            tls_session_free(&kept[i]);
+        }
+    }
+    tls_rig_over(&rig);
+}
+END_TEST
+
 /* ---- Who is refused ---- */
 
 /* Goal: what is no TLS is refused, with words, and at the first bytes. */
@@ -469,6 +518,7 @@ Suite *tls_session_suite(void)
     tcase_add_loop_test(c, data_behind_the_handshake, 0, 2);
     tcase_add_loop_test(c, from_thread_to_thread, 0, 2);
     tcase_add_loop_test(c, contexts_go_meanwhile, 0, 2);
+    tcase_add_loop_test(c, usual_texts, 0, 2);
     tcase_add_loop_test(c, no_tls_at_all, 0, 2);
     tcase_add_test(c, nothing_in_common);
     tcase_add_loop_test(c, protocols, 0, CIPHERS);
