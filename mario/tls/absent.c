@@ -97,12 +97,6 @@ const char *tls_fault_name(enum tls_fault fault)
     NOT_CALLED;
 }
 
-void tls_thread_trim(struct tls_thread *t)
-{
-    (void) t;
-    NOT_CALLED;
-}
-
 struct tls_session *tls_session_make(const struct tls_contexts *contexts, uint32_t set)
 {
     (void) contexts, (void) set;

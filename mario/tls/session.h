@@ -75,8 +75,6 @@ struct tls_thread {
 /* libssl is loaded: some tls_contexts were made. NULL without memory. */
 __attribute__((warn_unused_result)) struct tls_thread *tls_thread_make(void);
 void tls_thread_free(struct tls_thread **t); /* *t may be NULL */
-/* Give back what out has beyond a few records; if it is empty. */
-void tls_thread_trim(struct tls_thread *t);
 
 struct tls_session;
 

@@ -15,8 +15,7 @@
 #include "mario/tls/libssl.h"
 
 #define OUT_STEP     4096u
-#define OUT_KEEP     (128u * 1024u) /* bytes of out that a thread keeps */
-#define IDLE_RECORDS 32u            /* without data in a row */
+#define IDLE_RECORDS 32u /* without data in a row */
 
 /* ---- The pair of BIOs ---- */
 
@@ -124,15 +123,6 @@ void tls_thread_free(struct tls_thread **t)
     mem_free(me->plain);
     mem_free(me->out);
     mem_free(me);
-}
-
-void tls_thread_trim(struct tls_thread *t)
-{
-    if (t->out_len > 0 || t->out_room <= OUT_KEEP)
-        return;
-    mem_free(t->out);
-    t->out = NULL;
-    t->out_room = 0;
 }
 
 unsigned char *tls_grow(unsigned char *p, size_t used, size_t want)
