@@ -565,6 +565,46 @@ START_TEST(a_takeover)
 }
 END_TEST
 
+/* Goal: the same while sealed bytes wait for who is stuck, and for who stands beside: he gets all of his, in order, from
+ * the other thread; of those for the stuck one nothing is left. `_i`: the bytes were written in the same read. */
+START_TEST(a_takeover_while_much_waits)
+{
+    enum { ROUNDS = 6, PACKETS = ROUNDS * 128, PACKET = 8192 };
+    static unsigned char data[PACKET];
+    struct server s;
+    NEEDS_TLS();
+    char replace[40];
+    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
+    sealed_start(
+        &s, "",
+        (const char *[]){"server.workernum=1", "output.high=8388608", "output.max=16777216", replace, NULL});
+    s.log_lines_max = 1000;
+    int victim = sealed_open(&s), bystander = sealed_open(&s), asker = client_open(&s);
+    for (int i = 0; i < ROUNDS; i++)
+        client_send_packet(bystander, TEST_MEGABYTE, NULL, 0);
+    server_wait_counter(&s, "output_pending", 65536, SOON_MS);
+    for (int i = 0; i < ROUNDS; i++)
+        client_send_packet(victim, TEST_MEGABYTE, NULL, 0);
+    if (_i == 0)
+        server_wait_counter(&s, "packets_in", 2 * ROUNDS, SOON_MS);
+    stick(victim);
+    server_wait_log(&s, "another thread has taken its place", BACK_MS);
+    for (int i = 0; i < PACKETS; i++) {
+        client_recv(bystander, data, PACKET);
+        ITEST_ASSERT(data[8] == 'r' && data[PACKET - 1] == 'r', "packet %d is not as it was sent", i);
+    }
+    client_echo(bystander, 5000);
+    unstick(asker);
+    ck_assert_int_ne(client_ending(victim, NULL, BACK_MS), END_TIMEOUT);
+    ck_assert_uint_eq(server_counter(&s, "output_pending"), 0);
+    net_close(victim);
+    net_close(bystander);
+    close(asker);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
+}
+END_TEST
+
 static void add_cases(Suite *s, bool slim)
 {
     TCase *c = itest_case(s, slim ? "there and back, slim" : "there and back", 30);
@@ -593,6 +633,7 @@ static void add_cases(Suite *s, bool slim)
     tcase_add_test(c, a_close_behind_much);
     tcase_add_test(c, a_stop_amid_handshakes);
     tcase_add_test(c, a_takeover);
+    tcase_add_loop_test(c, a_takeover_while_much_waits, 0, 2);
 }
 
 Suite *tls_suite(void)
