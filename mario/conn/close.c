@@ -17,6 +17,7 @@
 #include "mario/conn/passes.h"
 #include "mario/conn/proxied.h"
 #include "mario/conn/secure.h"
+#include "mario/conn/secure_look.h"
 #include "mario/exec/registry.h"
 #include "mario/exec/reply.h"
 #include "mario/frame/looks.h"
@@ -220,7 +221,7 @@ static void tell_fault(const struct conn *c, enum reason r, char *text, size_t s
 static void log_end(const struct conn *c, enum reason r)
 {
     struct log_who who;
-    char fault[80];
+    char fault[200];
     uint32_t held_back = 0;
     if (!log_wants(reasons[r].level))
         return;

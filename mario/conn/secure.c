@@ -7,6 +7,7 @@
 #include "mario/conn/secure.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -184,25 +185,18 @@ void secure_say_end(struct conn *c)
 
 /* ---- What is wrong ---- */
 
-const char *secure_fault(const struct conn *c)
+/* c's client is told, if what was said to it before lets that be, and c ends. `why`: in words, "" if there are no more
+ * than the fault's. */
+static bool fail(struct conn *c, enum reason reason, enum tls_fault fault, const char *why)
 {
-    static const char *const words[] = {
-#define ROW(name, words) words,
-        TLS_FAULTS(ROW)
-#undef ROW
-    };
-    uint32_t fault = c->fault < MARIO_FAULT_OWN ? TLS_FAULT_other : c->fault - MARIO_FAULT_OWN;
-    return words[fault < TLS_FAULT_COUNT ? fault : TLS_FAULT_other];
-}
-
-/* c's client is told, if what was said to it before lets that be, and c ends. */
-static bool fail(struct conn *c, enum reason reason, enum tls_fault fault)
-{
+    struct secure *x = conn_shard(c)->secure;
     fault = fault == TLS_FAULT_none ? TLS_FAULT_other : fault;
     stats_add(conn_shard(c)->stats, (enum counter)(STAT_tls_failed_protocol + fault - TLS_FAULT_protocol), 1);
     places_leave(c);
     secure_of(c)->phase = SECURE_OVER;
     c->fault = (uint16_t) (MARIO_FAULT_OWN + fault);
+    x->why_of = conn_id(c);
+    snprintf(x->why, sizeof x->why, "%s", why);
     put_out(c);
     conn_close(c, reason);
     return false;
@@ -215,7 +209,7 @@ static bool refuse(struct conn *c, const unsigned char *data, size_t n)
     enum frame_looks looks = frame_looks(data, (uint32_t) n);
     if (n >= sizeof stx && memcmp(data, &stx, sizeof stx) == 0)
         looks = LOOKS_HEAD;
-    fail(c, REASON_tls_failed, TLS_FAULT_protocol);
+    fail(c, REASON_tls_failed, TLS_FAULT_protocol, "");
     if (looks != LOOKS_UNKNOWN && looks != LOOKS_TLS)
         c->fault = (uint16_t) looks;
     return false;
@@ -240,7 +234,7 @@ static bool open_records(struct conn *c, unsigned char *data, size_t n, size_t *
         stats_add(conn_shard(c)->stats, STAT_tls_key_updates, t->key_updates);
     t->key_updates = 0;
     if (answer == TLS_BAD)
-        return fail(c, REASON_tls_bad_record, t->fault);
+        return fail(c, REASON_tls_bad_record, t->fault, t->why);
     if (answer == TLS_NO_MEMORY)
         return no_memory(c);
     e->ended = answer == TLS_CLOSED;
@@ -276,8 +270,9 @@ static bool rise(struct conn *c, bool more)
     return c->state == CONN_OPEN;
 }
 
-/* A step of it was taken, and what it has to say is in the thread's `out`. `more` has come than it took. */
-static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault, bool more)
+/* A step of it was taken, and what it has to say is in the thread's `out`. `fault` and `why` are of a BAD one. `more`
+ * has come than it took. */
+static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault, const char *why, bool more)
 {
     switch (answer) {
     case TLS_OK:
@@ -287,7 +282,7 @@ static bool stepped(struct conn *c, enum tls_answer answer, enum tls_fault fault
             places_note_step(c);
         return say(c);
     case TLS_BAD:
-        return fail(c, REASON_tls_failed, fault);
+        return fail(c, REASON_tls_failed, fault, why);
     case TLS_CLOSED:
         put_out(c);
         conn_close(c, REASON_peer_closed);
@@ -324,7 +319,7 @@ static bool shake(struct conn *c, unsigned char *data, size_t n, size_t *plain)
     executor_note_shake(conn_executor(c), &c->pub, conn_id(c), conn_address6(c));
     enum tls_answer answer = tls_shake(&e->apart->session, t, data, n, &used);
     executor_note_rest(conn_executor(c));
-    if (!stepped(c, answer, t->fault, used < n))
+    if (!stepped(c, answer, t->fault, t->why, used < n))
         return false;
     if (answer != TLS_OK || used == n)
         return true;
@@ -441,7 +436,7 @@ void secure_shaken(struct executor *t, struct conn *c, const struct secure_step 
     size_t plain = 0;
     secure_of(c)->apart->session = step->session;
     enum tls_answer answer = take_step(c, step);
-    if (c->state != CONN_OPEN || !stepped(c, answer, step->fault, false) || answer != TLS_OK)
+    if (c->state != CONN_OPEN || !stepped(c, answer, step->fault, step->why, false) || answer != TLS_OK)
         return;
     if (step->used < step->n && !open_records(c, step->data + step->used, step->n - step->used, &plain))
         return;

@@ -61,13 +61,15 @@ struct secure {
     struct secure_list shakes; /* those who have a place, whose last step is longest ago first */
     struct secure_list waits;  /* those who wait for one, who came last first */
     uint32_t places;           /* that are taken */
+    uint64_t why_of;           /* conn_id() of who failed last */
+    char why[160];             /* and why, in words; "": no more is known than its fault */
 };
 
 /* A step of a handshake that another thread has taken (shard.shake). */
 struct secure_step {
     struct tls_session *session;
     enum tls_answer answer;
-    enum tls_fault fault;
+    enum tls_fault fault; /* of a BAD one, as `why` */
     const char *why;
     unsigned char *data; /* what it was about: data[0 .. n-1], `used` of them are taken */
     size_t n, used;
@@ -172,8 +174,5 @@ void secure_ahead_sent(struct conn *c, size_t n);
 
 /* Nothing waits for c, and nothing more is to be said: say that. Something may wait afterwards. */
 void secure_say_end(struct conn *c);
-
-/* Why it ended, of one with a reason of TLS's, in words. */
-const char *secure_fault(const struct conn *c);
 
 #endif

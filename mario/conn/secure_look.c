@@ -1,6 +1,6 @@
 /*
- * secure_look.c: how far a connection is with TLS. The worker that owns the shard; the public function, for the
- * connection's own functions and hooks, wherever they run.
+ * secure_look.c: how far a connection is with TLS, and why it failed. The worker that owns the shard; the public
+ * function, for the connection's own functions and hooks, wherever they run.
  */
 #include "mario/conn/secure_look.h"
 
@@ -37,6 +37,20 @@ const char *secure_look_name(enum secure_look look)
 #undef ROW
     };
     return names[look];
+}
+
+const char *secure_fault(const struct conn *c)
+{
+    static const char *const words[] = {
+#define ROW(name, words) words,
+        TLS_FAULTS(ROW)
+#undef ROW
+    };
+    const struct secure *x = conn_shard(c)->secure;
+    uint32_t fault = c->fault < MARIO_FAULT_OWN ? TLS_FAULT_other : c->fault - MARIO_FAULT_OWN;
+    if (x->why[0] != '\0' && x->why_of == conn_id(c))
+        return x->why;
+    return words[fault < TLS_FAULT_COUNT ? fault : TLS_FAULT_other];
 }
 
 /* ---- Public ---- */

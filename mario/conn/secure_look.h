@@ -27,4 +27,7 @@ enum secure_look {
 enum secure_look secure_look(const struct shard *s, const struct conn *c);
 const char *secure_look_name(enum secure_look look);
 
+/* Why it ended, of one with a reason of TLS's, in words: OpenSSL's too, if nobody of its worker's has failed since. */
+const char *secure_fault(const struct conn *c);
+
 #endif
