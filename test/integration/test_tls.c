@@ -565,8 +565,8 @@ START_TEST(a_takeover)
 }
 END_TEST
 
-/* Goal: the same while sealed bytes wait for who is stuck, and for who stands beside: he gets all of his, in order, from
- * the other thread; of those for the stuck one nothing is left. `_i`: the bytes were written in the same read. */
+/* Goal: the same while sealed bytes wait for who is stuck, and for who stands beside: he gets all of his, in order,
+ * from the other thread; of those for the stuck one nothing is left. _i == 1: they may have been written just now. */
 START_TEST(a_takeover_while_much_waits)
 {
     enum { ROUNDS = 6, PACKETS = ROUNDS * 128, PACKET = 8192 };

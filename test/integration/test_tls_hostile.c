@@ -261,7 +261,7 @@ START_TEST(records_that_are_none)
 }
 END_TEST
 
-/* Goal: the same in one piece with the end of the handshake: that is counted as one, but no hook sees the connection. */
+/* Goal: the same in one piece with the end of the handshake: that is counted as one, but no hook sees it. */
 START_TEST(no_record_behind_the_finished)
 {
     static const int on = 1, off = 0;
