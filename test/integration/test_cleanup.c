@@ -90,7 +90,7 @@ static int open_the_only_one(const struct server *s)
     size_t n = client_packet(packet, TEST_ECHO, "mine", 4);
     for (uint64_t end = itest_deadline(5000);;) {
         int fd = client_open_narrow(s);
-        send(fd, packet, n, MSG_NOSIGNAL);
+        (void) !net_send(fd, packet, n);
         ptrdiff_t k = net_recv_wait(fd, got, n, end);
         ITEST_ASSERT(k != (ptrdiff_t) n || memcmp(got, packet, n) == 0, "somebody else's bytes");
         if (k == (ptrdiff_t) n)

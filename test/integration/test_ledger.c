@@ -81,6 +81,10 @@ static void handle(struct ledger *l, struct ledger_conn *c, uint32_t events)
 {
     if (!c->connected) {
         int err = net_connect_result(c->ask.fd);
+        if (err == EINPROGRESS) {
+            watch(l, c, true);
+            return;
+        }
         if (err != 0) {
             end_conn(l, c, END_REFUSED);
             return;
