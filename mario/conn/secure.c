@@ -266,6 +266,7 @@ static bool rise(struct conn *c, bool more)
     t->out_len = 0;
     if (o == OUTPUT_NO_MEMORY)
         return no_memory(c);
+    e->broken = e->broken || output_reason(o) == REASON_reset;
     conn_poll(c);
     return c->state == CONN_OPEN;
 }
@@ -428,6 +429,7 @@ static enum tls_answer take_step(struct conn *c, const struct secure_step *step)
         return TLS_NO_MEMORY;
     if (step->answer == TLS_MORE && output_reason(o) != REASON_NONE)
         conn_close(c, output_reason(o));
+    secure_of(c)->broken = output_reason(o) == REASON_reset;
     return step->answer;
 }
 

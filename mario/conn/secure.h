@@ -46,6 +46,7 @@ struct conn_secure {
     bool is_apart : 1;
     bool begins : 1;  /* it is up, and dispatch does not know yet */
     bool ended : 1;   /* close_notify has come: nothing more will */
+    bool broken : 1;  /* its tickets met an RST: what has come before that is read, then it ends by that */
     uint8_t notified; /* bytes of ours, the last that was sent; 0 = not said */
 };
 _Static_assert(sizeof(struct conn_secure) <= 16, "idle connections have this and their session");
@@ -112,6 +113,12 @@ static inline bool secure_is_shaking(const struct conn *c)
 static inline bool secure_has_ended(const struct conn *c)
 {
     return conn_is_tls(c) && secure_of(c)->ended;
+}
+
+/* Whether c's peer has reset it, which nobody is told again: reading says that there is no more. */
+static inline bool secure_is_broken(const struct conn *c)
+{
+    return conn_is_tls(c) && secure_of(c)->broken;
 }
 
 /* Bytes of a record of c's that is not whole. */

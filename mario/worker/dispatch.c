@@ -363,7 +363,9 @@ static void receive_fin(struct executor *t, struct conn *c)
 /* Nothing was read: n is what reading has said. */
 static void receive_nothing(struct executor *t, struct conn *c, ssize_t n)
 {
-    if (n == 0)
+    if (n == 0 && secure_is_broken(c))
+        conn_close(c, REASON_reset);
+    else if (n == 0)
         receive_fin(t, c);
     else if (errno != EAGAIN && errno != EINTR)
         conn_close(c, stream_is_gone(errno)      ? REASON_fd_closed

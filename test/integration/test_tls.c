@@ -468,6 +468,23 @@ START_TEST(who_asks_and_leaves_has_asked)
 }
 END_TEST
 
+/* Goal: who resets as soon as the handshake is over is no one whose stream was cut, whoever made the last step. */
+START_TEST(who_resets_has_reset)
+{
+    enum { ROUNDS = 20 };
+    struct server s;
+    NEEDS_TLS();
+    sealed_start(&s, "",
+                 (const char *[]){"server.workernum=1", "test.offload=on",
+                                  _i == 0 ? "tls.offload=off" : "tls.offload=all", NULL});
+    for (int i = 0; i < ROUNDS; i++)
+        net_reset(sealed_open(&s));
+    server_wait_counter(&s, "closed_reset", ROUNDS, SOON_MS);
+    server_finish(&s);
+    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), 0);
+}
+END_TEST
+
 /* Goal: when the server stops, or a function closes, or silence lasts too long, close_notify comes before the FIN. */
 START_TEST(the_server_says_that_it_ends)
 {
@@ -629,6 +646,7 @@ static void add_cases(Suite *s, bool slim)
     tcase_add_loop_test(c, a_half_close_is_answered, 0, 2);
     tcase_add_loop_test(c, a_bare_fin_completes_nothing, 0, 2);
     tcase_add_loop_test(c, who_asks_and_leaves_has_asked, 0, 2);
+    tcase_add_loop_test(c, who_resets_has_reset, 0, 2);
     tcase_add_test(c, the_server_says_that_it_ends);
     tcase_add_test(c, a_close_behind_much);
     tcase_add_test(c, a_stop_amid_handshakes);
