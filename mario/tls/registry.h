@@ -1,6 +1,6 @@
 /*
- * registry.h: the names of TLS sections, which stay for ever, each with its number and its counter; what clients usually
- * say of themselves; and what regist_tls() has got. Any thread.
+ * registry.h: the names of TLS sections, which stay for ever, each with its number and its counter; what clients
+ * usually say of themselves; and what regist_tls() has got. Any thread.
  */
 #ifndef MARIO_TLS_REGISTRY_H
 #define MARIO_TLS_REGISTRY_H

@@ -114,8 +114,8 @@ START_TEST(contexts_go_meanwhile)
 }
 END_TEST
 
-/* Goal: names and protocols that are configured no session keeps for itself, others it does; each is said as it was asked
- * for, whatever is configured by then; and what was configured once takes no more memory when it comes again. */
+/* Goal: names and protocols that are configured no session keeps for itself, others it does; each is said as it was
+ * asked for, whatever is configured by then; and what was configured once takes no more memory when it comes again. */
 START_TEST(usual_texts)
 {
     enum { ASKS = 5, AGAIN = 10 };

@@ -370,8 +370,8 @@ START_TEST(client_certificate)
 }
 END_TEST
 
-/* Goal: a session that is small enough moves in where idle ones lie, and is the same there, so one of AES-128 whose client
- * asks for a name of ours; others stay. */
+/* Goal: a session that is small enough moves in where idle ones lie, and is the same there, so one of AES-128 whose
+ * client asks for a name of ours; others stay. */
 START_TEST(settled)
 {
     static const unsigned char none[2 * TLS_HALF_MAX];
