@@ -199,6 +199,8 @@ int peer_start(struct pusher *w, struct peer *c, uint64_t now)
 static int hear(struct pusher *w, struct peer *c, const unsigned char *in, uint64_t now)
 {
     struct push_found m;
+    if (w->pace.start == 0) /* another thread has begun to speak, and this one has not looked since */
+        pusher_read_clock(w);
     if (push_read(w->o, &w->pace, in, &m) != 0)
         return -1;
     uint32_t first = peer_group(w->o, c, 0);

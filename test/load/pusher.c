@@ -275,7 +275,7 @@ static struct push_snapshot take_snapshot(const struct pusher *w, uint64_t now)
         .at = now, .cpu = thread_cpu_ns(), .published = w->ledger.published, .received = w->ledger.received};
 }
 
-static void read_clock(struct pusher *w)
+void pusher_read_clock(struct pusher *w)
 {
     uint64_t start = atomic_load_explicit(&w->clock->start, memory_order_acquire);
     if (start == 0)
@@ -289,7 +289,7 @@ static void read_clock(struct pusher *w)
 static void advance(struct pusher *w, uint64_t now)
 {
     if (w->phase <= PUSHER_SPEAK)
-        read_clock(w);
+        pusher_read_clock(w);
     if (w->phase == PUSHER_OPEN && w->pace.start != 0)
         stop_opening(w);
     if (w->phase == PUSHER_OPEN && w->fresh == w->count && w->greeting == 0)

@@ -108,6 +108,9 @@ struct pusher {
  * errno is set. */
 struct pusher *pusher_create(const struct load_options *o, struct push_clock *clock, uint32_t index);
 
+/* Its thread: take from the clock when all begin to speak, if that is known. */
+void pusher_read_clock(struct pusher *w);
+
 /* Start its thread. 0, or an errno. */
 int pusher_start(struct pusher *w);
 
