@@ -403,7 +403,7 @@ START_TEST(test_truncated)
 {
     size_t len;
     char *text = print_conf(NULL, &len);
-    for (size_t cut = 0; cut <= len; cut += 3) /* each byte of a line by some row */
+    for (size_t cut = 0; cut <= len; cut += 3 * UNIT_SLOW) /* each byte of a line by some row */
         load_damaged(text, cut);
     free(text);
 }
@@ -474,7 +474,7 @@ START_TEST(test_mutated)
     size_t sample_len;
     char *sample = print_conf(NULL, &sample_len), text[32768];
     ck_assert_uint_lt(sample_len + 8 * 64, sizeof(text));
-    for (int i = 0; i < MUTATIONS; i++) {
+    for (int i = 0; i < MUTATIONS / UNIT_SLOW; i++) {
         size_t len = sample_len;
         memcpy(text, sample, len);
         for (uint32 n = random_next(&state) % 8 + 1; n > 0; n--)
