@@ -22,6 +22,7 @@
 struct neighbour {
     int fd; /* -1 = not opened yet, or over */
     bool tried, opened, shaking;
+    uint64_t began;     /* when it was tried */
     uint64_t sent, got; /* bytes of the two streams, which are the same */
 };
 
@@ -88,6 +89,7 @@ static void start(struct neighbours *n, struct neighbour *b)
     if (b->fd < 0 && errno == EAGAIN)
         return;
     b->tried = true;
+    b->began = mono_ns();
     n->ledger.tried++;
     if (b->fd < 0 || setsockopt(b->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small) != 0) {
         leave(n, b, fault_of_errno(errno));
@@ -180,14 +182,27 @@ uint64_t neighbours_turn(struct neighbours *n, uint64_t now)
     return now + NS_PER_MS;
 }
 
+/* The run is over before b was opened: its fault only if it had the time. */
+static void give_up(struct neighbours *n, struct neighbour *b, uint64_t now)
+{
+    if ((double) (now - b->began) >= n->o->timeout_s * (double) NS_PER_S) {
+        leave(n, b, FAULT_TIMEOUT);
+        return;
+    }
+    n->ledger.tried--;
+    net_close(b->fd);
+    b->fd = -1;
+}
+
 void neighbours_end(struct neighbours *n)
 {
+    uint64_t now = mono_ns();
     for (uint32_t i = 0; i < n->count; i++) {
         struct neighbour *b = &n->each[i];
         if (b->fd < 0)
             continue;
         if (!b->opened) {
-            leave(n, b, FAULT_TIMEOUT);
+            give_up(n, b, now);
             continue;
         }
         n->ledger.ended++;
