@@ -48,7 +48,7 @@ const char *secure_fault(const struct conn *c)
     };
     const struct secure *x = conn_shard(c)->secure;
     uint32_t fault = c->fault < MARIO_FAULT_OWN ? TLS_FAULT_other : c->fault - MARIO_FAULT_OWN;
-    if (x->why[0] != '\0' && x->why_of == conn_id(c))
+    if (x != NULL && x->why[0] != '\0' && x->why_of == conn_id(c))
         return x->why;
     return words[fault < TLS_FAULT_COUNT ? fault : TLS_FAULT_other];
 }
