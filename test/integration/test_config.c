@@ -324,6 +324,16 @@ START_TEST(by_an_operator)
 }
 END_TEST
 
+/* The master has come round: it has taken what was set, and told the parent. The second one is accepted behind that. */
+static void await_master(const struct server *s)
+{
+    for (int i = 0; i < 2; i++) {
+        int fd = client_open(s);
+        client_echo(fd, 16);
+        close(fd);
+    }
+}
+
 /* Goal: the log moves to another file; one that cannot be opened changes nothing, that goes with it neither. The
  * record of a death is in the new one, also if the parent writes it. */
 START_TEST(the_log_moves)
@@ -340,6 +350,7 @@ START_TEST(the_log_moves)
     struct server at = s; /* its log is there now */
     snprintf(at.log, sizeof at.log, "%.127s", moved);
     server_wait_log(&at, "config set: log.file ", 3000);
+    await_master(&s);
     struct mortal_next o = {.parent = s.pid, .former = mortal_child(s.pid)};
     ck_assert(kill(o.former, SIGKILL) == 0 && itest_wait(mortal_has_next, &o, 5000));
     server_wait_log(&at, "signal 9 (SIGKILL)", 3000);
