@@ -54,7 +54,7 @@ static SSL_CTX *make_client(bool tls12)
     return ctx;
 }
 
-/* ---- Connections, so many at a time: each step is taken by all of them before the next, as they are on a server ---- */
+/* ---- Connections, so many at a time: all of them take each step before the next, as on a server ---- */
 
 struct pair {
     SSL *server, *client;

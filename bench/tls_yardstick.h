@@ -1,6 +1,6 @@
 /*
- * tls_yardstick.h: OpenSSL as maritcp asks for it, for the yardsticks of bench/tls.py: the same ciphers, groups, tickets and
- * modes, none of maritcp's callbacks.
+ * tls_yardstick.h: OpenSSL as maritcp asks for it, for the yardsticks of bench/tls.py: the same ciphers, groups,
+ * tickets and modes, none of maritcp's callbacks.
  */
 #ifndef BENCH_TLS_YARDSTICK_H
 #define BENCH_TLS_YARDSTICK_H

@@ -1,6 +1,6 @@
 /*
- * conn_filter.h: which connections an operator means: worker= state= tls= ip=CIDR age>SECONDS idle>SECONDS pending>BYTES.
- * Read on the admin thread, then constant: workers look at their connections with it.
+ * conn_filter.h: which connections an operator means: worker= state= tls= ip=CIDR age>SECONDS idle>SECONDS
+ * pending>BYTES. Read on the admin thread, then constant: workers look at their connections with it.
  */
 #ifndef MARIO_ADMIN_CONN_FILTER_H
 #define MARIO_ADMIN_CONN_FILTER_H

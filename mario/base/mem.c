@@ -3,10 +3,10 @@
  *
  * Size classes are powers of two from 64 B to 128 KB. A block goes to the class its usable size fills, whoever
  * allocated it; a list is bounded, what is beyond goes back to malloc. What is smaller than 64 B malloc gives in its
- * true size. Libevent's entry for a descriptor, which stays for ever, is taken from malloc a page of them at a time: one
- * by one they would lie all over the heap between what comes and goes, and no page of it would ever be free. What malloc
- * got back in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so that use
- * after free stays visible.
+ * true size. Libevent's entry for a descriptor, which stays for ever, is taken from malloc a page of them at a time:
+ * one by one they would lie all over the heap between what comes and goes, and no page of it would ever be free. What
+ * malloc got back in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so
+ * that use after free stays visible.
  *
  * Fine blocks have lists of their own, one for each size that malloc has: none is larger than malloc would give it.
  */

@@ -32,9 +32,9 @@ size_t mem_room(void *p);
 void *mem_try(size_t n);
 void *mem_exact(size_t n);
 
-/* As mem_exact() and mem_free(), for who takes and gives back a great many blocks, as a handshake of TLS does: no block is
- * larger than malloc's would be, and what was given back is handed out again, to the same thread, without asking malloc.
- * Blocks of mem_fine() may go to mem_free() too. */
+/* As mem_exact() and mem_free(), for who takes and gives back a great many blocks, as a handshake of TLS does: no
+ * block is larger than malloc's would be, and what was given back is handed out again, to the same thread, without
+ * asking malloc. Blocks of mem_fine() may go to mem_free() too. */
 void *mem_fine(size_t n);
 void mem_fine_free(void *p);
 

@@ -21,8 +21,8 @@ enum {
 
 static struct log_limit outside_warnings;
 
-/* One system call for vec[0 .. n-1], with MSG_MORE or 0. How many bytes were taken, 0 if none fit, -1 if the socket failed, or a function
- * closed it and its number is somebody else's. */
+/* One system call for vec[0 .. n-1], with MSG_MORE or 0. How many bytes were taken, 0 if none fit, -1 if the socket
+ * failed, or a function closed it and its number is somebody else's. */
 static inline __attribute__((always_inline)) ssize_t write_once(const struct conn *c, struct iovec *vec,
                                                                 size_t n, int flags)
 {

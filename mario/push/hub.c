@@ -1,6 +1,6 @@
 /*
- * hub.c: push of a whole server: the gate's beginning and end, the message that all get when it stops, receipts that are
- * due, and who helps when messages take too much memory. The gate is opened and closed by the thread that runs the
+ * hub.c: push of a whole server: the gate's beginning and end, the message that all get when it stops, receipts that
+ * are due, and who helps when messages take too much memory. The gate is opened and closed by the thread that runs the
  * server; what else may be called from where says push.h, and mario_push.h of mario_stop_message().
  */
 #include "mario/push/push.h"

@@ -2,10 +2,11 @@
  * tickets.c: keys of tickets. Any thread; no locks.
  *
  * A ring of keys. The newest seals; it and the two behind it open. Whoever finds that the hour is over, and is the
- * first, makes the next one in the fourth place, then says so by `newest`, then wipes the place that is next: no key is
- * kept longer than it is good for. The master looks, too, so that this holds where nobody comes; so what it does takes
- * no lock and is not cancelled: getentropy(), not libssl's. Who copies a key looks afterwards whether it is still one of the three; if it was
- * wiped meanwhile it is not, for `newest` was written before (all in one order: seq_cst). So what was copied is whole.
+ * first, makes the next one in the fourth place, then says so by `newest`, then wipes the place that is next: no key
+ * is kept longer than it is good for. The master looks, too, so that this holds where nobody comes; so what it does
+ * takes no lock and is not cancelled: getentropy(), not libssl's. Who copies a key looks afterwards whether it is
+ * still one of the three; if it was wiped meanwhile it is not, for `newest` was written before (all in one order:
+ * seq_cst). So what was copied is whole.
  */
 #include "mario/tls/tickets.h"
 

@@ -211,8 +211,8 @@ START_TEST(websocket)
 }
 END_TEST
 
-/* Goal: who asks together with the end of the handshake gets its tickets and the answer as one: with what came before, two
- * segments have data. */
+/* Goal: who asks together with the end of the handshake gets its tickets and the answer as one: with what came before,
+ * two segments have data. */
 START_TEST(tickets_come_with_an_answer)
 {
     struct tcp_info info = {.tcpi_data_segs_in = 0};

@@ -158,8 +158,9 @@ static void hear_all(enum how how)
     }
 }
 
-/* Goal: hundreds that are drained, or stopped, with answers on their way, packets and records half there: each gets its
- * answers, the last word, close_notify, the FIN, in this order; handshakes end at once, those too that wait for a place. At no end was a stream cut. */
+/* Goal: hundreds that are drained, or stopped, with answers on their way, packets and records half there: each gets
+ * its answers, the last word, close_notify, the FIN, in this order; handshakes end at once, those too that wait for a
+ * place. At no end was a stream cut. */
 START_TEST(a_crowd_leaves)
 {
     enum how how = (enum how) _i;

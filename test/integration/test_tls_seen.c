@@ -1,6 +1,6 @@
 /*
- * test_tls_seen.c: what operators see of TLS: how far each connection is, and that a thread is in a handshake. Signatures
- * take as long as the test wants, see test/preload/sign.c.
+ * test_tls_seen.c: what operators see of TLS: how far each connection is, and that a thread is in a handshake.
+ * Signatures take as long as the test wants, see test/preload/sign.c.
  */
 #include <fcntl.h>
 #include <signal.h>
