@@ -345,7 +345,7 @@ def measure(args, tmp):
         measure_part(part, setup, document)
     if "request" in (args.part or PARTS):
         progress(Task("request"), "what TLS adds")
-        document["adds"] = tls_adds.measure(setup, setup.names, 2 * setup.rounds + 1)
+        document["adds"] = tls_adds.measure(setup, setup.names, setup.rounds)
     shares = [one["foreign"]["median"] for part in PARTS for one in document[part].values() if "foreign" in one]
     document["foreign"] = statistics.median(shares) if shares else 0.0
     os.makedirs(args.out, exist_ok=True)

@@ -18,7 +18,11 @@ def value(document, part, name, key="us"):
 
 
 def verdict(what, limit):
-    return "-" if limit is None or what is None else f"{human(limit)} {'ok' if what <= limit else 'OVER'}"
+    if limit is None or what is None:
+        return "-"
+    if what <= 0:
+        return "noise: run again"  # nothing of this is free
+    return f"{human(limit)} {'ok' if what <= limit else 'OVER'}"
 
 
 def text(number):
