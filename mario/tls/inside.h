@@ -78,9 +78,12 @@ struct tls_session {
 _Static_assert(sizeof(struct tls_session) == 48 && offsetof(struct tls_session, slim.keys) == 32,
                "idle connections have little else");
 
-/* slim.c. Before any session of ctx is made: callbacks by which the secrets get to s->secrets; SSL_get_app_data() of an
- * SSL is its session. False without memory. */
-bool slim_prepare(struct ssl_ctx_st *ctx);
+/* slim.c. Before any session of ctx is made: the callback by which it counts the records that are sent. */
+void slim_prepare(struct ssl_ctx_st *ctx);
+/* Around each call that goes on with the handshake of s, whose contexts are slim's: so the secrets get to s->secrets.
+ * False without memory. */
+bool slim_begin(struct tls_session *s, struct tls_thread *t);
+void slim_end(void);
 /* The handshake of *s is over and all of it is in t->out, facts are made, and its texts are `texts` bytes. True: the
  * session is slim's, *s another block, and what it had of OpenSSL's is freed. False: it stays OpenSSL's (another
  * version, a cipher that slim has not, no memory), and secrets is freed and NULL. */

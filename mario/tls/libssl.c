@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mario/base/mem.h"
+#include "mario/tls/kdf.h"
 
 #define TEXT(x)  TEXT_(x)
 #define TEXT_(x) #x
@@ -80,7 +81,7 @@ static void *give_again(void *p, size_t n, const char *file, int line)
 static bool set_up(void)
 {
     libssl.CRYPTO_set_mem_functions(give, give_again, take);
-    return libssl.OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
+    return libssl.OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) == 1 && kdf_setup();
 }
 
 bool libssl_load(char *why, size_t size)

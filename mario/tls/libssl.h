@@ -9,10 +9,13 @@
 
 #ifdef MARIO_WITH_TLS
 
+#include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -33,7 +36,7 @@
     F(RAND_bytes)                           \
     /* Contexts */                          \
     F(TLS_server_method)                    \
-    F(SSL_CTX_new)                          \
+    F(SSL_CTX_new_ex)                       \
     F(SSL_CTX_free)                         \
     F(SSL_CTX_ctrl)                         \
     F(SSL_CTX_set_options)                  \
@@ -44,7 +47,6 @@
     F(SSL_CTX_set_alpn_select_cb)           \
     F(SSL_CTX_callback_ctrl)                \
     F(SSL_CTX_set_tlsext_ticket_key_evp_cb) \
-    F(SSL_CTX_set_keylog_callback)          \
     F(SSL_CTX_set_msg_callback)             \
     F(SSL_CTX_set_verify)                   \
     F(SSL_CTX_set_cert_store)               \
@@ -156,14 +158,19 @@
     F(EVP_CipherInit_ex)                    \
     F(EVP_CipherUpdate)                     \
     F(EVP_CipherFinal_ex)                   \
-    F(EVP_MAC_fetch)                        \
-    F(EVP_MAC_free)                         \
-    F(EVP_MAC_CTX_new)                      \
-    F(EVP_MAC_CTX_free)                     \
     F(EVP_MAC_CTX_set_params)               \
-    F(EVP_MAC_init)                         \
-    F(EVP_MAC_update)                       \
-    F(EVP_MAC_final)
+    F(EVP_MD_fetch)                         \
+    F(EVP_MD_free)                          \
+    F(EVP_MD_CTX_new)                       \
+    F(EVP_MD_CTX_free)                      \
+    F(EVP_DigestInit_ex2)                   \
+    F(EVP_DigestUpdate)                     \
+    F(EVP_DigestFinal_ex)                   \
+    F(EVP_KDF_fetch)                        \
+    F(EVP_KDF_free)                         \
+    F(OSSL_PARAM_get_int)                   \
+    F(OSSL_PROVIDER_add_builtin)            \
+    F(OSSL_PROVIDER_try_load)
 
 #define LIBSSL_MEMBER(f) __typeof__(&f) f;
 struct libssl {

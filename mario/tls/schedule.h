@@ -46,14 +46,30 @@ static inline unsigned char *tls_half_secret(const struct tls_suite *suite, unsi
     return half + TLS_IV + suite->key;
 }
 
+/* The digests of TLS 1.3: by the bytes of what they make, and of a secret. */
+enum { TLS_SHA256 = 32, TLS_SHA384 = 48 };
+
 /* What a thread derives keys with. NULL without memory. */
 struct tls_schedule *tls_schedule_make(void);
 void tls_schedule_free(struct tls_schedule *s);
 
-/* HKDF-Expand-Label(secret, label, "", n): n up to the bytes of the suite's digest, label up to 16 characters. False
- * without memory. */
-bool tls_expand(struct tls_schedule *s, const struct tls_suite *suite, const unsigned char *secret,
-                const char *label, unsigned char *out, size_t n);
+/* Bytes that somebody has. */
+struct tls_bytes {
+    const unsigned char *p;
+    size_t n;
+};
+
+/* HMAC with the digest; the key has at most 64 bytes, the text may be in two pieces. In these three false: libcrypto
+ * has failed, for want of memory. */
+bool tls_hmac(struct tls_schedule *s, int digest, struct tls_bytes key, struct tls_bytes text,
+              struct tls_bytes more, unsigned char *out);
+/* HKDF-Expand-Label(secret, label, context, n) with label's prefix "tls13 ": n up to 255 times the digest's bytes,
+ * label up to 249 bytes, context up to 64. */
+bool tls_expand(struct tls_schedule *s, int digest, const unsigned char *secret, struct tls_bytes label,
+                struct tls_bytes context, unsigned char *out, size_t n);
+/* The next secret of the schedule from the one before and what has been agreed upon; NULL and no bytes: zeros. */
+bool tls_extract(struct tls_schedule *s, int digest, const unsigned char *before, struct tls_bytes agreed,
+                 unsigned char *out);
 
 /* Key and IV of the half from its secret. */
 bool tls_keys(struct tls_schedule *s, const struct tls_suite *suite, unsigned char *half);

@@ -13,6 +13,7 @@
 #include "mario/base/check.h"
 #include "mario/base/mem.h"
 #include "mario/tls/inside.h"
+#include "mario/tls/kdf.h"
 #include "mario/tls/pem.h"
 #include "mario/tls/registry.h"
 #include "mario/tls/tickets.h"
@@ -357,7 +358,7 @@ bool section_make(struct tls_section *s, const struct mario_tls *from, const str
     *s = (struct tls_section){.ctx = NULL};
     if (!registry_tls_check(from, why, size))
         return false;
-    s->ctx = libssl.SSL_CTX_new(libssl.TLS_server_method());
+    s->ctx = libssl.SSL_CTX_new_ex(NULL, policy->slim ? KDF_OURS : NULL, libssl.TLS_server_method());
     if (s->ctx == NULL)
         return tls_refuse(why, size, "no memory");
     snprintf(s->certificate.name, sizeof s->certificate.name, "%s", from->name);
@@ -366,9 +367,9 @@ bool section_make(struct tls_section *s, const struct mario_tls *from, const str
         set_alpn(s, from->alpn, why, size) && set_ciphers(s->ctx, from->ciphers, why, size) &&
         set_clients(s, from, why, size)) {
         shake_prepare(s);
-        if (!policy->slim || slim_prepare(s->ctx))
-            return true;
-        tls_refuse(why, size, "no memory");
+        if (policy->slim)
+            slim_prepare(s->ctx);
+        return true;
     }
     section_free(s);
     return false;

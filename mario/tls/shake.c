@@ -212,8 +212,13 @@ enum tls_answer tls_shake(struct tls_session **session, struct tls_thread *t, co
 {
     struct tls_session *s = *session;
     CHECK(s->is_shaking);
+    *used = 0;
+    if (s->is_slim && !slim_begin(s, t))
+        return TLS_NO_MEMORY;
     tls_attach(t, s->ssl, in, n);
     int rc = libssl.SSL_do_handshake(s->ssl);
+    if (s->is_slim)
+        slim_end();
     enum tls_answer answer = TLS_MORE;
     *used = n - t->in_len;
     if (rc == 1 && !t->out_of_memory)

@@ -1,7 +1,7 @@
 /*
  * slim.c: our own records of TLS 1.3. Any thread; a session is one thread's at a time.
  *
- * OpenSSL does the handshake and tells of the secrets (its key log) and of each record that it sends (its message
+ * OpenSSL does the handshake, for which kdf.c derives the secrets, and tells of each record that it sends (its message
  * callback), which is how we know the number of the next. When it is done its state goes, and what is left of TLS is
  * what this file knows: data, KeyUpdate, alerts. The conditions for that are in slim_take(), and in how contexts are
  * made: nothing is read ahead, no early data, no authentication after the handshake, tickets without state.
@@ -15,6 +15,7 @@
 
 #include "mario/base/check.h"
 #include "mario/base/mem.h"
+#include "mario/tls/kdf.h"
 #include "mario/tls/libssl.h"
 
 enum {
@@ -54,54 +55,20 @@ void slim_thread_free(struct tls_thread *t)
 
 /* ---- The handshake: what it comes to ---- */
 
-/* Where what the handshake of ssl tells goes; NULL: it is over, or there is no memory, and it stays OpenSSL's. */
-static struct slim_secrets *secrets_of(const SSL *ssl, bool make)
+/* A secret of the session's traffic is known. Without memory for it the session stays OpenSSL's. */
+static void note_secret(void *arg, bool is_ours, const unsigned char *secret, size_t n)
 {
-    struct tls_session *s = libssl.SSL_get_ex_data(ssl, 0);
-    if (s == NULL || s->records != TLS_NO_RECORDS)
-        return NULL;
-    if (s->secrets == NULL && make) {
+    struct tls_session *s = arg;
+    if (s->secrets == NULL) {
         s->secrets = mem_try(sizeof *s->secrets);
-        if (s->secrets != NULL)
-            memset(s->secrets, 0, sizeof *s->secrets);
+        if (s->secrets == NULL)
+            return;
+        *s->secrets = (struct slim_secrets){.sent = 0};
     }
-    return s->secrets;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The bytes that text ends with, at most TLS_SECRET_MAX; 0: it is no hex. */
-static uint8_t read_hex(const char *text, unsigned char *out)
-{
-    size_t n = strlen(text);
-    if (n % 2 != 0 || n > (size_t) 2 * TLS_SECRET_MAX)
-        return 0;
-    for (size_t i = 0; i < n; i += 2) {
-        int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
-        if (high < 0 || low < 0)
-            return 0;
-        out[i / 2] = (unsigned char) (high << 4 | low);
-    }
-    return (uint8_t) (n / 2);
-}
-
-/* A line of the key log: what it is, the client's random, the secret. */
-static void note_secret(const SSL *ssl, const char *line)
-{
-    bool in = strncmp(line, "CLIENT_TRAFFIC_SECRET_0 ", 24) == 0;
-    const char *secret = strrchr(line, ' ');
-    if (secret == NULL || (!in && strncmp(line, "SERVER_TRAFFIC_SECRET_0 ", 24) != 0))
-        return;
-    struct slim_secrets *c = secrets_of(ssl, true);
-    if (c == NULL)
-        return;
-    if (in)
-        c->in_len = read_hex(secret + 1, c->in);
-    else
-        c->out_len = read_hex(secret + 1, c->out);
+    struct slim_secrets *c = s->secrets;
+    CHECK(n <= sizeof c->in);
+    memcpy(is_ours ? c->out : c->in, secret, n);
+    *(is_ours ? &c->out_len : &c->in_len) = (uint8_t) n;
 }
 
 static void note_record(int written, int version, int type, const void *bytes, size_t n, SSL *ssl, void *arg)
@@ -110,16 +77,27 @@ static void note_record(int written, int version, int type, const void *bytes, s
     (void) bytes;
     (void) n;
     (void) arg;
-    struct slim_secrets *c = written && type == SSL3_RT_HEADER ? secrets_of(ssl, false) : NULL;
-    if (c != NULL && c->out_len > 0)
-        c->sent++;
+    struct tls_session *s = written && type == SSL3_RT_HEADER ? tls_session_of(ssl) : NULL;
+    if (s != NULL && s->records == TLS_NO_RECORDS && s->secrets != NULL && s->secrets->out_len > 0)
+        s->secrets->sent++;
 }
 
-bool slim_prepare(SSL_CTX *ctx)
+void slim_prepare(SSL_CTX *ctx)
 {
-    libssl.SSL_CTX_set_keylog_callback(ctx, note_secret);
     libssl.SSL_CTX_set_msg_callback(ctx, note_record);
+}
+
+bool slim_begin(struct tls_session *s, struct tls_thread *t)
+{
+    if (slim_of_thread(t) == NULL)
+        return false;
+    kdf_begin(t->slim->schedule, note_secret, s);
     return true;
+}
+
+void slim_end(void)
+{
+    kdf_end();
 }
 
 void slim_drop(struct tls_session *s)

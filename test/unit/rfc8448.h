@@ -19,6 +19,15 @@ static const struct {
 };
 enum { RFC8448_SERVER_HANDSHAKE, RFC8448_CLIENT_HANDSHAKE, RFC8448_SERVER, RFC8448_CLIENT };
 
+/* The secrets of the schedule; what was agreed upon; the digests of what was said up to ServerHello, and up to the
+ * server's Finished. */
+#define RFC8448_EARLY       "33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a"
+#define RFC8448_AGREED      "8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d"
+#define RFC8448_HANDSHAKE   "1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac"
+#define RFC8448_MASTER      "18df06843d13a08bf2a449844c5f8a478001bc4d4c627984d5a41da8d0402919"
+#define RFC8448_HELLOS      "860c06edc07858ee8e78f0e7428c58edd6b43f2ca3e6e95f02ed063cf0e1cad8"
+#define RFC8448_TO_FINISHED "9608102a0f1ccc6db6250b7b7e417b1a000eaada3daae4777a7686c9ff83df13"
+
 /* The keys that Finished is made with, from the handshake secrets. */
 #define RFC8448_SERVER_FINISHED "008d3b66f816ea559f96b537e885c31fc068bf492c652f01f288a1d8cdc19fc8"
 #define RFC8448_CLIENT_FINISHED "b80ad01015fb2f0bd65ff7d4da5d6bf83f84821d1f87fdc7d3c75b5a7b42d9c4"

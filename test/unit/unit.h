@@ -86,6 +86,7 @@
     ROW(bus_nats)        \
     ROW(history_engine)  \
     ROW(tls_record)      \
+    ROW(tls_kdf)         \
     ROW(tls_slim)        \
     ROW(tls_take)        \
     ROW(bus_redis_days)
