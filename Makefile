@@ -33,7 +33,8 @@ MARITCP_SRC = mario.c $(wildcard conf/*.c) $(wildcard ctl/*.c) $(wildcard doctor
 CLIENT_LIB_SRC = $(wildcard test/lib/*.c)
 ENGINE_SRC = $(wildcard test/engine/*.c)
 RUNNER_SRC = $(wildcard test/runner/*.c)
-UNIT_SRC = $(wildcard test/unit/*.c)
+UNIT_TLS_SRC = $(wildcard test/unit/test_tls_*.c test/unit/tls_*.c) test/unit/test_clients_tls.c
+UNIT_SRC = $(filter-out $(if $(HAS_TLS),,$(UNIT_TLS_SRC)),$(wildcard test/unit/*.c))
 # Of the web server's what knows neither the library nor a socket.
 WEB_PURE = $(addprefix example/web/,fastcgi.c head.c path.c script.c)
 MQTT_PURE = $(addprefix example/mqtt/,frame.c read.c topic.c)
@@ -106,8 +107,8 @@ bench/offload: bench/offload.c $(LIB)
 # The drivers' tests are built where the drivers are.
 $(B)/obj/test/unit/test_bus_%.o $(B)/obj/test/unit/nats_%.o: CFLAGS_ALL += $(CLUSTER_WITH)
 
-# TLS's tests, and clients that speak it, are built where it is.
-$(B)/obj/test/unit/test_tls%.o $(B)/obj/test/unit/tls_%.o $(B)/obj/test/lib/%.o: CFLAGS_ALL += $(TLS_WITH)
+# TLS's tests are built where it is; the clients can speak it there.
+$(call obj,$(UNIT_TLS_SRC) test/unit/unit_main.c) $(B)/obj/test/lib/%.o: CFLAGS_ALL += $(TLS_WITH)
 
 # Programs in the style of 0.9.9 are built as those were.
 $(B)/obj/test/apps/legacy_%.o: CFLAGS_ALL := $(filter-out -std=% -D_GNU_SOURCE -Wshadow -Wstrict-prototypes \

@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "test/lib/secure.h"
 #include "test/runner/runner.h"
 
 static const struct runner_suite suites[] = {
-#define ROW(name) {#name, name##_suite},
-    SUITES(ROW)
+#define ROW(name) {#name, name##_suite, NULL},
+#define TLS(name) {#name, name##_suite, secure_missing},
+    SUITES(ROW, TLS)
+#undef TLS
 #undef ROW
 };
 

@@ -13,20 +13,21 @@ enum { SHAKE_MS = 8000, ARGS_MOST = 24 };
 
 static struct secure *usual; /* what most clients ask for */
 
-bool sealed_slim;
+static bool is_slim;
 
-void sealed_use_slim(void)
+static void use_slim(void)
 {
-    sealed_slim = true;
+    is_slim = true;
 }
 
-const char *sealed_missing(void)
+TCase *sealed_case(Suite *s, const char *name, unsigned seconds, bool slim)
 {
-    static char why[200];
-    struct secure *s = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
-    bool can = s != NULL;
-    secure_free(&s);
-    return can ? NULL : why;
+    char whole[80];
+    snprintf(whole, sizeof whole, "%s%s", name, slim ? ", slim" : "");
+    TCase *c = itest_case(s, whole, seconds);
+    if (slim)
+        tcase_add_checked_fixture(c, use_slim, NULL);
+    return c;
 }
 
 const struct certs *sealed_certs(void)
@@ -40,8 +41,7 @@ const struct certs *sealed_certs(void)
 void sealed_start_at(struct server *s, const char *listen, const char *const *more)
 {
     char certificate[512], key[512];
-    const char *args[ARGS_MOST] = {certificate, key,
-                                   sealed_slim ? "tls.records=slim" : "tls.records=openssl"};
+    const char *args[ARGS_MOST] = {certificate, key, is_slim ? "tls.records=slim" : "tls.records=openssl"};
     size_t n = 3;
     snprintf(certificate, sizeof certificate, "tls default.certificate=%s", sealed_certs()->server);
     snprintf(key, sizeof key, "tls default.key=%s", sealed_certs()->key);

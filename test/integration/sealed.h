@@ -10,17 +10,8 @@
 #include "test/lib/certs.h"
 #include "test/lib/secure.h"
 
-/* Why there can be no TLS here, NULL if there can; ends a test that is of no use then. */
-const char *sealed_missing(void);
-#define NEEDS_TLS()                            \
-    do {                                       \
-        if (sealed_missing() != NULL)          \
-            TEST_SKIP("%s", sealed_missing()); \
-    } while (0)
-
-/* Whether tls.records is slim in the servers of this test's process; a fixture that has it so. */
-extern bool sealed_slim;
-void sealed_use_slim(void);
+/* A test case in s in whose servers tls.records is openssl, or slim, which its name says then. */
+TCase *sealed_case(Suite *s, const char *name, unsigned seconds, bool slim);
 
 /* The certificates of this test's process. */
 const struct certs *sealed_certs(void);

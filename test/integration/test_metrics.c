@@ -558,6 +558,20 @@ START_TEST(under_load)
 }
 END_TEST
 
+/* Goal: who has no TLS sees nothing of it. */
+START_TEST(no_certificates)
+{
+    struct server s;
+    struct scrape m;
+    server_start(&s, "maritcp", operator_option(), NULL);
+    ck_assert_uint_eq(operator_count(operator_json("tls"), "\"name\""), 0);
+    scrape_take(&m);
+    ck_assert(scrape_sum(&m, "tls_certificate_expiry_seconds", "") < 0.5);
+    scrape_free(&m);
+    server_finish(&s);
+}
+END_TEST
+
 Suite *metrics_suite(void)
 {
     Suite *s = suite_create("metrics");
@@ -573,6 +587,7 @@ Suite *metrics_suite(void)
     tcase_add_test(c, accept_errors);
     tcase_add_test(c, output_that_waits);
     tcase_add_test(c, under_load);
+    tcase_add_test(c, no_certificates);
     suite_add_tcase(s, c);
     return s;
 }

@@ -1,24 +1,21 @@
 /*
  * test_tls.c: listeners with tls=: packets of every framing and length both ways, in whatever pieces the records come;
- * readers that do not read; both ends closing, in whatever way; pushes, balancers, unix sockets, stops, functions that
- * never return.
+ * pushes, balancers, unix sockets, what functions know.
  */
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sealed.h"
-#include "stuck.h"
 #include "test/lib/payload.h"
 
-enum { SOON_MS = 8000, TLS_12 = 0x0303, TLS_13 = 0x0304 };
+enum { TLS_12 = 0x0303, TLS_13 = 0x0304 };
 
 static const int versions[] = {TLS_12, TLS_13};
 static const char *const one_worker[] = {"server.workernum=1", "test.offload=on", NULL};
@@ -32,7 +29,6 @@ START_TEST(packets_come_back)
     static const size_t lengths[] = {0, 1, 7, 100, 1459, 4096, 8000, 8184};
     struct secure_facts facts;
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", one_worker);
     int fd = sealed_open_as(
         &s, &(struct secure_ask){.host = "localhost", .min = versions[_i], .max = versions[_i]});
@@ -118,7 +114,6 @@ START_TEST(records_in_pieces)
     static const size_t pieces[] = {1, 5, 17, 1000, 16401};
     struct server s;
     struct relay r;
-    NEEDS_TLS();
     sealed_start(&s, "", one_worker);
     int fd = relay_start(&r, &s, pieces[_i / 2]);
     sealed_lay(fd,
@@ -140,7 +135,6 @@ START_TEST(many_packets_in_a_record)
     enum { PACKETS = 6000, LEN = 8 + 4 };
     unsigned char *all = malloc(PACKETS * LEN), *back = malloc(PACKETS * LEN);
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", one_worker);
     int fd = sealed_open(&s);
     for (uint32_t i = 0; i < PACKETS; i++)
@@ -175,7 +169,6 @@ START_TEST(any_framing)
 {
     char back[64];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, framings[_i].options, one_worker);
     int fd = sealed_open(&s);
     client_send(fd, framings[_i].sent, framings[_i].sent_len);
@@ -196,7 +189,6 @@ START_TEST(websocket)
     char head[512];
     size_t n = 0;
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "proto=ws id=0x7090", one_worker);
     int fd = sealed_open(&s);
     client_send(fd, upgrade, sizeof upgrade - 1);
@@ -217,7 +209,6 @@ START_TEST(tickets_come_with_an_answer)
 {
     struct tcp_info info = {.tcpi_data_segs_in = 0};
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", one_worker);
     for (int tries = 0; tries < 10 && info.tcpi_data_segs_in != 2;
          tries++) { /* a busy machine lets go too early */
@@ -240,7 +231,6 @@ START_TEST(greeted_behind_the_handshake)
 {
     char data[16];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", (const char *[]){"test.connected=greet", NULL});
     int fd = sealed_open(&s);
     ck_assert_uint_eq(client_recv_packet(fd, TEST_ECHO, data, sizeof data), 5);
@@ -255,7 +245,6 @@ START_TEST(functions_know)
     static const int ways[] = {0, TEST_OFFLOADED, TEST_CONCURRENT};
     char text[1024];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", one_worker);
     int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13}),
         plain = client_open(&s);
@@ -278,7 +267,6 @@ END_TEST
 START_TEST(new_keys)
 {
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", one_worker);
     int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13});
     for (int i = 0; i < 6; i++) {
@@ -297,7 +285,6 @@ START_TEST(other_ways_in)
     static const char header[] = "PROXY TCP4 10.1.2.3 10.0.0.1 56324 443\r\n";
     char listen[200], path[64], peer[64];
     struct server s;
-    NEEDS_TLS();
     snprintf(path, sizeof path, "/tmp/mario-itest-tls-%d", (int) getpid());
     snprintf(listen, sizeof listen,
              "127.0.0.1:0, 127.0.0.1:0 tls=default proxy=on trust=127.0.0.0/8, unix:%s tls=default", path);
@@ -316,317 +303,9 @@ START_TEST(other_ways_in)
 }
 END_TEST
 
-/* ---- Readers that do not read ---- */
-
-/* Goal: megabytes for one who reads late are complete and in order; meanwhile he is not read, and the server holds no
- * more than the limits say. */
-START_TEST(who_reads_late_loses_nothing)
-{
-    enum { ROUNDS = 12, MEGABYTE = 1 << 20, PACKET = 8192 };
-    unsigned char *data = malloc(PACKET);
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "",
-                 (const char *[]){"server.workernum=1", "output.high=65536", "output.max=4194304", NULL});
-    int fd = sealed_open(&s);
-    for (int i = 0; i < ROUNDS; i++)
-        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    server_wait_counter(&s, "output_paused", 1, SOON_MS);
-    ck_assert_uint_ge(server_counter(&s, "output_pending"), 65536);
-    for (int i = 0; i < ROUNDS * (MEGABYTE / PACKET); i++) {
-        client_recv(fd, data, PACKET);
-        ITEST_ASSERT(data[8] == 'r' && data[PACKET - 1] == 'r', "packet %d is not as it was sent", i);
-    }
-    client_echo(fd, 100);
-    ck_assert_uint_eq(server_counter(&s, "output_pending"), 0);
-    net_close(fd);
-    server_finish(&s);
-    free(data);
-}
-END_TEST
-
-/* Goal: the answer to new keys goes out behind the record of which the kernel took a part. */
-START_TEST(new_keys_while_much_waits)
-{
-    enum { ROUNDS = 6, PACKETS = ROUNDS * 128, PACKET = 8192 };
-    static unsigned char data[PACKET];
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "",
-                 (const char *[]){"server.workernum=1", "output.high=8388608", "output.max=16777216", NULL});
-    int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13});
-    for (int i = 0; i < ROUNDS; i++)
-        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    server_wait_counter(&s, "output_pending", 65536, SOON_MS);
-    for (int i = 0; i < PACKETS; i++) {
-        if (i % 4 == 0) {
-            ck_assert_int_eq(secure_key_update(fd, true), 0);
-            client_send_packet(fd, TEST_SILENT, "x", 1);
-        }
-        client_recv(fd, data, PACKET);
-        ITEST_ASSERT(data[8] == 'r' && data[PACKET - 1] == 'r', "packet %d is not as it was sent", i);
-    }
-    client_echo(fd, 100);
-    net_close(fd);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "tls_key_updates"), PACKETS / 4);
-}
-END_TEST
-
-/* Goal: who never reads is closed by the same limits as others are: too much, too long, too much at once. */
-START_TEST(who_never_reads_is_closed)
-{
-    static const char *const limit[] = {"output.high=300000", "output.max=300000", NULL},
-                             *const time[] = {"server.write_timeout=1", NULL};
-    struct server s;
-    NEEDS_TLS();
-    uint32_t all = 24 << 20;
-    sealed_start(&s, "", _i == 1 ? time : limit);
-    int fd = sealed_open(&s);
-    for (int i = 0; i < 20 && _i < 2; i++)
-        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    if (_i == 2)
-        client_send_packet(fd, TEST_REPLY, &all, sizeof all);
-    server_wait_counter(&s, _i == 1 ? "closed_write_timeout" : "closed_output_limit", 1, SOON_MS);
-    net_close(fd);
-    server_finish(&s);
-}
-END_TEST
-
-/* ---- Ends ---- */
-
-/* Goal: close_notify is the end of what a client says, and not of what it hears: packets before it are answered, those
- * of offloaded functions too, then the server says close_notify and closes. */
-START_TEST(a_half_close_is_answered)
-{
-    char data[8];
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "", one_worker);
-    int fd = sealed_open(&s);
-    for (int i = 0; i < 20; i++)
-        client_send_packet(fd, (uint16_t) (i % 2 == 0 ? TEST_NAP + TEST_OFFLOADED : TEST_ECHO), "x", 1);
-    if (_i == 0)
-        net_shut(fd);
-    else
-        secure_notify(fd);
-    for (int i = 0; i < 20; i++)
-        ck_assert_uint_eq(client_recv_packet(fd,
-                                             (uint16_t) (i % 2 == 0 ? TEST_NAP + TEST_OFFLOADED : TEST_ECHO),
-                                             data, sizeof data),
-                          1);
-    sealed_expect_end(fd);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_peer_closed"), 1);
-    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), 0);
-}
-END_TEST
-
-/* Goal: a FIN without close_notify may be somebody else's. Whole packets are answered, it is counted, and a last line
- * that only the end of the stream completes is not handed out; with close_notify it is. */
-START_TEST(a_bare_fin_completes_nothing)
-{
-    char back[8];
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "proto=line eof=packet id=0x7090", one_worker);
-    int fd = sealed_open(&s);
-    client_send(fd, "one\ntwo", 7);
-    client_recv(fd, back, 4);
-    ck_assert_int_eq(_i == 0 ? shutdown(fd, SHUT_WR) : net_shut(fd), 0);
-    if (_i == 1)
-        client_recv(fd, back, 4);
-    sealed_expect_end(fd);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), _i == 0);
-    ck_assert_uint_eq(server_counter(&s, "truncated"), _i == 0);
-    ck_assert_uint_eq(server_counter(&s, "packets_in"), _i == 0 ? 1 : 2);
-}
-END_TEST
-
-/* Goal: who asks and closes at once, before our tickets are out, has asked. */
-START_TEST(who_asks_and_leaves_has_asked)
-{
-    enum { ROUNDS = 20 };
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "", one_worker);
-    for (int i = 0; i < ROUNDS; i++) {
-        int fd = sealed_open(&s);
-        client_send_packet(fd, TEST_SILENT, "x", 1);
-        if (_i == 0)
-            net_close(fd);
-        else
-            close(fd); /* bare; what lies over it is forgotten with the next one of that number */
-    }
-    server_wait_counter(&s, "tls_handshakes_13", ROUNDS, SOON_MS);
-    server_finish(&s);
-    ck_assert_uint_ge(server_counter(&s, "packets_in"), ROUNDS);
-    ck_assert_uint_eq(server_counter(&s, "tls_truncated") +
-                          (_i == 0 ? 0 : server_counter(&s, "closed_reset")),
-                      _i == 0 ? 0 : ROUNDS);
-}
-END_TEST
-
-/* Goal: who resets as soon as the handshake is over is no one whose stream was cut, whoever made the last step. */
-START_TEST(who_resets_has_reset)
-{
-    enum { ROUNDS = 20 };
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "",
-                 (const char *[]){"server.workernum=1", "test.offload=on",
-                                  _i == 0 ? "tls.offload=off" : "tls.offload=all", NULL});
-    for (int i = 0; i < ROUNDS; i++)
-        net_reset(sealed_open(&s));
-    server_wait_counter(&s, "closed_reset", ROUNDS, SOON_MS);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "tls_truncated"), 0);
-}
-END_TEST
-
-/* Goal: when the server stops, or a function closes, or silence lasts too long, close_notify comes before the FIN. */
-START_TEST(the_server_says_that_it_ends)
-{
-    struct test_end e = {0};
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "", (const char *[]){"server.timeout=2", NULL});
-    int closed = sealed_open(&s), silent = sealed_open(&s);
-    client_send_packet(closed, TEST_CLOSE, &e, sizeof e);
-    sealed_expect_end(closed);
-    sealed_expect_end(silent);
-    int stopped = sealed_open(&s);
-    client_echo(stopped, 10);
-    server_signal(&s, SIGTERM);
-    sealed_expect_end(stopped);
-    ck_assert_int_eq(server_wait_exit(&s, 12000), 0);
-    ck_assert_uint_eq(server_counter(&s, "closed_stop"), 1);
-    ck_assert_uint_eq(server_counter(&s, "closed_idle_timeout"), 1);
-    server_check(&s);
-}
-END_TEST
-
-/* Goal: the last word of a full pipe: who reads slowly gets all that was written before a close, then close_notify. */
-START_TEST(a_close_behind_much)
-{
-    enum { MEGABYTE = 1 << 20, PACKET = 8192 };
-    struct test_end e = {0};
-    unsigned char *data = malloc(PACKET);
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "", one_worker);
-    int fd = sealed_open(&s);
-    for (int i = 0; i < 8; i++)
-        client_send_packet(fd, TEST_MEGABYTE, NULL, 0);
-    client_send_packet(fd, TEST_CLOSE, &e, sizeof e);
-    for (int i = 0; i < 8 * (MEGABYTE / PACKET); i++)
-        client_recv(fd, data, PACKET);
-    sealed_expect_end(fd);
-    server_finish(&s);
-    free(data);
-}
-END_TEST
-
-/* Goal: a stop ends who shakes hands, or has not begun to, at once. */
-START_TEST(a_stop_amid_handshakes)
-{
-    unsigned char hello[4096];
-    struct server s;
-    NEEDS_TLS();
-    sealed_start(&s, "", NULL);
-    size_t n = sealed_hello(hello, sizeof hello);
-    int silent = client_open_at(&s.addresses[1]), begun = client_open_at(&s.addresses[1]),
-        shaking = client_open_at(&s.addresses[1]);
-    client_send(begun, hello, n / 2);
-    client_send(shaking, hello, n);
-    server_wait_counter(&s, "tls_shaking", 1, SOON_MS);
-    server_signal(&s, SIGTERM);
-    ck_assert_int_eq(server_wait_exit(&s, 12000), 0);
-    ck_assert_uint_eq(server_counter(&s, "closed_stop"), 3);
-    ck_assert_uint_eq(server_counter(&s, "ungreeted"), 3);
-    server_check(&s);
-    close(silent);
-    close(begun);
-    close(shaking);
-}
-END_TEST
-
-/* ---- Functions that never return ---- */
-
-/* Goal: a worker whose function over TLS is stuck is taken over: that connection ends, the others of the worker go on
- * over TLS on another thread. */
-START_TEST(a_takeover)
-{
-    struct server s;
-    NEEDS_TLS();
-    char warn[40], replace[40];
-    snprintf(warn, sizeof warn, "watch.warn_ms=%u", WARN_MS);
-    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
-    sealed_start(&s, "", (const char *[]){"server.workernum=1", warn, replace, NULL});
-    s.log_lines_max = 1000;
-    int victim = sealed_open(&s), bystander = sealed_open(&s);
-    client_echo(bystander, 100);
-    stick(victim);
-    server_wait_log(&s, "another thread has taken its place", BACK_MS);
-    client_echo(bystander, 5000);
-    int newcomer = sealed_open(&s);
-    client_echo(newcomer, 100);
-    unstick(newcomer);
-    ck_assert_int_ne(client_ending(victim, NULL, BACK_MS), END_TIMEOUT);
-    net_close(victim);
-    net_close(bystander);
-    net_close(newcomer);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
-}
-END_TEST
-
-/* Goal: the same while sealed bytes wait for who is stuck, and for who stands beside: he gets all of his, in order,
- * from the other thread; of those for the stuck one nothing is left. _i == 1: they may have been written just now. */
-START_TEST(a_takeover_while_much_waits)
-{
-    enum { ROUNDS = 6, PACKETS = ROUNDS * 128, PACKET = 8192 };
-    static unsigned char data[PACKET];
-    struct server s;
-    NEEDS_TLS();
-    char replace[40];
-    snprintf(replace, sizeof replace, "watch.replace_ms=%u", REPLACE_MS);
-    sealed_start(
-        &s, "",
-        (const char *[]){"server.workernum=1", "output.high=8388608", "output.max=16777216", replace, NULL});
-    s.log_lines_max = 1000;
-    int victim = sealed_open(&s), bystander = sealed_open(&s), asker = client_open(&s);
-    for (int i = 0; i < ROUNDS; i++)
-        client_send_packet(bystander, TEST_MEGABYTE, NULL, 0);
-    server_wait_counter(&s, "output_pending", 65536, SOON_MS);
-    for (int i = 0; i < ROUNDS; i++)
-        client_send_packet(victim, TEST_MEGABYTE, NULL, 0);
-    if (_i == 0)
-        server_wait_counter(&s, "packets_in", 2 * ROUNDS, SOON_MS);
-    stick(victim);
-    server_wait_log(&s, "another thread has taken its place", BACK_MS);
-    for (int i = 0; i < PACKETS; i++) {
-        client_recv(bystander, data, PACKET);
-        ITEST_ASSERT(data[8] == 'r' && data[PACKET - 1] == 'r', "packet %d is not as it was sent", i);
-    }
-    client_echo(bystander, 5000);
-    unstick(asker);
-    ck_assert_int_ne(client_ending(victim, NULL, BACK_MS), END_TIMEOUT);
-    ck_assert_uint_eq(server_counter(&s, "output_pending"), 0);
-    net_close(victim);
-    net_close(bystander);
-    close(asker);
-    server_finish(&s);
-    ck_assert_uint_eq(server_counter(&s, "closed_function_stuck"), 1);
-}
-END_TEST
-
 static void add_cases(Suite *s, bool slim)
 {
-    TCase *c = itest_case(s, slim ? "there and back, slim" : "there and back", 30);
-    if (slim)
-        tcase_add_checked_fixture(c, sealed_use_slim, NULL);
+    TCase *c = sealed_case(s, "there and back", 30, slim);
     tcase_add_loop_test(c, packets_come_back, 0, 2);
     tcase_add_loop_test(c, records_in_pieces, 0, 10);
     tcase_add_test(c, many_packets_in_a_record);
@@ -637,21 +316,6 @@ static void add_cases(Suite *s, bool slim)
     tcase_add_test(c, new_keys);
     tcase_add_test(c, functions_know);
     tcase_add_test(c, other_ways_in);
-    c = itest_case(s, slim ? "readers and ends, slim" : "readers and ends", 30);
-    if (slim)
-        tcase_add_checked_fixture(c, sealed_use_slim, NULL);
-    tcase_add_test(c, who_reads_late_loses_nothing);
-    tcase_add_test(c, new_keys_while_much_waits);
-    tcase_add_loop_test(c, who_never_reads_is_closed, 0, 3);
-    tcase_add_loop_test(c, a_half_close_is_answered, 0, 2);
-    tcase_add_loop_test(c, a_bare_fin_completes_nothing, 0, 2);
-    tcase_add_loop_test(c, who_asks_and_leaves_has_asked, 0, 2);
-    tcase_add_loop_test(c, who_resets_has_reset, 0, 2);
-    tcase_add_test(c, the_server_says_that_it_ends);
-    tcase_add_test(c, a_close_behind_much);
-    tcase_add_test(c, a_stop_amid_handshakes);
-    tcase_add_test(c, a_takeover);
-    tcase_add_loop_test(c, a_takeover_while_much_waits, 0, 2);
 }
 
 Suite *tls_suite(void)

@@ -19,26 +19,14 @@ enum { TEXT = 65536, WAIT_MS = 10000 };
 static struct certs certs;
 static char certificate[160], key[160], out[TEXT], err[TEXT];
 
-/* The usual certificate as [tls default]. False: there is no TLS here. */
-static bool prepare(void)
+/* The usual certificate as [tls default]. */
+static void prepare(void)
 {
-    char why[200];
-    struct secure *here = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
-    if (here == NULL)
-        return false;
-    secure_free(&here);
     certs_usual(&certs, CERT_EC);
     ck_assert(chmod(certs.key, 0600) == 0); /* else it is warned of */
     snprintf(certificate, sizeof certificate, "tls default.certificate=%s", certs.server);
     snprintf(key, sizeof key, "tls default.key=%s", certs.key);
-    return true;
 }
-
-#define PREPARE()                           \
-    do {                                    \
-        if (!prepare())                     \
-            TEST_SKIP("built without TLS"); \
-    } while (0)
 
 /* Another one in the usual one's files, signed by the same authority. */
 static void write_other(int64_t begins_s, int64_t ends_s)
@@ -94,7 +82,7 @@ static const struct {
 START_TEST(starts_refused)
 {
     const char *args[6] = {NULL};
-    PREPARE();
+    prepare();
     for (int i = 0; refused[_i].args[i] != NULL; i++) {
         const char *arg = refused[_i].args[i];
         args[i] = arg[0] != '$' ? arg : arg[1] == '1' ? certificate : key;
@@ -109,7 +97,7 @@ END_TEST
 /* Goal: -t says what a certificate is and until when; one that has expired is warned of, and used. */
 START_TEST(shown_by_t)
 {
-    PREPARE();
+    prepare();
     const char *args[] = {"-t", certificate, key, "server.listen=127.0.0.1:0 tls=default", NULL};
     ck_assert_msg(run("maritcp", args) == 0, "%s", err);
     says(out, "\n[tls default]\n# CN=localhost, EC ");
@@ -129,7 +117,7 @@ END_TEST
 START_TEST(a_key_of_root)
 {
     struct server s;
-    PREPARE();
+    prepare();
     if (geteuid() != 0)
         TEST_SKIP("only root becomes another");
     ck_assert(chmod(getenv("ITEST_DIR"), 0711) == 0 && chmod(certs.dir, 0755) == 0 &&
@@ -157,7 +145,7 @@ START_TEST(in_use)
     struct server s;
     struct scrape m;
     char why[200];
-    PREPARE();
+    prepare();
     int64_t now = (int64_t) time(NULL);
     write_other(-3600, 10 * 86400 + 3600);
     server_launch(&s,
@@ -193,24 +181,10 @@ START_TEST(in_use)
 }
 END_TEST
 
-/* Goal: who has no TLS sees nothing of it. */
-START_TEST(none_in_use)
-{
-    struct server s;
-    struct scrape m;
-    server_start(&s, "maritcp", operator_option(), NULL);
-    ck_assert_uint_eq(operator_count(operator_json("tls"), "\"name\""), 0);
-    scrape_take(&m);
-    ck_assert(scrape_sum(&m, "tls_certificate_expiry_seconds", "") < 0.5);
-    scrape_free(&m);
-    server_finish(&s);
-}
-END_TEST
-
 /* Goal: the doctor tells of certificates that expire within 14 days, and of those that have. */
 START_TEST(the_doctor)
 {
-    PREPARE();
+    prepare();
     const char *args[] = {"doctor", certificate, key, NULL};
     run("maritcp", args);
     says(out, "OK    certificates: 1; [tls default] expires first, in ");
@@ -233,7 +207,6 @@ Suite *tls_conf_suite(void)
     tcase_add_test(c, shown_by_t);
     tcase_add_test(c, a_key_of_root);
     tcase_add_test(c, in_use);
-    tcase_add_test(c, none_in_use);
     tcase_add_test(c, the_doctor);
     return s;
 }

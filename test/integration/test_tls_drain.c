@@ -165,7 +165,6 @@ START_TEST(a_crowd_leaves)
 {
     enum how how = (enum how) _i;
     struct server s;
-    NEEDS_TLS();
     start(&s, how);
     if (how == BY_TERM)
         leave_farewell(&s);
@@ -195,9 +194,7 @@ END_TEST
 Suite *tls_drain_suite(void)
 {
     Suite *s = suite_create("tls_drain");
-    TCase *openssl = itest_case(s, "openssl", 20), *slim = itest_case(s, "slim", 20);
-    tcase_add_checked_fixture(slim, sealed_use_slim, NULL);
-    tcase_add_loop_test(openssl, a_crowd_leaves, 0, HOWS);
-    tcase_add_loop_test(slim, a_crowd_leaves, 0, HOWS);
+    for (int slim = 0; slim < 2; slim++)
+        tcase_add_loop_test(sealed_case(s, "crowds", 20, slim), a_crowd_leaves, 0, HOWS);
     return s;
 }

@@ -60,7 +60,6 @@ START_TEST(strangers_are_named)
 {
     unsigned char hello[4096];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", NULL);
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
         is_refused(&s, strangers[i].bytes, strangers[i].n);
@@ -83,7 +82,6 @@ START_TEST(checks_are_nobodys_failure)
 {
     unsigned char hello[4096];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", NULL);
     size_t n = sealed_hello(hello, sizeof hello);
     for (size_t sent = 0; sent <= n; sent += n / 2) {
@@ -124,7 +122,6 @@ START_TEST(handshakes_that_fail)
          "tls_failed (the client has refused us: "},
     };
     struct server s;
-    NEEDS_TLS();
     int i = _i % CASES;
     sealed_start(&s, "",
                  (const char *[]){"log.level=debug", "test.offload=on",
@@ -145,7 +142,6 @@ START_TEST(handshakes_that_take_too_long)
 {
     unsigned char hello[4096];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "",
                  (const char *[]){"tls.handshake_timeout=1", "tls.handshakes=1", "server.workernum=1", NULL});
     size_t n = sealed_hello(hello, sizeof hello), sent[] = {0, 1, n - 1, n, n};
@@ -172,7 +168,6 @@ START_TEST(a_crowd_of_half_open_ones)
     unsigned char hello[4096];
     static int fds[CROWD];
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "",
                  (const char *[]){"tls.handshakes=4", "tls.handshake_timeout=30", "server.workernum=1",
                                   "server.timeout=60", NULL});
@@ -204,7 +199,6 @@ START_TEST(a_place_is_kept_for_a_second)
     unsigned char hello[4096];
     char why[200];
     struct server s;
-    NEEDS_TLS();
     struct secure *trusting = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
     ck_assert_msg(trusting != NULL, "%s", why);
     sealed_start(&s, "", (const char *[]){"tls.handshakes=1", "server.workernum=1", NULL});
@@ -245,7 +239,6 @@ START_TEST(records_that_are_none)
         {BYTES("\x16\3\3\0\4\1\0\0\0")},
     };
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", NULL);
     for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
         int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost",
@@ -267,7 +260,6 @@ START_TEST(no_record_behind_the_finished)
     static const int on = 1, off = 0;
     char why[200];
     struct server s;
-    NEEDS_TLS();
     struct secure *trusting = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
     ck_assert_msg(trusting != NULL, "%s", why);
     sealed_start(&s, "",
@@ -292,7 +284,6 @@ END_TEST
 START_TEST(a_record_that_stays_half)
 {
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", (const char *[]){"server.packet_timeout=1", "server.timeout=30", NULL});
     int fd = sealed_open(&s);
     client_echo(fd, 10);
@@ -311,7 +302,6 @@ END_TEST
 START_TEST(a_storm_of_new_keys)
 {
     struct server s;
-    NEEDS_TLS();
     sealed_start(&s, "", (const char *[]){"output.high=4096", "output.max=8192", NULL});
     int fd = sealed_open_as(&s, &(struct secure_ask){.host = "localhost", .min = TLS_13});
     for (int i = 0; i < 100000 && secure_key_update(fd, true) == 0; i++) {
@@ -340,9 +330,7 @@ Suite *tls_hostile_suite(void)
     tcase_add_test(c, a_crowd_of_half_open_ones);
     tcase_add_test(c, a_place_is_kept_for_a_second);
     for (int slim = 0; slim < 2; slim++) {
-        c = itest_case(s, slim ? "records, slim" : "records", 30);
-        if (slim)
-            tcase_add_checked_fixture(c, sealed_use_slim, NULL);
+        c = sealed_case(s, "records", 30, slim);
         tcase_add_loop_test(c, records_that_are_none, 0, 2);
         tcase_add_loop_test(c, no_record_behind_the_finished, 0, 2);
         tcase_add_test(c, a_record_that_stays_half);

@@ -19,28 +19,11 @@ static const char *const kinds[] = {"openssl", "slim"};
 
 static struct certs certs;
 
-/* Whether the clients were built with TLS; the certificates are there then. */
-static bool has_tls(void)
-{
-    char why[256];
-    struct secure *s = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
-    if (s == NULL)
-        return false;
-    secure_free(&s);
-    certs_usual(&certs, CERT_EC);
-    return true;
-}
-
-#define NEED_TLS()                                 \
-    do {                                           \
-        if (!has_tls())                            \
-            TEST_SKIP("built without libssl-dev"); \
-    } while (0)
-
 /* maritcp with one address, over TLS, and these records. */
 static void start(struct server *s, const char *records, const char *framing, const char *more)
 {
     static char listen[128], certificate[160], key[160], kind[32];
+    certs_usual(&certs, CERT_EC);
     snprintf(listen, sizeof listen, "127.0.0.1:0 tls=default%s", framing);
     snprintf(certificate, sizeof certificate, "tls default.certificate=%s", certs.server);
     snprintf(key, sizeof key, "tls default.key=%s", certs.key);
@@ -104,7 +87,6 @@ START_TEST(books_are_exact)
 {
     char out[16384], err[4096], line[256];
     struct server s;
-    NEED_TLS();
     size_t at = (size_t) _i % LOADS;
     start(&s, kinds[(size_t) _i / LOADS], loads[at].framing, NULL);
     snprintf(line, sizeof line, "%s -j -", loads[at].line);
@@ -129,7 +111,6 @@ START_TEST(crowds_are_held)
 {
     char out[8192], err[4096], line[256], places[64];
     struct server s;
-    NEED_TLS();
     unsigned many = (unsigned) itest_number("ITEST_TLS_CROWD", ITEST_SLOW > 1 ? MANY / 4 : MANY);
     snprintf(places, sizeof places, "server.connnum=%u", many + 1000);
     start(&s, kinds[_i], "", places);
@@ -150,7 +131,6 @@ START_TEST(clients_tell_why)
 {
     char out[8192], err[4096];
     struct server s, plain;
-    NEED_TLS();
     start(&s, "openssl", "", NULL);
     ck_assert_int_eq(run("mario_test", &s, "--hello --echo=words", out, sizeof out, err, sizeof err), 0);
     ck_assert_msg(strstr(out, "TLSv1.3, ") != NULL && strstr(out, ", with localhost\n") != NULL, "%s", out);

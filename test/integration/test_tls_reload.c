@@ -55,14 +55,10 @@ static void trust(bool resume)
     ck_assert_msg(trusting != NULL, "%s", why);
 }
 
-/* Start it, with clients that trust it. False: there is no TLS here. */
-static bool start(struct server *s, const char *program, const char *more)
+/* Start it, with clients that trust it. */
+static void start_more(struct server *s, const char *program, const char *more)
 {
-    char why[200], certificate[160], key[160];
-    struct secure *here = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
-    if (here == NULL)
-        return false;
-    secure_free(&here);
+    char certificate[160], key[160];
     certs_usual(&certs, CERT_EC);
     snprintf(conf_path, sizeof conf_path, "%s/t.conf", certs.dir);
     write_conf("");
@@ -76,24 +72,21 @@ static bool start(struct server *s, const char *program, const char *more)
                                       .listen = "127.0.0.1:0,127.0.0.1:0 tls=default"});
     s->log_lines_max = 200;
     trust(false);
-    return true;
 }
 
-#define START_MORE(s, program, more)        \
-    do {                                    \
-        if (!start((s), (program), (more))) \
-            TEST_SKIP("built without TLS"); \
-    } while (0)
-#define START(s, program) START_MORE(s, program, NULL)
+static void start(struct server *s, const char *program)
+{
+    start_more(s, program, NULL);
+}
 
 /* An option that lets nobody in from 127.0.0.9: its file, which is made, is of this process. */
+static char deny_path[96];
 static const char *deny_option(void)
 {
     static char option[128];
-    char path[96];
-    snprintf(path, sizeof path, "%s/tls_reload.%d.deny", getenv("ITEST_DIR"), (int) getpid());
-    write_file(path, "127.0.0.9\n");
-    snprintf(option, sizeof option, "admit.deny_file=%s", path);
+    snprintf(deny_path, sizeof deny_path, "%s/tls_reload.%d.deny", getenv("ITEST_DIR"), (int) getpid());
+    write_file(deny_path, "127.0.0.9\n");
+    snprintf(option, sizeof option, "admit.deny_file=%s", deny_path);
     return option;
 }
 
@@ -124,7 +117,7 @@ START_TEST(a_thousand_live)
     struct server s;
     static int fds[CLIENTS];
     struct secure_facts facts;
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     for (int i = 0; i < CLIENTS; i++) {
         fds[i] = come(&s, &facts);
         ck_assert_str_eq(facts.subject, "localhost");
@@ -161,7 +154,7 @@ START_TEST(a_bad_one)
 {
     struct server s;
     char says[64];
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     renew("renewed");
     const char *path = strcmp(broken[_i].name, "key") == 0 ? certs.key : certs.server;
     if (broken[_i].text == NULL)
@@ -188,7 +181,7 @@ END_TEST
 START_TEST(half_of_it)
 {
     struct server s;
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     struct cert *c = cert_make(&(struct cert_ask){.name = "half", .signer = certs.authority});
     cert_write(c, certs.server);
     operator_refused(1, "tls default.key: ", "config reload");
@@ -205,7 +198,7 @@ END_TEST
 START_TEST(what_is_said)
 {
     struct server s;
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     ck_assert_int_eq((int) operator_number(operator_json("config check"), "certificate_changes"), 0);
     renew("renewed");
     const char *json = operator_json("config check");
@@ -231,7 +224,7 @@ START_TEST(keys)
 {
     struct server s;
     char command[1024], other[128], secret[160];
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     struct cert *c = cert_make(
         &(struct cert_ask){.name = "elsewhere", .names = "localhost,127.0.0.1", .signer = certs.authority});
     snprintf(other, sizeof other, "%s/other.pem", certs.dir);
@@ -266,7 +259,7 @@ START_TEST(many_times)
     enum { TIMES = 60 / ITEST_SLOW };
     struct server s;
     char name[32];
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     s.log_lines_max = 2000;
     struct secure_facts facts;
     int stays = come(&s, &facts);
@@ -288,7 +281,7 @@ START_TEST(tickets_stay_good)
 {
     struct server s;
     struct secure_facts facts;
-    START(&s, "maritcp");
+    start(&s, "maritcp");
     trust(true);
     net_close(come(&s, &facts));
     ck_assert(!facts.resumed);
@@ -305,7 +298,7 @@ END_TEST
 START_TEST(by_the_application)
 {
     struct server s;
-    START(&s, "testapp");
+    start(&s, "testapp");
     gets(&s, "localhost");
     renew("renewed");
     write_file(certs.key, "nonsense");
@@ -326,7 +319,7 @@ START_TEST(records_stay_slim)
 {
     struct server s;
     struct secure_facts facts;
-    START_MORE(&s, "testapp", "tls.records=slim");
+    start_more(&s, "testapp", "tls.records=slim");
     renew("renewed");
     operator_json("test renew");
     int fd = come(&s, &facts);
@@ -349,7 +342,7 @@ START_TEST(who_is_cancelled)
 #endif
     uint32_t where = TEST_IN_RELOAD;
     struct server s;
-    START(&s, "testapp");
+    start(&s, "testapp");
     s.log_lines_max = 1000;
     int fd = client_open(&s);
     client_send_packet(fd, TEST_CANCEL, &where, sizeof where);
@@ -382,7 +375,7 @@ START_TEST(both_kinds_at_once)
     struct test_reload r = {.timeout = 50, .output_high = 262144, .times = 200}, back;
     int good = 0;
     pthread_t t;
-    START_MORE(&s, "testapp", deny_option());
+    start_more(&s, "testapp", deny_option());
     struct secure_facts facts;
     int fd = come(&s, &facts);
     renew("renewed");
@@ -399,6 +392,7 @@ START_TEST(both_kinds_at_once)
     net_close(fd);
     server_finish(&s);
     ck_assert_uint_eq(server_counter(&s, "refused_gate_deny"), 1);
+    unlink(deny_path);
 }
 END_TEST
 

@@ -71,7 +71,6 @@ START_TEST(how_far_each_is)
     unsigned char hello[4096];
     char show[64];
     struct server s;
-    NEEDS_TLS();
     size_t n = sealed_hello(hello, sizeof hello);
     start(&s, "tls.offload=all");
     int plain = client_open(&s), half = client_open_at(&s.addresses[1]), away = knock(&s);
@@ -116,7 +115,6 @@ END_TEST
 START_TEST(a_worker_in_a_handshake)
 {
     struct server s;
-    NEEDS_TLS();
     start(&s, "tls.offload=off");
     int fd = knock(&s);
     operator_await("\"runs\": \"a TLS handshake for 0.", SOON_MS, "workers");

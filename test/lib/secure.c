@@ -254,12 +254,22 @@ void secure_explain(SSL *ssl, char *why, size_t size)
         say(why, size, reason(), "");
 }
 
+const char *secure_missing(void)
+{
+    return NULL;
+}
+
 #else
+
+const char *secure_missing(void)
+{
+    return "built without TLS: libssl-dev was missing";
+}
 
 struct secure *secure_make(const struct secure_ask *ask, char *why, size_t size)
 {
     (void) ask;
-    snprintf(why, size, "built without TLS: libssl-dev was missing");
+    snprintf(why, size, "%s", secure_missing());
     return NULL;
 }
 

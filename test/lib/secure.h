@@ -36,6 +36,9 @@ struct secure_ask {
 
 struct secure;
 
+/* Why there can be no TLS here, NULL: there can. */
+const char *secure_missing(void);
+
 /* Settings. NULL, and why in words, also where this was built without libssl. */
 struct secure *secure_make(const struct secure_ask *ask, char *why, size_t size)
     __attribute__((warn_unused_result));

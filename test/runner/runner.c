@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "test/lib/skip.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IS_SANITIZED true
 #else
@@ -119,12 +121,21 @@ static size_t find(const struct runner_suite *suites, size_t count, const char *
     return i;
 }
 
+/* Whether it can be run here; if not, that is noted. */
+static bool is_possible(const struct runner_suite *suite)
+{
+    const char *why = suite->missing != NULL ? suite->missing() : NULL;
+    if (why != NULL)
+        skip_note(suite->name, "all of it", "%s", why);
+    return why == NULL;
+}
+
 static int run_chosen(const struct runner_suite *suites, size_t count, const bool *wanted)
 {
     SRunner *runner = srunner_create(NULL);
     struct times times;
     for (size_t i = 0; i < count; i++) {
-        if (wanted[i])
+        if (wanted[i] && is_possible(&suites[i]))
             srunner_add_suite(runner, suites[i].make());
     }
     times_begin(&times, runner);
@@ -167,7 +178,7 @@ static int run_shared(const struct runner_suite *suites, size_t count, const cha
     for (size_t i = 0; i < count && !bad; i++) {
         errno = 0;
         if (take(dir, suites[i].name)) {
-            bad = !run_one(runner, &suites[i], &times);
+            bad = is_possible(&suites[i]) && !run_one(runner, &suites[i], &times);
             if (bad)
                 fprintf(stderr, "the suite '%s' has no test, or another name\n", suites[i].name);
         } else if (errno != EEXIST) {

@@ -11,6 +11,8 @@
 struct runner_suite {
     const char *name; /* as the suite is created */
     Suite *(*make)(void);
+    const char *(*missing)(
+        void); /* why it cannot be run here, which is noted as skipped; NULL: it can, or always can */
 };
 
 /*

@@ -15,7 +15,4 @@ void clients_hold_cases(Suite *s);
 /* Mode push of mario_load, in test_clients_push.c. */
 void clients_push_cases(Suite *s);
 
-/* TLS as they speak it, in test_clients_tls.c. */
-void clients_tls_cases(Suite *s);
-
 #endif

@@ -404,7 +404,6 @@ Suite *clients_suite(void)
     clients_net_cases(s);
     clients_hold_cases(s);
     clients_push_cases(s);
-    clients_tls_cases(s);
     tcase_add_test(data, hist_single_value_within_one_percent);
     tcase_add_test(data, hist_percentiles_agree_with_sorted);
     tcase_add_test(data, hist_buckets_cover_all);

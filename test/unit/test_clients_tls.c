@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "bad_server.h"
-#include "clients.h"
 #include "test/lib/certs.h"
 #include "test/lib/clock.h"
 #include "test/lib/net.h"
@@ -39,21 +38,10 @@ static struct secure *settings(const struct secure_ask *ask)
     return s;
 }
 
-static bool is_built_in(void)
+static void setup(void)
 {
-    char why[256];
-    struct secure *s = secure_make(&(struct secure_ask){.insecure = true}, why, sizeof why);
-    bool there = s != NULL;
-    secure_free(&s);
-    return there;
+    certs_usual(&certs, CERT_EC);
 }
-
-#define NEED_TLS()                                 \
-    do {                                           \
-        if (!is_built_in())                        \
-            TEST_SKIP("built without libssl-dev"); \
-        certs_usual(&certs, CERT_EC);              \
-    } while (0)
 
 static struct door usual_door(void)
 {
@@ -115,7 +103,6 @@ START_TEST(tls_carries_bytes)
     static const size_t sizes[] = {1, 2, 100, 16383, 16384, 16385, 65536, 100000, 5000000};
     struct secure_facts f;
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     pid_t pid = door_open(&d, &port);
     for (int max = 0x0303; max <= 0x0304; max++) {
@@ -137,7 +124,6 @@ START_TEST(tls_waits_for_few)
 {
     char in[4];
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     pid_t pid = door_open(&d, &port);
     int fd = open_to(port, (struct secure_ask){0});
@@ -158,7 +144,6 @@ END_TEST
 START_TEST(tls_takes_new_keys)
 {
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     d.deed = DOOR_NEW_KEYS;
     pid_t pid = door_open(&d, &port);
@@ -219,7 +204,6 @@ START_TEST(tls_trusts_nobody)
         {{.names = "localhost", .client = true}, "localhost", "certificate purpose", false},
         {{.names = "localhost"}, "localhost", "self-signed certificate", true},
     };
-    NEED_TLS();
     struct cert_ask cert = wrong[_i].cert;
     cert.signer = wrong[_i].strange ? NULL : certs.authority;
     is_refused(&cert, (struct secure_ask){.host = wrong[_i].host}, wrong[_i].why);
@@ -232,7 +216,6 @@ START_TEST(tls_trusts_who_is_good)
 {
     static const char *const hosts[] = {"localhost", "a.example.com", "127.0.0.1", "::1"};
     uint16_t port;
-    NEED_TLS();
     for (int kind = CERT_EC; kind <= CERT_ED25519; kind++) {
         pid_t pid = door_with(&(struct cert_ask){.names = "localhost,*.example.com,127.0.0.1,::1",
                                                  .kind = (enum cert_kind) kind,
@@ -260,7 +243,6 @@ START_TEST(tls_shows_its_own)
 {
     char in[1];
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     d.client_ca = certs.ca;
     d.max = _i == 0 ? 0x0303 : 0x0304;
@@ -286,7 +268,6 @@ START_TEST(tls_agrees_on_protocols)
 {
     struct secure_facts f;
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     d.alpn = "http/1.1";
     pid_t pid = door_open(&d, &port);
@@ -315,7 +296,6 @@ START_TEST(tls_refuses_settings)
         {{.insecure = true, .groups = "P-7"}, "P-7: "},
     };
     char why[256];
-    NEED_TLS();
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         ck_assert_ptr_null(secure_make(&wrong[i].ask, why, sizeof why));
         ck_assert_msg(strncmp(why, wrong[i].why, strlen(wrong[i].why)) == 0, "'%s'", why);
@@ -333,7 +313,6 @@ START_TEST(tls_resumes)
     struct secure_facts f;
     struct net_target to;
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     d.max = _i < 2 ? 0x0303 : 0x0304;
     pid_t pid = door_open(&d, &port);
@@ -362,7 +341,6 @@ START_TEST(tls_knows_ends)
     char in[16];
     struct secure_facts f;
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     d.deed = (enum door_deed) _i;
     pid_t pid = door_open(&d, &port);
@@ -386,7 +364,6 @@ END_TEST
 START_TEST(tls_meets_plain_words)
 {
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     d.deed = DOOR_PLAIN;
     pid_t pid = door_open(&d, &port);
@@ -400,7 +377,6 @@ END_TEST
 START_TEST(tls_forgets_who_closed)
 {
     uint16_t port;
-    NEED_TLS();
     struct door d = usual_door();
     pid_t pid = door_open(&d, &port), plain;
     int fd = open_to(port, (struct secure_ask){0});
@@ -459,7 +435,6 @@ START_TEST(load_speaks_tls)
     };
     char said[8192];
     uint16_t plain, port;
-    NEED_TLS();
     pid_t server = bad_server_start(DEED_NONE, &plain);
     struct door d = usual_door();
     d.port = plain;
@@ -486,7 +461,6 @@ START_TEST(load_finds_misdeeds_over_tls)
         {DEED_WRONG, "\"bad_content\":1"}, {DEED_CLOSE, "\"closed\":1"}, {DEED_SILENT, "\"timeout\":1"}};
     char said[8192];
     uint16_t plain, port;
-    NEED_TLS();
     pid_t server = bad_server_start(deeds[_i].deed, &plain);
     struct door d = usual_door();
     d.port = plain;
@@ -505,7 +479,6 @@ START_TEST(programs_explain_tls)
 {
     char said[8192];
     uint16_t plain, port;
-    NEED_TLS();
     pid_t server = bad_server_start(DEED_NONE, &plain);
     struct door d = usual_door();
     d.port = plain;
@@ -531,9 +504,12 @@ START_TEST(programs_explain_tls)
 }
 END_TEST
 
-void clients_tls_cases(Suite *s)
+Suite *clients_tls_suite(void)
 {
+    Suite *s = suite_create("clients_tls");
     TCase *lib = unit_case(s, "tls", 20), *programs = unit_case(s, "tls programs", 20);
+    tcase_add_checked_fixture(lib, setup, NULL);
+    tcase_add_checked_fixture(programs, setup, NULL);
     tcase_add_test(lib, tls_carries_bytes);
     tcase_add_test(lib, tls_waits_for_few);
     tcase_add_test(lib, tls_takes_new_keys);
@@ -550,4 +526,5 @@ void clients_tls_cases(Suite *s)
     tcase_add_loop_test(programs, load_speaks_tls, 0, 6);
     tcase_add_loop_test(programs, load_finds_misdeeds_over_tls, 0, 3);
     tcase_add_test(programs, programs_explain_tls);
+    return s;
 }

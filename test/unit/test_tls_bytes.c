@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef MARIO_WITH_TLS
-
 #include <openssl/err.h>
 
 #include "mario/base/clock.h"
@@ -240,21 +238,3 @@ Suite *tls_bytes_suite(void)
     tcase_add_loop_test(c, noise_from_every_byte, 0, 2);
     return s;
 }
-
-#else
-
-/* Goal: that it could not be looked at is said. */
-START_TEST(not_built)
-{
-    TEST_SKIP("this was built without TLS");
-}
-END_TEST
-
-Suite *tls_bytes_suite(void)
-{
-    Suite *s = suite_create("tls_bytes");
-    tcase_add_test(unit_case(s, "bytes", 5), not_built);
-    return s;
-}
-
-#endif

@@ -1,6 +1,6 @@
 /*
  * test_tls_context.c: certificates, keys and rules: which cannot be used and how that is said, who gets which, who is
- * known again, and what is registered.
+ * known again.
  */
 #include "unit.h"
 
@@ -9,8 +9,6 @@
 
 #include "mario/mario_tls.h"
 #include "mario/tls/context.h"
-
-#ifdef MARIO_WITH_TLS
 
 #include <pthread.h>
 #include <sys/stat.h>
@@ -489,75 +487,10 @@ START_TEST(resuming_skips_no_certificate)
 }
 END_TEST
 
-#endif
-
-/* ---- What is registered ---- */
-
-/* Goal: sections are copied, replaced by name, refused if they are none; and no more than there may be. */
-START_TEST(registering)
-{
-    char name[40] = "n0", path[] = "/nowhere/certificate", why[512];
-    struct mario_tls s = {.name = name, .certificate = path};
-    ck_assert_int_eq(regist_tls(&s), 0);
-    ck_assert_int_eq(regist_tls(&s), 0);
-    memset(path, 'x', sizeof path - 1);
-    ck_assert(tls_registry_make(NULL, 0, &(struct tls_policy){.slim = false}, why, sizeof why) == NULL);
-#ifdef MARIO_WITH_TLS
-    ck_assert_str_eq(why, "tls n0: certificate: /nowhere/certificate: No such file or directory");
-    s.certificate = certs.server;
-    s.key = certs.key;
-    ck_assert_int_eq(regist_tls(&s), 0);
-    const char *const all[] = {"n0"};
-    const struct tls_contexts *c =
-        tls_registry_make(all, 1, &(struct tls_policy){.slim = false}, why, sizeof why);
-    ck_assert_msg(c != NULL && tls_contexts_count(c) == 1, "%s", why);
-    tls_contexts_free(&c);
-    struct mario_tls_certificate described;
-    for (unsigned i = 1; i < 2 * MARIO_TLS_NAMES_MAX;
-         i++) { /* which takes none of the names that there may be */
-        snprintf(name, sizeof name, "d%u", i);
-        ck_assert_int_eq(mario_tls_describe(&s, &described, why, sizeof why), 0);
-    }
-#endif
-    for (unsigned i = 1; i < MARIO_TLS_NAMES_MAX; i++) {
-        snprintf(name, sizeof name, "n%u", i);
-        ck_assert_int_eq(regist_tls(&s), 0);
-    }
-    s.name = "one-more";
-    ck_assert_int_eq(regist_tls(&s), -1);
-    s.name = "n5";
-    ck_assert_int_eq(regist_tls(&s), 0);
-    s.certificate = "";
-    ck_assert_int_eq(regist_tls(&s), -1);
-    s.certificate = "x";
-    s.name = "Capital";
-    ck_assert_int_eq(regist_tls(&s), -1);
-    s.name = "a-name-that-is-longer-than-names-are";
-    ck_assert_int_eq(regist_tls(&s), -1);
-    s.name = NULL;
-    ck_assert_int_eq(regist_tls(&s), -1);
-    ck_assert(tls_handshakes_of("n5") == 0 && tls_handshakes_of("nobody") == 0);
-}
-END_TEST
-
-#ifndef MARIO_WITH_TLS
-/* Goal: a build without says so. */
-START_TEST(not_built)
-{
-    struct mario_tls s = {.name = "one", .certificate = "x"};
-    struct mario_tls_certificate c;
-    char why[256];
-    ck_assert(mario_tls_describe(&s, &c, why, sizeof why) == -1 && strstr(why, "libssl-dev") != NULL);
-    TEST_SKIP("this was built without TLS");
-}
-END_TEST
-#endif
-
 Suite *tls_context_suite(void)
 {
     Suite *s = suite_create("tls_context");
     TCase *c = unit_case(s, "contexts", 20);
-#ifdef MARIO_WITH_TLS
     tcase_add_checked_fixture(c, setup, NULL);
     tcase_add_test(c, bad_sections);
     tcase_add_test(c, descriptions);
@@ -570,9 +503,5 @@ Suite *tls_context_suite(void)
     tcase_add_loop_test(c, many_threads, 0, 2);
     tcase_add_loop_test(c, no_tickets, 0, 4);
     tcase_add_loop_test(c, resuming_skips_no_certificate, 0, 2);
-#else
-    tcase_add_test(c, not_built);
-#endif
-    tcase_add_test(c, registering);
     return s;
 }

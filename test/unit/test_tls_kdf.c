@@ -3,8 +3,6 @@
  */
 #include "unit.h"
 
-#ifdef MARIO_WITH_TLS
-
 #include "mario/tls/kdf.h"
 #include "mario/tls/libssl.h"
 
@@ -329,23 +327,10 @@ START_TEST(without_memory)
 }
 END_TEST
 
-#else
-
-#include "test/lib/skip.h"
-
-START_TEST(no_tls)
-{
-    TEST_SKIP("built without OpenSSL");
-}
-END_TEST
-
-#endif
-
 Suite *tls_kdf_suite(void)
 {
     Suite *s = suite_create("tls_kdf");
     TCase *c = unit_case(s, "tls_kdf", 10);
-#ifdef MARIO_WITH_TLS
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_test(c, secrets_of_the_rfc);
     tcase_add_test(c, as_libcrypto);
@@ -354,8 +339,5 @@ Suite *tls_kdf_suite(void)
     tcase_add_test(c, what_is_told);
     tcase_add_test(c, nothing_stays);
     tcase_add_test(c, without_memory);
-#else
-    tcase_add_test(c, no_tls);
-#endif
     return s;
 }

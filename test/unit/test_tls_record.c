@@ -3,8 +3,6 @@
  */
 #include "unit.h"
 
-#ifdef MARIO_WITH_TLS
-
 #include "mario/tls/libssl.h"
 #include "mario/tls/record.h"
 
@@ -390,23 +388,10 @@ START_TEST(without_memory)
 }
 END_TEST
 
-#else
-
-#include "test/lib/skip.h"
-
-START_TEST(no_tls)
-{
-    TEST_SKIP("built without OpenSSL");
-}
-END_TEST
-
-#endif
-
 Suite *tls_record_suite(void)
 {
     Suite *s = suite_create("tls_record");
     TCase *c = unit_case(s, "tls_record", 10);
-#ifdef MARIO_WITH_TLS
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_test(c, keys_of_the_rfc);
     tcase_add_test(c, labels_and_generations);
@@ -418,8 +403,5 @@ Suite *tls_record_suite(void)
     tcase_add_test(c, many_keys);
     tcase_add_test(c, forgotten_keys);
     tcase_add_test(c, without_memory);
-#else
-    tcase_add_test(c, no_tls);
-#endif
     return s;
 }

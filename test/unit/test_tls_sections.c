@@ -10,7 +10,6 @@
 #include "conf/option.h"
 #include "conf/row.h"
 #include "test/lib/certs.h"
-#include "test/lib/skip.h"
 #include "unit.h"
 
 static struct certs certs;
@@ -18,22 +17,10 @@ static struct maritcp_conf conf, other;
 static struct conf_error err;
 static char path[128];
 
-static bool has_tls(void)
-{
-#ifdef MARIO_WITH_TLS
-    return true;
-#else
-    TEST_SKIP_PART("a build without TLS");
-    return false;
-#endif
-}
-
 static void setup(void)
 {
-#ifdef MARIO_WITH_TLS
     certs_usual(&certs, CERT_EC);
     snprintf(path, sizeof path, "%s/t.conf", certs.dir);
-#endif
 }
 
 /* A file with $C and $K for the usual certificate and key; how loading it goes. */
@@ -89,8 +76,6 @@ static void prints(const char *text, const char *piece)
 /* Goal: each key reaches its own field; what is not said is NULL; [tls] and [tls NAME] are apart. */
 START_TEST(fields)
 {
-    if (!has_tls())
-        return;
     loads(
         &conf,
         "[tls]\nrecords=slim\nhandshake_timeout=3\nhandshakes=4\noffload=rsa\n"
@@ -124,8 +109,6 @@ END_TEST
 /* Goal: what -t prints says what the certificate is and until when, and reads back the same. */
 START_TEST(printed)
 {
-    if (!has_tls())
-        return;
     loads(&conf,
           "[server]\nlisten=127.0.0.1:1 tls=one+two\n[tls one]\ncertificate=$C\nkey=$K\nsni=a.example\n"
           "[tls two]\ncertificate=$C\nkey=$K\ntickets=0\n");
@@ -146,8 +129,6 @@ END_TEST
 /* Goal: a certificate that has expired can be used, and is warned of. */
 START_TEST(expired)
 {
-    if (!has_tls())
-        return;
     struct cert *old = cert_make(&(struct cert_ask){.begins_s = -864000, .ends_s = -86400 * 2 - 3600});
     cert_write(old, certs.server);
     cert_write_key(old, NULL, certs.key);
@@ -163,8 +144,6 @@ END_TEST
 /* Goal: what is wrong with a file names the key's place. */
 START_TEST(bad_files)
 {
-    if (!has_tls())
-        return;
     struct cert *stranger = cert_make(&(struct cert_ask){.name = "stranger"});
     char text[512], foreign[160], secret[160];
     snprintf(foreign, sizeof foreign, "%s/foreign.pem", certs.dir);
@@ -194,8 +173,6 @@ END_TEST
 /* Goal: 64 sections, not one more. */
 START_TEST(many)
 {
-    if (!has_tls())
-        return;
     static char text[64 * 1024];
     size_t used = 0;
     for (int i = 0; i < 65; i++) {
@@ -212,8 +189,6 @@ END_TEST
  * one in use stays. */
 START_TEST(changes)
 {
-    if (!has_tls())
-        return;
     char text[CHANGE_SIZE];
     loads(&conf, "[tls one]\ncertificate=$C\nkey=$K\nsni=a.example\n[tls two]\ncertificate=$C\nkey=$K\n");
     loads(
@@ -241,8 +216,6 @@ END_TEST
 /* Goal: all places are taken by sections that are gone: a new one has none until the restart; nothing is overrun. */
 START_TEST(no_place)
 {
-    if (!has_tls())
-        return;
     static char text[2][64 * 1024];
     size_t used[2] = {0, 0};
     for (int i = 0; i < 64; i++) {
@@ -263,8 +236,6 @@ END_TEST
 /* Goal: by hand a key of a section that is there, and no other one. */
 START_TEST(by_hand)
 {
-    if (!has_tls())
-        return;
     loads(&conf, "[tls one]\ncertificate=$C\nkey=$K\n");
     ck_assert_msg(conf_set(&conf, "tls one.sni=x.example", &err) == 0, "%s", err.text);
     ck_assert_str_eq(conf.certificates[0].sni, "x.example");
@@ -279,8 +250,6 @@ END_TEST
 /* Goal: files become absolute, what is none stays; one that becomes too long is refused. */
 START_TEST(absolute)
 {
-    if (!has_tls())
-        return;
     char *overrides[] = {"tls one.certificate=server.pem", "tls one.key=server.key"}, want[160];
     ck_assert_int_eq(chdir(certs.dir), 0);
     cert_write(certs.authority, "server.pem");

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef MARIO_WITH_TLS
-
 #include <openssl/err.h>
 
 #include "mario/tls/inside.h"
@@ -532,21 +530,3 @@ Suite *tls_session_suite(void)
     tcase_add_loop_test(c, idle, 0, 2);
     return s;
 }
-
-#else
-
-/* Goal: that it could not be looked at is said. */
-START_TEST(not_built)
-{
-    TEST_SKIP("this was built without TLS");
-}
-END_TEST
-
-Suite *tls_session_suite(void)
-{
-    Suite *s = suite_create("tls_session");
-    tcase_add_test(unit_case(s, "sessions", 5), not_built);
-    return s;
-}
-
-#endif

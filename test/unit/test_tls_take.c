@@ -4,8 +4,6 @@
  */
 #include "unit.h"
 
-#ifdef MARIO_WITH_TLS
-
 #include "mario/base/mem.h"
 #include "mario/tls/libssl.h"
 #include "mario/tls/slim.h"
@@ -538,23 +536,10 @@ START_TEST(weight)
 }
 END_TEST
 
-#else
-
-#include "test/lib/skip.h"
-
-START_TEST(no_tls)
-{
-    TEST_SKIP("built without OpenSSL");
-}
-END_TEST
-
-#endif
-
 Suite *tls_take_suite(void)
 {
     Suite *s = suite_create("tls_take");
     TCase *c = unit_case(s, "tls_take", 20);
-#ifdef MARIO_WITH_TLS
     tcase_add_checked_fixture(c, begin, end);
     tcase_add_test(c, all_handshakes);
     tcase_add_test(c, data_behind_the_handshake);
@@ -569,8 +554,5 @@ Suite *tls_take_suite(void)
     c = unit_case(s, "tls_take, all memory is ours", 20);
     tcase_add_checked_fixture(c, begin_first, end);
     tcase_add_test(c, secrets_are_wiped);
-#else
-    tcase_add_test(c, no_tls);
-#endif
     return s;
 }

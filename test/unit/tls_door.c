@@ -3,8 +3,6 @@
  */
 #include "tls_door.h"
 
-#ifdef MARIO_WITH_TLS
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
@@ -163,18 +161,3 @@ void door_close(pid_t pid)
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
 }
-
-#else
-
-pid_t door_open(const struct door *d, uint16_t *port)
-{
-    (void) d, (void) port;
-    return -1;
-}
-
-void door_close(pid_t pid)
-{
-    (void) pid;
-}
-
-#endif

@@ -1,7 +1,6 @@
 /*
  * tls_lab.c: what the tests of sessions share. Main thread of a test.
  */
-#ifdef MARIO_WITH_TLS
 
 #include "tls_lab.h"
 
@@ -43,5 +42,3 @@ struct tls_rig_client asks_for(int i)
                                    .suites = is_v13 ? ciphers[i].cipher : NULL,
                                    .ciphers = is_v13 ? NULL : ciphers[i].cipher};
 }
-
-#endif

@@ -17,8 +17,9 @@
 
 /* ---- The suites ---- */
 
-/* A row NAME means a function `Suite *NAME_suite(void)`, in test_NAME.c, and the word NAME on the command line. */
-#define SUITES(ROW)      \
+/* A row NAME means a function `Suite *NAME_suite(void)`, in test_NAME.c, and the word NAME on the command line. A
+ * row TLS(NAME) is one that a build without TLS has not. */
+#define SUITES(ROW, TLS) \
     ROW(spsc)            \
     ROW(doorbell)        \
     ROW(mem)             \
@@ -44,10 +45,11 @@
     ROW(log_disks)       \
     ROW(conf)            \
     ROW(conf_change)     \
-    ROW(tls_sections)    \
-    ROW(tls_publish)     \
+    TLS(tls_sections)    \
+    TLS(tls_publish)     \
     ROW(asker)           \
     ROW(clients)         \
+    TLS(clients_tls)     \
     ROW(privilege)       \
     ROW(listen)          \
     ROW(record)          \
@@ -68,9 +70,10 @@
     ROW(proxy)           \
     ROW(answer)          \
     ROW(mqtt_packets)    \
-    ROW(tls_context)     \
-    ROW(tls_session)     \
-    ROW(tls_bytes)       \
+    ROW(certificates)    \
+    TLS(tls_context)     \
+    TLS(tls_session)     \
+    TLS(tls_bytes)       \
     ROW(table)           \
     ROW(rooms)           \
     ROW(users)           \
@@ -85,14 +88,15 @@
     ROW(bus_nats_owners) \
     ROW(bus_nats)        \
     ROW(history_engine)  \
-    ROW(tls_record)      \
-    ROW(tls_kdf)         \
-    ROW(tls_slim)        \
-    ROW(tls_take)        \
+    TLS(tls_record)      \
+    TLS(tls_kdf)         \
+    TLS(tls_slim)        \
+    TLS(tls_slim_limits) \
+    TLS(tls_take)        \
     ROW(bus_redis_days)
 
 #define ROW(name) Suite *name##_suite(void);
-SUITES(ROW)
+SUITES(ROW, ROW)
 #undef ROW
 
 /* ---- Helpers, in unit_main.c; any thread ---- */

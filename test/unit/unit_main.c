@@ -11,11 +11,18 @@
 #include <unistd.h>
 
 #include "test/lib/clock.h"
+#include "test/lib/secure.h"
 #include "test/runner/runner.h"
 
 static const struct runner_suite suites[] = {
-#define ROW(name) {#name, name##_suite},
-    SUITES(ROW)
+#define ROW(name) {#name, name##_suite, NULL},
+#ifdef MARIO_WITH_TLS
+    SUITES(ROW, ROW)
+#else
+#define TLS(name) {#name, NULL, secure_missing},
+    SUITES(ROW, TLS)
+#undef TLS
+#endif
 #undef ROW
 };
 
