@@ -436,7 +436,8 @@ void hold_report_json(const struct hold_result *r, FILE *out)
 
 /* ---- While it runs ---- */
 
-/* Seconds until the phase is over, as far as that is known; else -1. */
+/* Seconds until the phase is over, as far as that is known; else -1. rate: of opening, since it began: it may go in
+ * bursts, and so it would say less from one second to the next. */
 static double time_left(const struct load_options *o, int phase, uint64_t open, double rate, uint64_t now,
                         uint64_t end)
 {
@@ -449,7 +450,7 @@ void hold_report_live(const struct load_options *o, struct holder *const *holder
 {
     static const char *const names[] = {"opening", "ready",     "holding", "roll call",
                                         "joining", "listening", "closing", "done"};
-    static uint64_t last_at, last_answered, last_opened;
+    static uint64_t first_at, last_at, last_answered, last_opened;
     uint64_t answered = 0, opened = 0, open = 0, faults = 0, now = mono_ns();
     int phase = HOLDER_DONE;
     for (uint32_t i = 0; i < o->threads; i++) {
@@ -463,7 +464,8 @@ void hold_report_live(const struct load_options *o, struct holder *const *holder
     }
     double seconds = last_at == 0 ? 0 : seconds_between(last_at, now);
     double rate = per_second(opened - last_opened, seconds);
-    double left = time_left(o, phase, open, rate, now, end);
+    first_at = first_at == 0 ? now : first_at;
+    double left = time_left(o, phase, open, per_second(opened, seconds_between(first_at, now)), now, end);
     fprintf(stderr, "%s%s: %" PRIu64 " of %u open, %.0f conn/s, %.0f answers/s, %" PRIu64 " errors",
             tty ? "\r" : "", names[phase], open, o->connections, rate,
             per_second(answered - last_answered, seconds), faults);

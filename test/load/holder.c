@@ -132,11 +132,19 @@ static bool open_one(struct holder *h, struct held *c, uint64_t now)
     return false;
 }
 
+/* Somebody has waited for half of what he may. */
+static bool keeps_waiting(const struct holder *h, uint64_t now)
+{
+    uint64_t half = (uint64_t) (h->o->timeout_s / 2 * (double) NS_PER_S);
+    return h->waiting.head != HELD_NONE && now >= h->helds[h->waiting.head].asked_at + half;
+}
+
 /* The window is filled when half of it is free: opening one for each that was answered would cost both ends a
- * wake-up for each. */
+ * wake-up for each. And not while somebody keeps waiting: a server that is behind and turns to the newest first, as
+ * maritcp does with handshakes, would never come to him while there are new ones. */
 static uint64_t open_fresh(struct holder *h, uint64_t now)
 {
-    if (h->o->ramp <= 0 && h->opening > h->window / 2)
+    if (h->o->ramp <= 0 && (h->opening > h->window / 2 || keeps_waiting(h, now)))
         return UINT64_MAX;
     for (uint32_t n = 0; h->fresh < h->count && h->opening < h->window; n++) {
         uint64_t due = h->o->ramp > 0 ? pace_due(&h->ramp) : now;
