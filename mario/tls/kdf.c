@@ -170,4 +170,14 @@ bool kdf_setup(void)
     return loaded != NULL;
 }
 
+bool kdf_is_taken(void)
+{
+    EVP_KDF *found = libssl.EVP_KDF_fetch(NULL, "TLS13-KDF", KDF_OURS);
+    bool is_ours =
+        found != NULL &&
+        strcmp(libssl.OSSL_PROVIDER_get0_name(libssl.EVP_KDF_get0_provider(found)), KDF_PROVIDER) == 0;
+    libssl.EVP_KDF_free(found);
+    return is_ours;
+}
+
 #endif

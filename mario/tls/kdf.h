@@ -19,6 +19,9 @@ typedef void (*kdf_told)(void *arg, bool is_ours, const unsigned char *secret, s
 /* Make it known to libcrypto. Once, when the library has been set up. */
 bool kdf_setup(void);
 
+/* Whether who asks with KDF_OURS gets it: what openssl.cnf demands of all algorithms may keep it from that. */
+bool kdf_is_taken(void);
+
 /* Until kdf_end() this thread derives with s, and the two secrets are told. Not one inside the other. */
 void kdf_begin(struct tls_schedule *s, kdf_told told, void *arg);
 void kdf_end(void);

@@ -168,8 +168,10 @@
     F(EVP_DigestFinal_ex)                   \
     F(EVP_KDF_fetch)                        \
     F(EVP_KDF_free)                         \
+    F(EVP_KDF_get0_provider)                \
     F(OSSL_PARAM_get_int)                   \
     F(OSSL_PROVIDER_add_builtin)            \
+    F(OSSL_PROVIDER_get0_name)              \
     F(OSSL_PROVIDER_try_load)
 
 #define LIBSSL_MEMBER(f) __typeof__(&f) f;

@@ -355,12 +355,19 @@ static void set_rules(struct tls_section *s, const struct mario_tls *from)
 bool section_make(struct tls_section *s, const struct mario_tls *from, const struct tls_policy *policy,
                   char *why, size_t size)
 {
+    const char *words;
     *s = (struct tls_section){.ctx = NULL};
     if (!registry_tls_check(from, why, size))
         return false;
+    if (policy->slim && !kdf_is_taken())
+        return tls_refuse(why, size,
+                          "tls.records = slim cannot be: openssl.cnf (default_properties) allows no key "
+                          "derivation but certain ones; take tls.records = openssl");
     s->ctx = libssl.SSL_CTX_new_ex(NULL, policy->slim ? KDF_OURS : NULL, libssl.TLS_server_method());
-    if (s->ctx == NULL)
-        return tls_refuse(why, size, "no memory");
+    if (s->ctx == NULL) {
+        libssl_error(&words, NULL);
+        return tls_refuse(why, size, "libssl: %s", words);
+    }
     snprintf(s->certificate.name, sizeof s->certificate.name, "%s", from->name);
     set_rules(s, from);
     if (load(s, from, why, size) && set_hosts(s, from->sni, why, size) &&

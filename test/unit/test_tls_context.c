@@ -487,6 +487,26 @@ START_TEST(resuming_skips_no_certificate)
 }
 END_TEST
 
+/* Goal: where libcrypto is told to use only what we are not, slim says so before anybody comes. Others say what libssl
+ * says. */
+START_TEST(only_certain_modules)
+{
+    struct mario_tls good = {.name = "one", .certificate = certs.server, .key = certs.key};
+    char why[256] = "";
+    const struct tls_contexts *c =
+        tls_contexts_make(&good, 1, NULL, 0, &(struct tls_policy){.slim = true}, why, sizeof why);
+    ck_assert_msg(c != NULL, "%s", why);
+    ck_assert_int_eq(EVP_set_default_properties(NULL, "fips=yes"), 1);
+    ck_assert(tls_contexts_make(&good, 1, NULL, 0, &(struct tls_policy){.slim = true}, why, sizeof why) ==
+              NULL);
+    ck_assert_msg(strstr(why, "take tls.records = openssl") != NULL, "%s", why);
+    ck_assert(tls_contexts_make(&good, 1, NULL, 0, &(struct tls_policy){.slim = false}, why, sizeof why) ==
+              NULL);
+    ck_assert_msg(strstr(why, "libssl: ") != NULL, "%s", why);
+    tls_contexts_free(&c);
+}
+END_TEST
+
 Suite *tls_context_suite(void)
 {
     Suite *s = suite_create("tls_context");
@@ -496,6 +516,7 @@ Suite *tls_context_suite(void)
     tcase_add_test(c, descriptions);
     tcase_add_test(c, chains);
     tcase_add_test(c, lists);
+    tcase_add_test(c, only_certain_modules);
     tcase_add_loop_test(c, names, 0, 2);
     tcase_add_test(c, rules_by_name);
     tcase_add_loop_test(c, tickets, 0, 4);
