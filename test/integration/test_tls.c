@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "preloads.h"
 #include "sealed.h"
 #include "test/lib/payload.h"
 
@@ -303,6 +304,59 @@ START_TEST(other_ways_in)
 }
 END_TEST
 
+/* An hour passes, and the master has seen that it has: newcomers are its own. */
+static void pass_an_hour(const struct server *s, struct clock_board *clock)
+{
+    atomic_fetch_add(&clock->run_s, 3660);
+    for (int i = 0; i < 2; i++) {
+        int plain = client_open(s);
+        client_echo(plain, 10);
+        close(plain);
+    }
+}
+
+/* One who comes with what he was given the last time, if he may: whether he is known. */
+static bool is_known(const struct server *s, struct secure *asks)
+{
+    struct secure_facts facts;
+    int fd = client_open_at(&s->addresses[1]);
+    ck_assert_int_eq(secure_lay(asks, fd), 0);
+    client_echo(fd, 10);
+    secure_facts(fd, &facts);
+    ck_assert(facts.ticket);
+    net_close(fd);
+    return facts.resumed;
+}
+
+/* Goal: keys of tickets change each hour also where nobody comes over TLS: who comes after some hours, with a ticket
+ * that he got before, is not known any more. */
+START_TEST(keys_age_where_nobody_comes)
+{
+    char env[PRELOAD_ENV], certificate[512], key[512], why[200];
+    const char *const args[] = {certificate, key, "watch.warn_ms=0", NULL}, *const envs[] = {env, NULL};
+    const struct secure_ask ask = {.ca = sealed_certs()->ca, .host = "localhost", .resume = true};
+    struct clock_board *clock = preload_clock(env);
+    struct secure *asks = secure_make(&ask, why, sizeof why);
+    struct server s;
+    ck_assert_msg(asks != NULL, "%s", why);
+    snprintf(certificate, sizeof certificate, "tls default.certificate=%s", sealed_certs()->server);
+    snprintf(key, sizeof key, "tls default.key=%s", sealed_certs()->key);
+    server_launch(&s, &(struct launch){.program = "testapp",
+                                       .args = args,
+                                       .listen = "127.0.0.1:0, 127.0.0.1:0 tls=default",
+                                       .preload = "clock",
+                                       .env = envs});
+    ck_assert(!is_known(&s, asks) && is_known(&s, asks));
+    pass_an_hour(&s, clock);
+    ck_assert(is_known(&s, asks));
+    for (int hours = 0; hours < 4; hours++)
+        pass_an_hour(&s, clock);
+    ck_assert(!is_known(&s, asks) && is_known(&s, asks));
+    server_finish(&s);
+    secure_free(&asks);
+}
+END_TEST
+
 static void add_cases(Suite *s, bool slim)
 {
     TCase *c = sealed_case(s, "there and back", 30, slim);
@@ -323,5 +377,6 @@ Suite *tls_suite(void)
     Suite *s = suite_create("tls");
     add_cases(s, false);
     add_cases(s, true);
+    tcase_add_test(itest_case(s, "keys of tickets", 20), keys_age_where_nobody_comes);
     return s;
 }

@@ -377,6 +377,40 @@ START_TEST(keys_age)
 }
 END_TEST
 
+/* Whether the name of a ticket's key stands in what this program has of its own; `turned`, lest it be found there. */
+static bool is_kept(const unsigned char *turned)
+{
+    extern const char __data_start[], _end[];
+    unsigned char name[16];
+    for (size_t i = 0; i < sizeof name; i++)
+        name[i] = (unsigned char) ~turned[i];
+    return memmem(__data_start, (size_t) (_end - __data_start), name, sizeof name) != NULL;
+}
+
+/* Goal: a key that opens nothing any more is nowhere. */
+START_TEST(keys_are_wiped)
+{
+    struct tls_rig_client ask = {.host = "localhost", .ca = certs.ca};
+    const unsigned char *ticket;
+    unsigned char turned[16];
+    size_t n;
+    tls_rig_usual(&rig, &certs, false);
+    ck_assert(tls_rig_connect(&rig, &ask));
+    SSL_SESSION *session = tls_rig_ticket(&rig);
+    SSL_SESSION_get0_ticket(session, &ticket, &n);
+    ck_assert_uint_gt(n, sizeof turned);
+    for (size_t i = 0; i < sizeof turned; i++)
+        turned[i] = (unsigned char) ~ticket[i];
+    SSL_SESSION_free(session);
+    for (int hours = 0; hours < 3; hours++) {
+        ck_assert_msg(is_kept(turned), "after %d hours", hours);
+        tickets_rotate();
+    }
+    ck_assert(!is_kept(turned));
+    tls_rig_over(&rig);
+}
+END_TEST
+
 struct caller {
     struct tls_rig rig;
     pthread_t thread;
@@ -521,6 +555,7 @@ Suite *tls_context_suite(void)
     tcase_add_test(c, rules_by_name);
     tcase_add_loop_test(c, tickets, 0, 4);
     tcase_add_test(c, keys_age);
+    tcase_add_test(c, keys_are_wiped);
     tcase_add_loop_test(c, many_threads, 0, 2);
     tcase_add_loop_test(c, no_tickets, 0, 4);
     tcase_add_loop_test(c, resuming_skips_no_certificate, 0, 2);
