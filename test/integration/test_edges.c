@@ -297,7 +297,7 @@ START_TEST(the_end_is_an_end)
         for (size_t i = 0; i < 2; i++) {
             int fd = row_open(&s);
             client_send(fd, "one\ntwo", i == 0 ? 7 : 4);
-            ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+            ck_assert_int_eq(net_shut(fd), 0);
             expect_bytes(fd, "one\ntwo\n", i == 0 ? 8 : 4);
             client_expect_fin(fd);
         }
@@ -324,7 +324,7 @@ START_TEST(a_part_of_an_end)
         start(&s, &row, kind, " eof=packet");
         int fd = row_open(&s);
         client_send(fd, rows[_i].sent, strlen(rows[_i].sent));
-        ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+        ck_assert_int_eq(net_shut(fd), 0);
         expect_bytes(fd, rows[_i].answered, strlen(rows[_i].answered));
         client_expect_fin(fd);
         server_finish(&s);

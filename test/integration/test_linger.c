@@ -47,7 +47,7 @@ static void go_on_sending(int fd, unsigned ms)
 {
     static const char noise[4096];
     for (uint64_t end = itest_deadline(ms); mono_ns() < end; itest_sleep(1)) {
-        if (send(fd, noise, sizeof noise, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+        if (net_send(fd, noise, sizeof noise) < 0 && errno != EAGAIN)
             return;
     }
 }
@@ -64,7 +64,7 @@ static uint64_t read_to_end(int fd, enum ending *how, unsigned ms)
             return sum;
         }
         sum += (uint64_t) n;
-        while ((n = recv(fd, sink, sizeof sink, MSG_DONTWAIT)) > 0)
+        while ((n = net_recv(fd, sink, sizeof sink)) > 0)
             sum += (uint64_t) n;
     }
 }
@@ -136,7 +136,7 @@ START_TEST(all_that_was_sent_at_a_stop)
     bool asked = false;
     ptrdiff_t k = -1;
     for (uint64_t sent = 0, end = itest_deadline(9000); mono_ns() < end;) {
-        ssize_t more = send(fd, packet + at, n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t more = net_send(fd, packet + at, n - at);
         at = more > 0 ? (at + (size_t) more) % n : at;
         sent += more > 0 ? (uint64_t) more : 0;
         if (!asked && sent > 1500000 && got > 200000) {
@@ -145,7 +145,7 @@ START_TEST(all_that_was_sent_at_a_stop)
         }
         if (sent < 1200000 && more > 0)
             continue; /* it reads late */
-        k = recv(fd, sink, 2000, MSG_DONTWAIT);
+        k = net_recv(fd, sink, 2000);
         got += k > 0 ? (uint64_t) k : 0;
         if (k == 0 || (k < 0 && errno != EAGAIN))
             break;
@@ -178,7 +178,7 @@ START_TEST(the_kernel_keeps_nothing)
         else if (i % 4 == 1)
             client_send_packet(fds[i], TEST_CLOSE, &end, sizeof end);
         else if (i % 4 == 2)
-            shutdown(fds[i], SHUT_WR);
+            ck_assert_int_eq(net_shut(fds[i]), 0);
     }
     server_wait_counter(&s, "closed", CLIENTS, 6000);
     ck_assert_msg(itest_wait(kernel_keeps_nothing, &s, 4 * LINGER_MS + 2000), "%u sockets are kept",
@@ -220,7 +220,7 @@ START_TEST(they_have_no_place)
         size_t n = client_packet(packet, TEST_ECHO, "mine", 4);
         for (;; close(fds[i])) { /* the last one may just be ending */
             fds[i] = client_open(&s);
-            send(fds[i], packet, n, MSG_NOSIGNAL);
+            (void) !net_send(fds[i], packet, n);
             ptrdiff_t k = net_recv_wait(fds[i], got, n, end);
             ITEST_ASSERT(k != (ptrdiff_t) n || memcmp(got, packet, n) == 0, "somebody else's bytes");
             if (k == (ptrdiff_t) n)
@@ -328,8 +328,7 @@ START_TEST(a_slow_reader_is_waited_for)
         itest_sleep(20);
         uint64_t now = mono_ns() - begin,
                  may = now * LITTLE / (3 * LINGER_MS * NS_PER_MS); /* in three seconds */
-        ssize_t k =
-            may > got ? recv(fd, sink, may - got < sizeof sink ? may - got : sizeof sink, MSG_DONTWAIT) : 1;
+        ssize_t k = may > got ? net_recv(fd, sink, may - got < sizeof sink ? may - got : sizeof sink) : 1;
         ITEST_ASSERT(k > 0 || (k < 0 && errno == EAGAIN), "after %" PRIu64 " bytes: %s", got,
                      strerror(errno));
         got += k > 0 && may > got ? (uint64_t) k : 0;
