@@ -45,6 +45,15 @@ static const char *next_of(const char **list, char separator, size_t *n)
     return at;
 }
 
+/* Whether it is written as an IPv4 address is. */
+static bool is_address(const char *name, size_t n)
+{
+    size_t at = n;
+    while (at > 0 && isdigit((unsigned char) name[at - 1]))
+        at--;
+    return at > 0 && at < n && name[at - 1] == '.';
+}
+
 static bool set_hosts(struct tls_section *s, const char *sni, char *why, size_t size)
 {
     const char *list = sni != NULL ? sni : s->certificate.names, *at;
@@ -57,6 +66,8 @@ static bool set_hosts(struct tls_section *s, const char *sni, char *why, size_t 
     while ((at = next_of(&list, ',', &n)) != NULL) {
         if (!is_host_name(at, n))
             return tls_refuse(why, size, "sni: '%.*s' is no host name", (int) n, at);
+        if (sni != NULL && is_address(at, n))
+            return tls_refuse(why, size, "sni: '%.*s' is an address, which no client names", (int) n, at);
         for (size_t i = 0; i < n; i++)
             *p++ = (char) tolower((unsigned char) at[i]);
         *p++ = '\0';
@@ -238,7 +249,8 @@ static bool use_key(struct tls_section *s, const struct reading *r, const struct
     libssl.EVP_PKEY_free(key);
     libssl_error(&words, NULL);
     if (!is_its)
-        return tls_refuse(why, size, "key: %s: is not that of the certificate %s", path, from->certificate);
+        return tls_refuse(why, size, "key: %s: is not that of the first certificate in %s", path,
+                          from->certificate);
     return is_good || tls_refuse(why, size, "key: %s: cannot be used: %s", path, words);
 }
 

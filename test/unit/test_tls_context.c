@@ -100,7 +100,7 @@ START_TEST(bad_sections)
     BAD(key, in_dir("nowhere"), "No such file");
     BAD(key, certs.server, "no private key");
     BAD(key, file_of("text", "just text\n"), "no private key");
-    BAD(key, certs.client_key, "not that of the certificate");
+    BAD(key, certs.client_key, "not that of the first certificate in");
     BAD(key, NULL, "no private key");
     cert_write_key(c, "secret", in_dir("locked"));
     BAD(key, in_dir("locked"), "encrypted");
@@ -110,6 +110,7 @@ START_TEST(bad_sections)
     BAD(client_ca, certs.key, "no certificate");
     BAD(sni, "example.com,what a host", "what a host");
     BAD(sni, "a..b", "a..b");
+    BAD(sni, "example.com, 127.0.0.1", "127.0.0.1");
     BAD(sni, "*.", "*.");
     BAD(sni, "a,,b", "''");
     BAD(alpn, "h2,,x", "1 .. 255");
