@@ -123,7 +123,7 @@ $(B)/obj/%.o: %.c
 
 # Their allocations go by way of unit_heap.c, which can make them fail.
 $(B)/unit_tests: $(call obj,$(UNIT_SRC) $(RUNNER_SRC) $(CLIENT_LIB_SRC) $(ENGINE_SRC) $(WEB_PURE) $(MQTT_PURE) $(wildcard conf/*.c) $(wildcard doctor/*.c)) $(CLUSTER_INTERNAL) $(LIB_INTERNAL)
-	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap) \
+	@$(CC) -o $@ $(filter %.o,$^) $(CLUSTER_INTERNAL) $(LIB_INTERNAL) $(addprefix -Wl$(,)--wrap=,malloc calloc realloc mmap spans_alloc) \
 	    $(LDFLAGS_ALL) $$(pkg-config --libs check) $(CLUSTER_LIBS) $(TLS_LIBS) $(LIBS) -lm
 	@echo "  LD   $@"
 

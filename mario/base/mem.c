@@ -7,8 +7,6 @@
  * one by one they would lie all over the heap between what comes and goes, and no page of it would ever be free. What
  * malloc got back in a burst goes on to the kernel when it is over (trim.h). Under a sanitizer nothing is kept, so
  * that use after free stays visible.
- *
- * Fine blocks have lists of their own, one for each size that malloc has: none is larger than malloc would give it.
  */
 #include "mario/base/mem.h"
 
@@ -20,6 +18,7 @@
 
 #include <event2/event.h>
 
+#include "mario/base/spans.h"
 #include "mario/base/trim.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -38,12 +37,8 @@ enum {
     CLASS_MAX_SHIFT = 17, /* 128 KB: the chain that libevent takes for the largest packet */
     CLASSES = CLASS_MAX_SHIFT - CLASS_MIN_SHIFT + 1,
     CLASS_KEEP_BYTES = 256 * 1024, /* kept a class and thread; a burst beyond it pays for malloc */
-    FINE_STEP = 16,                /* class k has room for 16 k + 8 bytes, as malloc's blocks have */
-    FINE_WORD = 8,
-    FINE_CLASSES = 8 * 1024 / FINE_STEP,
-    FINE_KEEP_BYTES = 512 * 1024, /* kept in all of them together, a thread */
-    NOTE_BYTES = 64 * 1024,       /* given back to malloc until that is noted */
-    TINY = 24,                    /* bytes of a block of 32 of malloc's */
+    NOTE_BYTES = 64 * 1024,        /* given back to malloc until that is noted */
+    TINY = 24,                     /* bytes of a block of 32 of malloc's */
     TINY_BATCH = 4096 / 32
 };
 
@@ -54,8 +49,6 @@ struct block {
 struct mem_lists {
     struct block *free[CLASSES];
     uint32_t kept[CLASSES];
-    struct block *fine[FINE_CLASSES];
-    size_t fine_bytes; /* in all of those */
     struct block *tiny;
 };
 
@@ -66,6 +59,11 @@ static _Thread_local size_t given_back; /* to malloc, and not noted yet */
 static unsigned floor_shift(size_t n)
 {
     return (unsigned) (63 - __builtin_clzll((unsigned long long) n));
+}
+
+bool mem_keeps(void)
+{
+    return KEEP_BLOCKS;
 }
 
 bool mem_thread_init(void)
@@ -86,12 +84,11 @@ static void free_all(struct block **list)
 
 void mem_thread_fini(void)
 {
+    spans_thread_fini();
     if (lists == NULL)
         return;
     for (unsigned i = 0; i < CLASSES; i++)
         free_all(&lists->free[i]);
-    for (unsigned i = 0; i < FINE_CLASSES; i++)
-        free_all(&lists->fine[i]);
     free_all(&lists->tiny);
     free(lists);
     lists = NULL;
@@ -141,17 +138,6 @@ void *mem_alloc(size_t n)
     return p;
 }
 
-/* To malloc. */
-static void give_back(void *p, size_t room)
-{
-    free(p);
-    given_back += room;
-    if (given_back >= NOTE_BYTES) {
-        trim_note(given_back);
-        given_back = 0;
-    }
-}
-
 void mem_free(void *p)
 {
     if (p == NULL)
@@ -168,35 +154,12 @@ void mem_free(void *p)
             return;
         }
     }
-    give_back(p, room);
-}
-
-void *mem_fine(size_t n)
-{
-    size_t class = n <= FINE_STEP + FINE_WORD ? 1 : (n + FINE_STEP - 1 - FINE_WORD) / FINE_STEP;
-    struct block *b = lists != NULL && class < FINE_CLASSES ? lists->fine[class] : NULL;
-    if (b == NULL)
-        return plain_alloc(n);
-    lists->fine[class] = b->next;
-    lists->fine_bytes -= class * FINE_STEP + FINE_WORD;
-    return b;
-}
-
-void mem_fine_free(void *p)
-{
-    if (p == NULL)
-        return;
-    size_t room = malloc_usable_size(p);
-    size_t class = room < FINE_WORD ? 0 : (room - FINE_WORD) / FINE_STEP;
-    size_t bytes = class * FINE_STEP + FINE_WORD;
-    if (lists == NULL || class == 0 || class >= FINE_CLASSES || lists->fine_bytes + bytes > FINE_KEEP_BYTES) {
-        give_back(p, room);
-        return;
+    free(p);
+    given_back += room;
+    if (given_back >= NOTE_BYTES) {
+        trim_note(given_back);
+        given_back = 0;
     }
-    struct block *b = p;
-    b->next = lists->fine[class];
-    lists->fine[class] = b;
-    lists->fine_bytes += bytes;
 }
 
 size_t mem_room(void *p)

@@ -15,8 +15,8 @@
 /* Make libevent use these functions. Before the first call of libevent; once is enough. */
 void mem_setup(void);
 
-/* Give the calling thread its lists, and take them back (all blocks are freed). A thread without them uses
- * malloc. */
+/* Give the calling thread its lists, and take them back (all blocks are freed); with them a heap of spans.h that it may
+ * have. A thread without them uses malloc. */
 bool mem_thread_init(void);
 void mem_thread_fini(void);
 
@@ -32,14 +32,12 @@ size_t mem_room(void *p);
 void *mem_try(size_t n);
 void *mem_exact(size_t n);
 
-/* As mem_exact() and mem_free(), for who takes and gives back a great many blocks, as a handshake of TLS does: no
- * block is larger than malloc's would be, and what was given back is handed out again, to the same thread, without
- * asking malloc. Blocks of mem_fine() may go to mem_free() too. */
-void *mem_fine(size_t n);
-void mem_fine_free(void *p);
-
 /* Whether an allocation of this thread has failed since the last call. What a function writes goes through
  * libevent, whose error it may not look at: an answer that is missing must not go unnoticed. */
 bool mem_take_failure(void);
+
+/* Whether freed blocks are kept to be handed out again. Under a sanitizer they are not: it could not see who uses one
+ * that he has given back. */
+bool mem_keeps(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mario/base/mem.h"
+#include "mario/base/spans.h"
 #include "mario/tls/kdf.h"
 
 #define TEXT(x)  TEXT_(x)
@@ -17,8 +18,8 @@
 /* Its name says with which versions the headers that this is built with agree. libcrypto comes with it. */
 #define LIBSSL_SO "libssl.so." TEXT(OPENSSL_SHLIB_VERSION)
 
-/* What is larger is a record's buffer, which comes and goes; what is smaller stays, and must not be rounded up. */
-#define STAYS_MAX 16383u
+/* Addresses for what handshakes take, and OpenSSL's sessions: for some four million of these. */
+#define SPANS_AREA ((size_t) 1 << (sizeof(size_t) > 4 ? 36 : 28))
 
 struct libssl libssl;
 
@@ -31,20 +32,26 @@ static const struct {
 #undef LIBSSL_ROW
 };
 
+/* What is larger than a span has is a record's buffer, which comes and goes; what is smaller, but is not taken by a
+ * handshake, stays, and must not be rounded up. */
 static void *give(size_t n, const char *file, int line)
 {
     (void) file;
     (void) line;
-    return n > STAYS_MAX ? mem_try(n) : mem_fine(n);
+    void *p = spans_alloc(n);
+    return p != NULL ? p : n > SPANS_MOST ? mem_try(n) : mem_exact(n);
 }
 
-/* A block of one of the two. */
 static void give_back(void *p)
 {
-    if (mem_room(p) > STAYS_MAX)
+    if (!spans_free(p))
         mem_free(p);
-    else
-        mem_fine_free(p);
+}
+
+static size_t room_of(void *p)
+{
+    size_t room = spans_room(p);
+    return room > 0 ? room : mem_room(p);
 }
 
 /* An SSL that is on its way out, see libssl_free(). */
@@ -55,13 +62,13 @@ static void take(void *p, const char *file, int line)
     (void) file;
     (void) line;
     if (p != NULL && p == to_wipe)
-        explicit_bzero(p, mem_room(p));
+        explicit_bzero(p, room_of(p));
     give_back(p);
 }
 
 static void *give_again(void *p, size_t n, const char *file, int line)
 {
-    size_t room = mem_room(p);
+    size_t room = room_of(p);
     if (p != NULL && n == 0) {
         give_back(p);
         return NULL;
@@ -80,6 +87,8 @@ static void *give_again(void *p, size_t n, const char *file, int line)
  * it then. */
 static bool set_up(void)
 {
+    if (mem_keeps())
+        spans_setup(SPANS_AREA);
     libssl.CRYPTO_set_mem_functions(give, give_again, take);
     return libssl.OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL) == 1 && kdf_setup();
 }

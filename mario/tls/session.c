@@ -10,6 +10,7 @@
 
 #include "mario/base/check.h"
 #include "mario/base/mem.h"
+#include "mario/base/spans.h"
 #include "mario/tls/libssl.h"
 
 bool tls_is_up(const struct tls_session *s)
@@ -26,6 +27,7 @@ void tls_session_forget(struct tls_session *s, struct tls_thread *t)
 
 void tls_session_end(struct tls_session *s)
 {
+    spans_begin();
     if (s->records != TLS_NO_RECORDS) {
         tls_records_of(s)->free(s);
         s->is_closed = true;
@@ -40,6 +42,7 @@ void tls_session_end(struct tls_session *s)
         mem_free(s->texts);
         s->texts = NULL;
     }
+    spans_end();
     mem_free(s->carry);
     s->carry = NULL;
     s->held = 0;

@@ -11,6 +11,7 @@
 
 #include "mario/base/check.h"
 #include "mario/base/mem.h"
+#include "mario/base/spans.h"
 #include "mario/tls/choose.h"
 #include "mario/tls/libssl.h"
 #include "mario/tls/pem.h"
@@ -110,11 +111,13 @@ struct tls_session *tls_session_make(const struct tls_contexts *contexts, uint32
 {
     const struct tls_section *first = contexts_first(contexts, set);
     struct tls_session *s = mem_exact(sizeof *s);
+    spans_begin();
     SSL *ssl = s != NULL ? libssl.SSL_new(first->ctx) : NULL;
     if (ssl == NULL || libssl.SSL_set_ex_data(ssl, 0, s) != 1) {
         if (ssl != NULL)
             libssl.SSL_free(ssl);
         libssl_error(NULL, NULL);
+        spans_end();
         mem_free(s);
         return NULL;
     }
@@ -125,6 +128,7 @@ struct tls_session *tls_session_make(const struct tls_contexts *contexts, uint32
                               .is_shaking = true,
                               .is_slim = contexts_are_slim(contexts)};
     libssl.SSL_set_accept_state(ssl);
+    spans_end();
     return s;
 }
 
@@ -215,6 +219,7 @@ enum tls_answer tls_shake(struct tls_session **session, struct tls_thread *t, co
     *used = 0;
     if (s->is_slim && !slim_begin(s, t))
         return TLS_NO_MEMORY;
+    spans_begin();
     tls_attach(t, s->ssl, in, n);
     int rc = libssl.SSL_do_handshake(s->ssl);
     if (s->is_slim)
@@ -227,6 +232,7 @@ enum tls_answer tls_shake(struct tls_session **session, struct tls_thread *t, co
         answer = tls_libssl_bad(t, s->ssl);
     if (*session == s) /* else slim has taken over */
         tls_detach(s->ssl);
+    spans_end();
     return answer;
 }
 

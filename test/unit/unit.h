@@ -22,7 +22,7 @@
 #define SUITES(ROW, TLS) \
     ROW(spsc)            \
     ROW(doorbell)        \
-    ROW(mem)             \
+    ROW(spans)           \
     ROW(trim)            \
     ROW(wheel)           \
     ROW(head)            \

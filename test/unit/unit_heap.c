@@ -8,14 +8,18 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "mario/base/spans.h"
+
 /* The linker's names. */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *p, size_t n);
+void *__real_spans_alloc(size_t n);
 void *__real_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
+void *__wrap_spans_alloc(size_t n);
 void *__wrap_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset);
 
 static _Thread_local bool failing;
@@ -66,4 +70,10 @@ void *__wrap_realloc(void *p, size_t n)
 void *__wrap_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
 {
     return fails() ? MAP_FAILED : __real_mmap(at, n, protection, flags, fd, offset);
+}
+
+/* Else libssl would have memory while there is none: who gets NULL here asks malloc(). */
+void *__wrap_spans_alloc(size_t n)
+{
+    return failing ? NULL : __real_spans_alloc(n);
 }
