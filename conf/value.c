@@ -293,6 +293,33 @@ void value_copy(const struct row *row, struct maritcp_conf *to, const struct mar
         value_store(row, to, value_load(row, from));
 }
 
+/* What a value of a type may be where that is the same for all rows; else NULL. */
+static const char *fixed_range(enum row_type type)
+{
+    switch (type) {
+    case ROW_USER:
+        return "user, user:group or -; not root";
+    case ROW_GROUP:
+        return "group or -";
+    case ROW_SERVERS:
+        return "host:port, [v6]:port, separated by commas, up to 16; port 1 .. 65535";
+    case ROW_DOORS:
+        return "unix:/path, addr:port, [v6]:port, separated by commas, or -";
+    case ROW_HOSTS:
+        return "names, addresses, [v6], separated by commas, up to 16";
+    case ROW_TOKEN:
+    case ROW_SECRET:
+        return "the path of a file that nobody else may read, or -";
+    case ROW_NETWORKS:
+    case ROW_FILE:
+        return "the path of a file, or -";
+    case ROW_LEVELS:
+        return "err, warn, info, debug; behind it SUBSYSTEM=LEVEL for server, conn, app, watch, log";
+    default:
+        return NULL;
+    }
+}
+
 void value_range(const struct row *row, char out[RANGE_SIZE])
 {
     char low[16], high[16];
@@ -322,38 +349,11 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
     case ROW_STRING:
         snprintf(out, RANGE_SIZE, "%u .. %u bytes", row->min, row->max);
         break;
-    case ROW_USER:
-        snprintf(out, RANGE_SIZE, "user, user:group or -; not root");
-        break;
-    case ROW_GROUP:
-        snprintf(out, RANGE_SIZE, "group or -");
-        break;
     case ROW_TARGET:
         snprintf(out, RANGE_SIZE, "a path of %u .. %u bytes, -, syslog, syslog:FACILITY", row->min, row->max);
         break;
-    case ROW_SERVERS:
-        snprintf(out, RANGE_SIZE, "host:port, [v6]:port, separated by commas, up to 16; port 1 .. 65535");
-        break;
     case ROW_NAME:
         snprintf(out, RANGE_SIZE, "%u .. %u letters, digits, '-', '_', '.'", row->min, row->max);
-        break;
-    case ROW_DOORS:
-        snprintf(out, RANGE_SIZE, "unix:/path, addr:port, [v6]:port, separated by commas, or -");
-        break;
-    case ROW_HOSTS:
-        snprintf(out, RANGE_SIZE, "names, addresses, [v6], separated by commas, up to 16");
-        break;
-    case ROW_TOKEN:
-    case ROW_SECRET:
-        snprintf(out, RANGE_SIZE, "the path of a file that nobody else may read, or -");
-        break;
-    case ROW_NETWORKS:
-    case ROW_FILE:
-        snprintf(out, RANGE_SIZE, "the path of a file, or -");
-        break;
-    case ROW_LEVELS:
-        snprintf(out, RANGE_SIZE,
-                 "err, warn, info, debug; behind it SUBSYSTEM=LEVEL for server, conn, app, watch, log");
         break;
     case ROW_LISTEN:
         snprintf(
@@ -361,6 +361,9 @@ void value_range(const struct row *row, char out[RANGE_SIZE])
             "addr:port, [v6]:port, unix:/path, options behind each by blanks, separated by commas; port %u .. "
             "%u",
             row->min, row->max);
+        break;
+    default:
+        snprintf(out, RANGE_SIZE, "%s", fixed_range(row->type));
         break;
     }
 }

@@ -104,23 +104,6 @@ START_TEST(init_fails_clearly)
     struct mario_options o = small_options();
     o.listen = taken;
     expect_no_server(err, mario_init_server(&o), fds, "in use");
-    static const char *const lists[][2] = {{"", "empty"},
-                                           {"127.0.0.1", "port"},
-                                           {"127.0.0.1:65536", "port"},
-                                           {"1.2.3:80", "IPv4"},
-                                           {"[::1:80", "]"},
-                                           {"[::g]:80", "IPv6"},
-                                           {"unix:", "path"},
-                                           {"localhost:80", "IPv4"},
-                                           {"127.0.0.1:1,", "empty"},
-                                           {"127.0.0.1:0 proto=line", "for which function"},
-                                           {"127.0.0.1:0 proto=unregistered", "no such framing"},
-                                           {"8.8.8.8:0", "8.8.8.8"},
-                                           {"127.0.0.1:7,127.0.0.1:7", "twice"}};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        o.listen = lists[i][0];
-        expect_no_server(err, mario_init_server(&o), fds, lists[i][1]);
-    }
     o = small_options();
     o.output_high = o.output_max + 1;
     expect_no_server(err, mario_init_server(&o), fds, "output_high");
@@ -147,6 +130,33 @@ START_TEST(init_fails_clearly)
     mario_free_server(&good);
     ck_assert(good == NULL);
     close(fd);
+    close(err);
+}
+END_TEST
+
+/* The same of lists of addresses. */
+START_TEST(bad_lists_fail_clearly)
+{
+    static const char *const lists[][2] = {{"", "empty"},
+                                           {"127.0.0.1", "port"},
+                                           {"127.0.0.1:65536", "port"},
+                                           {"1.2.3:80", "IPv4"},
+                                           {"[::1:80", "]"},
+                                           {"[::g]:80", "IPv6"},
+                                           {"unix:", "path"},
+                                           {"localhost:80", "IPv4"},
+                                           {"127.0.0.1:1,", "empty"},
+                                           {"127.0.0.1:0 proto=line", "for which function"},
+                                           {"127.0.0.1:0 proto=unregistered", "no such framing"},
+                                           {"8.8.8.8:0", "8.8.8.8"},
+                                           {"127.0.0.1:7,127.0.0.1:7", "twice"}};
+    int err = listen_to_stderr();
+    unsigned fds = own_fds();
+    struct mario_options o = small_options();
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        o.listen = lists[i][0];
+        expect_no_server(err, mario_init_server(&o), fds, lists[i][1]);
+    }
     close(err);
 }
 END_TEST
@@ -513,6 +523,7 @@ Suite *api_suite(void)
     Suite *s = suite_create("api");
     TCase *c = itest_case(s, "in process", 30);
     tcase_add_test(c, init_fails_clearly);
+    tcase_add_test(c, bad_lists_fail_clearly);
     tcase_add_test(c, limits_are_clamped);
     tcase_add_test(c, ids_that_nobody_answers);
     tcase_add_test(c, registering);

@@ -134,6 +134,39 @@ static bool set_slow(struct mario_options *o, const char *value)
     return false;
 }
 
+/* Those that are not the library's. */
+static bool set_own_word(const char *key, const char *value)
+{
+    bool on = strcmp(value, "on") == 0;
+    if (strcmp(key, "test.connected") == 0)
+        return set_connected(value);
+    else if (strcmp(key, "test.end") == 0)
+        app.end_mode = strcmp(value, "write") == 0  ? END_WRITES
+                       : strcmp(value, "slow") == 0 ? END_IS_SLOW
+                                                    : END_ONLY_CHECKS;
+    else if (strcmp(key, "test.stderr") == 0)
+        app.stderr_is_full = strcmp(value, "full") == 0;
+    else if (strcmp(key, "test.leave") == 0)
+        app.leave_mode = strcmp(value, "stick") == 0   ? LEAVE_STICKS
+                         : strcmp(value, "close") == 0 ? LEAVE_CLOSES
+                                                       : LEAVE_ONLY_TELLS;
+    else if (strcmp(key, "test.urgent") == 0)
+        return set_urgent(value);
+    else if (strcmp(key, "test.hooks") == 0)
+        app.with_hooks = on;
+    else if (strcmp(key, "test.early") == 0)
+        app.early = value;
+    else if (strcmp(key, "test.listen2") == 0)
+        app.listen2 = value;
+    else if (strcmp(key, "test.route") == 0)
+        app.with_route = on;
+    else if (strcmp(key, "test.offload") == 0)
+        app.with_offload = on;
+    else
+        return false;
+    return true;
+}
+
 static bool set_word(struct mario_options *o, const char *key, const char *value)
 {
     bool on = strcmp(value, "on") == 0;
@@ -175,34 +208,10 @@ static bool set_word(struct mario_options *o, const char *key, const char *value
         app.supervised = on;
     else if (strcmp(key, "log.level") == 0)
         mario_log_level(strcmp(value, "debug") == 0 ? MARIO_LOG_DEBUG : MARIO_LOG_INFO);
-    else if (strcmp(key, "test.connected") == 0)
-        return set_connected(value);
-    else if (strcmp(key, "test.end") == 0)
-        app.end_mode = strcmp(value, "write") == 0  ? END_WRITES
-                       : strcmp(value, "slow") == 0 ? END_IS_SLOW
-                                                    : END_ONLY_CHECKS;
-    else if (strcmp(key, "test.stderr") == 0)
-        app.stderr_is_full = strcmp(value, "full") == 0;
     else if (strcmp(key, "drain.on_term") == 0)
         o->drain_on_term = on;
-    else if (strcmp(key, "test.leave") == 0)
-        app.leave_mode = strcmp(value, "stick") == 0   ? LEAVE_STICKS
-                         : strcmp(value, "close") == 0 ? LEAVE_CLOSES
-                                                       : LEAVE_ONLY_TELLS;
-    else if (strcmp(key, "test.urgent") == 0)
-        return set_urgent(value);
-    else if (strcmp(key, "test.hooks") == 0)
-        app.with_hooks = on;
-    else if (strcmp(key, "test.early") == 0)
-        app.early = value;
-    else if (strcmp(key, "test.listen2") == 0)
-        app.listen2 = value;
-    else if (strcmp(key, "test.route") == 0)
-        app.with_route = on;
-    else if (strcmp(key, "test.offload") == 0)
-        app.with_offload = on;
     else
-        return false;
+        return set_own_word(key, value);
     return true;
 }
 
