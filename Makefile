@@ -257,7 +257,7 @@ bench-gate: deps-bench all $(P)bench/gate bench/storm ## what it costs to ask wh
 	@$(P)bench/gate
 	@python3 bench/storm.py $(ARGS)
 
-bench-tls-records: $(P)bench/tls_records ## what a record of TLS costs, and an idle session weighs; ARGS=sessions
+bench-tls-records: $(P)bench/tls_records ## what a record of TLS costs, and an idle session weighs; ARGS=N: of so many sessions
 	@$< $(ARGS)
 
 bench-udp: all bench/datagrams ## what a datagram costs beside a loop of recvmmsg(); ARGS=rounds
