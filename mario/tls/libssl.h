@@ -53,6 +53,7 @@
     F(SSL_CTX_set_client_CA_list)           \
     F(SSL_CTX_use_certificate)              \
     F(SSL_CTX_use_PrivateKey)               \
+    F(SSL_CTX_get0_certificate)             \
     F(SSL_select_next_proto)                \
     F(SSL_client_hello_get0_ext)            \
     /* Sessions */                          \
@@ -114,6 +115,7 @@
     F(X509_free)                            \
     F(X509_check_private_key)               \
     F(X509_check_issued)                    \
+    F(X509_check_host)                      \
     F(X509_digest)                          \
     F(X509_get0_notBefore)                  \
     F(X509_get0_notAfter)                   \

@@ -54,6 +54,19 @@ static bool is_address(const char *name, size_t n)
     return at > 0 && at < n && name[at - 1] == '.';
 }
 
+/* A client that verifies would refuse us under a name that the certificate has not; for a star any label will do. */
+static void warn_of_host(struct tls_section *s, const char *host)
+{
+    char name[256 + 1];
+    X509 *leaf = libssl.SSL_CTX_get0_certificate(s->ctx);
+    snprintf(name, sizeof name, "%s", host);
+    if (*name == '*')
+        *name = 'a';
+    if (*s->certificate.warning == '\0' && libssl.X509_check_host(leaf, name, strlen(name), 0, NULL) != 1)
+        snprintf(s->certificate.warning, sizeof s->certificate.warning,
+                 "it is not for '%.100s', which sni says", host);
+}
+
 static bool set_hosts(struct tls_section *s, const char *sni, char *why, size_t size)
 {
     const char *list = sni != NULL ? sni : s->certificate.names, *at;
@@ -69,8 +82,11 @@ static bool set_hosts(struct tls_section *s, const char *sni, char *why, size_t 
         if (sni != NULL && is_address(at, n))
             return tls_refuse(why, size, "sni: '%.*s' is an address, which no client names", (int) n, at);
         for (size_t i = 0; i < n; i++)
-            *p++ = (char) tolower((unsigned char) at[i]);
-        *p++ = '\0';
+            p[i] = (char) tolower((unsigned char) at[i]);
+        p[n] = '\0';
+        if (sni != NULL)
+            warn_of_host(s, p);
+        p += n + 1;
     }
     *p = '\0';
     if (sni != NULL)

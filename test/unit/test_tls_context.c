@@ -153,11 +153,17 @@ START_TEST(descriptions)
     ck_assert(c.chain == 0 && !c.asks_for_client);
     s.chain = certs.ca;
     s.client_ca = certs.ca;
-    s.sni = "other.example.com";
+    s.sni = "one.wild.example.com,*.wild.example.com,GOOD.example.com";
     ck_assert_msg(mario_tls_describe(&s, &c, why, sizeof why) == 0, "%s", why);
     ck_assert(c.chain == 1 && c.asks_for_client);
-    ck_assert_str_eq(c.names, "other.example.com");
+    ck_assert_str_eq(c.names, s.sni);
     ck_assert_str_eq(c.warning, "");
+    s.sni = "good.example.com,other.example.com";
+    ck_assert(mario_tls_describe(&s, &c, why, sizeof why) == 0);
+    ck_assert_str_eq(c.warning, "it is not for 'other.example.com', which sni says");
+    s.sni = "*.example.com";
+    ck_assert(mario_tls_describe(&s, &c, why, sizeof why) == 0 &&
+              strstr(c.warning, "'*.example.com'") != NULL);
     chmod(s.key, 0644);
     ck_assert(mario_tls_describe(&s, &c, why, sizeof why) == 0 && strstr(c.warning, "everybody") != NULL);
     s.chain = certs.client;
