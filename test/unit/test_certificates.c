@@ -51,7 +51,7 @@ START_TEST(loading)
     static const char *const all[] = {"n0"};
     char name[40] = "n0", path[] = "/nowhere/certificate";
     struct mario_tls s = {.name = name, .certificate = path};
-    struct certs certs;
+    static struct certs certs;
     if (secure_missing() != NULL)
         TEST_SKIP("%s", secure_missing());
     ck_assert_int_eq(regist_tls(&s), 0);

@@ -401,6 +401,8 @@ START_TEST(keys_are_wiped)
     const unsigned char *ticket;
     unsigned char turned[16];
     size_t n;
+    if (UNIT_SLOW > 1) /* is_kept() would look at what a sanitizer has put between variables */
+        return;
     tls_rig_usual(&rig, &certs, false);
     ck_assert(tls_rig_connect(&rig, &ask));
     SSL_SESSION *session = tls_rig_ticket(&rig);
