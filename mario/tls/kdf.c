@@ -6,7 +6,7 @@
  * call, as libssl does it, so nothing of a secret stays here. A thread in a handshake lends it the schedule it has.
  *
  * It is also how we know the secrets of the traffic. libssl's other way is its key log, which writes five of them as
- * text, a sprintf for each byte: that takes longer than all that is derived here.
+ * text, a sprintf for each byte: that costs nearly as much again as all that is derived here.
  */
 #include "mario/tls/kdf.h"
 
@@ -15,8 +15,6 @@
 #include <string.h>
 
 #include "mario/tls/libssl.h"
-
-enum { PREFIX = 6, LABEL_MAX = 249, CONTEXT_MAX = 64 };
 
 /* What libssl asks for, where it has it. */
 struct question {
@@ -86,8 +84,8 @@ static bool read_question(const OSSL_PARAM *p, struct question *q)
 
 static bool expand(struct tls_schedule *s, const struct question *q, unsigned char *out, size_t n)
 {
-    if (q->key.n != (size_t) q->digest || !is_text(q->prefix, "tls13 ") || q->label.n > LABEL_MAX ||
-        q->context.n > CONTEXT_MAX || n == 0 || n > (size_t) 255 * q->key.n ||
+    if (q->key.n != (size_t) q->digest || !is_text(q->prefix, "tls13 ") || q->label.n > TLS_LABEL_MAX ||
+        q->context.n > TLS_CONTEXT_MAX || n == 0 || n > (size_t) 255 * q->key.n ||
         !tls_expand(s, q->digest, q->key.p, q->label, q->context, out, n))
         return false;
     bool in = is_text(q->label, "c ap traffic");

@@ -26,7 +26,6 @@
     /* The library */                       \
     F(OPENSSL_init_ssl)                     \
     F(CRYPTO_set_mem_functions)             \
-    F(CRYPTO_free)                          \
     F(OPENSSL_cleanse)                      \
     F(OPENSSL_sk_num)                       \
     F(OPENSSL_sk_value)                     \
@@ -40,7 +39,6 @@
     F(SSL_CTX_free)                         \
     F(SSL_CTX_ctrl)                         \
     F(SSL_CTX_set_options)                  \
-    F(SSL_CTX_set_num_tickets)              \
     F(SSL_CTX_set_cipher_list)              \
     F(SSL_CTX_set_ciphersuites)             \
     F(SSL_CTX_set_client_hello_cb)          \
@@ -81,7 +79,6 @@
     F(SSL_set_shutdown)                     \
     F(SSL_has_pending)                      \
     F(SSL_version)                          \
-    F(SSL_get_version)                      \
     F(SSL_get_current_cipher)               \
     F(SSL_CIPHER_get_name)                  \
     F(SSL_CIPHER_get_protocol_id)           \
@@ -95,7 +92,6 @@
     /* BIOs */                              \
     F(BIO_get_new_index)                    \
     F(BIO_meth_new)                         \
-    F(BIO_meth_free)                        \
     F(BIO_meth_set_read)                    \
     F(BIO_meth_set_write)                   \
     F(BIO_meth_set_ctrl)                    \
@@ -151,10 +147,8 @@
     F(EVP_CIPHER_free)                      \
     F(EVP_CIPHER_settable_ctx_params)       \
     F(OSSL_PARAM_locate_const)              \
-    F(EVP_aes_256_cbc)                      \
     F(EVP_CIPHER_CTX_new)                   \
     F(EVP_CIPHER_CTX_free)                  \
-    F(EVP_CIPHER_CTX_ctrl)                  \
     F(EVP_CIPHER_CTX_set_params)            \
     F(EVP_CIPHER_CTX_get_params)            \
     F(EVP_CipherInit_ex)                    \

@@ -1,8 +1,8 @@
 /*
  * schedule.c: keys from secrets, by libcrypto's digests. Pure; any thread, each with a schedule of its own.
  *
- * HMAC is put together here (RFC 2104): two messages to a digest that is set up already. libcrypto's own takes
- * contexts apart and copies them each time, which costs four times as much as what it computes.
+ * HMAC is put together here (RFC 2104): two messages to a digest that is set up already. libcrypto's own makes
+ * contexts and copies them each time.
  */
 #include "mario/tls/schedule.h"
 
@@ -106,8 +106,8 @@ bool tls_hmac(struct tls_schedule *s, int digest, struct tls_bytes key, struct t
 bool tls_expand(struct tls_schedule *s, int digest, const unsigned char *secret, struct tls_bytes label,
                 struct tls_bytes context, unsigned char *out, size_t n)
 {
-    unsigned char info[2 + 1 + 255 + 1 + 64 + 1], block[TLS_SECRET_MAX], *p = info;
-    CHECK(n <= (size_t) 255 * (unsigned) digest && label.n <= 255 - 6 && context.n <= 64);
+    unsigned char info[2 + 1 + 6 + TLS_LABEL_MAX + 1 + TLS_CONTEXT_MAX + 1], block[TLS_SECRET_MAX], *p = info;
+    CHECK(n <= (size_t) 255 * (unsigned) digest && label.n <= TLS_LABEL_MAX && context.n <= TLS_CONTEXT_MAX);
     *p++ = (unsigned char) (n >> 8);
     *p++ = (unsigned char) n;
     *p++ = (unsigned char) (6 + label.n);

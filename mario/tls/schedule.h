@@ -14,6 +14,8 @@ enum {
     TLS_KEY_MAX = 32,
     TLS_IV = 12,
     TLS_HALF_MAX = TLS_IV + TLS_KEY_MAX + TLS_SECRET_MAX,
+    TLS_LABEL_MAX = 249, /* 255 with its prefix */
+    TLS_CONTEXT_MAX = 64,
     TLS_SUITES = 3
 };
 
@@ -64,7 +66,7 @@ struct tls_bytes {
 bool tls_hmac(struct tls_schedule *s, int digest, struct tls_bytes key, struct tls_bytes text,
               struct tls_bytes more, unsigned char *out);
 /* HKDF-Expand-Label(secret, label, context, n) with label's prefix "tls13 ": n up to 255 times the digest's bytes,
- * label up to 249 bytes, context up to 64. */
+ * label up to TLS_LABEL_MAX, context up to TLS_CONTEXT_MAX. */
 bool tls_expand(struct tls_schedule *s, int digest, const unsigned char *secret, struct tls_bytes label,
                 struct tls_bytes context, unsigned char *out, size_t n);
 /* The next secret of the schedule from the one before and what has been agreed upon; NULL and no bytes: zeros. */

@@ -19,6 +19,7 @@ static const struct {
     {"test_urgent.c", NULL, NO_URGENT},
     {"test_overload.c", NULL, NOT_ACCEPTED},
     {"test_watch.c", "a_stalled_master", NOT_ACCEPTED},
+    {"test_fair.c", "a_bounded_number_at_a_time", NOT_ACCEPTED},
     {"test_takeover.c", "newcomers_behind_the_stuck_one", NOT_ACCEPTED},
     {"test_linger.c", "all_that_was_sent_at_a_stop", "bytes_out counts what is on the wire"},
     {"test_limits.c", "a_flood_of_small_packets",
