@@ -45,16 +45,18 @@ enum {
 
 /* ---- Asking a thread where it is ---- */
 
+/* What it interrupts may be about to look at errno. */
 static void on_trace(int sig)
 {
     struct executor *t = executor_here;
-    int wanted = TRACE_WANTED;
+    int wanted = TRACE_WANTED, saved = errno;
     (void) sig;
     if (t == NULL || !atomic_compare_exchange_strong_explicit(&t->trace, &wanted, TRACE_TAKEN,
                                                               memory_order_acquire, memory_order_relaxed))
         return; /* a signal that came late: nobody wants to know any more */
     t->frame_count = symbol_frames(t->frames, EXECUTOR_FRAMES);
     atomic_store_explicit(&t->trace, TRACE_DONE, memory_order_release);
+    errno = saved;
 }
 
 /* Take the signal, unless the application has. */
