@@ -318,13 +318,17 @@ int server_wait_exit(struct server *s, unsigned ms)
     return code;
 }
 
-/* A report of a sanitizer, or an assertion that failed. */
+/* A report of a sanitizer, or an assertion that failed. What a sanitizer makes of it in a line of its own comes first:
+ * who reads a part of a long output has that. */
 static void check_reports(const struct server *s)
 {
     static const char *const marks[] = {"Sanitizer", "runtime error:", "assertion", "Assertion", "[err]"};
     char *err = program_slurp(s->err);
+    const char *summary = strstr(err, "SUMMARY: ");
+    int len = summary != NULL ? (int) strcspn(summary, "\n") : 0;
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-        ck_assert_msg(strstr(err, marks[i]) == NULL, "the server reports, see %s: %.2000s", s->err, err);
+        ck_assert_msg(strstr(err, marks[i]) == NULL, "the server reports, see %s: %.*s\n%.4000s", s->err, len,
+                      summary != NULL ? summary : "", err);
     free(err);
 }
 
