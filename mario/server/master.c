@@ -43,20 +43,25 @@ static struct doorbell *_Atomic signals_bell;           /* the master's; NULL wh
 
 static struct periodic {
     _Atomic uint32_t seconds;
-    MARIO_TIMER_FUNC f;
-    void *arg;
-    LOG_QUEUE *qlog;     /* the master's, once there is one */
-} timers[MASTER_TIMERS]; /* written before start, then constant but for `seconds` */
-static uint32_t timer_count;
+    _Atomic MARIO_TIMER_FUNC f;
+    void *_Atomic arg;
+    LOG_QUEUE *qlog; /* the master's, once there is one */
+} timers[MASTER_TIMERS];
+
+/* Registered before start (release), then constant; 0 again once they have been called for the last time. Who retimes
+ * one reads it (acquire) at any time from init until the server is freed, also beside a stop, or while others are
+ * registered for the next server: what he compares then is this server's or the next one's, and no harm is done. */
+static _Atomic uint32_t timer_count;
 
 int32_t regist_timer_func(uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)
 {
-    if (registry_is_frozen() || timer_count == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX ||
-        f == NULL)
+    uint32_t n = timer_count;
+    if (registry_is_frozen() || n == MASTER_TIMERS || seconds < 1 || seconds > MARIO_TIMEOUT_MAX || f == NULL)
         return -1;
-    timers[timer_count].f = f;
-    timers[timer_count].arg = arg;
-    atomic_store_explicit(&timers[timer_count++].seconds, seconds, memory_order_relaxed);
+    atomic_store_explicit(&timers[n].f, f, memory_order_relaxed);
+    atomic_store_explicit(&timers[n].arg, arg, memory_order_relaxed);
+    atomic_store_explicit(&timers[n].seconds, seconds, memory_order_relaxed);
+    atomic_store_explicit(&timer_count, n + 1, memory_order_release);
     return 0;
 }
 
@@ -391,8 +396,10 @@ static bool set_timers(struct master *m)
 bool master_retime(struct master *m, uint32_t seconds, MARIO_TIMER_FUNC f, const void *arg)
 {
     bool any = false;
-    for (uint32_t i = 0; i < timer_count; i++) {
-        if (timers[i].f != f || timers[i].arg != arg)
+    uint32_t n = atomic_load_explicit(&timer_count, memory_order_acquire);
+    for (uint32_t i = 0; i < n; i++) {
+        if (atomic_load_explicit(&timers[i].f, memory_order_relaxed) != f ||
+            atomic_load_explicit(&timers[i].arg, memory_order_relaxed) != arg)
             continue;
         atomic_store_explicit(&timers[i].seconds, seconds, memory_order_relaxed);
         any = true;
