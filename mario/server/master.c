@@ -48,9 +48,10 @@ static struct periodic {
     LOG_QUEUE *qlog; /* the master's, once there is one */
 } timers[MASTER_TIMERS];
 
-/* Registered before start (release), then constant; 0 again once they have been called for the last time. Who retimes
- * one reads it (acquire) at any time from init until the server is freed, also beside a stop, or while others are
- * registered for the next server: what he compares then is this server's or the next one's, and no harm is done. */
+/* Registered before start (release), then constant but for `seconds`; none once they were called for the last time.
+ * Who retimes one reads how many there are (acquire) at any time from init until the server is freed, also beside a
+ * stop, or while others are registered for the next server: what he compares then is this server's or the next one's,
+ * and no harm is done. */
 static _Atomic uint32_t timer_count;
 
 int32_t regist_timer_func(uint32_t seconds, MARIO_TIMER_FUNC f, void *arg)

@@ -486,6 +486,49 @@ START_TEST(timers_go_with_their_server)
 }
 END_TEST
 
+static _Atomic bool retimed, retiming_ends;
+
+/* Until told to end. Returns what the last one said. */
+static void *retime_again_and_again(void *server)
+{
+    sint32 is;
+    bool last;
+    do {
+        last = retiming_ends;
+        is = mario_retime_func(server, 3600, on_timer, &timer_calls);
+        retimed = retimed || is == 0;
+    } while (!last);
+    return (void *) (intptr_t) is;
+}
+
+/* Goal: a thread gives a timer another time, again and again, while the server starts, runs and stops, and while the
+ * next one's are registered: it may until the server is freed. */
+START_TEST(timers_are_retimed_at_any_time)
+{
+    pthread_t server, other;
+    void *last;
+    struct mario_options o = small_options();
+    SERVER *s = mario_init_server(&o);
+    ck_assert(s != NULL);
+    ck_assert_int_eq(pthread_create(&other, NULL, retime_again_and_again, s), 0);
+    prepare_to_run();
+    ck_assert_int_eq(pthread_create(&server, NULL, start_server, s), 0);
+    struct server client = as_server(s);
+    int fd = client_open(&client);
+    ck_assert_uint_eq(client_ask(fd, 0x6104, NULL, 0, NULL, 0), 0);
+    close(fd);
+    ck_assert(retimed);
+    mario_stop_server(s);
+    ck_assert_int_eq(pthread_join(server, NULL), 0);
+    ck_assert_uint_eq(timer_calls, 1);
+    ck_assert_int_eq(regist_timer_func(1, on_timer, NULL), 0);
+    retiming_ends = true;
+    ck_assert_int_eq(pthread_join(other, &last), 0);
+    ck_assert_int_eq((int) (intptr_t) last, -1);
+    mario_free_server(&s);
+}
+END_TEST
+
 /* Goal: a server that has stopped is there until it is freed, whatever servers come after it: its counters are its own,
  * a late stop does nothing, and it is freed in any order. */
 START_TEST(stopped_servers_stay)
@@ -533,6 +576,7 @@ Suite *api_suite(void)
     tcase_add_test(c, the_policy_comes_back);
     tcase_add_test(c, a_failed_init_forgets_nothing);
     tcase_add_test(c, timers_go_with_their_server);
+    tcase_add_test(c, timers_are_retimed_at_any_time);
     tcase_add_test(c, stopped_servers_stay);
     return s;
 }
